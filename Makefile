@@ -1,0 +1,26 @@
+# Two commands do everything on a fresh machine: `make study` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+
+.PHONY: study test lint clean
+
+study: $(STAMP)
+	$(VENV)/bin/astrolab run lora_vs_transfer
+
+test: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/python -m pytest
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff check .
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("astrolab needs Python >= 3.11; set PYTHON=/path/to/python") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip uv
+	$(VENV)/bin/uv pip install --python $(VENV)/bin/python --editable '.[notebooks,test]'
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,182 @@
+"""Every deliberate error of astrolab, in one tree.
+
+::
+
+    AstrolabError
+    ├── UnknownNameError           a name that nothing answers to (also a KeyError)
+    ├── ConfigError                a setting outside what it can be (also a ValueError)
+    │   └── ParameterError         a notebook parameter that is unknown or of the wrong type
+    ├── DataError
+    │   ├── ManifestError          a manifest that is wrong, or does not fit its files
+    │   ├── DataNotFoundError      a file that is not here (also a FileNotFoundError)
+    │   ├── CorruptFileError       a file that cannot be read as what it claims to be
+    │   ├── SchemaError            a missing key, wrong band count, wrong shape
+    │   ├── PixelError             NaN or infinite values where numbers must be
+    │   ├── ChecksumError          a hash that does not match
+    │   ├── DownloadError          no mirror gave the file
+    │   ├── DiskFullError          not enough space for what must be written
+    │   ├── CacheBusyError         another run holds the same cache entry
+    │   ├── EmptySplitError        a split with nothing in it
+    │   └── LeakError              the same object in a train set and a test set
+    ├── ModelError
+    │   ├── TargetError            a layer name that matches nothing
+    │   ├── CheckpointError        weights that do not fit exactly
+    │   └── PlanError              what trains is not what the plan says
+    └── RunError                   a run folder that cannot be used as asked
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class AstrolabError(Exception):
+    """An error in four parts: what was asked, received, available, and what to do.
+
+    Parameters
+    ----------
+    asked : str
+        What the caller wanted, as one sentence.
+    received : str
+        What came instead.
+    available : str, optional
+        What could have been asked for.
+    remedy : str
+        What to do now; a command where there is one.
+    """
+
+    def __init__(self, asked: str, *, received: str, available: str = "", remedy: str):
+        self.asked, self.received, self.available, self.remedy = asked, received, available, remedy
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        parts = [("received", self.received), ("available", self.available), ("to do", self.remedy)]
+        return "\n".join([self.asked, *(f"  {name:<9}: {text}" for name, text in parts if text)])
+
+    def __str__(self) -> str:
+        return self._text()
+
+    def __reduce__(self):
+        return _rebuild, (type(self), self.asked, self.received, self.available, self.remedy)
+
+
+def _rebuild(kind: type[AstrolabError], asked: str, received: str, available: str, remedy: str) -> AstrolabError:
+    return kind(asked, received=received, available=available, remedy=remedy)
+
+
+class UnknownNameError(AstrolabError, KeyError):
+    """A name that nothing answers to."""
+
+
+class ConfigError(AstrolabError, ValueError):
+    """A setting outside what it can be."""
+
+
+class ParameterError(ConfigError):
+    """A notebook parameter that is unknown or of the wrong type."""
+
+
+class DataError(AstrolabError):
+    """Data that cannot be used."""
+
+
+class ManifestError(DataError):
+    """A manifest that is wrong, or does not fit its files."""
+
+
+class DataNotFoundError(DataError, FileNotFoundError):
+    """A file that is not here."""
+
+
+class CorruptFileError(DataError):
+    """A file that cannot be read as what it claims to be."""
+
+
+class SchemaError(DataError):
+    """A missing key, wrong band count or wrong shape."""
+
+
+class PixelError(DataError):
+    """NaN or infinite values where numbers must be."""
+
+
+class ChecksumError(DataError):
+    """A hash that does not match."""
+
+
+class DownloadError(DataError):
+    """No mirror gave the file."""
+
+
+class DiskFullError(DataError):
+    """Not enough space for what must be written."""
+
+
+class CacheBusyError(DataError):
+    """Another run holds the same cache entry."""
+
+
+class EmptySplitError(DataError):
+    """A split with nothing in it."""
+
+
+class LeakError(DataError):
+    """The same object in a train set and a test set."""
+
+
+class ModelError(AstrolabError):
+    """A network that cannot be used as asked."""
+
+
+class TargetError(ModelError):
+    """A layer name that matches nothing."""
+
+
+class CheckpointError(ModelError):
+    """Weights that do not fit exactly."""
+
+
+class PlanError(ModelError):
+    """What trains is not what the plan says."""
+
+
+class RunError(AstrolabError):
+    """A run folder that cannot be used as asked."""
+
+
+def unknown_name(kind: str, name: str, names: Iterable[str], *, remedy: str = "") -> UnknownNameError:
+    """Build the error for a name that is not among `names`, with the nearest spelling.
+
+    Parameters
+    ----------
+    kind : str
+        What is being named, e.g. ``"metric"``.
+    name : str
+        The name received.
+    names : iterable of str
+        The names that exist.
+    remedy : str, optional
+        What to do; by default the nearest spelling is proposed.
+
+    Returns
+    -------
+    UnknownNameError
+
+    Examples
+    --------
+    >>> print(unknown_name("metric", "biass", ["bias", "scatter"]))
+    A metric was asked for by name.
+      received : 'biass'
+      available: bias, scatter
+      to do    : Did you mean 'bias'?
+    """
+    known = sorted(names)
+    near = get_close_matches(name, known, n=1)
+    default = f"Did you mean {near[0]!r}?" if near else "Use one of the names above."
+    return UnknownNameError(
+        f"A {kind} was asked for by name.",
+        received=repr(name),
+        available=", ".join(known) or "nothing",
+        remedy=remedy or default,
+    )
