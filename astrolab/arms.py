@@ -1,0 +1,106 @@
+"""The ways of moving a model that the studies compare, under one name each.
+
+An *arm* is a strategy of :func:`astrolab.adapt` with the sample it trains on and its learning rate: what one bar of
+the figures stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from astrolab.errors import ConfigError, unknown_name
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of moving a model from a survey to another.
+
+    Attributes
+    ----------
+    name : str
+    words : str
+        What is done, in one phrase.
+    adapt : mapping
+        Keyword arguments of :func:`astrolab.adapt`.
+    sample : str
+        What it trains on: ``"finetune"``, ``"union"`` (both surveys) or ``"nothing"``.
+    learning_rate : float
+        Initial learning rate of Adam.
+    """
+
+    name: str
+    words: str
+    adapt: Mapping[str, Any] = field(default_factory=dict)
+    sample: str = "finetune"
+    learning_rate: float = 0.0
+
+
+def _arm(name: str, words: str, *, sample: str = "finetune", learning_rate: float, **adapt: Any) -> Arm:
+    return Arm(name, words, MappingProxyType(adapt), sample, learning_rate)
+
+
+ARMS: Mapping[str, Arm] = MappingProxyType(
+    {
+        arm.name: arm
+        for arm in (
+            _arm("zero_shot", "the base model, untouched", sample="nothing", learning_rate=0.0, strategy="zero_shot"),
+            _arm(
+                "tl",
+                "transfer learning as described: only the input layer and the regressor train",
+                learning_rate=1e-3,
+                strategy="layers",
+                layers=("input", "regressor"),
+            ),
+            _arm(
+                "tl_published",
+                "transfer learning as the published code does it: nothing frozen, steps of 1e-8",
+                learning_rate=1e-8,
+                strategy="full",
+            ),
+            _arm("lora", "low-rank adapters on every convolution and linear layer", learning_rate=1e-3, strategy="lora"),
+            _arm("residual", "frozen network plus a small learned correction", learning_rate=1e-3, strategy="residual"),
+            _arm("head", "only the regressor trains", learning_rate=1e-3, strategy="head"),
+            _arm("full", "every parameter trains on", learning_rate=1e-4, strategy="full"),
+            _arm("scratch", "a fresh network on the fine-tuning set alone", learning_rate=1e-3, strategy="scratch"),
+            _arm("combo", "a fresh network on both sets together", sample="union", learning_rate=1e-3, strategy="scratch"),
+        )
+    }
+)
+
+
+def choose_arms(names: Sequence[str], *, learning_rates: Mapping[str, float] | None = None) -> tuple[Arm, ...]:
+    """Return the arms of a comparison, with their learning rates.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Keys of :data:`ARMS`.
+    learning_rates : mapping, optional
+        Learning rates that replace the defaults, by arm.
+
+    Returns
+    -------
+    tuple of Arm
+
+    Raises
+    ------
+    UnknownNameError
+        If a name is not an arm.
+    ConfigError
+        If an arm is named twice.
+    """
+    rates = dict(learning_rates or {})
+    for name in [*names, *rates]:
+        if name not in ARMS:
+            raise unknown_name("arm", name, ARMS)
+    if len(set(names)) != len(names):
+        raise ConfigError(
+            "Arms were chosen for a comparison.",
+            received=", ".join(names),
+            available=", ".join(ARMS),
+            remedy="Name each arm once; repeat runs through `seeds`.",
+        )
+    return tuple(replace(ARMS[name], learning_rate=rates.get(name, ARMS[name].learning_rate)) for name in names)

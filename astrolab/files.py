@@ -1,0 +1,109 @@
+"""Writing files so that no half-written one ever carries a final name."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from astrolab.errors import DiskFullError
+
+
+@contextmanager
+def write_atomically(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path to write to, and rename it to `path` when the block succeeds.
+
+    Parameters
+    ----------
+    path : str or Path
+        The final name of a file or a folder; missing parent folders are made.
+
+    Yields
+    ------
+    Path
+        A name in the same folder (so that the rename is atomic), with the same suffix.
+
+    Raises
+    ------
+    DiskFullError
+        If the disk fills up while writing. Whatever was written is removed, here and for every other error.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "scores.csv"
+    >>> with write_atomically(target) as part:
+    ...     _ = part.write_text("arm,scatter")
+    >>> target.read_text()
+    'arm,scatter'
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        yield part
+        if part.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        os.replace(part, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_full(path) from error
+        raise
+    finally:
+        remove(part)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def disk_full(path: Path, *, needed_bytes: int | None = None) -> DiskFullError:
+    """Build the error for a disk without room for `path`.
+
+    Parameters
+    ----------
+    path : Path
+    needed_bytes : int, optional
+        What writing it takes, where that is known.
+
+    Returns
+    -------
+    DiskFullError
+    """
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    free = shutil.disk_usage(folder).free
+    wanted = f", which takes {needed_bytes / 1e6:,.0f} MB," if needed_bytes else ""
+    return DiskFullError(
+        f"{path.name}{wanted} was to be written into {path.parent}.",
+        received=f"a disk with {free / 1e6:,.0f} MB free",
+        remedy="Free some space, or point ASTROLAB_DATA_DIR or ASTROLAB_RUNS_DIR to a larger disk.",
+    )
+
+
+def require_space(path: Path, *, needed_bytes: int) -> None:
+    """Refuse, before anything is written, what would not fit on the disk.
+
+    Parameters
+    ----------
+    path : Path
+    needed_bytes : int
+
+    Raises
+    ------
+    DiskFullError
+    """
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if shutil.disk_usage(folder).free < needed_bytes:
+        raise disk_full(path, needed_bytes=needed_bytes)

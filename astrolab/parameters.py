@@ -1,0 +1,286 @@
+"""The parameters cell of a notebook: names, types, defaults and help, read once and checked everywhere.
+
+papermill only warns about a parameter that the notebook does not have, and then runs the study with the default.
+Here an unknown or mistyped parameter is an error, by whichever road it came: the command line, a preset file,
+plain papermill, or a hand edit in JupyterLab.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import tokenize
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from astrolab.errors import ParameterError, unknown_name
+from astrolab.shipped import shipped_folder
+
+RUN_DIR = "run_dir"
+_KINDS: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool, "list": list}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a parameters cell, ``name: type = value  # help``."""
+
+    name: str
+    kind: str
+    default: Any
+    help: str
+
+    def coerce(self, value: Any) -> Any:
+        """Return `value` as this parameter's type.
+
+        Parameters
+        ----------
+        value : object
+            A Python value, or what YAML made of one (``1e-4`` is text to YAML 1.1).
+
+        Returns
+        -------
+        object
+
+        Raises
+        ------
+        ParameterError
+            If the value is not of the declared type.
+        """
+        container, _, item = self.kind.partition("[")
+        if container == "list":
+            if not isinstance(value, (list, tuple)):
+                raise self._mistyped(value)
+            return [self._scalar(entry, item.rstrip("]") or None) for entry in value]
+        return self._scalar(value, container)
+
+    def _scalar(self, value: Any, kind: str | None) -> Any:
+        if kind == "float" and not isinstance(value, bool):
+            try:
+                return float(value)
+            except (TypeError, ValueError):
+                raise self._mistyped(value) from None
+        wanted = _KINDS[kind] if kind else object
+        if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+            raise self._mistyped(value)
+        return value
+
+    def _mistyped(self, value: Any) -> ParameterError:
+        return ParameterError(
+            f"Parameter {self.name!r} was set ({self.help}).",
+            received=f"{value!r}, a {type(value).__name__}",
+            available=f"a {self.kind}, such as the default {self.default!r}",
+            remedy=f"Give {self.name} a value of type {self.kind}.",
+        )
+
+
+def load_notebook(path: Path) -> dict:
+    """Read a notebook file as plain JSON.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    dict
+    """
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def find_notebook(study: str) -> Path:
+    """Return the shipped notebook of a study, by its name without the number.
+
+    Parameters
+    ----------
+    study : str
+        e.g. ``"lora_vs_transfer"``.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such study.
+    """
+    notebooks = list_studies()
+    if study not in notebooks:
+        raise unknown_name("study", study, notebooks)
+    return notebooks[study]
+
+
+def list_studies() -> dict[str, Path]:
+    """Return every study that ships with astrolab, by name.
+
+    Returns
+    -------
+    dict of str to Path
+        Study name, and its notebook.
+    """
+    notebooks = sorted(shipped_folder("notebooks").glob("[0-9][0-9]_*.ipynb"))
+    return {path.stem[3:]: path for path in notebooks}
+
+
+def read_declarations(notebook: Path) -> dict[str, Parameter]:
+    """Read what a notebook's ``parameters`` cell declares.
+
+    Parameters
+    ----------
+    notebook : Path
+
+    Returns
+    -------
+    dict of str to Parameter
+        In the order of the cell.
+
+    Raises
+    ------
+    ParameterError
+        If the notebook has no such cell, or a line is not ``name: type = literal  # help``.
+    """
+    cells = [c for c in load_notebook(notebook)["cells"] if "parameters" in c["metadata"].get("tags", [])]
+    if len(cells) != 1:
+        raise ParameterError(
+            f"The parameters of {notebook.name} were asked for.",
+            received=f"{len(cells)} cells tagged 'parameters'",
+            available="exactly one such cell a notebook",
+            remedy="Tag one cell 'parameters' (JupyterLab: property inspector, cell tags).",
+        )
+    source = "".join(cells[0]["source"])
+    comments = _comments(source)
+    return {p.name: p for p in (_declaration(node, comments) for node in ast.parse(source).body)}
+
+
+def _comments(source: str) -> dict[int, str]:
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {t.start[0]: t.string.lstrip("# ").strip() for t in tokens if t.type == tokenize.COMMENT}
+
+
+def _declaration(node: ast.stmt, comments: dict[int, str]) -> Parameter:
+    if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None):
+        raise ParameterError(
+            "A parameters cell was read.",
+            received=f"line {node.lineno}: {ast.unparse(node)}",
+            available="lines of the form  name: type = literal  # help",
+            remedy="Rewrite the line in that form; anything else belongs into a later cell.",
+        )
+    return Parameter(
+        name=node.target.id,
+        kind=ast.unparse(node.annotation),
+        default=ast.literal_eval(node.value),
+        help=comments.get(node.end_lineno or node.lineno, ""),
+    )
+
+
+def check_parameters(given: Mapping[str, Any], *, study: str) -> dict[str, Any]:
+    """Check parameters against what a study's notebook declares.
+
+    Parameters
+    ----------
+    given : mapping
+        Any subset of the notebook's parameters.
+    study : str
+
+    Returns
+    -------
+    dict
+        The same names with their values in the declared types.
+
+    Raises
+    ------
+    ParameterError
+        If a name is unknown or a value has the wrong type.
+    """
+    declared = read_declarations(find_notebook(study))
+    for name in given:
+        if name not in declared:
+            raise _unknown_parameter(name, declared, study)
+    return {name: declared[name].coerce(value) for name, value in given.items()}
+
+
+def _unknown_parameter(name: str, declared: Mapping[str, Parameter], study: str) -> ParameterError:
+    nearest = unknown_name("parameter", name, declared)
+    return ParameterError(
+        f"Study {study!r} was given a parameter.", received=repr(name), available=nearest.available, remedy=nearest.remedy
+    )
+
+
+def read_parameters(namespace: Mapping[str, Any], *, study: str) -> dict[str, Any]:
+    """Collect the parameters of the notebook that is running, refusing names it does not declare.
+
+    Parameters
+    ----------
+    namespace : mapping
+        The notebook's ``globals()``, read right after its parameters cell and its import of astrolab.
+    study : str
+
+    Returns
+    -------
+    dict
+        Every declared parameter, in the declared types, without ``run_dir``.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter was injected or edited under a name that the notebook does not have.
+    """
+    declared = read_declarations(find_notebook(study))
+    strangers = [name for name in namespace if name not in declared and _is_set_by_user(name, namespace[name])]
+    if strangers:
+        raise _unknown_parameter(strangers[0], declared, study)
+    return {n: p.coerce(namespace.get(n, p.default)) for n, p in declared.items() if n != RUN_DIR}
+
+
+def _is_set_by_user(name: str, value: Any) -> bool:
+    """Tell a variable of the parameters cell from what IPython and imports put beside it."""
+    shell = {"In", "Out", "exit", "quit", "open", "get_ipython", "annotations"}
+    return not (name.startswith("_") or name in shell or isinstance(value, (types.ModuleType, types.FunctionType)))
+
+
+def load_preset(study: str, *, preset: str) -> dict[str, Any]:
+    """Read a preset of a study, checked against its notebook.
+
+    Parameters
+    ----------
+    study : str
+    preset : str
+        ``"smoke"``, ``"paper"``, … (``notebooks/presets/<study>.<preset>.yaml``), or the path of a YAML file.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such preset.
+    ParameterError
+        If the preset sets something that the notebook does not declare.
+    """
+    presets = list_presets(study)
+    path = presets.get(preset, Path(preset))
+    if not path.is_file():
+        raise unknown_name("preset", preset, presets)
+    return check_parameters(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, study=study)
+
+
+def list_presets(study: str) -> dict[str, Path]:
+    """Return the presets that ship with a study, by name.
+
+    Parameters
+    ----------
+    study : str
+
+    Returns
+    -------
+    dict of str to Path
+    """
+    files = sorted((shipped_folder("notebooks") / "presets").glob(f"{study}.*.yaml"))
+    return {path.name.split(".")[1]: path for path in files}

@@ -1,0 +1,39 @@
+import errno
+import shutil
+
+import pytest
+
+from astrolab.errors import DiskFullError
+from astrolab.files import require_space, write_atomically
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), write_atomically(path) as part:
+        part.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["scores.csv"]
+
+
+def test_a_folder_replaces_a_folder(tmp_path):
+    path = tmp_path / "model"
+    for text in ("first", "second"):
+        with write_atomically(path) as part:
+            part.mkdir()
+            (part / "card").write_text(text)
+    assert (path / "card").read_text() == "second"
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_full_disk_is_named_and_cleaned_up(tmp_path):
+    with pytest.raises(DiskFullError, match="to do"), write_atomically(tmp_path / "weights") as part:
+        part.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_fit_is_refused_before_writing(tmp_path):
+    with pytest.raises(DiskFullError, match="takes"):
+        require_space(tmp_path / "new" / "weights", needed_bytes=shutil.disk_usage(tmp_path).total * 10)
