@@ -1,1 +1,64 @@
-"""astrolab: what happens when a model learned on one survey must work on another."""
+"""astrolab: what happens when a model learned on one survey must work on another.
+
+The public names, in the order of the flow; each arrow of it is one function::
+
+    load_survey → split → fit_scaling → make_model → adapt → fit → predict → score → plot_*
+                                └───────── open_run ─────────┘
+
+Names are loaded when first used (PEP 562), so that ``import astrolab`` stays light: no torch, no matplotlib.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version as _version
+from typing import Any
+
+_HOMES = {
+    "astrolab.datasets.survey": ("Survey", "combine", "concat", "describe_surveys"),
+    "astrolab.datasets.loading": ("load_survey",),
+    "astrolab.datasets.manifests": ("list_manifests", "load_manifest"),
+    "astrolab.datasets.splits": ("Splits", "split", "subsample"),
+    "astrolab.datasets.leaks": ("audit_leaks", "drop_common"),
+    "astrolab.datasets.scaling": ("Scaling", "fit_scaling"),
+    "astrolab.datasets.importing": ("import_survey",),
+    "astrolab.datasets.verify": ("verify_survey",),
+    "astrolab.datasets.fetch": ("data_dir", "fetch"),
+    "astrolab.datasets.twins": ("simulate_survey",),
+    "astrolab.models.registry": ("make_model",),
+    "astrolab.models.adapt": ("adapt", "merge"),
+    "astrolab.models.saving": ("load_model", "save_model"),
+    "astrolab.arms": ("ARMS", "choose_arms"),
+    "astrolab.trainers.config": ("TrainConfig",),
+    "astrolab.trainers.loop": ("fit",),
+    "astrolab.predictions": ("concat_predictions", "load_predictions", "predict", "save_predictions"),
+    "astrolab.metrics.scoring": ("paired_difference", "score", "score_slices", "summarise_seeds"),
+    "astrolab.published": ("load_published",),
+    "astrolab.plots": (
+        "plot_cost",
+        "plot_forgetting",
+        "plot_metric_bars",
+        "plot_prediction_density",
+        "plot_score_by_slice",
+        "plot_training_curves",
+        "plot_truth_distributions",
+        "publication_style",
+    ),
+    "astrolab.parameters": ("read_parameters",),
+    "astrolab.runs": ("open_run",),
+    "astrolab.batch": ("run_study",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__version__ = _version("astrolab")
+__all__ = sorted([*_HOME, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'astrolab' has no attribute {name!r}; it has: {', '.join(__all__)}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -60,12 +60,16 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
                 learning_rate=1e-8,
                 strategy="full",
             ),
-            _arm("lora", "low-rank adapters on every convolution and linear layer", learning_rate=1e-3, strategy="lora"),
+            _arm(
+                "lora", "low-rank adapters on every convolution and linear layer", learning_rate=1e-3, strategy="lora"
+            ),
             _arm("residual", "frozen network plus a small learned correction", learning_rate=1e-3, strategy="residual"),
             _arm("head", "only the regressor trains", learning_rate=1e-3, strategy="head"),
             _arm("full", "every parameter trains on", learning_rate=1e-4, strategy="full"),
             _arm("scratch", "a fresh network on the fine-tuning set alone", learning_rate=1e-3, strategy="scratch"),
-            _arm("combo", "a fresh network on both sets together", sample="union", learning_rate=1e-3, strategy="scratch"),
+            _arm(
+                "combo", "a fresh network on both sets together", sample="union", learning_rate=1e-3, strategy="scratch"
+            ),
         )
     }
 )

@@ -23,7 +23,7 @@ from astrolab.errors import ParameterError, unknown_name
 from astrolab.shipped import shipped_folder
 
 RUN_DIR = "run_dir"
-_KINDS: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool, "list": list}
+_KINDS: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,10 @@ def check_parameters(given: Mapping[str, Any], *, study: str) -> dict[str, Any]:
 def _unknown_parameter(name: str, declared: Mapping[str, Parameter], study: str) -> ParameterError:
     nearest = unknown_name("parameter", name, declared)
     return ParameterError(
-        f"Study {study!r} was given a parameter.", received=repr(name), available=nearest.available, remedy=nearest.remedy
+        f"Study {study!r} was given a parameter.",
+        received=repr(name),
+        available=nearest.available,
+        remedy=nearest.remedy,
     )
 
 

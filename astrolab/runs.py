@@ -356,7 +356,9 @@ def _new_record(study: str, parameters: Mapping[str, Any], digest: str) -> dict[
 
 def _other_parameters(folder: Path, record: Mapping[str, Any], parameters: Mapping[str, Any]) -> RunError:
     before = record["parameters"]
-    changed = [f"{k}: {before.get(k)!r} → {parameters.get(k)!r}" for k in parameters if before.get(k) != parameters.get(k)]
+    changed = [
+        f"{k}: {before.get(k)!r} → {parameters.get(k)!r}" for k in parameters if before.get(k) != parameters.get(k)
+    ]
     return RunError(
         f"The run folder {folder.name} was opened to go on with a run.",
         received="; ".join(changed) or f"a run of astrolab {record['versions']['astrolab']}",

@@ -1,0 +1,77 @@
+"""The report of a run: its executed notebook as one HTML file that needs no network and no server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from astrolab.files import write_atomically
+from astrolab.parameters import load_notebook
+
+_TEMPLATES = Path(__file__).with_name("report_template")
+_EQUATION = re.compile(r"\$\$(?P<block>.+?)\$\$|(?<![\\$])\$(?P<inline>[^$\n]+?)\$(?!\$)", re.DOTALL)
+
+
+def write_report(notebook: Path, *, path: Path, title: str) -> Path:
+    """Write an executed notebook as a self-contained HTML page: figures inside, equations as MathML, code folded.
+
+    Parameters
+    ----------
+    notebook : Path
+        An executed notebook.
+    path : Path
+        Where the page goes.
+    title : str
+        Title of the page.
+
+    Returns
+    -------
+    Path
+        `path`.
+    """
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(template_name="astrolab", extra_template_basedirs=[str(_TEMPLATES)], embed_images=True)
+    content = _with_equations(load_notebook(notebook))
+    body, _ = exporter.from_notebook_node(nbformat.from_dict(content), resources={"metadata": {"name": title}})
+    with write_atomically(path) as part:
+        part.write_text(body, encoding="utf-8")
+    return path
+
+
+def _with_equations(notebook: Mapping[str, Any]) -> dict[str, Any]:
+    cells = [
+        {**cell, "source": replace_equations("".join(cell["source"]))} if cell["cell_type"] == "markdown" else cell
+        for cell in notebook["cells"]
+    ]
+    return {**notebook, "cells": cells}
+
+
+def replace_equations(markdown: str) -> str:
+    r"""Replace the LaTeX equations of a text by MathML, which browsers draw by themselves.
+
+    Parameters
+    ----------
+    markdown : str
+        With ``$inline$`` and ``$$displayed$$`` equations.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> replace_equations("a $z$ b").startswith('a <math')
+    True
+    """
+    from latex2mathml.converter import convert
+
+    def as_mathml(match: re.Match[str]) -> str:
+        if match["block"]:
+            return convert(match["block"].strip(), display="block")
+        return convert(match["inline"])
+
+    return _EQUATION.sub(as_mathml, markdown)
