@@ -1,0 +1,351 @@
+"""Arrays that stay on disk until rows of them are asked for.
+
+Everything here answers to `Rows`: a shape, a dtype, a length, and ``rows[index]`` for a slice or an array of integers,
+in the order asked, repeats allowed. An ordinary array is Rows already. The others compose: a survey of 30 GB that was
+cropped, split and concatenated is a few small objects until a batch of it is read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import h5py
+import numpy as np
+
+from astrolab.errors import CorruptFileError, DataNotFoundError, SchemaError
+
+Index = slice | np.ndarray | Sequence[int]
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """Anything whose rows can be read by number."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of rows, then the shape of one row."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the values that reading gives."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Index) -> np.ndarray: ...
+
+
+class LazyRows:
+    """What all rows on disk share: a length, the index made plain, conversion to an array."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Index) -> np.ndarray:
+        return self._read(row_numbers(index, n_rows=len(self)))
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'×'.join(map(str, self.shape))} {self.dtype})"
+
+    def _read(self, numbers: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+
+class H5Rows(LazyRows):
+    """One dataset of an HDF5 file, read when asked.
+
+    A contiguous, uncompressed dataset is memory-mapped, so that a random batch costs no more than its own bytes. A
+    chunked or compressed one is read chunk by chunk, each chunk decompressed once a request. The file is opened on
+    the first read, once in every process, and is never part of a pickle.
+
+    Parameters
+    ----------
+    path : path
+        The HDF5 file.
+    key : str
+        Name of the dataset, e.g. ``"image"`` or ``"photometry/mag_i_lsst"``.
+
+    Raises
+    ------
+    DataNotFoundError, CorruptFileError
+        Where there is no such file, or none that HDF5 can read.
+    SchemaError
+        Where the file has no such dataset.
+    """
+
+    def __init__(self, path: str | Path, *, key: str):
+        with open_h5(path) as file:
+            if not isinstance(file.get(key), h5py.Dataset):
+                raise missing_key(path, key=key, keys=h5_keys(file))
+            self._describe(Path(path), file[key])
+
+    def _describe(self, path: Path, dataset: h5py.Dataset) -> None:
+        self.path, self.key = path, dataset.name
+        self.shape, self.dtype = dataset.shape, dataset.dtype
+        self._offset = dataset.id.get_offset() if dataset.dtype.hasobject is False else None
+        self._chunk_rows = dataset.chunks[0] if dataset.chunks else max(len(dataset), 1)
+        self._source, self._process = None, None
+
+    @classmethod
+    def of(cls, path: str | Path, *, dataset: h5py.Dataset) -> H5Rows:
+        """Describe a dataset of a file that is open already, without opening it again."""
+        rows = cls.__new__(cls)
+        rows._describe(Path(path), dataset)
+        return rows
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_source": None, "_process": None}
+
+    def _open(self) -> np.ndarray | h5py.Dataset:
+        if self._source is None or self._process != os.getpid():
+            if self._offset is None:
+                self._source = open_h5(self.path)[self.key]
+            else:
+                mapped = np.memmap(self.path, dtype=self.dtype, mode="r", offset=self._offset, shape=self.shape)
+                self._source = mapped.view(np.ndarray)
+            self._process = os.getpid()
+        return self._source
+
+    def _read(self, numbers: np.ndarray) -> np.ndarray:
+        source = self._open()
+        if isinstance(source, np.ndarray):
+            return source[numbers]
+        try:
+            return self._read_chunks(source, numbers)
+        except OSError as error:
+            raise corrupt_file(self.path, reason=str(error)) from error
+
+    def _read_chunks(self, dataset: h5py.Dataset, numbers: np.ndarray) -> np.ndarray:
+        wanted, places = np.unique(numbers, return_inverse=True)
+        found = np.empty((len(wanted), *self.shape[1:]), dtype=self.dtype)
+        cuts = np.flatnonzero(np.diff(wanted // self._chunk_rows)) + 1
+        for begin, end in zip([0, *cuts], [*cuts, len(wanted)], strict=True):
+            if end > begin:
+                first, last = wanted[begin], wanted[end - 1]
+                found[begin:end] = dataset[first : last + 1][wanted[begin:end] - first]
+        return found[places]
+
+
+class TakenRows(LazyRows):
+    """Some rows of other rows, in a given order."""
+
+    def __init__(self, rows: Rows, *, numbers: np.ndarray):
+        if isinstance(rows, TakenRows):
+            rows, numbers = rows.rows, rows.numbers[numbers]
+        self.rows, self.numbers = rows, numbers
+        self.shape, self.dtype = (len(numbers), *rows.shape[1:]), rows.dtype
+
+    def _read(self, numbers: np.ndarray) -> np.ndarray:
+        return np.asarray(self.rows[self.numbers[numbers]])
+
+
+class StackedRows(LazyRows):
+    """Rows of several sources, one after the other.
+
+    Raises
+    ------
+    SchemaError
+        Where one row of a source has another shape than one row of the next.
+    """
+
+    def __init__(self, parts: Sequence[Rows]):
+        if len({part.shape[1:] for part in parts}) != 1:
+            raise SchemaError(
+                "Rows of several sources were to be put one after the other.",
+                received="rows of shape " + ", ".join(str(part.shape[1:]) for part in parts),
+                remedy="Give all sources the same shape; for images, load them with the same image_size.",
+            )
+        self.parts = tuple(parts)
+        self._starts = np.cumsum([0, *map(len, parts)])
+        self.shape = (int(self._starts[-1]), *parts[0].shape[1:])
+        self.dtype = np.result_type(*(part.dtype for part in parts))
+
+    def _read(self, numbers: np.ndarray) -> np.ndarray:
+        found = np.empty((len(numbers), *self.shape[1:]), dtype=self.dtype)
+        owner = np.searchsorted(self._starts, numbers, side="right") - 1
+        for place in np.unique(owner):
+            mine = owner == place
+            found[mine] = self.parts[place][numbers[mine] - self._starts[place]]
+        return found
+
+
+class CroppedRows(LazyRows):
+    """The central square of every image; pixel ``size // 2`` stays the central pixel.
+
+    Raises
+    ------
+    SchemaError
+        Where the images are smaller than what is asked of them.
+    """
+
+    def __init__(self, rows: Rows, *, size: int):
+        if min(rows.shape[-2:]) < size:
+            raise SchemaError(
+                f"The central {size} × {size} pixels of every image were asked for.",
+                received=f"images of {rows.shape[-2]} × {rows.shape[-1]} pixels",
+                remedy=f"Ask for an image_size of at most {min(rows.shape[-2:])}.",
+            )
+        starts = [full // 2 - size // 2 for full in rows.shape[-2:]]
+        self.rows = rows
+        self._window = (..., *(slice(start, start + size) for start in starts))
+        self.shape, self.dtype = (*rows.shape[:-2], size, size), rows.dtype
+
+    def _read(self, numbers: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(self.rows[numbers][self._window])
+
+
+class ColumnRows(LazyRows):
+    """One table column: (n, 1) becomes (n,), bytes become text, big-endian numbers native ones."""
+
+    def __init__(self, rows: Rows):
+        self.rows = rows
+        self.shape = rows.shape[:1] if rows.shape[1:] == (1,) else rows.shape
+        is_text = rows.dtype.kind in "SO"
+        self.dtype = np.dtype(object) if is_text else rows.dtype.newbyteorder("=")
+
+    def _read(self, numbers: np.ndarray) -> np.ndarray:
+        values = np.asarray(self.rows[numbers]).reshape(len(numbers), *self.shape[1:])
+        if self.dtype.kind != "O":
+            return values.astype(self.dtype, copy=False)
+        texts = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values.flat]
+        return np.array(texts, dtype=object).reshape(values.shape)
+
+
+def row_numbers(index: Index | np.ndarray, *, n_rows: int) -> np.ndarray:
+    """Turn a slice, a mask or integers into the row numbers meant, counted from 0.
+
+    Parameters
+    ----------
+    index : slice, or array of int or bool
+        Negative integers count from the end.
+    n_rows : int
+        How many rows there are.
+
+    Returns
+    -------
+    ndarray of int64, shape (m,)
+
+    Raises
+    ------
+    IndexError
+        For a row that does not exist, a mask of another length, or an index that is not one-dimensional.
+
+    Examples
+    --------
+    >>> row_numbers([-1, 0, 0], n_rows=4)
+    array([3, 0, 0])
+    """
+    if isinstance(index, slice):
+        return np.arange(*index.indices(n_rows))
+    numbers = np.asarray(index)
+    if numbers.dtype == bool:
+        if numbers.shape != (n_rows,):
+            raise IndexError(f"a mask of shape {numbers.shape} cannot choose among {n_rows} rows")
+        return np.flatnonzero(numbers)
+    if numbers.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        raise IndexError(f"rows are chosen by a slice or by integers, not by {numbers.dtype} of {numbers.ndim} axes")
+    numbers = numbers.astype(np.int64)
+    numbers = np.where(numbers < 0, numbers + n_rows, numbers)
+    if numbers.min() < 0 or numbers.max() >= n_rows:
+        raise IndexError(f"row {numbers.min() if numbers.min() < 0 else numbers.max()} of {n_rows} rows")
+    return numbers
+
+
+def take_rows(rows: Rows, *, numbers: np.ndarray) -> Rows:
+    """Choose rows: at once where they are plain numbers in memory, lazily where a row is large or on disk."""
+    if isinstance(rows, np.ndarray) and rows.ndim == 1:
+        return read_only(rows[numbers])
+    return TakenRows(rows, numbers=numbers)
+
+
+def stack_rows(parts: Sequence[Rows]) -> Rows:
+    """Put rows one after the other: at once where they are plain numbers in memory, lazily otherwise."""
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, np.ndarray) and part.ndim == 1 for part in parts):
+        return read_only(np.concatenate(parts))
+    return StackedRows(parts)
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """Give a view of an array that refuses to be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def open_h5(path: str | Path) -> h5py.File:
+    """Open an HDF5 file for reading, or say in plain words why it cannot be.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    h5py.File
+
+    Raises
+    ------
+    DataNotFoundError
+        Where there is no file.
+    CorruptFileError
+        Where the file is empty, truncated, or not HDF5 at all.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataNotFoundError(
+            f"The file {path.name} was to be read.",
+            received=f"no file at {path}",
+            remedy="Check the path, or fetch or simulate the survey again.",
+        )
+    try:
+        return h5py.File(path, "r", locking="best-effort")
+    except OSError as error:
+        raise corrupt_file(path, reason=str(error)) from error
+
+
+def corrupt_file(path: Path, *, reason: str) -> CorruptFileError:
+    """Say what is wrong with a file that HDF5 cannot read."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        begins_well = file.read(8) == b"\x89HDF\r\n\x1a\n"
+    if size == 0:
+        received = "an empty file (0 bytes)"
+    elif begins_well:
+        received = f"an HDF5 file cut short or damaged, {size:,} bytes ({reason})"
+    else:
+        received = f"a file that is not HDF5, {size:,} bytes ({reason})"
+    return CorruptFileError(
+        f"The file {path.name} was to be read as HDF5.",
+        received=received,
+        remedy=f"Delete {path} and fetch or simulate it again.",
+    )
+
+
+def missing_key(path: str | Path, *, key: str, keys: Sequence[str]) -> SchemaError:
+    """Build the error for a dataset or column that a file does not have."""
+    return SchemaError(
+        f"{key!r} was asked for in {Path(path).name}.",
+        received="a file without it",
+        available=", ".join(keys) or "nothing",
+        remedy="Correct the name in the manifest, or use the file that has it.",
+    )
+
+
+def h5_keys(file: h5py.File) -> tuple[str, ...]:
+    """Name every dataset of an open HDF5 file, groups included, e.g. ``"photometry/redshift"``."""
+    keys: list[str] = []
+    file.visititems(lambda name, item: keys.append(name) if isinstance(item, h5py.Dataset) else None)
+    return tuple(keys)
