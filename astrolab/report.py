@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from astrolab.files import write_atomically
-from astrolab.parameters import load_notebook
 
 _TEMPLATES = Path(__file__).with_name("report_template")
 _EQUATION = re.compile(r"\$\$(?P<block>.+?)\$\$|(?<![\\$])\$(?P<inline>[^$\n]+?)\$(?!\$)", re.DOTALL)
@@ -35,19 +32,14 @@ def write_report(notebook: Path, *, path: Path, title: str) -> Path:
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(template_name="astrolab", extra_template_basedirs=[str(_TEMPLATES)], embed_images=True)
-    content = _with_equations(load_notebook(notebook))
-    body, _ = exporter.from_notebook_node(nbformat.from_dict(content), resources={"metadata": {"name": title}})
+    content = nbformat.read(notebook, as_version=4)
+    for cell in content.cells:
+        if cell.cell_type == "markdown":
+            cell.source = replace_equations(cell.source)
+    body, _ = exporter.from_notebook_node(content, resources={"metadata": {"name": title}})
     with write_atomically(path) as part:
         part.write_text(body, encoding="utf-8")
     return path
-
-
-def _with_equations(notebook: Mapping[str, Any]) -> dict[str, Any]:
-    cells = [
-        {**cell, "source": replace_equations("".join(cell["source"]))} if cell["cell_type"] == "markdown" else cell
-        for cell in notebook["cells"]
-    ]
-    return {**notebook, "cells": cells}
 
 
 def replace_equations(markdown: str) -> str:

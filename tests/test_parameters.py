@@ -1,0 +1,76 @@
+import json
+
+import pytest
+
+from astrolab.errors import ParameterError, UnknownNameError
+from astrolab.parameters import Parameter, check_parameters, load_preset, read_declarations, read_parameters
+
+STUDY = "lora_vs_transfer"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        ("float", "1e-4", 1e-4),  # YAML 1.1 reads 1e-4 as text
+        ("float", 1, 1.0),
+        ("int", 3, 3),
+        ("list[int]", [0, 1], [0, 1]),
+        ("list[str]", ("lora",), ["lora"]),
+        ("bool", True, True),
+    ],
+)
+def test_values_come_out_in_the_declared_type(kind, value, expected):
+    coerced = Parameter("rate", kind, expected, "").coerce(value)
+    assert coerced == expected
+    assert type(coerced) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("int", 1.5),
+        ("int", True),
+        ("float", "fast"),
+        ("float", True),
+        ("list[int]", ["a"]),
+        ("list[str]", "lora"),
+        ("str", 3),
+    ],
+)
+def test_a_wrong_type_is_refused_in_four_parts(kind, value):
+    with pytest.raises(ParameterError, match="to do") as error:
+        Parameter("rate", kind, None, "help").coerce(value)
+    assert repr(value) in str(error.value)
+
+
+def test_an_unknown_parameter_names_the_nearest():
+    with pytest.raises(ParameterError, match="Did you mean 'n_pretrain'"):
+        check_parameters({"n_pretran": 10}, study=STUDY)
+
+
+def test_an_injected_stranger_stops_the_notebook():
+    namespace = {"n_pretrain": 10, "json": json, "_i1": "", "In": [], "n_pretran": 20}
+    with pytest.raises(ParameterError, match="n_pretran"):
+        read_parameters(namespace, study=STUDY)
+
+
+def test_the_notebook_gets_every_parameter_but_the_run_folder():
+    parameters = read_parameters({"n_pretrain": 10}, study=STUDY)
+    assert parameters["n_pretrain"] == 10
+    assert "seeds" in parameters
+    assert "run_dir" not in parameters
+
+
+def test_an_unknown_study_or_preset_lists_what_there_is():
+    with pytest.raises(UnknownNameError, match=STUDY):
+        check_parameters({}, study="lora_vs_transfers")
+    with pytest.raises(UnknownNameError, match="smoke"):
+        load_preset(STUDY, preset="smoky")
+
+
+def test_a_cell_that_is_not_declarations_is_refused(tmp_path):
+    cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": ["n = 1"]}
+    path = tmp_path / "10_study.ipynb"
+    path.write_text(json.dumps({"cells": [cell]}))
+    with pytest.raises(ParameterError, match="name: type = literal"):
+        read_declarations(path)
