@@ -1,0 +1,292 @@
+"""Folders that hold a network: safetensors and one JSON card, read back to the last bit.
+
+::
+
+    model.json                  what it is: spec, strategy with all settings, digests, versions
+    model.safetensors           all weights and buffers                     (every strategy but lora)
+    adapter_model.safetensors   adapters, in peft's own format              (lora)
+    adapter_config.json         their description, in peft's own format     (lora)
+    buffers.safetensors         BatchNorm statistics beside the adapters    (lora)
+    base/                       the network the adapters belong to          (lora, where it was given)
+
+Nothing is pickled, and nothing pickled is read.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from astrolab.errors import CheckpointError, ConfigError, ModelError
+from astrolab.files import write_atomically
+from astrolab.models.adapt import Adapted, adapt, arrange
+from astrolab.models.adapters import adapter_weights, buffers_beside_adapters, put_adapter_weights
+from astrolab.models.digests import digest
+from astrolab.models.network import ModelSpec, Network
+from astrolab.models.registry import rebuild
+from astrolab.models.strategies import Strategy
+from astrolab.models.targets import adaptable_modules
+
+FORMAT = "astrolab-model-1"
+CARD, WEIGHTS, ADAPTERS, BUFFERS, BASE = (
+    "model.json",
+    "model.safetensors",
+    "adapter_model.safetensors",
+    "buffers.safetensors",
+    "base",
+)
+
+
+def save_model(network: Adapted | Network, directory: str | Path, *, base: Network | None = None) -> Path:
+    """Save a network into a folder, which appears complete or not at all.
+
+    Parameters
+    ----------
+    network : Adapted or Network
+        A plain network is saved as one of which every parameter trains.
+    directory : str or Path
+        Is made, or replaced if it holds a saved model.
+    base : Network, optional
+        For ``"lora"``: the network that was adapted, to be saved with it so that the folder needs nothing else.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ConfigError
+        If the folder exists and holds something else than a saved model.
+    CheckpointError
+        If `base` is not the network that was adapted.
+    """
+    directory = Path(directory)
+    _require_replaceable(directory)
+    adapted = adapt(network, strategy="full") if isinstance(network, Network) else network
+    if base is not None:
+        _require_base(base, digest_wanted=adapted.base_digest)
+    with write_atomically(directory) as part:
+        part.mkdir()
+        if adapted.strategy == "lora":
+            _write_adapters(adapted, part)
+            if base is not None:
+                save_model(base, part / BASE)
+        else:
+            _write_tensors(adapted.network.state_dict(), part / WEIGHTS)
+        (part / CARD).write_text(json.dumps(_card(adapted), indent=2) + "\n", encoding="utf-8")
+    return directory
+
+
+def load_model(directory: str | Path, *, base: Network | None = None) -> Adapted:
+    """Return the network saved in a folder, on the CPU and in evaluation mode.
+
+    Parameters
+    ----------
+    directory : str or Path
+    base : Network, optional
+        For ``"lora"``, where the folder holds no ``base``: the network that was adapted. It is copied.
+
+    Returns
+    -------
+    Adapted
+        Predicts like the saved one to the last bit.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder holds no model, a file is damaged, the weights do not fit exactly, the base is another one, or
+        the digest of what was read is not that of what was saved.
+    """
+    directory = Path(directory)
+    card = _read_card(directory)
+    spec, settings = _described(card, directory)
+    if settings.name == "lora":
+        adapted = _load_adapters(directory, card=card, settings=settings, base=base)
+    else:
+        adapted = arrange(rebuild(spec, seed=0), settings=settings, base_digest=card["base_digest"])
+        load_weights(adapted.network, path=directory / WEIGHTS)
+    if digest(adapted.network) != card["digest"]:
+        raise CheckpointError(
+            f"A model was to be loaded from {directory}.",
+            received="weights whose digest is not the one on the model card",
+            available=f"digest {card['digest'][:12]}… in {CARD}",
+            remedy="The files are damaged or mixed up: copy the folder again.",
+        )
+    return adapted
+
+
+def load_weights(network: nn.Module, *, path: str | Path) -> None:
+    """Give a network the weights of a safetensors file, which must fit it exactly.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Its weights and buffers are replaced; after an error they are as they were.
+    path : str or Path
+        Names as in ``network.state_dict()``, e.g. ``features.0.weight``.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read, or names, shapes or types differ from those of the network.
+    """
+    tensors = _read_tensors(Path(path))
+    _require_fit(network.state_dict(), tensors, path=Path(path))
+    network.load_state_dict(tensors)
+
+
+def _write_adapters(adapted: Adapted, part: Path) -> None:
+    _write_tensors(adapter_weights(adapted.network), part / ADAPTERS)
+    _write_tensors(buffers_beside_adapters(adapted.network), part / BUFFERS)
+    config = copy.copy(adapted.network.active_peft_config)
+    config.inference_mode = True
+    config.target_modules = list(adaptable_modules(adapted.network.get_base_model(), names=adapted.settings.targets))
+    config.save_pretrained(part)
+
+
+def _load_adapters(directory: Path, *, card: Mapping[str, Any], settings: Strategy, base: Network | None) -> Adapted:
+    if base is None and (directory / BASE).is_dir():
+        base = load_model(directory / BASE).network
+    if base is None:
+        raise CheckpointError(
+            f"A model was to be loaded from {directory}.",
+            received="adapters without the network they belong to",
+            available=f"digest {card['base_digest'][:12]}… of that network",
+            remedy="Pass base=network, or save with save_model(adapted, directory, base=network).",
+        )
+    _require_base(base, digest_wanted=card["base_digest"])
+    adapted = arrange(copy.deepcopy(base), settings=settings, base_digest=card["base_digest"])
+    weights = _read_tensors(directory / ADAPTERS)
+    _require_fit(adapter_weights(adapted.network), weights, path=directory / ADAPTERS)
+    put_adapter_weights(adapted.network, weights=weights)
+    buffers = _read_tensors(directory / BUFFERS)
+    held = buffers_beside_adapters(adapted.network)
+    _require_fit(held, buffers, path=directory / BUFFERS)
+    for name, buffer in held.items():
+        buffer.copy_(buffers[name])
+    return adapted
+
+
+def _require_base(base: Network, *, digest_wanted: str) -> None:
+    if not isinstance(base, Network):
+        raise ModelError(
+            "The network below adapters was given.",
+            received=f"a {type(base).__name__}",
+            available="networks of make_model or load_model(...).network",
+            remedy="Pass the plain network that was adapted.",
+        )
+    found = digest(base)
+    if found != digest_wanted:
+        raise CheckpointError(
+            "The network below adapters was given.",
+            received=f"a network with digest {found[:12]}…",
+            available=f"adapters of a network with digest {digest_wanted[:12]}…",
+            remedy="Pass the network that was adapted, with the weights it had then.",
+        )
+
+
+def _card(adapted: Adapted) -> dict[str, Any]:
+    packages = ["torch", "safetensors", *(["peft"] if adapted.strategy == "lora" else [])]
+    return {
+        "format": FORMAT,
+        "spec": adapted.network.spec.to_dict(),
+        "input": adapted.network.input_name,
+        "strategy": adapted.settings.to_dict(),
+        "parameters": adapted.plan.counts,
+        "base_digest": adapted.base_digest,
+        "digest": digest(adapted.network),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("astrolab", *packages)}},
+    }
+
+
+def _read_card(directory: Path) -> dict[str, Any]:
+    path = directory / CARD
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"A model was to be loaded from {directory}.",
+            received=f"a folder without {CARD}" if directory.is_dir() else "no such folder",
+            remedy="Name a folder written by save_model.",
+        ) from error
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    found = card.get("format") if isinstance(card, dict) else None
+    if found != FORMAT:
+        raise _damaged(path, f"format {found!r} instead of {FORMAT!r}")
+    return card
+
+
+def _described(card: Mapping[str, Any], directory: Path) -> tuple[ModelSpec, Strategy]:
+    try:
+        return ModelSpec(**card["spec"]), Strategy(**card["strategy"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(directory / CARD, str(error)) from error
+
+
+def _write_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(plain, path, metadata={"format": "pt"})
+
+
+def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"Weights were to be read from {path}.", received="no such file", remedy="Name a .safetensors file."
+        ) from error
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, detail: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path.name} of a saved model was to be read.",
+        received=detail,
+        remedy=f"{path} is damaged or not what its name says: copy or save it again.",
+    )
+
+
+def _require_fit(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor], *, path: Path) -> None:
+    misfits = {
+        "missing": [name for name in wanted if name not in found],
+        "unexpected": [name for name in found if name not in wanted],
+        "of another shape or type": [
+            f"{name} {_kind(found[name])} instead of {_kind(wanted[name])}"
+            for name in wanted
+            if name in found and _kind(found[name]) != _kind(wanted[name])
+        ],
+    }
+    if any(misfits.values()):
+        raise CheckpointError(
+            f"The weights of {path} were to be given to a network.",
+            received="; ".join(f"{what}: {', '.join(names)}" for what, names in misfits.items() if names),
+            available=f"a network with {len(wanted)} tensors, {', '.join(list(wanted)[:3])}, …",
+            remedy="Make the network with the options the weights were trained with (see its model.json).",
+        )
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')}{tuple(tensor.shape)}"
+
+
+def _require_replaceable(directory: Path) -> None:
+    if not directory.exists() or (directory / CARD).is_file() or (directory.is_dir() and not any(directory.iterdir())):
+        return
+    raise ConfigError(
+        f"A model was to be saved as {directory}.",
+        received="a folder or file that is there and is no saved model",
+        remedy="Name a folder of its own for each model.",
+    )
