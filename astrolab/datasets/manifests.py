@@ -30,6 +30,7 @@ from astrolab.datasets.manifest_schema import (
 )
 from astrolab.datasets.places import registry_dir
 from astrolab.errors import DataNotFoundError, ManifestError, unknown_name
+from astrolab.files import write_atomically
 from astrolab.shipped import shipped_folder
 
 __all__ = [
@@ -151,11 +152,10 @@ def register(manifest: Manifest, *, text: str) -> Path:
         The registered copy.
     """
     path = registry_dir() / f"{manifest.name}.toml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
     # A TOML basic string escapes what JSON escapes, and keys outside tables must come first.
-    part.write_text(f"folder = {json.dumps(str(manifest.folder))}\n\n{text}", encoding="utf-8")
-    part.replace(path)
+    folder = json.dumps(str(manifest.folder))
+    with write_atomically(path) as part:
+        part.write_text(f"folder = {folder}\n\n{text}", encoding="utf-8")
     return path
 
 

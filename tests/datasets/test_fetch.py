@@ -1,0 +1,182 @@
+import hashlib
+import json
+import multiprocessing
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from local_server import serve
+
+from astrolab.datasets import downloading, fetch
+from astrolab.datasets.manifests import load_manifest, parse_manifest
+from astrolab.errors import CacheBusyError, ChecksumError, ConfigError, DataNotFoundError, ManifestError
+
+CONTENT = {name: np.random.default_rng(i).bytes(50_000) for i, name in enumerate(("train", "test"))}
+
+
+@pytest.fixture(autouse=True)
+def data_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr(downloading, "WAIT_S", 0.0)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def server():
+    with serve() as server:
+        server.files.update({f"{name}.h5": content for name, content in CONTENT.items()})
+        yield server
+
+
+def survey(server, *, folder=None, **entry):
+    files = [
+        {"path": f"{n}.h5", "aliases": [f"old_{n}.h5"], "split": n, "urls": [server.url(f"{n}.h5")], **entry}
+        for n in CONTENT
+    ]
+    image = {"key": "image", "bands": ["g"]}
+    table = {"name": "sky", "title": "Sky", "version": "v2", "kind": "images", "image": image, "files": files}
+    return parse_manifest(table, where="sky.toml", folder=folder)
+
+
+def test_files_arrive_under_name_and_version(server, data_folder):
+    paths = fetch.fetch(survey(server), progress=False)
+    assert paths == [data_folder / "sky" / "v2" / "train.h5", data_folder / "sky" / "v2" / "test.h5"]
+    assert [path.read_bytes() for path in paths] == list(CONTENT.values())
+    assert fetch.locate(survey(server)) == paths
+
+
+def test_one_split_is_fetched_alone(server):
+    assert [path.name for path in fetch.fetch(survey(server), split="test", progress=False)] == ["test.h5"]
+    with pytest.raises(DataNotFoundError, match="astrolab data fetch sky"):
+        fetch.locate(survey(server))
+    with pytest.raises(ConfigError, match="train"):
+        fetch.fetch(survey(server), split="validation")
+
+
+def test_a_fetched_file_is_not_asked_for_again(server):
+    fetch.fetch(survey(server), progress=False)
+    n_requests = len(server.requests)
+    fetch.fetch(survey(server), progress=False)
+    assert len(server.requests) == n_requests == 2
+
+
+def test_an_unknown_hash_is_trusted_once_and_held_to_ever_after(server, caplog, data_folder):
+    (path, _) = fetch.fetch(survey(server), progress=False)
+    assert "trusted on first use" in caplog.text
+    records = json.loads((data_folder / "sky" / "v2" / "hashes.json").read_text())
+    assert records["train.h5"]["hash"] == "sha256:" + hashlib.sha256(CONTENT["train"]).hexdigest()
+
+    path.write_bytes(b"damaged on this disk")
+    fetch.fetch(survey(server), progress=False)
+    assert path.read_bytes() == CONTENT["train"]
+
+    path.unlink()
+    server.files["train.h5"] = b"changed by the publisher"
+    with pytest.raises(ChecksumError):
+        fetch.fetch(survey(server), progress=False)
+    assert not path.exists()
+
+
+def test_a_published_hash_is_checked(server):
+    with pytest.raises(ChecksumError, match="md5:" + 32 * "0"):
+        fetch.fetch(survey(server, md5=32 * "0"), progress=False)
+
+
+def test_a_file_under_its_other_name_is_found(server, data_folder):
+    folder = data_folder / "sky" / "v2"
+    folder.mkdir(parents=True)
+    for name, content in CONTENT.items():
+        (folder / f"old_{name}.h5").write_bytes(content)
+    assert [path.name for path in fetch.locate(survey(server))] == ["old_train.h5", "old_test.h5"]
+    fetch.fetch(survey(server), progress=False)
+    assert not server.requests
+
+
+def test_a_users_own_files_are_read_in_place_and_never_replaced(server, tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "train.h5").write_bytes(b"mine")
+    paths = fetch.fetch(survey(server, folder=own), progress=False)
+    assert paths[0] == own / "train.h5" and paths[0].read_bytes() == b"mine"
+    with pytest.raises(ChecksumError):
+        fetch.fetch(survey(server, folder=own, md5=32 * "0"), split="train", progress=False)
+    assert (own / "train.h5").read_bytes() == b"mine"
+
+
+def test_a_link_out_of_the_folder_is_refused(server, data_folder, tmp_path):
+    folder = data_folder / "sky" / "v2"
+    folder.mkdir(parents=True)
+    (tmp_path / "elsewhere.h5").write_bytes(b"secret")
+    (folder / "train.h5").symlink_to(tmp_path / "elsewhere.h5")
+    with pytest.raises(ManifestError, match="outside"):
+        fetch.locate(survey(server))
+    with pytest.raises(ManifestError, match="outside"):
+        fetch.fetch(survey(server))
+
+
+def test_a_whole_folder_may_be_a_link(server, data_folder, tmp_path):
+    (tmp_path / "big disk").mkdir()
+    (data_folder / "sky").mkdir(parents=True)
+    (data_folder / "sky" / "v2").symlink_to(tmp_path / "big disk")
+    fetch.fetch(survey(server), progress=False)
+    assert (tmp_path / "big disk" / "train.h5").read_bytes() == CONTENT["train"]
+
+
+def _fetch_in_process(address, data, start):
+    os.environ["ASTROLAB_DATA_DIR"] = data
+    server = type("Address", (), {"url": lambda self, path: f"{address}/{path}"})()
+    start.wait(timeout=60)
+    fetch.fetch(survey(server), progress=False)
+
+
+def test_two_processes_download_a_file_once(server, data_folder):
+    server.delay_s = 0.2
+    context = multiprocessing.get_context("spawn")
+    start = context.Event()
+    both = [
+        context.Process(target=_fetch_in_process, args=(server.address, str(data_folder), start)) for _ in range(2)
+    ]
+    for process in both:
+        process.start()
+    start.set()
+    for process in both:
+        process.join(timeout=60)
+    assert [process.exitcode for process in both] == [0, 0]
+    assert sorted(path for path, _ in server.requests) == ["test.h5", "train.h5"]
+    assert set(json.loads((data_folder / "sky" / "v2" / "hashes.json").read_text())) == {"train.h5", "test.h5"}
+
+
+def test_many_threads_download_a_file_once(server):
+    server.delay_s = 0.05
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: fetch.fetch(survey(server), progress=False), range(8)))
+    assert len(server.requests) == 2
+
+
+def test_a_lock_that_is_never_given_back_is_named(server, data_folder, monkeypatch):
+    monkeypatch.setattr(fetch, "LOCK_WAIT_S", 0.05)
+    folder = data_folder / "sky" / "v2"
+    folder.mkdir(parents=True)
+    with fetch.FileLock(folder / ".train.h5.lock"), pytest.raises(CacheBusyError, match="lock"):
+        fetch.fetch(survey(server), progress=False)
+
+
+def test_what_cannot_be_downloaded_says_what_to_do(tmp_path):
+    table = {
+        "name": "own",
+        "title": "Own",
+        "version": "1",
+        "kind": "images",
+        "image": {"key": "image", "bands": ["g"]},
+        "files": [{"path": "a.h5"}],
+    }
+    with pytest.raises(DataNotFoundError, match=r"Put the files into"):
+        fetch.fetch(parse_manifest(table, where="own.toml", folder=tmp_path))
+    with pytest.raises(DataNotFoundError, match=r"about 23\.7 GB"):
+        fetch.locate(load_manifest("galaxiesml"))
+
+
+def test_a_recipe_is_the_files_of_its_members():
+    with pytest.raises(DataNotFoundError, match="transferz"):
+        fetch.locate("combo")
