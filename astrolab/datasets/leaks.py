@@ -1,0 +1,123 @@
+"""Audit of leaks: galaxies that a network is tested on must not be among those it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from astrolab.datasets.matching import WAYS, in_common
+from astrolab.datasets.survey import Survey
+from astrolab.errors import LeakError
+
+
+@dataclass(frozen=True, repr=False)
+class LeakAudit:
+    """What every train set and every test set have in common.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a pair and way of comparing: ``train``, ``test``, ``by`` ("id", "sky" or "inputs"), ``n_common``
+        (galaxies of the test set that are in the train set), ``n_train``, ``n_test``, ``comparable`` (False where the
+        two have no ids of one scheme, no positions, or no magnitudes of the same bands).
+    """
+
+    table: pd.DataFrame
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing in common was found."""
+        return not self.table["n_common"].any()
+
+    def require_clean(self) -> LeakAudit:
+        """Stop where a galaxy is in a train set and a test set.
+
+        Returns
+        -------
+        LeakAudit
+            Itself, if clean.
+
+        Raises
+        ------
+        LeakError
+            Names every leak and its size.
+        """
+        if self.is_clean:
+            return self
+        leaks = self.table[self.table["n_common"] > 0]
+        found = [
+            f"{leak.n_common:,} of {leak.n_test:,} galaxies of {leak.test!r} are in train {leak.train!r} by {leak.by}"
+            for leak in leaks.itertuples()
+        ]
+        raise LeakError(
+            "No galaxy may be in a train set and in a test set.",
+            received="; ".join(found),
+            remedy="Take them out of the train set: drop_common(train, against=[test]).",
+        )
+
+    def __repr__(self) -> str:
+        blind = self.table.groupby(["train", "test"], sort=False)["comparable"].any().eq(False).sum()
+        pairs = len(self.table) // len(WAYS)
+        found = "no galaxy in common" if self.is_clean else f"up to {self.table['n_common'].max():,} galaxies in common"
+        unseen = f", {blind} pairs that cannot be compared" if blind else ""
+        return f"leak audit of {pairs} train/test pairs: {found}{unseen}"
+
+
+def audit_leaks(
+    *, train: Mapping[str, Survey], test: Mapping[str, Survey], radius_arcsec: float = 1.0
+) -> LeakAudit:
+    """Compare every train set with every test set by object id, by position and by identical magnitudes.
+
+    Parameters
+    ----------
+    train, test : mapping of str to Survey
+        Under the names that the table shall show.
+    radius_arcsec : float
+        Positions nearer than this are one galaxy (arcsec).
+
+    Returns
+    -------
+    LeakAudit
+    """
+    rows = [
+        _compare(seen, unseen, by=by, radius_arcsec=radius_arcsec) | {"train": train_name, "test": test_name}
+        for train_name, seen in train.items()
+        for test_name, unseen in test.items()
+        for by in WAYS
+    ]
+    columns = ["train", "test", "by", "n_common", "n_train", "n_test", "comparable"]
+    return LeakAudit(pd.DataFrame(rows, columns=columns))
+
+
+def drop_common(survey: Survey, *, against: Sequence[Survey], radius_arcsec: float = 1.0) -> Survey:
+    """Take out of a survey every galaxy that is also in one of the others, by id, position or identical magnitudes.
+
+    Parameters
+    ----------
+    survey : Survey
+        Usually train galaxies.
+    against : sequence of Survey
+        Usually test galaxies.
+    radius_arcsec : float
+        Positions nearer than this are one galaxy (arcsec).
+
+    Returns
+    -------
+    Survey
+    """
+    common = np.zeros(len(survey), dtype=bool)
+    for other in against:
+        for by in WAYS:
+            marks = in_common(survey, other=other, by=by, radius_arcsec=radius_arcsec)
+            if marks is not None:
+                common |= marks
+    return survey.take(~common)
+
+
+def _compare(train: Survey, test: Survey, *, by: str, radius_arcsec: float) -> dict[str, object]:
+    marks = in_common(test, other=train, by=by, radius_arcsec=radius_arcsec)
+    counts = {"n_common": 0 if marks is None else int(marks.sum()), "n_train": len(train), "n_test": len(test)}
+    return {"by": by, **counts, "comparable": marks is not None}

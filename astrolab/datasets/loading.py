@@ -1,0 +1,142 @@
+"""From a name to a `Survey`: find the files, or simulate them, or fetch them; then read them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from astrolab.datasets.catalogues import read_catalogue
+from astrolab.datasets.fetch import fetch, locate
+from astrolab.datasets.images import read_images
+from astrolab.datasets.manifest_schema import Manifest
+from astrolab.datasets.manifests import load_manifest
+from astrolab.datasets.mixtures import combine
+from astrolab.datasets.splits import subsample
+from astrolab.datasets.survey import Survey, stack_surveys
+from astrolab.errors import ConfigError, ManifestError
+
+
+def load_survey(
+    name_or_path: str | Path | Manifest,
+    *,
+    n: int | None = None,
+    seed: int = 0,
+    image_size: int | None = None,
+    directory: str | Path | None = None,
+    download: bool = False,
+) -> Survey:
+    """Open a survey by name, or by the path of a manifest; pixels stay on disk until they are asked for.
+
+    Parameters
+    ----------
+    name_or_path : str, path or Manifest
+        A name from ``astrolab data list``, or a manifest of your own, ``"my.toml"``.
+    n : int, optional
+        How many galaxies. A twin is simulated with this many; of a real survey a reproducible part is chosen; by
+        default the twin's usual number, or everything. For a recipe of twins, their total before common galaxies
+        are removed.
+    seed : int
+        Another seed, other simulated galaxies or another part.
+    image_size : int, optional
+        Side of the images (px); a size between those on disk is cut from the centre of the next larger.
+    directory : path, optional
+        Where the files lie, or the twin is to be kept, instead of the data folder.
+    download : bool
+        Fetch what is not here.
+
+    Returns
+    -------
+    Survey
+
+    Raises
+    ------
+    UnknownNameError
+        For a name that no manifest has.
+    DataNotFoundError
+        Where files are not here; says how to get them.
+    CorruptFileError, SchemaError
+        Where files cannot be read, or are not what the manifest says.
+    ConfigError
+        For a number or a size that the survey does not have.
+    """
+    manifest = load_manifest(name_or_path)
+    if n is not None and n < 1:
+        raise ConfigError(f"Galaxies of {manifest.name!r} were asked for.", received=f"n={n}", remedy="Ask for n >= 1.")
+    if manifest.recipe:
+        options = {"seed": seed, "image_size": image_size, "directory": directory, "download": download}
+        return _load_recipe(manifest, n, **options)
+    if manifest.twin:
+        from astrolab.datasets.twins import simulate_survey  # brings torch, which files do not need
+
+        n = n or manifest.twin.n
+        paths = simulate_survey(manifest, n=n, seed=seed, directory=directory)
+        survey = read_survey(manifest, paths=paths, image_size=image_size)
+        knobs = {**manifest.twin.knobs, "n": n, "seed": seed}
+        return replace(survey, provenance=replace(survey.provenance, knobs=knobs))
+    if download:
+        paths = fetch(manifest, size=image_size)
+    else:
+        paths = locate(manifest, size=image_size, directory=directory and Path(directory))
+    survey = read_survey(manifest, paths=paths, image_size=image_size)
+    return survey if n is None else subsample(survey, n=n, seed=seed)
+
+
+def read_survey(manifest: Manifest, *, paths: Sequence[Path], image_size: int | None = None) -> Survey:
+    """Read the files of one survey and put them one after the other.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        The survey.
+    paths : sequence of Path
+        Its files, under names that the manifest knows.
+    image_size : int, optional
+        Side of the images (px), cut from the centre.
+
+    Returns
+    -------
+    Survey
+
+    Raises
+    ------
+    ManifestError
+        Where some files belong to a published split and others to none.
+    CorruptFileError, SchemaError
+        Where a file cannot be read, or is not what the manifest says.
+    """
+    if manifest.kind == "images":
+        parts = [read_images(path, manifest=manifest, image_size=image_size) for path in paths]
+    else:
+        parts = [read_catalogue(path, manifest=manifest) for path in paths]
+    if len({part.published_split is None for part in parts}) > 1:
+        raise ManifestError(
+            f"The files of {manifest.name!r} were to be put together.",
+            received="a split for some of them and none for others",
+            remedy="Give a split to every entry under [[files]], or to none.",
+        )
+    provenance = replace(
+        parts[0].provenance,
+        files=tuple(file for part in parts for file in part.provenance.files),
+        digest=hashlib.sha256("\n".join(part.provenance.digest for part in parts).encode()).hexdigest(),
+    )
+    return stack_surveys(parts, name=manifest.name, provenance=provenance)
+
+
+def _load_recipe(manifest: Manifest, n: int | None, *, seed: int, **options: object) -> Survey:
+    members = [load_manifest(name) for name in manifest.recipe.members]
+    are_twins = all(member.twin for member in members)
+    shares = _shares(n, [member.twin.n for member in members]) if are_twins and n else [None] * len(members)
+    surveys = [
+        load_survey(member, n=share, seed=seed, **options) for member, share in zip(members, shares, strict=True)
+    ]
+    survey = combine(surveys, keep=manifest.recipe.keep, name=manifest.name)
+    keys = tuple(dict.fromkeys((*manifest.citation.keys, *survey.provenance.citation)))
+    provenance = replace(survey.provenance, title=manifest.title, version=manifest.version, citation=keys)
+    survey = replace(survey, provenance=provenance)
+    return survey if are_twins or n is None else subsample(survey, n=n, seed=seed)
+
+
+def _shares(n: int, weights: Sequence[int]) -> list[int]:
+    return [max(round(n * weight / sum(weights)), 1) for weight in weights]

@@ -1,0 +1,211 @@
+"""Train, validation and test galaxies, chosen by a hash of the object id.
+
+A hash knows nothing of order, of platform, or of which other galaxies are there: a galaxy stays on its side of the
+split when the file is sorted, cut down, or joined with another, and rows with one id are never on two sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from astrolab.datasets.matching import qualified_ids
+from astrolab.datasets.survey import Survey
+from astrolab.errors import ConfigError, EmptySplitError
+
+PARTS = ("train", "validation", "test")
+_SPLIT_STREAM, _SUBSAMPLE_STREAM = 1, 2
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three parts of a survey; unpacks as ``train, validation, test = split(survey)``."""
+
+    train: Survey
+    validation: Survey
+    test: Survey
+
+    def __iter__(self) -> Iterator[Survey]:
+        return iter((self.train, self.validation, self.test))
+
+    def __repr__(self) -> str:
+        total = sum(map(len, self))
+        parts = zip(PARTS, self, strict=True)
+        return " · ".join(f"{name} {len(part):,} ({len(part) / total:.0%})" for name, part in parts)
+
+
+def split(
+    survey: Survey,
+    *,
+    fractions: Sequence[float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    honour_published: bool = True,
+) -> Splits:
+    """Divide a survey into train, validation and test galaxies, as published or by a hash of the object id.
+
+    Parameters
+    ----------
+    survey : Survey
+        The galaxies.
+    fractions : (float, float, float)
+        Shares of train, validation and test, where none are published.
+    seed : int
+        Another seed, another split.
+    honour_published : bool
+        Keep to the parts in which the survey was published. Where it has no validation part, one is drawn from the
+        published train part by id hash, in the proportion of `fractions`; the published test part is never touched.
+
+    Returns
+    -------
+    Splits
+
+    Raises
+    ------
+    ConfigError
+        Where `fractions` are not three positive numbers that add up to 1.
+    EmptySplitError
+        Where a part would hold no galaxy.
+    """
+    _refuse_fractions(fractions)
+    uniform = id_uniform(survey, seed=seed, stream=_SPLIT_STREAM)
+    if honour_published and survey.published_split is not None:
+        part = _published_parts(survey, uniform=uniform, fractions=fractions)
+    else:
+        part = np.searchsorted(np.cumsum(fractions)[:2], uniform, side="right")
+    counts = np.bincount(part, minlength=3)
+    if (counts == 0).any():
+        raise EmptySplitError(
+            f"The survey {survey.name!r} was to be split into train, validation and test.",
+            received=", ".join(f"{name} {count:,}" for name, count in zip(PARTS, counts, strict=True)),
+            remedy="Load more galaxies, choose other fractions, or set honour_published=False "
+            "where the published files lack a part.",
+        )
+    return Splits(*(survey.take(np.flatnonzero(part == number)) for number in range(3)))
+
+
+def subsample(survey: Survey, *, n: int | None = None, frac: float | None = None, seed: int = 0) -> Survey:
+    """Choose some galaxies by a hash of their ids; a smaller choice is always part of a larger one.
+
+    Parameters
+    ----------
+    survey : Survey
+        The galaxies.
+    n : int, optional
+        How many; this or `frac`.
+    frac : float, optional
+        Which fraction, in (0, 1].
+    seed : int
+        Another seed, another choice.
+
+    Returns
+    -------
+    Survey
+        In the order of `survey`.
+
+    Raises
+    ------
+    ConfigError
+        Where not exactly one of `n` and `frac` is given, or it asks for none or more than there are.
+    """
+    if (n is None) == (frac is None):
+        raise ConfigError(
+            f"Some galaxies of {survey.name!r} were to be chosen.",
+            received=f"n={n}, frac={frac}",
+            remedy="Give either n or frac.",
+        )
+    count = round(frac * len(survey)) if n is None else n
+    if not 0 < count <= len(survey):
+        raise ConfigError(
+            f"{count:,} galaxies of {survey.name!r} were asked for.",
+            received=f"a survey of {len(survey):,} galaxies",
+            available=f"1 to {len(survey):,}",
+            remedy="Ask for a number, or a fraction, within this range.",
+        )
+    order = np.argsort(id_uniform(survey, seed=seed, stream=_SUBSAMPLE_STREAM), kind="stable")
+    return survey.take(np.sort(order[:count]))
+
+
+def id_uniform(survey: Survey, *, seed: int, stream: int = 0) -> np.ndarray:
+    """Give every galaxy a number in [0, 1) that depends on its id and the seed alone.
+
+    FNV-1a (Fowler, Noll & Vo; RFC 9923) of the id's text, then SplitMix64 (Steele, Lea & Flood 2014,
+    doi:10.1145/2660193.2660195).
+
+    Parameters
+    ----------
+    survey : Survey
+        The galaxies.
+    seed, stream : int
+        Another seed or stream, another independent number.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+    """
+    salt = splitmix64(splitmix64(np.array([seed], dtype=np.int64).astype(np.uint64)) + np.uint64(stream))
+    mixed = splitmix64(fnv1a(qualified_ids(survey)) ^ salt)
+    return (mixed >> np.uint64(11)) * 2.0**-53
+
+
+def fnv1a(texts: Sequence[str]) -> np.ndarray:
+    """Hash texts with 64-bit FNV-1a, all at once.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Encoded as UTF-8.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n,)
+
+    Examples
+    --------
+    >>> hex(fnv1a(["foobar"])[0])
+    '0x85944171f73967e8'
+    """
+    encoded = [text.encode() for text in texts]
+    lengths = np.array([len(word) for word in encoded])
+    width = max(lengths.max(initial=0), 1)
+    letters = np.frombuffer(b"".join(word.ljust(width, b"\0") for word in encoded), dtype=np.uint8).reshape(-1, width)
+    hashed = np.full(len(encoded), 0xCBF29CE484222325, dtype=np.uint64)
+    for place in range(width):
+        stepped = (hashed ^ letters[:, place]) * np.uint64(0x100000001B3)
+        hashed = np.where(place < lengths, stepped, hashed)
+    return hashed
+
+
+def splitmix64(state: np.ndarray) -> np.ndarray:
+    """Mix the bits of 64-bit numbers so that near ones come out unrelated.
+
+    Parameters
+    ----------
+    state : ndarray of uint64
+
+    Returns
+    -------
+    ndarray of uint64
+    """
+    mixed = state + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _published_parts(survey: Survey, *, uniform: np.ndarray, fractions: Sequence[float]) -> np.ndarray:
+    part = np.array([PARTS.index(name) for name in survey.published_split.tolist()])
+    if not (part == PARTS.index("validation")).any():
+        share = fractions[1] / (fractions[0] + fractions[1])
+        part[(part == PARTS.index("train")) & (uniform < share)] = PARTS.index("validation")
+    return part
+
+
+def _refuse_fractions(fractions: Sequence[float]) -> None:
+    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
+        raise ConfigError(
+            "The shares of train, validation and test were given.",
+            received=str(tuple(fractions)),
+            remedy="Give three positive numbers that add up to 1, such as (0.8, 0.1, 0.1).",
+        )
