@@ -1,0 +1,144 @@
+"""What the machine is good for: device, arithmetic, memory order, and whether the surveys fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import psutil
+import torch
+from accelerate import Accelerator
+
+from astrolab.datasets.scaling import Scaling
+from astrolab.errors import ConfigError
+from astrolab.trainers.config import TrainConfig
+
+MEMORY_SHARE = 0.5
+DTYPES = {"float16": torch.float16, "float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Every ``"auto"`` of a `TrainConfig`, decided for one machine.
+
+    Parameters
+    ----------
+    device : str
+        Where the network is trained.
+    precision : {"float32", "bfloat16"}
+        Arithmetic of the network; weights, losses and optimiser are float32 always.
+    channels_last : bool
+        Whether images are stored pixel by pixel, the bands of a pixel side by side.
+    storage : {"device", "stream"}
+        Where the inputs are held.
+    storage_dtype : {"float16", "float32"}
+        Number format of the scaled inputs. Scaled images are rounded to float16 (a relative 5e-4, below the sky noise);
+        unscaled images and magnitudes stay float32. Streamed inputs are rounded the same way.
+    n_processes : int
+        Processes that share each batch.
+    """
+
+    device: str
+    precision: str
+    channels_last: bool
+    storage: str
+    storage_dtype: str
+    n_processes: int
+
+    def to_dict(self) -> dict:
+        """Give the decisions as JSON-able values.
+
+        Returns
+        -------
+        dict
+        """
+        return asdict(self)
+
+
+def choose_hardware(
+    config: TrainConfig, *, accelerator: Accelerator, row_shape: Sequence[int], n_rows: int, scaling: Scaling
+) -> Hardware:
+    """Decide every ``"auto"`` of a configuration.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    accelerator : Accelerator
+        Knows the processes of this run and the device of each.
+    row_shape : sequence of int
+        Shape of the input of one galaxy: (band, y, x) or (band,).
+    n_rows : int
+        Galaxies to hold, training and validation together.
+    scaling : Scaling
+
+    Returns
+    -------
+    Hardware
+
+    Raises
+    ------
+    ConfigError
+        For a device that is not there, or surveys that are to be held on a device too small for them.
+    """
+    device = accelerator.device if config.device == "auto" else _found_device(config.device)
+    is_image = len(row_shape) == 3
+    has_bf16 = is_image and has_bfloat16_units(device)
+    precision = ("bfloat16" if has_bf16 else "float32") if config.precision == "auto" else config.precision
+    channels_last = has_bf16 if config.channels_last == "auto" else config.channels_last
+    storage_dtype = "float16" if is_image and scaling.method != "none" else "float32"
+    n_bytes = n_rows * int(torch.Size(row_shape).numel()) * DTYPES[storage_dtype].itemsize
+    return Hardware(
+        device=str(device),
+        precision=precision,
+        channels_last=is_image and channels_last,
+        storage=_chosen_storage(config, n_bytes=n_bytes, room=_room_bytes(device, accelerator=accelerator)),
+        storage_dtype=storage_dtype,
+        n_processes=accelerator.num_processes,
+    )
+
+
+def has_bfloat16_units(device: torch.device) -> bool:
+    """Tell whether bfloat16 arithmetic is faster than float32 there, not merely possible.
+
+    Parameters
+    ----------
+    device : torch.device
+
+    Returns
+    -------
+    bool
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _found_device(name: str) -> torch.device:
+    found = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    kind, _, number = name.partition(":")
+    if found.get(kind, 0) == 0 or (number and not (number.isdigit() and int(number) < found[kind])):
+        raise ConfigError(
+            f"Training was asked for on the device {name!r}.",
+            received=repr(name),
+            available=", ".join(f"{kind} ({n})" for kind, n in found.items() if n),
+            remedy="Choose one of these, or device='auto'.",
+        )
+    return torch.device(name)
+
+
+def _room_bytes(device: torch.device, *, accelerator: Accelerator) -> int:
+    if device.type == "cuda":
+        return int(MEMORY_SHARE * torch.cuda.mem_get_info(device)[0])
+    return int(MEMORY_SHARE * psutil.virtual_memory().available / accelerator.num_processes)
+
+
+def _chosen_storage(config: TrainConfig, *, n_bytes: int, room: int) -> str:
+    if config.storage == "auto":
+        return "device" if n_bytes <= room else "stream"
+    if config.storage == "device" and n_bytes > room:
+        raise ConfigError(
+            "The surveys were to be held on the device.",
+            received=f"{n_bytes / 1e9:.1f} GB of inputs, and room for {room / 1e9:.1f} GB beside the network",
+            remedy="Use storage='stream' (the same result, read batch by batch) or storage='auto'.",
+        )
+    return config.storage

@@ -1,0 +1,109 @@
+"""What a training run gives back."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+
+from astrolab.models.adapt import Adapted
+from astrolab.trainers.config import TrainConfig
+from astrolab.trainers.hardware import Hardware
+
+HISTORY = ("epoch", "train_loss", "validation_loss", "ema", "learning_rate", "time_s")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FitResult:
+    """A trained network, how it got there, and what it cost.
+
+    Attributes
+    ----------
+    adapted : Adapted
+        With the selected weights, in evaluation mode.
+    history : pandas.DataFrame
+        One row an epoch: ``epoch`` (from 1), ``train_loss`` and ``validation_loss`` (means of the batch means),
+        ``ema`` (smoothed validation loss), ``learning_rate`` (of that epoch's steps), ``time_s``.
+    best_epoch : int
+        The epoch whose weights were selected; 0 where nothing was trained.
+    n_epochs : int
+        Epochs trained.
+    stopped : str
+        Why training ended.
+    time_s : float
+        Wall time of all epochs, validation included, those before a resumption too. Reading the surveys in is not
+        counted.
+    n_seen : int
+        Galaxies seen while training, counted once an epoch each.
+    n_trainable : int
+        Parameters that trained.
+    peak_memory_bytes : int
+        Largest memory in use: of the GPU during training, or else of this process so far.
+    config : TrainConfig
+    hardware : Hardware or None
+        Every ``"auto"`` as it was decided; None where nothing was trained.
+    """
+
+    adapted: Adapted
+    history: pd.DataFrame
+    best_epoch: int
+    n_epochs: int
+    stopped: str
+    time_s: float
+    n_seen: int
+    n_trainable: int
+    peak_memory_bytes: int
+    config: TrainConfig
+    hardware: Hardware | None
+
+    def __repr__(self) -> str:
+        best = "" if self.best_epoch == 0 else f" · best epoch {self.best_epoch}"
+        return f"{self.adapted!r} · {self.n_epochs} epochs ({self.stopped}){best} · {self.time_s:,.0f} s"
+
+
+def untrained_result(adapted: Adapted, *, config: TrainConfig) -> FitResult:
+    """Give the result for a plan in which nothing trains.
+
+    Parameters
+    ----------
+    adapted : Adapted
+    config : TrainConfig
+
+    Returns
+    -------
+    FitResult
+        With an empty history.
+    """
+    return FitResult(
+        adapted=adapted,
+        history=pd.DataFrame(columns=HISTORY),
+        best_epoch=0,
+        n_epochs=0,
+        stopped="nothing to train",
+        time_s=0.0,
+        n_seen=0,
+        n_trainable=0,
+        peak_memory_bytes=peak_memory_bytes(torch.device("cpu")),
+        config=config,
+        hardware=None,
+    )
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Measure the largest memory in use: of a CUDA device since its last reset, or else of this process so far.
+
+    Parameters
+    ----------
+    device : torch.device
+
+    Returns
+    -------
+    int
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
