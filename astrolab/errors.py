@@ -12,6 +12,7 @@
     │   ├── CorruptFileError       a file that cannot be read as what it claims to be
     │   ├── SchemaError            a missing key, wrong band count, wrong shape
     │   ├── PixelError             NaN or infinite values where numbers must be
+    │   ├── PredictionError        a predictions table that cannot be scored
     │   ├── ChecksumError          a hash that does not match
     │   ├── DownloadError          no mirror gave the file
     │   ├── DiskFullError          not enough space for what must be written
@@ -22,6 +23,7 @@
     │   ├── TargetError            a layer name that matches nothing
     │   ├── CheckpointError        weights that do not fit exactly
     │   └── PlanError              what trains is not what the plan says
+    ├── TrainingError              training that cannot go on
     └── RunError                   a run folder that cannot be used as asked
 """
 
@@ -101,6 +103,10 @@ class PixelError(DataError):
     """NaN or infinite values where numbers must be."""
 
 
+class PredictionError(DataError):
+    """A predictions table that cannot be scored."""
+
+
 class ChecksumError(DataError):
     """A hash that does not match."""
 
@@ -139,6 +145,10 @@ class CheckpointError(ModelError):
 
 class PlanError(ModelError):
     """What trains is not what the plan says."""
+
+
+class TrainingError(AstrolabError):
+    """Training that cannot go on."""
 
 
 class RunError(AstrolabError):
