@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -202,6 +202,15 @@ class Manifest:
         if problems:
             raise manifest_error(self.name, problems)
 
+    def as_stored(self) -> Manifest:
+        """Return the manifest of the same files with no column given a meaning.
+
+        Returns
+        -------
+        Manifest
+        """
+        return replace(self, label=None, id=None, sky=None, magnitudes=None, columns={})
+
     @property
     def bands(self) -> tuple[str, ...]:
         """The bands of the images, or of the magnitudes where there are no images."""
@@ -299,7 +308,7 @@ class Manifest:
 
 
 def _contradictions(manifest: Manifest) -> Iterator[str]:
-    needs = {"images": ("image", "files"), "catalogue": ("magnitudes", "format", "files"), "recipe": ("recipe",)}
+    needs = {"images": ("image", "files"), "catalogue": ("format", "files"), "recipe": ("recipe",)}
     for section in needs[manifest.kind]:
         if not getattr(manifest, section):
             yield f"kind = {manifest.kind!r} needs the section [{section}]"

@@ -211,6 +211,8 @@ def parse_manifest(table: Mapping[str, Any], *, where: str, folder: Path | None 
     """
     problems: list[str] = []
     values = _section_values(Manifest, table, "", problems)
+    if values.get("kind") == "catalogue" and "magnitudes" not in values:
+        problems.append("kind = 'catalogue' needs the section [magnitudes]: a network must have something to see")
     if problems:
         raise manifest_error(where, problems)
     return Manifest(**values, folder=folder)

@@ -49,7 +49,7 @@ def test_hashes_carry_their_algorithm():
     ("changes", "words"),
     [
         ({"image": None}, r"needs the section \[image\]"),
-        ({"kind": "catalogue"}, r"\[magnitudes\]"),
+        ({"kind": "catalogue"}, r"\[format\]"),
         ({"kind": "recipe", "image": None, "files": ()}, r"\[recipe\]"),
         ({"image": Image(key="image", bands=("g", "g"), sizes=(64, 127))}, "named twice"),
         ({"magnitudes": Magnitudes(bands=("g", "r"), columns=("g_mag",))}, "2 bands but 1 columns"),
@@ -68,3 +68,8 @@ def test_contradictions_are_named(changes, words):
 def test_all_contradictions_are_named_at_once():
     with pytest.raises(ManifestError, match=r"(?s)2 problems.*needs the section.*size 64"):
         survey(image=None, label=Label(name="z", column=("z",)), files=FILES[:1])
+
+
+def test_as_stored_no_column_has_a_meaning():
+    stored = survey(label=Label(name="z", column=("zspec",)), columns={"a": "b"}).as_stored()
+    assert stored == survey() and stored.label is None and stored.columns == {}

@@ -113,6 +113,13 @@ def test_every_problem_is_named_at_once():
         assert words in text
 
 
+def test_a_catalogue_needs_something_for_a_network_to_see():
+    table = tomllib.loads(GOOD)
+    del table["magnitudes"]
+    with pytest.raises(ManifestError, match=r"needs the section \[magnitudes\]"):
+        parse_manifest(table, where="my.toml")
+
+
 @pytest.mark.parametrize("change", [{"label": "z"}, {"files": {"path": "a"}}, {"files": ["a"]}])
 def test_a_value_where_a_section_should_be(change):
     with pytest.raises(ManifestError, match=r"expected \["):
