@@ -103,6 +103,7 @@ def execute(study: str, *, parameters: Mapping[str, Any], folder: Path, progress
             parameters={**parameters, RUN_DIR: str(folder)},
             kernel_name="python3",
             progress_bar=False,
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],
             stderr_file=sys.stderr if progress else None,
         )
     except papermill.PapermillExecutionError as error:

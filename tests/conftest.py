@@ -20,5 +20,7 @@ def shared_data() -> Path:
 @pytest.fixture(autouse=True)
 def _own_data_dir(tmp_path_factory, monkeypatch):
     """No test reads or writes the user's own data folder."""
-    if "ASTROLAB_DATA_DIR" not in os.environ or not os.environ["ASTROLAB_DATA_DIR"].startswith(str(tmp_path_factory.getbasetemp())):
+    if "ASTROLAB_DATA_DIR" not in os.environ or not os.environ["ASTROLAB_DATA_DIR"].startswith(
+        str(tmp_path_factory.getbasetemp())
+    ):
         monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path_factory.getbasetemp() / "astrolab-data"))

@@ -96,7 +96,9 @@ def test_public_functions_are_annotated_and_documented(path):
             broken.append(f"{node.name}: no docstring")
         if node.returns is None:
             broken.append(f"{node.name}: no return annotation")
-        missing = [a.arg for a in arguments + node.args.kwonlyargs if a.annotation is None and a.arg not in ("self", "cls")]
+        missing = [
+            a.arg for a in arguments + node.args.kwonlyargs if a.annotation is None and a.arg not in ("self", "cls")
+        ]
         if missing:
             broken.append(f"{node.name}: no annotation for {missing}")
         if len(arguments) > n_positional and node.name not in framework and not path.name.startswith("cli"):
@@ -117,7 +119,9 @@ def test_imports_follow_the_flow(path):
     imported = {
         node.module
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("astrolab.") and id(node) not in typing_only
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").startswith("astrolab.")
+        and id(node) not in typing_only
     }
     rooms = {room_of(name.removeprefix("astrolab.")) for name in imported}
     assert rooms <= MAY_IMPORT[room] | {room}, f"{room} imports {sorted(rooms - MAY_IMPORT[room] - {room})}"
@@ -143,7 +147,9 @@ def test_importing_astrolab_is_light():
     import subprocess
     import sys
 
-    code = "import sys, astrolab; print([m for m in ('torch', 'matplotlib', 'pandas', 'papermill') if m in sys.modules])"
+    code = (
+        "import sys, astrolab; print([m for m in ('torch', 'matplotlib', 'pandas', 'papermill') if m in sys.modules])"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 
@@ -159,6 +165,8 @@ def test_the_core_imports_without_the_notebook_stack():
     import subprocess
     import sys
 
-    block = "import sys; sys.modules.update({m: None for m in ('papermill','nbconvert','nbformat','IPython','ipywidgets')})"
+    block = (
+        "import sys; sys.modules.update({m: None for m in ('papermill','nbconvert','nbformat','IPython','ipywidgets')})"
+    )
     code = f"{block}; import astrolab; [getattr(astrolab, n) for n in astrolab.__all__]"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

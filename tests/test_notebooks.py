@@ -76,7 +76,9 @@ def test_the_smoke_run_leaves_a_complete_run_folder(study, tmp_path):
     assert record["status"] == "finished"
     report = (folder / "report.html").read_text(encoding="utf-8")
     assert "data:image/png;base64" in report
-    assert not re.search(r"""(src|href)=["']https?://[^"']+\.(js|css|mjs|png)""", report), "the report needs the network"
+    assert not re.search(r"""(src|href)=["']https?://[^"']+\.(js|css|mjs|png)""", report), (
+        "the report needs the network"
+    )
     assert {p.suffix for p in (folder / "figures").iterdir()} == {".png", ".pdf"}
     for name in ("notebook.ipynb", "predictions.parquet", "scores.csv"):
         assert (folder / name).stat().st_size > 0
