@@ -58,6 +58,7 @@ def save_model(network: Adapted | Network, directory: str | Path, *, base: Netwo
         Is made, or replaced if it holds a saved model.
     base : Network, optional
         For ``"lora"``: the network that was adapted, to be saved with it so that the folder needs nothing else.
+        The folders of other strategies never need it.
 
     Returns
     -------
@@ -74,16 +75,17 @@ def save_model(network: Adapted | Network, directory: str | Path, *, base: Netwo
     directory = Path(directory)
     _require_replaceable(directory)
     adapted = adapt(network, strategy="full") if isinstance(network, Network) else network
-    if base is not None:
+    with_base = base is not None and adapted.strategy == "lora"
+    if with_base:
         _require_base(base, digest_wanted=adapted.base_digest)
     with write_atomically(directory) as part:
         part.mkdir()
         if adapted.strategy == "lora":
             _write_adapters(adapted, part)
-            if base is not None:
-                save_model(base, part / BASE)
         else:
             _write_tensors(adapted.network.state_dict(), part / WEIGHTS)
+        if with_base:
+            save_model(base, part / BASE)
         (part / CARD).write_text(json.dumps(_card(adapted), indent=2) + "\n", encoding="utf-8")
     return directory
 
