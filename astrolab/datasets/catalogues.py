@@ -15,9 +15,9 @@ from astropy.io import fits
 from astrolab.datasets.columns import assemble_survey
 from astrolab.datasets.images import h5_columns
 from astrolab.datasets.manifest_schema import Format, Manifest
-from astrolab.datasets.rows import ColumnRows, Rows, missing_key, open_h5
+from astrolab.datasets.rows import ColumnRows, Rows, missing_key, open_h5, require_file
 from astrolab.datasets.survey import Survey
-from astrolab.errors import CorruptFileError, DataNotFoundError, SchemaError
+from astrolab.errors import CorruptFileError, SchemaError
 
 Columns = dict[str, Rows]
 
@@ -44,13 +44,7 @@ def read_catalogue(path: str | Path, *, manifest: Manifest) -> Survey:
     SchemaError
         Where a column is missing, or is not what the manifest says.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataNotFoundError(
-            f"The catalogue {path.name} was to be read.",
-            received=f"no file at {path}",
-            remedy="Check the path under [[files]], or the directory that was given.",
-        )
+    path = require_file(path)
     read = _READERS[manifest.format.format]
     columns = read(path, manifest.format, manifest.id.column if manifest.id else None)
     n_rows = len(next(iter(columns.values()), ()))
@@ -78,7 +72,7 @@ def _read_csv(path: Path, layout: Format, id_column: str | None) -> Columns:
 
 def _read_parquet(path: Path, layout: Format, id_column: str | None) -> Columns:
     try:
-        table = pq.read_table(path).to_pandas(integer_object_nulls=True)
+        table = pq.read_table(path).to_pandas()
     except (pa.ArrowInvalid, OSError) as error:
         raise _unreadable(path, layout, reason=str(error)) from error
     return _table_columns(table.reset_index() if table.index.name else table)

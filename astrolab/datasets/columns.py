@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -88,15 +89,15 @@ def assemble_survey(
             remedy="Fetch or simulate it again, or take it out of the manifest.",
         )
     entry = manifest.entry_for(path)
-    named = {name: _column(columns, name=column, path=path) for name, column in manifest.columns.items()}
+    named = {name: _column(columns, name=column, path=path, n_rows=n_rows) for name, column in manifest.columns.items()}
     return Survey(
         name=manifest.name,
-        inputs=_inputs(columns, manifest=manifest, path=path, image=image),
+        inputs=_inputs(columns, manifest=manifest, path=path, n_rows=n_rows, image=image),
         labels=_labels(columns, manifest=manifest, path=path, n_rows=n_rows),
         ids=_ids(columns, manifest=manifest, path=path, n_rows=n_rows),
         bands=manifest.bands,
         catalogue=named or {name: column for name, column in columns.items() if column.shape == (n_rows,)},
-        sky_deg=_sky(columns, manifest=manifest, path=path),
+        sky_deg=_sky(columns, manifest=manifest, path=path, n_rows=n_rows),
         published_split=None if entry.split is None else np.full(n_rows, entry.split),
         provenance=Provenance(
             survey=manifest.name,
@@ -136,23 +137,39 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _column(columns: Mapping[str, Rows], *, name: str, path: Path) -> Rows:
+def _column(columns: Mapping[str, Rows], *, name: str, path: Path, n_rows: int) -> Rows:
     if name not in columns:
         raise missing_key(path, key=name, keys=list(columns))
+    if tuple(columns[name].shape) != (n_rows,):
+        raise SchemaError(
+            f"{name!r} in {path.name} must be one value a galaxy: shape ({n_rows},) or ({n_rows}, 1).",
+            received=f"an array of shape {tuple(columns[name].shape)}",
+            remedy="Name the right column in the manifest, or repair the file.",
+        )
     return columns[name]
 
 
-def _inputs(columns: Mapping[str, Rows], *, manifest: Manifest, path: Path, image: Rows | None) -> dict[str, Rows]:
+def _numbers(columns: Mapping[str, Rows], *, name: str, path: Path, n_rows: int) -> Rows:
+    column = _column(columns, name=name, path=path, n_rows=n_rows)
+    if column.dtype.kind not in "fiu":
+        raise SchemaError(
+            f"{name!r} in {path.name} must be numbers.",
+            received=f"a column of type {column.dtype}, for example {column[:1].tolist()}",
+            remedy="Check delimiter, comment, names and skip_rows under [format] in the manifest.",
+        )
+    return column
+
+
+def _inputs(
+    columns: Mapping[str, Rows], *, manifest: Manifest, path: Path, n_rows: int, image: Rows | None
+) -> dict[str, Rows]:
     inputs = {} if image is None else {"image": image}
     if manifest.magnitudes:
         photometry = manifest.magnitudes
         found = {
-            band: _column(columns, name=name, path=path)
+            band: _numbers(columns, name=name, path=path, n_rows=n_rows)
             for band, name in zip(photometry.bands, photometry.columns, strict=True)
         }
-        for band, column in found.items():
-            if column.dtype.kind not in "fiu":
-                raise _not_numbers(path, what=f"The {band} magnitudes", column=column)
         ordered = [found.get(band) for band in manifest.bands]
         inputs["magnitudes"] = MagnitudeRows(ordered, missing=photometry.missing, unit=photometry.unit)
     return inputs
@@ -162,16 +179,7 @@ def _labels(columns: Mapping[str, Rows], *, manifest: Manifest, path: Path, n_ro
     if manifest.label is None:
         return pd.DataFrame(index=range(n_rows))
     name = next((name for name in manifest.label.column if name in columns), manifest.label.column[0])
-    column = _column(columns, name=name, path=path)
-    if tuple(column.shape) != (n_rows,):
-        raise SchemaError(
-            f"The label {name!r} of {path.name} must be one number a galaxy: shape ({n_rows},) or ({n_rows}, 1).",
-            received=f"an array of shape {tuple(column.shape)}",
-            remedy="Name the right column under [label] in the manifest, or repair the file.",
-        )
-    if column.dtype.kind not in "fiu":
-        raise _not_numbers(path, what=f"The label {name!r}", column=column)
-    values = np.asarray(column[:], dtype=np.float64)
+    values = np.asarray(_numbers(columns, name=name, path=path, n_rows=n_rows)[:], dtype=np.float64)
     wrong = np.flatnonzero(~np.isfinite(values))
     if len(wrong):
         raise SchemaError(
@@ -186,12 +194,11 @@ def _ids(columns: Mapping[str, Rows], *, manifest: Manifest, path: Path, n_rows:
     if manifest.id is None:
         file = manifest.entry_for(path).path
         return np.array([f"{manifest.name}:{file}:{row}" for row in range(n_rows)])
-    column = _column(columns, name=manifest.id.column, path=path)
-    values = np.asarray(column[:])
-    if values.dtype.kind in "iu" and values.max() <= np.iinfo(np.int64).max and values.ndim == 1:
+    values = np.asarray(_column(columns, name=manifest.id.column, path=path, n_rows=n_rows)[:])
+    if values.dtype.kind in "iu" and values.max() < 2**63:
         return values.astype(np.int64)
     texts = values.tolist()
-    if values.dtype.kind not in "OUT" or not all(isinstance(text, str | int) for text in texts):
+    if values.dtype.kind not in "iuOUT" or not all(isinstance(text, str | int) for text in texts):
         raise SchemaError(
             f"The ids {manifest.id.column!r} of {path.name} must be whole numbers or text, one a galaxy.",
             received=f"{values.dtype} of shape {values.shape}"
@@ -203,20 +210,13 @@ def _ids(columns: Mapping[str, Rows], *, manifest: Manifest, path: Path, n_rows:
 
 def _as_numbers(texts: list[str]) -> np.ndarray:
     """Whole numbers written as text become int64, if every digit survives."""
-    is_number = all(text.lstrip("-").isdecimal() and len(text) < 19 and str(int(text)) == text for text in texts)
+    is_number = all(re.fullmatch(r"0|-?[1-9]\d{0,18}", text) and -(2**63) <= int(text) < 2**63 for text in texts)
     return np.array([int(text) for text in texts], dtype=np.int64) if is_number else np.array(texts)
 
 
-def _sky(columns: Mapping[str, Rows], *, manifest: Manifest, path: Path) -> np.ndarray | None:
+def _sky(columns: Mapping[str, Rows], *, manifest: Manifest, path: Path, n_rows: int) -> np.ndarray | None:
     if manifest.sky is None:
         return None
     names = (manifest.sky.ra, manifest.sky.dec)
-    return np.stack([np.asarray(_column(columns, name=n, path=path)[:], dtype=np.float64) for n in names], axis=1)
-
-
-def _not_numbers(path: Path, *, what: str, column: Rows) -> SchemaError:
-    return SchemaError(
-        f"{what} of {path.name} must be numbers.",
-        received=f"a column of type {column.dtype}, for example {column[:1].tolist()}",
-        remedy="Check delimiter, comment, names and skip_rows under [format] in the manifest.",
-    )
+    values = [_numbers(columns, name=name, path=path, n_rows=n_rows)[:] for name in names]
+    return np.stack(values, axis=1).astype(np.float64)

@@ -13,7 +13,7 @@ from astropy.io import fits
 
 from astrolab.datasets.columns import assemble_survey
 from astrolab.datasets.manifest_schema import Manifest
-from astrolab.datasets.rows import ColumnRows, CroppedRows, H5Rows, Rows, h5_keys, missing_key, open_h5
+from astrolab.datasets.rows import ColumnRows, CroppedRows, H5Rows, Rows, h5_keys, missing_key, open_h5, require_file
 from astrolab.datasets.survey import Survey
 from astrolab.errors import CorruptFileError, SchemaError
 
@@ -48,7 +48,7 @@ def read_images(path: str | Path, *, manifest: Manifest, image_size: int | None 
     SchemaError
         Where a key is missing, or bands, shapes or sizes are not those of the manifest.
     """
-    path = Path(path)
+    path = require_file(path)
     image, columns = _READERS[manifest.format.format if manifest.format else "hdf5"](path, manifest)
     survey = assemble_survey(columns, manifest=manifest, path=path, n_rows=image.shape[0], image=image)
     _refuse_other_size(path, manifest=manifest, image=image)

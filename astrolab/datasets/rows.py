@@ -303,17 +303,37 @@ def open_h5(path: str | Path) -> h5py.File:
     CorruptFileError
         Where the file is empty, truncated, or not HDF5 at all.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataNotFoundError(
-            f"The file {path.name} was to be read.",
-            received=f"no file at {path}",
-            remedy="Check the path, or fetch or simulate the survey again.",
-        )
+    path = require_file(path)
     try:
         return h5py.File(path, "r", locking="best-effort")
     except OSError as error:
         raise corrupt_file(path, reason=str(error)) from error
+
+
+def require_file(path: str | Path) -> Path:
+    """Give a path back if there is a file, and say so if there is none.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    DataNotFoundError
+        Where there is no file.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    raise DataNotFoundError(
+        f"The file {path.name} was to be read.",
+        received=f"no file at {path}",
+        remedy="Check the path, or fetch or simulate the survey again.",
+    )
 
 
 def corrupt_file(path: Path, *, reason: str) -> CorruptFileError:

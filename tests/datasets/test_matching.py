@@ -1,0 +1,61 @@
+"""Galaxies in common are those that brute force finds."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.coordinates import angular_separation
+
+from astrolab.datasets.matching import in_common, qualified_ids
+from astrolab.errors import UnknownNameError
+
+
+def test_ids_carry_their_scheme_once(make_survey):
+    assert qualified_ids(make_survey(n=1))[0] == f"hsc-pdr2:{2**53 + 1}"
+    text = make_survey(n=2, ids=np.array(["a:f:0", "b:7"]), scheme="a+b")
+    assert list(qualified_ids(text)) == ["a:f:0", "b:7"]
+
+
+def test_neighbouring_huge_ids_are_not_confused(make_survey):
+    survey = make_survey(n=4, first_id=2**62)
+    other = make_survey(n=4, first_id=2**62 + 3)
+    assert list(in_common(survey, other=other, by="id")) == [False, False, False, True]
+
+
+def test_positions_match_within_the_radius_also_at_the_pole_and_across_zero(make_survey):
+    random = np.random.default_rng(3)
+    places = [(0.0, 10.0), (120.0, 89.9999), (200.0, -45.0)]
+    near = np.concatenate([np.array(place) + random.normal(scale=4e-4, size=(40, 2)) for place in places])
+    sky = np.stack([near[:, 0] % 360, np.clip(near[:, 1], -90, 90)], axis=1)
+    survey = make_survey(n=60, sky_deg=sky[::2])
+    other = make_survey(n=60, sky_deg=sky[1::2])
+    ra, dec = np.deg2rad(survey.sky_deg).T
+    ra_other, dec_other = np.deg2rad(other.sky_deg).T
+    distance = angular_separation(ra[:, None], dec[:, None], ra_other, dec_other) * u.rad
+    brute = (distance <= 1 * u.arcsec).any(axis=1)
+    assert 5 < brute.sum() < 55
+    np.testing.assert_array_equal(in_common(survey, other=other, by="sky"), brute)
+
+
+def test_unknown_positions_match_nothing(make_survey):
+    sky = np.array([[150.0, 2.0], [np.nan, np.nan]])
+    survey = make_survey(n=2, sky_deg=sky)
+    assert list(in_common(survey, other=survey, by="sky")) == [True, False]
+    nowhere = make_survey(n=2, sky_deg=np.full((2, 2), np.nan))
+    assert not in_common(survey, other=nowhere, by="sky").any()
+
+
+def test_identical_magnitudes_are_found_but_not_where_none_was_measured(make_survey):
+    magnitudes = np.random.default_rng(0).normal(22, 1, size=(3, 5)).astype(np.float32)
+    magnitudes[1, 2], magnitudes[2] = np.nan, np.nan
+    survey = make_survey(n=3, inputs={"magnitudes": magnitudes})
+    assert list(in_common(survey, other=survey, by="inputs")) == [True, True, False]
+    other = make_survey(n=3, inputs={"magnitudes": magnitudes + np.float32(1e-5)})
+    assert not in_common(survey, other=other, by="inputs").any()
+
+
+def test_what_cannot_be_compared_is_said_so(make_survey):
+    survey = make_survey(n=3)
+    other = make_survey(n=3, scheme="sdss-dr8", sky_deg=None, inputs={})
+    assert [in_common(survey, other=other, by=by) for by in ("id", "sky", "inputs")] == [None] * 3
+    with pytest.raises(UnknownNameError):
+        in_common(survey, other=other, by="name")

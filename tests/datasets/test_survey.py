@@ -1,0 +1,141 @@
+"""A Survey is immutable, lazy, complete in one line, and refuses parts that do not fit."""
+
+import dataclasses
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from astrolab.datasets.rows import LazyRows
+from astrolab.datasets.survey import Provenance, check_finite, describe_surveys
+from astrolab.errors import PixelError, SchemaError, UnknownNameError
+
+
+class CountingRows(LazyRows):
+    """Rows that remember how many of them were read."""
+
+    def __init__(self, values):
+        self.values, self.shape, self.dtype, self.n_read = values, values.shape, values.dtype, 0
+
+    def _read(self, numbers):
+        self.n_read += len(numbers)
+        return self.values[numbers]
+
+
+def test_the_repr_says_it_in_one_line(make_survey):
+    z = np.array([0.02, 0.51, 3.9])
+    twin = Provenance(survey="twin-galaxiesml", title="GalaxiesML twin", simulated=True)
+    survey = make_survey(n=3, labels=pd.DataFrame({"z": z}), provenance=twin)
+    assert repr(survey) == (
+        "GalaxiesML twin (simulated): 3 galaxies · image 5×8×8 hsc-g…hsc-y · magnitudes 5 hsc-g…hsc-y"
+        " · z 0.02–3.9 (median 0.51)"
+    )
+    assert "\n" not in repr(survey.take([]))
+
+
+def test_take_keeps_every_part_together_and_repeats(make_survey):
+    survey = make_survey(n=10)
+    index = [7, 0, 7, -1]
+    part = survey.take(index)
+    np.testing.assert_array_equal(part.ids, survey.ids[index])
+    np.testing.assert_array_equal(part.labels["z"], survey.labels["z"].to_numpy()[index])
+    np.testing.assert_array_equal(part.inputs["image"][:], survey.inputs["image"][index])
+    np.testing.assert_array_equal(part.sky_deg, survey.sky_deg[index])
+    np.testing.assert_array_equal(part.catalogue["i_sersic_index"], survey.catalogue["i_sersic_index"][index])
+    np.testing.assert_array_equal(part.take(np.array([False, True, False, True])).ids, survey.ids[[0, -1]])
+
+
+def test_take_reads_no_pixel(make_survey):
+    rows = CountingRows(np.zeros((20, 5, 4, 4), dtype=np.float32))
+    survey = make_survey(n=20, inputs={"image": rows})
+    part = survey.take(np.arange(19, 0, -2)).take(slice(2, 5))
+    assert rows.n_read == 0
+    assert part.inputs["image"][[0, 2]].shape == (2, 5, 4, 4)
+    assert rows.n_read == 2
+
+
+def test_nothing_can_be_written(make_survey):
+    survey = make_survey()
+    for part in (survey, survey.take(slice(3))):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            part.name = "other"
+        with pytest.raises(TypeError):
+            part.inputs["image"] = None
+        for array in (part.ids, part.sky_deg, part.catalogue["i_sersic_index"]):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        survey.inputs["image"][0] = 0
+
+
+def test_a_pickle_comes_back_the_same(make_survey):
+    survey = make_survey(published_split=np.full(40, "train"))
+    back = pickle.loads(pickle.dumps(survey))
+    assert back.digest == survey.digest and repr(back) == repr(survey)
+    np.testing.assert_array_equal(back.inputs["image"][:], survey.inputs["image"])
+
+
+def test_the_digest_tells_galaxies_and_their_order_apart(make_survey):
+    survey = make_survey()
+    digests = {
+        survey.digest,
+        survey.take(slice(39)).digest,
+        survey.take(np.arange(40)[::-1]).digest,
+        make_survey(seed=1).digest,
+    }
+    assert len(digests) == 4
+    assert survey.take(slice(None)).digest == survey.digest
+
+
+def test_the_table_has_ids_labels_and_what_was_asked(make_survey):
+    survey = make_survey()
+    table = survey.table("i_sersic_index")
+    assert list(table) == ["object_id", "z", "i_sersic_index"]
+    assert table["object_id"].dtype == np.int64 and table["object_id"][0] == 2**53 + 1
+    with pytest.raises(UnknownNameError, match="Did you mean 'i_sersic_index'"):
+        survey.table("i_sersic")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"labels": pd.DataFrame({"z": np.zeros(39)})}, "labels of length 39"),
+        ({"sky_deg": np.zeros((41, 2))}, "sky_deg of length 41"),
+        ({"bands": ("hsc-g", "hsc-r")}, r"shape \(40, 5, 8, 8\)"),
+        ({"inputs": {"magnitudes": np.zeros((40, 5, 1))}}, "must have 2 axes"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(make_survey, changes, words):
+    with pytest.raises(SchemaError, match=words):
+        make_survey(**changes)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_wrong_pixel_is_found_and_named(make_survey, value):
+    images = np.zeros((40, 5, 8, 8), dtype=np.float32)
+    check_finite(make_survey(inputs={"image": images}), batch_size=7)
+    images[13, 2, 4, 4] = value
+    survey = make_survey(inputs={"image": images})
+    with pytest.raises(PixelError, match=f"1 of 40 galaxies.*{survey.ids[13]}"):
+        check_finite(survey, batch_size=7)
+
+
+def test_a_missing_magnitude_is_allowed_an_infinite_one_is_not(make_survey):
+    magnitudes = np.full((40, 5), 20.0)
+    magnitudes[3, 1] = np.nan
+    check_finite(make_survey(inputs={"magnitudes": magnitudes}), input_name="magnitudes")
+    magnitudes[3, 2] = np.inf
+    with pytest.raises(PixelError):
+        check_finite(make_survey(inputs={"magnitudes": magnitudes}), input_name="magnitudes")
+    with pytest.raises(UnknownNameError):
+        check_finite(make_survey(inputs={"magnitudes": magnitudes}), input_name="image")
+
+
+def test_the_description_counts_and_measures_depth(make_survey):
+    survey = make_survey(n=30)
+    table = describe_surveys({"all": survey, "part": survey.take(slice(7))})
+    assert list(table["n"]) == [30, 7]
+    assert table.loc["all", "z_p90"] == pytest.approx(np.percentile(survey.labels["z"], 90))
+    assert table.loc["all", "hsc-i_p90"] == pytest.approx(np.percentile(survey.inputs["magnitudes"][:, 2], 90))
+    assert not table["simulated"].any()
