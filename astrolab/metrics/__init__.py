@@ -1,0 +1,30 @@
+"""Predictions table in, scores out. Pure numpy; every metric carries its formula and where it comes from."""
+
+from astrolab.metrics import photoz, regression
+from astrolab.metrics.grouping import DEFAULT_METRICS, Z_RANGE
+from astrolab.metrics.metric import Metric, find_metric, list_metrics, metrics_page, register
+from astrolab.metrics.pairing import paired_difference
+from astrolab.metrics.requirements import REQUIREMENTS, Requirement
+from astrolab.metrics.scoring import score, score_slices
+from astrolab.metrics.summary import format_scores, is_best, summarise_seeds, with_intervals
+
+__all__ = [
+    "DEFAULT_METRICS",
+    "REQUIREMENTS",
+    "Z_RANGE",
+    "Metric",
+    "Requirement",
+    "find_metric",
+    "format_scores",
+    "is_best",
+    "list_metrics",
+    "metrics_page",
+    "paired_difference",
+    "photoz",
+    "register",
+    "regression",
+    "score",
+    "score_slices",
+    "summarise_seeds",
+    "with_intervals",
+]

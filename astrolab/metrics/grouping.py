@@ -1,0 +1,117 @@
+"""Which rows of a predictions table are scored together, and which tables cannot be scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from astrolab.errors import PredictionError
+
+DEFAULT_METRICS = ("bias", "scatter", "catastrophic_rate", "outlier_rate", "loss")
+Z_RANGE = (0.3, 1.5)
+GROUPS = ("direction", "arm", "seed", "survey", "label")
+
+ZRange = tuple[float, float] | None
+
+
+def groups_of(predictions: pd.DataFrame) -> list[str]:
+    """Return the columns that tell models, surveys and labels apart in this table.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+
+    Returns
+    -------
+    list of str
+        Those of ``direction``, ``arm``, ``seed``, ``survey``, ``label`` that it has.
+    """
+    return [name for name in GROUPS if name in predictions]
+
+
+def require_scorable(predictions: pd.DataFrame, *, columns: Sequence[str]) -> None:
+    """Refuse a table that lacks columns, or whose truths and predictions are not all numbers.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+    columns : sequence of str
+        What it must have beside ``truth`` and ``pred``.
+
+    Raises
+    ------
+    PredictionError
+    """
+    missing = [name for name in ("truth", "pred", *columns) if name not in predictions]
+    if missing:
+        raise PredictionError(
+            "Predictions were to be scored.",
+            received=f"a table without {', '.join(missing)}",
+            available=", ".join(map(str, predictions.columns)),
+            remedy="Pass the table that `predict` returned, and group by columns it has.",
+        )
+    for name in ("truth", "pred"):
+        bad = ~np.isfinite(predictions[name].to_numpy(float))
+        if bad.any():
+            raise PredictionError(
+                "Predictions were to be scored.",
+                received=f"{bad.sum():,} of {len(bad):,} rows where {name} is NaN or infinite",
+                remedy="Find out why; a galaxy without a prediction is not scored as if it were not there.",
+            )
+
+
+def within(predictions: pd.DataFrame, *, z_range: ZRange) -> pd.DataFrame:
+    """Return the galaxies whose true redshift lies in ``(low, high]``.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+    z_range : (float, float) or None
+        None keeps all.
+
+    Returns
+    -------
+    DataFrame
+    """
+    if z_range is None:
+        return predictions
+    low, high = z_range
+    return predictions[predictions["truth"].gt(low) & predictions["truth"].le(high)]
+
+
+def iterate_groups(predictions: pd.DataFrame, *, by: list[str], z_range: ZRange) -> Iterator[tuple[dict, pd.DataFrame]]:
+    """Give the galaxies of each group, in the order in which groups first appear.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+    by : list of str
+        Columns that separate groups; none make one group.
+    z_range : (float, float) or None
+        Range of true redshift kept.
+
+    Yields
+    ------
+    key : dict
+        Value of each column of `by`.
+    galaxies : DataFrame
+
+    Raises
+    ------
+    PredictionError
+        If a group has no galaxy in the range.
+    """
+    grouped = predictions.groupby(by, sort=False, dropna=False, observed=True) if by else [((), predictions)]
+    for values, group in grouped:
+        key = dict(zip(by, values, strict=True))
+        galaxies = within(group, z_range=z_range)
+        if galaxies.empty:
+            name = ", ".join(f"{column}={value}" for column, value in key.items()) or "the table"
+            raise PredictionError(
+                "Predictions were to be scored.",
+                received=f"no galaxy with truth in {z_range} among the {len(group):,} of {name}",
+                remedy="Widen z_range, or pass z_range=None to score all galaxies.",
+            )
+        yield key, galaxies

@@ -1,0 +1,50 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from astrolab.errors import PredictionError
+from astrolab.metrics import format_scores, is_best, summarise_seeds, with_intervals
+
+
+@pytest.fixture
+def scores():
+    values = {("lora", 0): 0.02, ("lora", 1): 0.04, ("full", 0): -0.01, ("full", 1): -0.01}
+    rows = [
+        {"arm": arm, "seed": seed, "survey": "s", "metric": "bias", "value": v} for (arm, seed), v in values.items()
+    ]
+    return pd.DataFrame(rows).assign(low=-1.0, high=1.0, n=100, simulated=True)
+
+
+def test_seeds_become_a_mean_a_spread_and_a_count(scores):
+    summary = summarise_seeds(scores).set_index("arm")
+    assert summary.loc["lora", "mean"] == pytest.approx(0.03)
+    assert summary.loc["lora", "std"] == pytest.approx(np.std([0.02, 0.04], ddof=1))
+    assert summary["n_seeds"].tolist() == [2, 2] and summary["simulated"].all()
+    assert np.isnan(summarise_seeds(scores.query("seed == 0"))["std"]).all()
+
+
+def test_seeds_are_never_averaged_over_something_else(scores):
+    with pytest.raises(PredictionError, match="one seed"):
+        summarise_seeds(pd.concat([scores, scores]))
+    with pytest.raises(PredictionError, match="seed"):
+        summarise_seeds(scores.drop(columns="seed"))
+
+
+def test_one_seed_keeps_its_bootstrap_interval(scores):
+    one = with_intervals(scores.query("seed == 0"))
+    assert one[["low", "high"]].to_numpy().tolist() == [[-1, 1], [-1, 1]]
+    several = with_intervals(scores).set_index("arm")
+    assert several.loc["lora", "high"] == pytest.approx(0.03 + np.std([0.02, 0.04], ddof=1))
+
+
+def test_the_best_bias_is_the_one_nearest_zero(scores):
+    summary = with_intervals(scores)
+    assert summary[is_best(summary)]["arm"].tolist() == ["full"]
+
+
+def test_the_terminal_table_says_what_it_shows(scores):
+    lines = format_scores(scores).splitlines()
+    assert lines[0] == "s (simulated)"
+    assert lines[2].split() == ["lora", "0.0300", "±", "0.0141"]
+    assert lines[3].split() == ["full", "-0.0100", "±", "0.0000", "*"]
+    assert "2 seeds" in lines[-1]
