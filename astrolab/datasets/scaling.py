@@ -33,8 +33,8 @@ class Scaling:
     ``"asinh"``, for images: :math:`x = \mathrm{asinh}(f / 2 b_k) / s`. The softening :math:`b_k = 1.042\,\sigma_k` of
     band k, from its sky noise, is the one for which the faintest fluxes lose least (Lupton, Gunn & Szalay 1999, AJ 118,
     1406, section 3). Faint flux stays linear, bright flux becomes logarithmic, so that a difference of bands is a
-    colour. The one scale s for all bands keeps it so; it makes the brightest pixel of a typical galaxy 1, and no
-    float32 flux can leave the range of float16.
+    colour. The one scale s for all bands keeps it so; it makes the brightest pixel of a typical galaxy 1. Everything
+    lies well inside the range of float16.
 
     ``"standard"``, for magnitudes: :math:`x = (m - \bar m_k) / \mathrm{std}_k`; a missing value becomes 0, the mean.
 
@@ -310,7 +310,7 @@ def _measure_standard(values: np.ndarray) -> dict[str, Any]:
     return {
         "centre": tuple(float(band.mean()) if len(band) else 0.0 for band in known),
         "width": tuple(float(band.std()) if len(band) else 0.0 for band in known),
-        "imputed_frac": tuple(1 - len(band) / by_band.shape[1] for band in known),
+        "imputed_frac": tuple((by_band.shape[1] - len(band)) / by_band.shape[1] for band in known),
     }
 
 
