@@ -47,7 +47,7 @@ CARD, WEIGHTS, ADAPTERS, BUFFERS, BASE = (
 )
 
 
-def save_model(network: Adapted | Network, directory: str | Path, *, base: Network | None = None) -> Path:
+def save_model(network: Adapted | Network, *, directory: str | Path, base: Network | None = None) -> Path:
     """Save a network into a folder, which appears complete or not at all.
 
     Parameters
@@ -85,7 +85,7 @@ def save_model(network: Adapted | Network, directory: str | Path, *, base: Netwo
         else:
             _write_tensors(adapted.network.state_dict(), part / WEIGHTS)
         if with_base:
-            save_model(base, part / BASE)
+            save_model(base, directory=part / BASE)
         (part / CARD).write_text(json.dumps(_card(adapted), indent=2) + "\n", encoding="utf-8")
     return directory
 
@@ -165,7 +165,7 @@ def _load_adapters(directory: Path, *, card: Mapping[str, Any], settings: Strate
             f"A model was to be loaded from {directory}.",
             received="adapters without the network they belong to",
             available=f"digest {card['base_digest'][:12]}… of that network",
-            remedy="Pass base=network, or save with save_model(adapted, directory, base=network).",
+            remedy="Pass base=network, or save with save_model(adapted, directory=..., base=network).",
         )
     _require_base(base, digest_wanted=card["base_digest"])
     adapted = arrange(copy.deepcopy(base), settings=settings, base_digest=card["base_digest"])

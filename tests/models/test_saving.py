@@ -22,7 +22,7 @@ def some(way):
 def saved_lora(small_network, moved, tmp_path):
     base = small_network("redshift_cnn")
     adapted = moved(adapt(base, strategy="lora", targets=("input", "regressor")), name="redshift_cnn")
-    return base, adapted, save_model(adapted, tmp_path / "lora")
+    return base, adapted, save_model(adapted, directory=tmp_path / "lora")
 
 
 @pytest.mark.parametrize("name", ["redshift_cnn", "redshift_mlp"])
@@ -30,7 +30,7 @@ def saved_lora(small_network, moved, tmp_path):
 def test_what_is_loaded_predicts_like_what_was_saved_to_the_last_bit(way, name, small_network, inputs, moved, tmp_path):
     base, x = small_network(name), inputs(name)
     adapted = moved(adapt(base, **way, seed=2), name=name)
-    save_model(adapted, tmp_path / "model", base=base)
+    save_model(adapted, directory=tmp_path / "model", base=base)
     loaded = load_model(tmp_path / "model")
     assert torch.equal(loaded.network(x), adapted.network(x))
     assert loaded.settings == adapted.settings
@@ -41,13 +41,13 @@ def test_what_is_loaded_predicts_like_what_was_saved_to_the_last_bit(way, name, 
 
 def test_a_plain_network_is_saved_too(small_network, inputs, tmp_path):
     network, x = small_network("redshift_mlp"), inputs("redshift_mlp")
-    loaded = load_model(save_model(network, tmp_path / "plain"))
+    loaded = load_model(save_model(network, directory=tmp_path / "plain"))
     assert torch.equal(loaded.network(x), network(x))
 
 
 def test_channels_last_weights_are_saved_in_plain_order(small_network, inputs, tmp_path):
     network = small_network("redshift_cnn").to(memory_format=torch.channels_last)
-    loaded = load_model(save_model(network, tmp_path / "model"))
+    loaded = load_model(save_model(network, directory=tmp_path / "model"))
     torch.testing.assert_close(loaded.network(inputs("redshift_cnn")), network(inputs("redshift_cnn")))
 
 
@@ -79,7 +79,10 @@ def test_adapters_alone_need_exactly_their_base(saved_lora, small_network, input
     with pytest.raises(CheckpointError, match="without the network they belong to"):
         load_model(folder)
     other = make_model("redshift_cnn", n_bands=5, seed=8, hidden=(16, 8), width=8)
-    for use in (lambda: load_model(folder, base=other), lambda: save_model(adapted, tmp_path / "new", base=other)):
+    for use in (
+        lambda: load_model(folder, base=other),
+        lambda: save_model(adapted, directory=tmp_path / "new", base=other),
+    ):
         with pytest.raises(CheckpointError, match="Pass the network that was adapted"):
             use()
     x = inputs("redshift_cnn")
@@ -149,10 +152,10 @@ def test_pickles_are_not_read(small_network, tmp_path):
 
 def test_a_model_replaces_a_model_and_nothing_else(small_network, tmp_path):
     network = small_network("redshift_mlp")
-    folder = save_model(network, tmp_path / "model")
-    save_model(network, folder)
+    folder = save_model(network, directory=tmp_path / "model")
+    save_model(network, directory=folder)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "draft.tex").write_text("years of work")
     with pytest.raises(ConfigError, match="no saved model"):
-        save_model(network, tmp_path / "thesis")
+        save_model(network, directory=tmp_path / "thesis")
     assert (tmp_path / "thesis" / "draft.tex").read_text() == "years of work"
