@@ -1,0 +1,180 @@
+"""A name becomes a survey: files found, twins simulated, recipes combined, real files read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import astrolab.datasets.loading
+import astrolab.datasets.twins
+from astrolab.datasets.leaks import audit_leaks
+from astrolab.datasets.loading import load_survey, read_survey
+from astrolab.datasets.manifests import parse_manifest
+from astrolab.datasets.mixtures import concat
+from astrolab.datasets.scaling import fit_scaling
+from astrolab.datasets.splits import split
+from astrolab.datasets.survey import check_finite
+from astrolab.errors import ConfigError, DataNotFoundError, ManifestError, SchemaError, UnknownNameError
+
+MANIFESTS = Path(__file__).parent / "manifests"
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.fixture
+def on_disk(tmp_path, write_published):
+    """Three files in the published schema, 20 + 8 + 8 galaxies."""
+    return {
+        name: write_published(tmp_path / f"{name}.hdf5", n=n, size=16, seed=seed)
+        for seed, (name, n) in enumerate(zip(SPLITS, (20, 8, 8), strict=True))
+    }
+
+
+def test_the_files_of_a_survey_are_one_survey(tmp_path, on_disk, images_manifest):
+    survey = load_survey(images_manifest(tmp_path, sizes=[16]))
+    np.testing.assert_array_equal(survey.ids, np.concatenate([on_disk[name]["object_id"] for name in SPLITS]))
+    np.testing.assert_array_equal(survey.inputs["image"][[30, 3]][0], on_disk["test"]["image"][2])
+    magnitudes = [on_disk["validation"][f"{band}_cmodel_mag"][0] for band in "grizy"]
+    np.testing.assert_array_equal(survey.inputs["magnitudes"][[20]], np.float32([magnitudes]))
+    assert [len(part) for part in split(survey)] == [20, 8, 8]
+    assert survey.provenance.files == tuple(f"{name}.hdf5" for name in SPLITS)
+    assert repr(survey).startswith("Tiny survey: 36 galaxies · image 5×16×16 hsc-g…hsc-y")
+
+
+def test_the_digest_changes_with_a_file(tmp_path, on_disk, images_manifest, write_published):
+    manifest = images_manifest(tmp_path, sizes=[16])
+    before = load_survey(manifest).digest
+    assert load_survey(manifest).digest == before
+    images = on_disk["test"]["image"].copy()
+    images[0, 0, 0, 0] += 1
+    write_published(tmp_path / "test.hdf5", n=8, size=16, seed=2, image=images)
+    assert load_survey(manifest).digest != before
+
+
+def test_n_chooses_a_reproducible_part(tmp_path, on_disk, images_manifest):
+    manifest = images_manifest(tmp_path, sizes=[16])
+    part = load_survey(manifest, n=10, seed=1)
+    assert len(part) == 10
+    np.testing.assert_array_equal(part.ids, load_survey(manifest, n=10, seed=1).ids)
+    assert set(part.ids) < set(load_survey(manifest, n=11, seed=1).ids)
+    for n in (0, 37):
+        with pytest.raises(ConfigError):
+            load_survey(manifest, n=n)
+
+
+def test_sizes_are_cut_from_the_centre(tmp_path, on_disk, images_manifest):
+    manifest = images_manifest(tmp_path, sizes=[16])
+    survey = load_survey(manifest, image_size=8)
+    np.testing.assert_array_equal(survey.inputs["image"][:1][0], on_disk["train"]["image"][0, :, 4:12, 4:12])
+    with pytest.raises(ConfigError, match="24 px"):
+        load_survey(manifest, image_size=24)
+
+
+def test_files_elsewhere_and_files_nowhere(tmp_path, on_disk, images_manifest):
+    manifest = images_manifest(sizes=[16])
+    assert len(load_survey(manifest, directory=tmp_path)) == 36
+    with pytest.raises(DataNotFoundError):
+        load_survey(manifest, directory=tmp_path / "elsewhere")
+    with pytest.raises(UnknownNameError):
+        load_survey("galaxiesmll")
+
+
+def test_a_split_for_some_files_only_is_refused(tmp_path, on_disk, images_manifest):
+    files = [{"path": "train.hdf5", "split": "train"}, {"path": "test.hdf5"}]
+    with pytest.raises(ManifestError, match="to every entry"):
+        load_survey(images_manifest(tmp_path, files=files, sizes=[16]))
+
+
+@pytest.fixture
+def twins(tmp_path, monkeypatch, write_published):
+    """Two twins of 40 and 20 galaxies that have 16 in common, and their union; simulating is writing files."""
+    manifests, calls = {}, []
+
+    def simulate(manifest, *, n, seed, directory=None):
+        calls.append((manifest.name, n, seed))
+        folder = tmp_path / manifest.name
+        folder.mkdir(exist_ok=True)
+        first = 0 if manifest.name == "twin-faint" else -(manifest.twin.n // 5)
+        counts = [n // 2, n // 4, n - n // 2 - n // 4]
+        starts = np.cumsum([first, *counts])
+        for name, start, count in zip(SPLITS, starts, counts, strict=False):
+            ids = {"object_id": 10**15 + np.arange(start, start + count)}
+            write_published(folder / f"{name}.hdf5", n=count, size=8, seed=len(calls), **ids)
+        return [folder / f"{name}.hdf5" for name in SPLITS]
+
+    monkeypatch.setattr(astrolab.datasets.twins, "simulate_survey", simulate, raising=False)
+    base = {"kind": "images", "version": "1", "simulated": True}
+    shared = {
+        "label": {"name": "z", "column": ["specz_redshift"]},
+        "id": {"column": "object_id", "scheme": "twin"},
+        "image": {"key": "image", "bands": list("grizy"), "sizes": [8]},
+        "files": [{"path": f"{name}.hdf5", "split": name} for name in SPLITS],
+    }
+    for name, n in [("twin-faint", 40), ("twin-bright", 20)]:
+        twin = {"twin": {"of": "x", "simulator": "s", "n": n, "knobs": {"seeing_arcsec": 0.6}}}
+        manifests[name] = parse_manifest(base | shared | twin | {"name": name, "title": name}, where=name)
+    recipe = {"recipe": {"members": ["twin-faint", "twin-bright"], "keep": "twin-bright"}}
+    combo = base | recipe | {"name": "twin-combo", "title": "Combo twin", "kind": "recipe"}
+    manifests["twin-combo"] = parse_manifest(combo, where="combo")
+    monkeypatch.setattr(astrolab.datasets.loading, "load_manifest", lambda m: manifests[m] if isinstance(m, str) else m)
+    return calls
+
+
+def test_a_twin_is_simulated_and_read_by_the_same_reader(twins):
+    survey = load_survey("twin-faint", n=24, seed=5)
+    assert twins == [("twin-faint", 24, 5)]
+    assert len(survey) == 24 and survey.provenance.simulated
+    assert survey.provenance.knobs == {"seeing_arcsec": 0.6, "n": 24, "seed": 5}
+    assert repr(survey).startswith("twin-faint (simulated): 24 galaxies")
+    load_survey("twin-faint")
+    assert twins[-1] == ("twin-faint", 40, 0)
+
+
+def test_a_recipe_combines_its_members(twins):
+    combo = load_survey("twin-combo", n=60)
+    assert twins == [("twin-faint", 40, 0), ("twin-bright", 20, 0)]
+    assert len(combo) == 40 + 20 - 16
+    assert combo.name == "twin-combo" and combo.provenance.title == "Combo twin" and combo.provenance.simulated
+    member = combo.table("member").set_index("object_id")["member"]
+    assert list(member[member == "twin-bright"].index) == list(range(10**15 - 4, 10**15 + 16))
+    load_survey("twin-combo", n=30)
+    assert twins[2:] == [("twin-faint", 20, 0), ("twin-bright", 10, 0)]
+
+
+def test_the_common_size_of_different_files(tmp_path, write_published, images_manifest):
+    write_published(tmp_path / "train.hdf5", size=16)
+    write_published(tmp_path / "test.hdf5", size=20, seed=1)
+    manifest = images_manifest(files=["train.hdf5", "test.hdf5"], sizes=[16])
+    paths = [tmp_path / "train.hdf5", tmp_path / "test.hdf5"]
+    assert read_survey(manifest, paths=paths).inputs["image"].shape == (12, 5, 16, 16)
+    with pytest.raises(SchemaError, match="at most 16"):
+        read_survey(manifest, paths=paths, image_size=18)
+
+
+def test_real_sdss_and_boss_catalogues(shared_data):
+    """Counts, depths and redshifts as their sources state them; no galaxy of one is in the other."""
+    folder = shared_data / "photoz_sdss_ugriz"
+    mgs = load_survey(MANIFESTS / "sdss_mgs.toml", directory=folder)
+    boss = load_survey(MANIFESTS / "boss_dr10.toml", directory=folder)
+    assert (len(mgs), len(boss)) == (10_000, 6_000)
+    assert mgs.bands == boss.bands == tuple(f"sdss-{band}" for band in "ugriz")
+    first = np.float32([19.655096, 18.149183, 17.298376, 16.878389, 16.562674])
+    np.testing.assert_array_equal(mgs.inputs["magnitudes"][:1][0], first)
+    assert mgs.labels["z"][0] == 0.083125 and boss.labels["z"][5999] < 1
+    r_mgs, r_boss = (np.median(survey.inputs["magnitudes"][:][:, 2]) for survey in (mgs, boss))
+    assert r_mgs < 17.77 < r_boss  # the limit of the main sample (Strauss et al. 2002)
+    parts, moved = split(mgs), split(boss)
+    assert len(parts.test) == 5_000 and 400 < len(parts.validation) < 700
+    union = concat([parts.test, moved.test], name="union")
+    tests = {"mgs": parts.test, "boss": moved.test, "union": union}
+    audit_leaks(train={"mgs": parts.train, "boss": moved.train}, test=tests).require_clean()
+
+
+@pytest.mark.parametrize(("name", "size"), [("hsc_scenes", 48), ("hsc_cutouts", 50)])
+def test_real_hsc_pixels(shared_data, name, size):
+    survey = load_survey(MANIFESTS / f"{name}.toml", directory=shared_data / "hsc_grizy_scenes")
+    images = survey.inputs["image"][:]
+    assert images.shape == (2, 5, size, size) and images.dtype == np.float32
+    assert survey.labels.shape == (2, 0)
+    check_finite(survey)
+    scaled = fit_scaling(survey).apply(images)
+    assert 0.8 < scaled.max() < 1.5 and -1 < scaled.min()
