@@ -1,0 +1,159 @@
+"""Every physical setting of a Hyper Suprime-Cam twin, as one frozen dataclass."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from astrolab.errors import ConfigError, unknown_name
+
+SCHEMAS = ("galaxiesml", "transferz")
+SELECTIONS = ("spectroscopic", "flux_limited")
+N_TYPES = 4
+
+
+@dataclass(frozen=True)
+class HscTwinKnobs:
+    """Settings of a simulated grizy image survey; defaults are the Wide layer of HSC-SSP PDR2.
+
+    Parameters
+    ----------
+    schema : {"galaxiesml", "transferz"}
+        Whose published HDF5 columns are written.
+    selection : {"spectroscopic", "flux_limited"}
+        Which galaxies get in: a mixture of redshift programmes (bright main sample, luminous red galaxies, deeper
+        samples), or everything brighter than `i_limit_mag`.
+    bands : tuple of str
+        Filter curves, in speclite's names.
+    i_limit_mag : float
+        i magnitude at which a flux-limited survey is half complete.
+    z_range : (float, float)
+        Redshifts kept.
+    type_mix : tuple of float
+        Factors on the density of early, early-spiral, late-spiral and starburst galaxies.
+    dust_scale : float
+        Factor on the dust attenuation of every galaxy.
+    depth_mag : tuple of float
+        5σ point-source depth by band (Aihara et al. 2019, PASJ 71, 114, Table 2).
+    seeing_arcsec : tuple of float
+        Median FWHM by band.
+    seeing_scatter : float
+        Scatter of ln(FWHM) from stamp to stamp, the same in all bands.
+    seeing_beta : float
+        Moffat exponent.
+    pixel_scale_arcsec, zero_point_mag : float
+        Sampling, and the magnitude of flux 1 (calexp units).
+    gain : float
+        Detected electrons per unit of flux: the source's own Poisson noise.
+    image_size : int
+        Width of the stamps in pixels.
+    neighbour_limit_mag : float
+        Galaxies to this i magnitude fall on the stamps by chance.
+    label_sigma : float
+        Scatter of the label, in units of 1 + z.
+    label_outlier_frac : float
+        Fraction of labels that are wrong altogether (confused breaks, uniform otherwise).
+    n_common_per_galaxy : float
+        Galaxies shared by the two twins, per galaxy of this survey (557 of 286,401 GalaxiesML galaxies).
+    n_common_min : int
+        At least this many.
+    common_seed : int
+        Seed of the shared galaxies, added to the survey's.
+    """
+
+    schema: str
+    selection: str
+    bands: tuple[str, ...] = ("hsc2017-g", "hsc2017-r2", "hsc2017-i2", "hsc2017-z", "hsc2017-y")
+    i_limit_mag: float = 25.3
+    z_range: tuple[float, float] = (0.01, 4.0)
+    type_mix: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    dust_scale: float = 1.0
+    depth_mag: tuple[float, ...] = (26.6, 26.2, 26.2, 25.3, 24.5)
+    seeing_arcsec: tuple[float, ...] = (0.77, 0.76, 0.58, 0.68, 0.68)
+    seeing_scatter: float = 0.10
+    seeing_beta: float = 2.5
+    pixel_scale_arcsec: float = 0.168
+    zero_point_mag: float = 27.0
+    gain: float = 30.0
+    image_size: int = 64
+    neighbour_limit_mag: float = 25.5
+    label_sigma: float = 2e-4
+    label_outlier_frac: float = 0.0
+    n_common_per_galaxy: float = 557 / 286_401
+    n_common_min: int = 8
+    common_seed: int = 557
+
+    def __post_init__(self) -> None:
+        for name in ("bands", "z_range", "type_mix", "depth_mag", "seeing_arcsec"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        _one_of(self.schema, "schema", SCHEMAS)
+        _one_of(self.selection, "selection", SELECTIONS)
+        for name in ("depth_mag", "seeing_arcsec"):
+            _require(len(getattr(self, name)) == len(self.bands), name, getattr(self, name), "one number per band")
+        _require(len(self.type_mix) == N_TYPES, "type_mix", self.type_mix, f"{N_TYPES} factors")
+        _require(sum(self.type_mix) > 0 <= min(self.type_mix), "type_mix", self.type_mix, "not negative, not all zero")
+        low, high = self.z_range
+        _require(0 < low < high <= 4.5, "z_range", self.z_range, "0 < low < high <= 4.5")
+        _require(16 <= self.image_size <= 512, "image_size", self.image_size, "16 to 512 pixels")
+        _require(1.5 < self.seeing_beta < 10, "seeing_beta", self.seeing_beta, "above 1.5, below 10")
+        for name in ("seeing_scatter", "dust_scale", "label_sigma", "n_common_per_galaxy", "n_common_min"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "not negative")
+        _require(0 <= self.label_outlier_frac < 1, "label_outlier_frac", self.label_outlier_frac, "in [0, 1)")
+        for name in ("pixel_scale_arcsec", "gain"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "positive")
+        fwhm_px = min(self.seeing_arcsec) / self.pixel_scale_arcsec
+        _require(fwhm_px > 2.2, "seeing_arcsec", self.seeing_arcsec, "more than 2.2 pixels, so that pixels sample it")
+        numbers = [v for value in asdict(self).values() for v in (value if isinstance(value, tuple) else (value,))]
+        finite = all(math.isfinite(v) for v in numbers if not isinstance(v, str))
+        _require(finite, "a knob", self, "finite numbers")
+
+    @classmethod
+    def from_mapping(cls, knobs: Mapping[str, Any]) -> HscTwinKnobs:
+        """Build the settings from a manifest's ``[twin.knobs]``.
+
+        Parameters
+        ----------
+        knobs : mapping
+
+        Returns
+        -------
+        HscTwinKnobs
+
+        Raises
+        ------
+        UnknownNameError
+            If a knob does not exist.
+        ConfigError
+            If one is missing, or outside what it can be.
+        """
+        names = [field.name for field in fields(cls)]
+        for name in knobs:
+            if name not in names:
+                raise unknown_name("twin knob", name, names)
+        missing = [name for name in ("schema", "selection") if name not in knobs]
+        _require(not missing, "knobs", dict(knobs), f"a value for {' and '.join(missing)}")
+        return cls(**knobs)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the settings, for the name of the cache folder."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+def _one_of(value: str, name: str, names: tuple[str, ...]) -> None:
+    if value not in names:
+        raise unknown_name(f"twin {name}", str(value), names)
+
+
+def _require(holds: bool, name: str, value: object, rule: str) -> None:
+    if not holds:
+        raise ConfigError(
+            f"A twin survey was to be simulated with {name} = {value!r}.",
+            received=repr(value),
+            available=rule,
+            remedy=f"Correct `{name}` in the manifest's [twin.knobs].",
+        )

@@ -1,0 +1,239 @@
+"""Which galaxies exist, and which of them a survey selects.
+
+Galaxies come from luminosity functions by type that evolve with redshift, in a real cosmology, and reach the observer
+through distance and k-corrected colours. A survey is a set of programmes, each a range of magnitude, redshift and type
+over that same population: colour, redshift and magnitude are related by physics alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import expit
+
+from astrolab.datasets.twins.knobs import HscTwinKnobs
+from astrolab.datasets.twins.photometry import colour_grid
+
+MAGNITUDES = np.arange(-24.5, -11.0, 0.1)  # absolute, rest-frame B (AB, h = 0.7)
+N_Z = 400
+COLOUR_BANDS = 5
+I_BAND = 2
+
+
+@dataclass(frozen=True)
+class GalaxyType:
+    """One type of galaxy: its Schechter function in rest-frame B and its range in the SED family.
+
+    Parameters
+    ----------
+    m_star, alpha : float
+        Characteristic AB magnitude at z = 0, faint-end slope.
+    density : float
+        Normalisation at z = 0, Mpc⁻³.
+    brightening, thinning : float
+        m_star falls by `brightening` × min(z, 1) mag and a quarter
+        of a magnitude per unit redshift beyond; the density goes as (1+z)^thinning.
+    youth, youth_scatter, dust_av : float
+        Mean place in the SED family with its scatter, and mean attenuation (mag).
+    bulge : float
+        Typical bulge fraction of the light.
+    size_kpc, size_slope, size_evolution : float
+        Half-light radius at M_B = -20.5 and z = 0; exponents on luminosity and on 1 + z.
+    """
+
+    name: str
+    m_star: float
+    alpha: float
+    density: float
+    brightening: float
+    thinning: float
+    youth: float
+    youth_scatter: float
+    dust_av: float
+    bulge: float
+    size_kpc: float
+    size_slope: float
+    size_evolution: float
+
+
+# Schechter parameters after Zucca et al. (2006, A&A 455, 879), sizes after van der Wel et al. (2014, ApJ 788, 28)
+TYPES = (
+    GalaxyType("early", -20.3, -0.40, 2.2e-3, 1.15, -1.4, 0.04, 0.03, 0.05, 0.65, 3.9, 0.60, -1.20),
+    GalaxyType("early spiral", -20.3, -0.85, 2.5e-3, 1.20, -1.0, 0.23, 0.07, 0.25, 0.30, 5.5, 0.30, -0.80),
+    GalaxyType("late spiral", -20.0, -1.15, 2.8e-3, 1.20, -0.8, 0.42, 0.09, 0.35, 0.10, 5.5, 0.28, -0.75),
+    GalaxyType("starburst", -19.6, -1.40, 1.5e-3, 1.00, -0.2, 0.68, 0.14, 0.25, 0.05, 4.0, 0.28, -0.75),
+)
+
+
+@dataclass(frozen=True)
+class Programme:
+    """A part of a redshift survey: magnitude and redshift window, weight by type, share of the galaxies."""
+
+    share: float
+    i_mag: tuple[float, float]
+    z: tuple[float, float]
+    types: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    softness_mag: float = 0.15
+    softness_z: float = 0.02
+
+
+# the structure of the published GalaxiesML redshifts: SDSS/GAMA main, BOSS/eBOSS red galaxies, PRIMUS/VIPERS/zCOSMOS,
+# DEEP2/DEEP3, and the deep small fields (VVDS, VUDS, 3D-HST)
+SPECTROSCOPIC = (
+    Programme(0.30, (12.0, 18.3), (0.0, 0.5)),
+    Programme(0.27, (17.0, 20.5), (0.45, 0.72), types=(1.0, 0.06, 0.0, 0.0)),
+    Programme(0.30, (17.5, 21.4), (0.0, 1.3)),
+    Programme(0.07, (19.5, 22.9), (0.80, 1.5), softness_z=0.05),
+    Programme(0.06, (20.0, 24.6), (1.6, 4.0), softness_z=0.10, softness_mag=0.3),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Galaxies:
+    """Galaxies as they are: type (index into `TYPES`), redshift, luminosity, colours.
+
+    Parameters
+    ----------
+    kind : (n,) int ndarray
+    z, abs_mag, youth, dust_av : (n,) ndarray
+        `abs_mag` is rest-frame B.
+    mag : (n, band) ndarray
+        True apparent AB magnitudes.
+    """
+
+    kind: np.ndarray
+    z: np.ndarray
+    abs_mag: np.ndarray
+    youth: np.ndarray
+    dust_av: np.ndarray
+    mag: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def take(self, index: np.ndarray) -> Galaxies:
+        """Give the galaxies at an index, in its order."""
+        return Galaxies(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+
+def draw_galaxies(knobs: HscTwinKnobs, *, n: int, rng: np.random.Generator) -> Galaxies:
+    """Draw the galaxies that a survey selects from the evolving population.
+
+    Parameters
+    ----------
+    knobs : HscTwinKnobs
+    n : int
+        Number of galaxies.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Galaxies
+        In random order.
+    """
+    programmes = programmes_of(knobs)
+    shares = np.array([programme.share for programme in programmes])
+    counts = rng.multinomial(n, shares / shares.sum())
+    parts = [_draw(knobs, one, n=count, rng=rng) for one, count in zip(programmes, counts, strict=True)]
+    together = Galaxies(*(np.concatenate([getattr(p, f) for p in parts]) for f in Galaxies.__dataclass_fields__))
+    return together.take(rng.permutation(n))
+
+
+def programmes_of(knobs: HscTwinKnobs) -> tuple[Programme, ...]:
+    """Give the programmes that make up a survey."""
+    if knobs.selection == "spectroscopic":
+        return SPECTROSCOPIC
+    return (Programme(1.0, (17.0, knobs.i_limit_mag), knobs.z_range, softness_mag=0.12),)
+
+
+def counts_per_arcmin2(knobs: HscTwinKnobs, *, i_mag: np.ndarray) -> np.ndarray:
+    """Cumulative number counts of the whole population, galaxies per square arcminute brighter than i.
+
+    Parameters
+    ----------
+    knobs : HscTwinKnobs
+    i_mag : (n,) ndarray, AB mag
+
+    Returns
+    -------
+    (n,) ndarray
+    """
+    cells = _cells(knobs)
+    order = np.argsort(cells.i_mag, axis=None)
+    total = np.concatenate([[0.0], np.cumsum(cells.number.ravel()[order])])
+    return total[np.searchsorted(cells.i_mag.ravel()[order], i_mag)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """The population on a grid of (type, z, absolute magnitude)."""
+
+    z_edges: np.ndarray
+    number: np.ndarray  # per square arcminute
+    i_mag: np.ndarray
+
+
+@lru_cache(maxsize=8)
+def _cells(knobs: HscTwinKnobs) -> _Cells:
+    from astropy import units
+    from astropy.cosmology import Planck18
+
+    low, high = knobs.z_range
+    edges = np.expm1(np.linspace(np.log1p(low), np.log1p(high), N_Z + 1))
+    z = 0.5 * (edges[1:] + edges[:-1])
+    volume = np.diff(Planck18.comoving_volume(edges).to_value(units.Mpc**3))
+    per_arcmin2 = volume / (4 * np.pi * units.sr).to_value(units.arcmin**2)
+    mix = np.array(knobs.type_mix)[:, None, None]
+    number = mix * per_arcmin2[:, None] * np.stack([_schechter(t, z=z) for t in TYPES])
+    grid, modulus = colour_grid(knobs.bands), distance_modulus(z)
+    i_mag = np.stack(
+        [
+            grid(z=z, youth=t.youth, dust_av=min(t.dust_av * knobs.dust_scale, 2.4))[:, I_BAND, None]
+            + modulus[:, None]
+            + MAGNITUDES
+            for t in TYPES
+        ]
+    )
+    return _Cells(edges, number, i_mag)
+
+
+def distance_modulus(z: np.ndarray) -> np.ndarray:
+    """Distance modulus in the Planck 2018 cosmology: (n,) mag."""
+    from astropy.cosmology import Planck18
+
+    grid = np.expm1(np.linspace(np.log1p(1e-3), np.log1p(5.0), 600))
+    return np.interp(np.log(z), np.log(grid), Planck18.distmod(grid).value)
+
+
+def _schechter(kind: GalaxyType, *, z: np.ndarray) -> np.ndarray:
+    """Number per Mpc³ and magnitude cell (Schechter 1976, ApJ 203, 297): (n_z, n_mag)."""
+    m_star = kind.m_star - kind.brightening * np.minimum(z, 1.0) - 0.25 * np.maximum(z - 1.0, 0.0)
+    x = 10.0 ** (0.4 * (m_star[:, None] - MAGNITUDES))
+    density = kind.density * (1.0 + z[:, None]) ** kind.thinning
+    step = MAGNITUDES[1] - MAGNITUDES[0]
+    return 0.4 * np.log(10.0) * step * density * x ** (kind.alpha + 1.0) * np.exp(-x)
+
+
+def _draw(knobs: HscTwinKnobs, programme: Programme, *, n: int, rng: np.random.Generator) -> Galaxies:
+    cells = _cells(knobs)
+    z = 0.5 * (cells.z_edges[1:] + cells.z_edges[:-1])
+    weight = cells.number * np.array(programme.types)[:, None, None]
+    for value, (low, high), softness in (
+        (cells.i_mag, programme.i_mag, programme.softness_mag),
+        (z[:, None], programme.z, programme.softness_z),
+    ):
+        weight = weight * expit((value - low) / softness) * expit((high - value) / softness)
+    cell = rng.choice(weight.size, size=n, p=(weight / weight.sum()).ravel())
+    kind, z_cell, mag_cell = np.unravel_index(cell, weight.shape)
+    width = np.diff(cells.z_edges)
+    z = cells.z_edges[z_cell] + width[z_cell] * rng.random(n)
+    abs_mag = MAGNITUDES[mag_cell] + (MAGNITUDES[1] - MAGNITUDES[0]) * (rng.random(n) - 0.5)
+    names = ("youth", "youth_scatter", "dust_av")
+    mean, scatter, dust = (np.array([getattr(t, name) for t in TYPES])[kind] for name in names)
+    youth = np.clip(rng.normal(mean, scatter), 0.0, 1.0)
+    dust_av = np.clip(rng.gamma(2.0, dust * knobs.dust_scale / 2.0), 0.0, 2.4)
+    offset = colour_grid(knobs.bands)(z=z, youth=youth, dust_av=dust_av)
+    mag = offset + (distance_modulus(z) + abs_mag)[:, None]
+    return Galaxies(kind, z, abs_mag, youth, dust_av, mag)

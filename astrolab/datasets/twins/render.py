@@ -1,0 +1,206 @@
+"""Galaxies as pixels: batched Fourier synthesis in torch, on a CPU or a GPU.
+
+A centred galaxy looks the same upside down, so its transform is real and its image is two real matrix products,
+
+    I(y, x) = Σ F(ky, kx) cos(ky y + kx x) = Cyᵀ Fe Cx - Syᵀ Fo Sx,
+
+with Fe and Fo the halves of F that are even and odd in kx. Products of small matrices are what CPUs and GPUs do best,
+they need no complex numbers, they give only the pixels of the stamp however long the period of the series is, and a
+galaxy's sub-pixel position is just a phase in Cx and Cy. The seeing is a sum of outer products (see `profiles`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from astrolab.datasets.twins.profiles import BULGE_SCALES, BULGE_WEIGHTS, DISC_HALF_LIGHT, seeing_terms
+
+MAX_WAVENUMBER = 2.9  # rad/px; at 0.168"/px HSC seeing leaves less than 0.1 % of any source beyond it
+PERIODS = (48, 64, 96, 128, 192, 256, 512)  # px
+LOSS = 0.004  # of a source's light that may fall beyond half a period
+CHUNK_BYTES = {"cpu": 3 << 20, "cuda": 1 << 29}  # of spectra held at once: the CPU's second cache, a slice of a GPU
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Galaxies to be rendered: where they fall on which stamp, and their bulge and disc.
+
+    Parameters
+    ----------
+    stamp : (n,) int64 Tensor
+        Index of the stamp that the galaxy falls on.
+    x_px, y_px : (n,) Tensor
+        Position from the centre of the stamp.
+    flux : (n, band, 2) Tensor
+        Flux of the bulge and of the disc in every band.
+    radius_px : (n, 2) Tensor
+        Half-light radius of bulge and disc along the major axis.
+    axis_ratio : (n, 2) Tensor
+        Minor over major axis of bulge and disc.
+    angle_rad : (n,) Tensor
+        Position angle of the major axis, from x towards y.
+    """
+
+    stamp: Tensor
+    x_px: Tensor
+    y_px: Tensor
+    flux: Tensor
+    radius_px: Tensor
+    axis_ratio: Tensor
+    angle_rad: Tensor
+
+    def __len__(self) -> int:
+        return len(self.stamp)
+
+    def take(self, index: Tensor | slice) -> Sources:
+        """Give the sources at an index, in its order."""
+        return Sources(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def to(self, device: torch.device | str) -> Sources:
+        """Give the sources on a device."""
+        return Sources(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+def render_stamps(sources: Sources, *, n_stamps: int, size: int, fwhm_px: Tensor, beta: float = 2.5) -> Tensor:
+    """Noiseless image stamps of bulge+disc galaxies seen through the atmosphere.
+
+    Parameters
+    ----------
+    sources : Sources
+        Any number of galaxies a stamp; a stamp without any stays dark.
+    n_stamps, size : int
+        Number of stamps and their width in pixels.
+    fwhm_px : (n_stamps, band) Tensor
+        Seeing of every stamp in every band.
+    beta : float
+        Moffat exponent of the seeing.
+
+    Returns
+    -------
+    (n_stamps, band, y, x) float32 Tensor
+        Flux in every pixel: seeing and the pixel's own width included, as a CCD measures it.
+    """
+    stamps = fwhm_px.new_zeros((n_stamps, fwhm_px.shape[1], size, size))
+    for period, group in _by_period(sources, fwhm_px=fwhm_px, beta=beta):
+        series = _Series(period=period, size=size, beta=beta, device=fwhm_px.device)
+        for rows in group.split(series.chunk(n_bands=fwhm_px.shape[1])):
+            part = sources.take(rows)
+            stamps.index_add_(0, part.stamp, series.render(part, fwhm_px=fwhm_px[part.stamp]))
+    return stamps
+
+
+def _by_period(sources: Sources, *, fwhm_px: Tensor, beta: float) -> Iterator[tuple[int, Tensor]]:
+    """Group the sources by the shortest period whose half leaves out a negligible part of their light."""
+    share = sources.flux.sum(1)
+    share = share / share.sum(1, keepdim=True).clamp(min=1e-30)
+    fwhm = fwhm_px[sources.stamp].amax(1)
+    left = torch.ones_like(fwhm, dtype=torch.bool)
+    for period in PERIODS:
+        fits = _outside(0.5 * period, sources, share, fwhm, beta) < LOSS
+        group = left & (fits | (period == PERIODS[-1]))
+        left &= ~group
+        index = torch.nonzero(group).squeeze(1)
+        if len(index):
+            yield period, index
+
+
+def _outside(radius_px: float, sources: Sources, share: Tensor, fwhm: Tensor, beta: float) -> Tensor:
+    """Upper limit to the fraction of a source's light beyond a radius."""
+    core = 0.5 * fwhm / math.sqrt(2.0 ** (1.0 / beta) - 1.0)
+    lost = (1.0 + (radius_px / core) ** 2) ** (1.0 - beta)
+    bulge, disc = sources.radius_px.unbind(1)
+    scales = [(bulge * scale, weight * share[:, 0]) for scale, weight in zip(BULGE_SCALES, BULGE_WEIGHTS, strict=True)]
+    for length, weight in [*scales, (disc / DISC_HALF_LIGHT, share[:, 1])]:
+        x = radius_px / length.clamp(min=1e-6)
+        lost = lost + weight * (1.0 + x) * torch.exp(-x)
+    return lost
+
+
+class _Series:
+    """One Fourier series: its wavenumbers, the pixels, and the synthesis of a chunk of galaxies."""
+
+    def __init__(self, *, period: int, size: int, beta: float, device: torch.device):
+        step = 2.0 * math.pi / period
+        k = torch.arange(math.ceil(MAX_WAVENUMBER / step), device=device) * step
+        self.k, self.size, self.half_period = k, size, 0.5 * period
+        self.pixel = torch.arange(size, device=device) - 0.5 * (size - 1)
+        fold = torch.where(k > 0, 2.0, 1.0) / period  # a half range of wavenumbers stands for both halves
+        response = (torch.special.sinc(k / (2.0 * math.pi)) * fold)[:, None]
+        self.cos = torch.cos(k[:, None] * self.pixel) * response
+        self.sin = torch.sin(k[:, None] * self.pixel) * response
+        self.columns = torch.stack([k * k, torch.ones_like(k), k])
+        sigma, weight = seeing_terms(beta)
+        self.seeing_sigma2 = torch.tensor(sigma, device=device) ** 2
+        self.seeing_weight = torch.tensor(weight, device=device)
+
+    def chunk(self, *, n_bands: int) -> int:
+        """Number of galaxies whose spectra are held at once."""
+        limit = CHUNK_BYTES["cuda" if self.k.is_cuda else "cpu"]
+        return max(1, limit // (4 * 2 * n_bands * len(self.k) ** 2))
+
+    def render(self, sources: Sources, *, fwhm_px: Tensor) -> Tensor:
+        """(n, band, y, x) image of every source alone on its stamp."""
+        n, n_bands, h, size = len(sources), fwhm_px.shape[1], len(self.k), self.size
+        blur = self._seeing(fwhm_px)
+        even_y, odd_y = self._waves(sources.y_px)
+        even_x, odd_x = self._waves(sources.x_px)
+        image = fwhm_px.new_empty((n, n_bands, size, size))
+        parts = zip(self._components(sources), (even_y, -odd_y), (even_x, odd_x), strict=True)
+        for number, (part, rows, columns) in enumerate(parts):
+            spectrum = torch.bmm(sources.flux, part.view(n, 2, h * h)).view(n, n_bands, h, h).mul_(blur)
+            half = torch.bmm(spectrum.view(n, n_bands * h, h), columns).view(n, n_bands, h, size)
+            rows = rows.transpose(1, 2)
+            for band in range(n_bands):
+                image[:, band].baddbmm_(rows, half[:, band], beta=min(number, 1))
+        return image
+
+    def _components(self, sources: Sources) -> tuple[Tensor, Tensor]:
+        """Even and odd halves in kx of the transforms of bulge and disc: twice (n, 2, ky, kx)."""
+        length2 = sources.radius_px**2
+        length2 = length2 / length2.new_tensor([1.0, DISC_HALF_LIGHT**2])
+        minor2 = length2 * sources.axis_ratio**2
+        c2, s2 = torch.cos(2 * sources.angle_rad)[:, None], torch.sin(2 * sources.angle_rad)[:, None]
+        mean, half = 0.5 * (length2 + minor2), 0.5 * (length2 - minor2)
+        xx, yy, xy2 = mean + half * c2, mean - half * c2, 2.0 * half * s2
+        k2 = self.k**2
+        signed = []
+        for sign in (1.0, -1.0):
+            rows = [xx[..., None].expand(-1, -1, len(k2)), yy[..., None] * k2, sign * xy2[..., None] * self.k]
+            bulge, disc = torch.matmul(torch.stack(rows, dim=3).transpose(0, 1), self.columns)
+            signed.append(torch.stack([_bulge(bulge), _exponential(disc)], dim=1))
+        plus, minus = signed
+        odd = (plus - minus).mul_(0.5)
+        return plus.sub_(odd), odd
+
+    def _seeing(self, fwhm_px: Tensor) -> Tensor:
+        """(n, band, ky, kx) transform of the seeing."""
+        exponent = fwhm_px[..., None, None] ** 2 * (self.seeing_sigma2 * (-0.5 * self.k**2)[:, None])
+        wave = torch.exp_(exponent.clamp_(min=-30.0))  # no denormal numbers: they are slow
+        return torch.matmul(wave * self.seeing_weight, wave.transpose(-1, -2))
+
+    def _waves(self, offset_px: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosine and sine along one axis, centred on the galaxies and dark beyond half a period: (n, k, pixel)."""
+        angle = offset_px[:, None] * self.k
+        c, s = torch.cos(angle)[..., None], torch.sin(angle)[..., None]
+        near = ((self.pixel - offset_px[:, None]).abs() <= self.half_period)[:, None].to(c.dtype)
+        c, s = c * near, s * near
+        return self.cos * c + self.sin * s, self.sin * c - self.cos * s
+
+
+def _exponential(q: Tensor) -> Tensor:
+    """Transform of an exponential disc, (1 + q)^(-3/2)."""
+    root = torch.add(q, 1.0).rsqrt_()
+    return torch.mul(root, root).mul_(root)
+
+
+def _bulge(q: Tensor) -> Tensor:
+    """Transform of a de Vaucouleurs bulge, as a sum of exponentials."""
+    total = torch.zeros_like(q)
+    for scale, weight in zip(BULGE_SCALES, BULGE_WEIGHTS, strict=True):
+        total.add_(_exponential(q * scale**2), alpha=weight)
+    return total

@@ -1,0 +1,245 @@
+"""A twin survey in memory: blocks of galaxies with their pixels and catalogue, each from its own seed.
+
+Every block of galaxies is drawn from a seed of its own: memory stays bounded however large the survey, and the
+galaxies that both twins share come from blocks that both draw alike.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from astrolab.datasets.twins.catalogue import base_columns
+from astrolab.datasets.twins.knobs import HscTwinKnobs
+from astrolab.datasets.twins.measurement import measure_fluxes, measure_shapes
+from astrolab.datasets.twins.population import Galaxies, draw_galaxies
+from astrolab.datasets.twins.profiles import seeing_terms
+from astrolab.datasets.twins.render import Sources, render_stamps
+from astrolab.datasets.twins.structure import Shapes, draw_neighbours, draw_shapes
+
+BLOCK = 1024
+COMMON_BLOCK = 64
+# the ultra-deep COSMOS coadds, from which the shared galaxies' pixels are taken
+COSMOS = {"depth_mag": (27.8, 27.7, 27.3, 26.8, 25.9), "seeing_arcsec": (0.72, 0.50, 0.56, 0.53, 0.64)}
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some galaxies of a survey: images (n, band, y, x) on the device, and the columns of their catalogue."""
+
+    images: Tensor
+    columns: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, index: np.ndarray) -> Block:
+        """Give the galaxies at an index, in its order."""
+        rows = torch.as_tensor(index, device=self.images.device)
+        return Block(self.images[rows], {name: column[index] for name, column in self.columns.items()})
+
+
+def simulate_blocks(
+    knobs: HscTwinKnobs, *, n: int, seed: int, device: torch.device | str = "cpu", morphology: bool = True
+) -> Iterator[Block]:
+    """Simulate a survey piece by piece, in the order of its catalogue.
+
+    Parameters
+    ----------
+    knobs : HscTwinKnobs
+    n : int
+        Number of galaxies of the whole survey.
+    seed : int
+        Two surveys with the same seed share their common galaxies.
+    device : torch.device or str
+    morphology : bool
+        Whether sizes and shapes are measured too.
+
+    Yields
+    ------
+    Block
+        Consecutive galaxies, about a thousand at a time.
+    """
+    common = _common_block(knobs, n=n, seed=seed, device=device, morphology=morphology)
+    rng = np.random.default_rng([seed, n, zlib.crc32(b"places of the common galaxies")])
+    places = np.sort(rng.permutation(n)[: len(common)])
+    n_own = n - len(common)
+    taken = 0
+    for number, start in enumerate(range(0, n_own, BLOCK)):
+        key = (seed, zlib.crc32(knobs.schema.encode()), number)
+        own = _simulate(knobs, n=min(BLOCK, n_own - start), key=key, device=device, morphology=morphology)
+        last = start + len(own) == n_own
+        upto = len(common) if last else int(np.searchsorted(places - np.arange(len(common)), start + len(own)))
+        yield _interleave(own, common.take(np.arange(taken, upto)), places[taken:upto] - start - taken)
+        taken = upto
+
+
+def simulate_arrays(
+    knobs: HscTwinKnobs,
+    *,
+    n: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    morphology: bool = False,
+) -> tuple[Tensor, dict[str, np.ndarray]]:
+    """Simulate a survey into one tensor on the device, without any file.
+
+    Parameters
+    ----------
+    knobs : HscTwinKnobs
+    n, seed : int
+    device : torch.device or str
+    dtype : torch.dtype
+        Of the images that are kept; bfloat16 or float16 take half the memory.
+    morphology : bool
+        Whether sizes and shapes are measured too.
+
+    Returns
+    -------
+    images : (n, band, y, x) Tensor
+    columns : dict of str to (n,) ndarray
+        As in the survey's files.
+    """
+    images = torch.empty((n, len(knobs.bands), knobs.image_size, knobs.image_size), dtype=dtype, device=device)
+    columns, start = [], 0
+    for block in simulate_blocks(knobs, n=n, seed=seed, device=device, morphology=morphology):
+        images[start : start + len(block)] = block.images
+        columns.append(block.columns)
+        start += len(block)
+    return images, {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
+
+
+def n_common(knobs: HscTwinKnobs, *, n: int) -> int:
+    """Give the number of galaxies that a twin of `n` galaxies shares with the other twin."""
+    return min(max(round(n * knobs.n_common_per_galaxy), knobs.n_common_min), n // 4)
+
+
+def _common_block(knobs: HscTwinKnobs, *, n: int, seed: int, **options) -> Block:
+    """Galaxies of both twins: spectroscopic targets in the COSMOS field, with its depth and seeing."""
+    wanted = n_common(knobs, n=n)
+    alike = replace(knobs, **COSMOS, selection="spectroscopic", type_mix=(1.0,) * 4, dust_scale=1.0)
+    blocks = []
+    for number in range(max(1, -(-wanted // COMMON_BLOCK))):
+        key = (knobs.common_seed, seed, number)
+        blocks.append(_simulate(alike, n=COMMON_BLOCK, key=key, is_common=True, **options))
+    images = torch.cat([block.images for block in blocks])
+    columns = {name: np.concatenate([block.columns[name] for block in blocks]) for name in blocks[0].columns}
+    return Block(images, columns).take(np.arange(wanted))
+
+
+def _interleave(own: Block, common: Block, places: np.ndarray) -> Block:
+    """Put common galaxies at their places among a survey's own."""
+    if len(common) == 0:
+        return own
+    order = np.full(len(own) + len(common), -1)
+    order[places] = len(own) + np.arange(len(common))
+    order[order < 0] = np.arange(len(own))
+    columns = {name: np.concatenate([own.columns[name], common.columns[name]]) for name in own.columns}
+    return Block(torch.cat([own.images, common.images]), columns).take(order)
+
+
+def _simulate(
+    knobs: HscTwinKnobs,
+    *,
+    n: int,
+    key: tuple[int, ...],
+    device: torch.device | str,
+    morphology: bool,
+    is_common: bool = False,
+) -> Block:
+    rng = np.random.default_rng(key)
+    galaxies = draw_galaxies(knobs, n=n, rng=rng)
+    shapes = draw_shapes(galaxies, knobs=knobs, rng=rng)
+    where, neighbours = draw_neighbours(knobs, n_stamps=n, rng=rng)
+    fwhm_px = _draw_seeing(knobs, n=n, rng=rng)
+    columns = base_columns(galaxies, shapes=shapes, knobs=knobs, key=key, is_common=is_common, rng=rng)
+    columns |= _crowding(knobs, where=where, neighbours=neighbours, n=n)
+    images, measured = _expose(
+        knobs,
+        central=_sources(shapes, stamp=np.arange(n), device=device),
+        neighbours=_sources(neighbours, stamp=where, device=device),
+        fwhm_px=torch.as_tensor(fwhm_px, dtype=torch.float32, device=device),
+        seed=int(rng.integers(2**62)),
+        morphology=morphology,
+    )
+    return Block(images, columns | _measured_columns(knobs, galaxies=galaxies, measured=measured))
+
+
+def _sources(shapes: Shapes, *, stamp: np.ndarray, device: torch.device | str) -> Sources:
+    names = ("x_px", "y_px", "flux", "radius_px", "axis_ratio", "angle_rad")
+    arrays = [torch.as_tensor(getattr(shapes, name), dtype=torch.float32, device=device) for name in names]
+    return Sources(torch.as_tensor(stamp, dtype=torch.int64, device=device), *arrays)
+
+
+def _draw_seeing(knobs: HscTwinKnobs, *, n: int, rng: np.random.Generator) -> np.ndarray:
+    scatter = np.exp(np.clip(knobs.seeing_scatter * rng.normal(size=(n, 1)), -0.3, 0.5))
+    return np.array(knobs.seeing_arcsec) / knobs.pixel_scale_arcsec * scatter
+
+
+def sky_noise(knobs: HscTwinKnobs, *, fwhm_px: Tensor) -> Tensor:
+    """Sky noise per pixel that makes the 5σ point-source depth at a seeing: (n, band), flux units."""
+    sigma, weight = (torch.tensor(term, device=fwhm_px.device) for term in seeing_terms(knobs.seeing_beta))
+    pair = sigma[:, None] ** 2 + sigma[None, :] ** 2
+    n_effective = fwhm_px**2 / (weight[:, None] * weight[None, :] / (2.0 * torch.pi * pair)).sum()
+    depth = torch.tensor(knobs.depth_mag, device=fwhm_px.device)
+    limit = 10.0 ** (-0.4 * (depth - knobs.zero_point_mag))
+    typical = torch.tensor(knobs.seeing_arcsec, device=fwhm_px.device) / knobs.pixel_scale_arcsec
+    n_effective = n_effective / fwhm_px**2 * typical**2  # the depth is quoted at the median seeing
+    return limit / (5.0 * n_effective.sqrt())
+
+
+def _expose(
+    knobs: HscTwinKnobs, *, central: Sources, neighbours: Sources, fwhm_px: Tensor, seed: int, morphology: bool
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Render, measure the galaxy alone, add neighbours, Poisson and sky noise."""
+    options = {"n_stamps": len(central), "size": knobs.image_size, "fwhm_px": fwhm_px, "beta": knobs.seeing_beta}
+    alone = render_stamps(central, **options)
+    images = alone + render_stamps(neighbours, **options)
+    sky_sigma = sky_noise(knobs, fwhm_px=fwhm_px)
+    generator = torch.Generator(device=images.device).manual_seed(seed)
+    noise = torch.empty_like(images).normal_(generator=generator)
+    noise *= (images.clamp(min=0.0) / knobs.gain + sky_sigma[..., None, None] ** 2).sqrt_()
+    ratio, error = measure_fluxes(alone, noise=noise, sky_sigma=sky_sigma)
+    measured = {"flux_ratio": ratio, "flux_error": error}
+    if morphology:
+        measured |= measure_shapes(alone, sky_sigma=sky_sigma)
+    return images.add_(noise), measured
+
+
+def _measured_columns(
+    knobs: HscTwinKnobs, *, galaxies: Galaxies, measured: dict[str, Tensor]
+) -> dict[str, np.ndarray]:
+    values = {name: tensor.double().cpu().numpy() for name, tensor in measured.items()}
+    ratio = values.pop("flux_ratio")
+    values["cmodel_mag"] = galaxies.mag - 2.5 * np.log10(ratio)
+    values["cmodel_magsigma"] = 2.5 / np.log(10.0) * values.pop("flux_error") / ratio
+    if "peak" in values:
+        per_arcsec2 = np.maximum(values.pop("peak"), 1e-6) / knobs.pixel_scale_arcsec**2
+        values["peak_surface_brightness"] = knobs.zero_point_mag - 2.5 * np.log10(per_arcsec2)
+    letters = band_letters(knobs)
+    return {
+        f"{letter}_{name}": column[:, band].astype(np.float32)
+        for name, column in values.items()
+        for band, letter in enumerate(letters)
+    }
+
+
+def band_letters(knobs: HscTwinKnobs) -> tuple[str, ...]:
+    """Give the letters that name the bands in the published columns: g, r, i, z, y."""
+    return tuple(band.rsplit("-", 1)[1][0] for band in knobs.bands)
+
+
+def _crowding(knobs: HscTwinKnobs, *, where: np.ndarray, neighbours: Shapes, n: int) -> dict[str, np.ndarray]:
+    """Objects within 5, 10 and 15 px of the centre, the galaxy itself included."""
+    radius = np.hypot(neighbours.x_px, neighbours.y_px)
+    columns = {}
+    for limit in (5, 10, 15):
+        count = (1 + np.bincount(where[radius < limit], minlength=n)).astype(np.float32)
+        columns |= {f"{letter}_central_image_pop_{limit}px_rad": count for letter in band_letters(knobs)}
+    return columns
