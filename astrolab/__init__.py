@@ -15,11 +15,12 @@ from importlib.metadata import version as _version
 from typing import Any
 
 _HOMES = {
-    "astrolab.datasets.survey": ("Survey", "combine", "concat", "describe_surveys"),
+    "astrolab.datasets.survey": ("Survey", "describe_surveys"),
     "astrolab.datasets.loading": ("load_survey",),
     "astrolab.datasets.manifests": ("list_manifests", "load_manifest"),
     "astrolab.datasets.splits": ("Splits", "split", "subsample"),
-    "astrolab.datasets.leaks": ("audit_leaks", "drop_common"),
+    "astrolab.datasets.leaks": ("audit_leaks", "clear_training", "drop_common"),
+    "astrolab.datasets.mixtures": ("combine", "combine_splits", "concat"),
     "astrolab.datasets.scaling": ("Scaling", "fit_scaling"),
     "astrolab.datasets.importing": ("import_survey",),
     "astrolab.datasets.verify": ("verify_survey",),

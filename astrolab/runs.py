@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from astrolab.datasets.scaling import Scaling
+    from astrolab.datasets.splits import Splits
     from astrolab.datasets.survey import Survey
     from astrolab.models.adapt import Adapted
     from astrolab.trainers.config import TrainConfig
@@ -97,8 +98,7 @@ class Run:
         *,
         arm: str,
         seed: int,
-        train: Survey,
-        validation: Survey,
+        sample: Splits,
         scaling: Scaling,
         config: TrainConfig,
     ) -> FitResult:
@@ -111,7 +111,8 @@ class Run:
         arm : str
             Name of the bar it will be in the figures.
         seed : int
-        train, validation : Survey
+        sample : Splits
+            Its train part is learned, its validation part decides when to stop.
         scaling : Scaling
         config : TrainConfig
 
@@ -126,16 +127,16 @@ class Run:
         key = f"{arm}-s{seed}"
         result = fit(
             adapted,
-            train=train,
-            validation=validation,
+            train=sample.train,
+            validation=sample.validation,
             scaling=scaling,
             config=config,
             checkpoint=self.folder / "checkpoints" / f"{key}.safetensors",
             description=f"{arm} (seed {seed})",
         )
-        save_model(result.adapted, self.folder / "models" / key)
+        save_model(result.adapted, directory=self.folder / "models" / key)
         scaling.save(self.folder / "models" / key / "scaling.json")
-        self._record_fit(key, arm=arm, seed=seed, train=train, result=result)
+        self._record_fit(key, arm=arm, seed=seed, train=sample.train, result=result)
         return result
 
     def _record_fit(self, key: str, *, arm: str, seed: int, train: Survey, result: FitResult) -> None:
@@ -152,7 +153,7 @@ class Run:
             "n_seen": result.n_seen,
             "time_s": result.time_s,
             "peak_memory_bytes": result.peak_memory_bytes,
-            "config": asdict(result.config),
+            "config": result.config.to_dict(),
             "history": result.history.to_dict("list"),
         }
         self._write()

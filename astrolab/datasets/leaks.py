@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from astrolab.datasets.matching import WAYS, in_common
+from astrolab.datasets.splits import Splits
 from astrolab.datasets.survey import Survey
 from astrolab.errors import LeakError
 
@@ -115,6 +116,27 @@ def drop_common(survey: Survey, *, against: Sequence[Survey], radius_arcsec: flo
             if marks is not None:
                 common |= marks
     return survey.take(~common)
+
+
+def clear_training(splits: Splits, *, against: Sequence[Survey], radius_arcsec: float = 1.0) -> Splits:
+    """Take galaxies of any test set out of the train and validation parts of a split; its own test part stays.
+
+    Parameters
+    ----------
+    splits : Splits
+    against : sequence of Survey
+        Every test set of the study.
+    radius_arcsec : float
+        Positions nearer than this are one galaxy (arcsec).
+
+    Returns
+    -------
+    Splits
+    """
+    train, validation = (
+        drop_common(part, against=against, radius_arcsec=radius_arcsec) for part in (splits.train, splits.validation)
+    )
+    return replace(splits, train=train, validation=validation)
 
 
 def _compare(train: Survey, test: Survey, *, by: str, radius_arcsec: float) -> dict[str, object]:

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from astrolab.datasets.matching import in_common, qualified_ids
+from astrolab.datasets.matching import WAYS, in_common, qualified_ids
+from astrolab.datasets.splits import PARTS, Splits
 from astrolab.datasets.survey import Provenance, Survey, stack_surveys
 from astrolab.errors import SchemaError, unknown_name
 
@@ -80,14 +81,32 @@ def combine(surveys: Sequence[Survey], *, keep: str, name: str = "combo") -> Sur
     return concat([kept[place] for place in range(len(surveys))], name=name)
 
 
+def combine_splits(splits: Sequence[Splits], *, keep: str, name: str = "combo") -> Splits:
+    """Make the union of split surveys, part by part, as the published splits of Combo are the unions of its members'.
+
+    Parameters
+    ----------
+    splits : sequence of Splits
+    keep : str
+        Name of the survey whose rows are kept.
+    name : str
+        Name of the result.
+
+    Returns
+    -------
+    Splits
+    """
+    return Splits(*(combine([getattr(one, part) for one in splits], keep=keep, name=name) for part in PARTS))
+
+
 def _same_galaxy(survey: Survey, other: Survey) -> np.ndarray:
-    marks = [in_common(survey, other=other, by=by) for by in ("id", "sky")]
+    marks = [in_common(survey, other=other, by=by) for by in WAYS]
     known = [mark for mark in marks if mark is not None]
     if not known:
         raise SchemaError(
             f"The galaxies that {survey.name!r} and {other.name!r} have in common were to be found.",
             received=f"ids of schemes {survey.provenance.id_scheme!r} and {other.provenance.id_scheme!r}, "
-            "and no positions in both",
+            "no positions and no magnitudes of the same bands in both",
             remedy="Add [sky] columns or a common [id] scheme to the manifests; "
             "or use concat, if you know that no galaxy is in both.",
         )

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from astrolab.datasets.leaks import audit_leaks, drop_common
-from astrolab.datasets.splits import split
+from astrolab.datasets.leaks import audit_leaks, clear_training, drop_common
+from astrolab.datasets.splits import Splits, split
 from astrolab.errors import LeakError
 
 
@@ -74,3 +74,10 @@ def test_a_split_does_not_leak(make_survey):
     survey = make_survey(n=600)
     parts = split(survey)
     audit_leaks(train={"train": parts.train}, test={"test": parts.test, "validation": parts.validation}).require_clean()
+
+
+def test_training_and_validation_are_cleared_and_the_test_part_is_left_alone(leaky):
+    train, test = leaky
+    cleared = clear_training(Splits(train, train, test), against=[test])
+    assert [len(part) for part in cleared] == [65, 65, 50]
+    assert cleared.test is test

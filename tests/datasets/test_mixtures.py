@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from astrolab.datasets.mixtures import combine, concat
+from astrolab.datasets.mixtures import combine, combine_splits, concat
+from astrolab.datasets.splits import PARTS, split
 from astrolab.errors import SchemaError, UnknownNameError
 
 
@@ -51,8 +52,9 @@ def test_combine_follows_the_recipe_of_combo(make_survey):
 
 
 def test_combine_refuses_what_it_cannot_compare(make_survey):
-    a = make_survey(n=3, name="a", sky_deg=None)
-    b = make_survey(n=3, name="b", scheme="sdss")
+    images = {"image": np.zeros((3, 5, 8, 8), np.float32)}
+    a = make_survey(n=3, name="a", sky_deg=None, inputs=images)
+    b = make_survey(n=3, name="b", scheme="sdss", inputs=images)
     with pytest.raises(SchemaError, match="use concat"):
         combine([a, b], keep="a")
     with pytest.raises(UnknownNameError):
@@ -72,3 +74,24 @@ def test_surveys_that_do_not_fit_are_refused(make_survey):
         concat([survey, larger], name="both")
     with pytest.raises(SchemaError):
         concat([], name="none")
+
+
+def test_identical_magnitudes_are_one_galaxy_where_nothing_else_can_be_compared(make_survey):
+    a = make_survey(n=5, name="a", sky_deg=None)
+    b = make_survey(
+        n=5,
+        name="b",
+        seed=1,
+        scheme="sdss",
+        inputs={**a.inputs, "magnitudes": a.inputs["magnitudes"][::-1] + [[0], [0], [1], [1], [1]]},
+    )
+    assert len(combine([a, b], keep="a")) == 5 + 3
+
+
+def test_a_union_of_splits_is_the_union_part_by_part(make_survey):
+    faint, bright = make_survey(n=90, name="faint"), make_survey(n=90, name="bright", seed=1, first_id=10**17)
+    parts = [split(faint), split(bright)]
+    union = combine_splits(parts, keep="bright")
+    for part in PARTS:
+        expected = [*getattr(parts[0], part).ids, *getattr(parts[1], part).ids]
+        np.testing.assert_array_equal(getattr(union, part).ids, expected)
