@@ -21,7 +21,7 @@ def cite(manifest: Manifest | str) -> str:
         Sentences, then BibTeX entries, each once.
     """
     surveys = list(_all_thanked(load_manifest(manifest)))
-    texts = dict.fromkeys(survey.citation.text.strip() for survey in surveys)
+    texts = dict.fromkeys(_sentence(survey) for survey in surveys)
     entries = dict.fromkeys(entry for survey in surveys for entry in _entries(survey.citation.bibtex))
     parts = [" ".join(filter(None, texts)), *entries]
     return "\n\n".join(filter(None, parts)) or f"The manifest of {surveys[0].name!r} names no work to cite."
@@ -48,6 +48,12 @@ def _all_thanked(manifest: Manifest) -> Iterator[Manifest]:
     others = manifest.recipe.members if manifest.recipe else (manifest.twin.of,) if manifest.twin else ()
     for name in others:
         yield from _all_thanked(load_manifest(name))
+
+
+def _sentence(survey: Manifest) -> str:
+    if survey.twin:
+        return f"The galaxies of {survey.title!r} are simulated by astrolab; it stands for {survey.twin.of!r}."
+    return survey.citation.text.strip()
 
 
 def _entries(bibtex: str) -> list[str]:

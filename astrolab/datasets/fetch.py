@@ -18,7 +18,7 @@ from astrolab.datasets.places import data_dir, inside
 from astrolab.errors import CacheBusyError, ChecksumError, DataNotFoundError
 from astrolab.files import write_atomically
 
-__all__ = ["data_dir", "fetch", "locate", "realisations", "recorded_hash", "survey_dir"]
+__all__ = ["data_dir", "fetch", "find_file", "locate", "realisations", "recorded_hash", "survey_dir"]
 
 LOCK_WAIT_S = 24 * 3600.0
 _log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def fetch(
         members = [fetch(name, split=split, size=size, progress=progress) for name in manifest.recipe.members]
         return list(chain.from_iterable(members))
     entries = manifest.select_files(split=split, size=size)
-    absent = [entry for entry in entries if not entry.urls and _find(manifest, entry) is None]
+    absent = [entry for entry in entries if not entry.urls and find_file(manifest, entry=entry) is None]
     if absent or manifest.twin:
         raise _not_found(manifest, absent, split=split, size=size)
     return [_fetch_file(manifest, entry, progress=progress) for entry in entries]
@@ -116,7 +116,7 @@ def locate(
         members = [locate(name, split=split, size=size, directory=directory) for name in manifest.recipe.members]
         return list(chain.from_iterable(members))
     entries = manifest.select_files(split=split, size=size)
-    found = {entry: _find(manifest, entry, directory=directory) for entry in entries}
+    found = {entry: find_file(manifest, entry=entry, directory=directory) for entry in entries}
     absent = [entry for entry, path in found.items() if path is None]
     if absent:
         raise _not_found(manifest, absent, split=split, size=size)
@@ -148,7 +148,26 @@ def _folders(manifest: Manifest, directory: Path | None) -> Iterator[Path]:
     yield survey_dir(manifest)
 
 
-def _find(manifest: Manifest, entry: FileEntry, *, directory: Path | None = None) -> Path | None:
+def find_file(manifest: Manifest, *, entry: FileEntry, directory: Path | None = None) -> Path | None:
+    """Find one file of a survey on this machine, under any of its names.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    entry : FileEntry
+    directory : Path, optional
+        Where to look instead of beside the user's manifest and in the data folder.
+
+    Returns
+    -------
+    Path or None
+        None if it is not here.
+
+    Raises
+    ------
+    ManifestError
+        If a link leads the file out of its folder.
+    """
     paths = (inside(folder, path=name) for folder in _folders(manifest, directory) for name in entry.names)
     return next((path for path in paths if path.is_file()), None)
 
@@ -165,7 +184,7 @@ def _not_found(
         remedy = f"astrolab data fetch {manifest.name}{options}" + (f"   (about {total:.1f} GB)" if total else "")
     else:
         remedy = f"Put the files into {home}, or correct their paths in the manifest."
-    here = [entry.path for entry in manifest.files if entry not in absent and _find(manifest, entry)]
+    here = [entry.path for entry in manifest.files if entry not in absent and find_file(manifest, entry=entry)]
     return DataNotFoundError(
         f"The files of {manifest.name!r} were looked for in {home}.",
         received="not there: " + ", ".join(entry.path for entry in absent),
@@ -175,7 +194,7 @@ def _not_found(
 
 
 def _fetch_file(manifest: Manifest, entry: FileEntry, *, progress: bool) -> Path:
-    here = _find(manifest, entry)
+    here = find_file(manifest, entry=entry)
     if here is not None and (not entry.urls or _is_users_own(manifest, here)):
         prove(here, known_hash=entry.known_hash)
         return here
@@ -197,7 +216,7 @@ def _is_users_own(manifest: Manifest, path: Path) -> bool:
 
 
 def _prove_or_download(manifest: Manifest, entry: FileEntry, target: Path, *, progress: bool) -> Path:
-    known_hash = entry.known_hash or recorded_hash(manifest, entry)
+    known_hash = entry.known_hash or recorded_hash(manifest, entry=entry)
     if target.is_file() and _is_proven(manifest, entry, target, known_hash):
         return target
     found = download(
@@ -245,7 +264,7 @@ def _records(manifest: Manifest) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def recorded_hash(manifest: Manifest, entry: FileEntry) -> str | None:
+def recorded_hash(manifest: Manifest, *, entry: FileEntry) -> str | None:
     """Return the hash that a file had when it was first fetched.
 
     Parameters

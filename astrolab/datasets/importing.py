@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from astrolab.datasets.fetch import locate, prove
+from astrolab.datasets.fetch import find_file, prove
 from astrolab.datasets.loading import read_survey
 from astrolab.datasets.manifests import (
     FileEntry,
@@ -25,7 +25,7 @@ from astrolab.datasets.probing import in_one_line, read_or_probe
 from astrolab.datasets.rows import Rows
 from astrolab.datasets.survey import Survey
 from astrolab.datasets.verify import finite_checks, value_checks
-from astrolab.errors import AstrolabError, DataNotFoundError
+from astrolab.errors import AstrolabError, ChecksumError, ManifestError
 
 MAG_SENTINELS = (-9999.0, -999.0, -99.9, -99.0, -9.99, -1.0, 0.0, 99.0, 99.9, 999.0, 9999.0, 1e20)
 FLUX_SENTINELS = (-9999.0, -999.0, -99.0)
@@ -61,7 +61,7 @@ def import_survey(path: str | Path, *, directory: str | Path | None = None) -> M
     manifest = replace(manifest, folder=folder)
     problems = list(_problems(manifest))
     if problems:
-        raise manifest_error(str(path), problems)
+        raise manifest_error(str(path), problems=problems)
     register(manifest, text=path.read_text(encoding="utf-8"))
     return manifest
 
@@ -91,19 +91,19 @@ def _unknown_members(manifest: Manifest) -> Iterator[str]:
 def _file_problems(manifest: Manifest, entry: FileEntry) -> Generator[str, None, Survey | None]:
     """Yield what is wrong with one file; return what it was read as, if it could be."""
     try:
-        (path,) = locate(replace(manifest, files=(entry,)), size=entry.size, directory=manifest.folder)
-    except DataNotFoundError:
+        path = find_file(manifest, entry=entry)
+    except ManifestError as error:
+        yield f"{entry.path}: {in_one_line(error)}"
+        return None
+    if path is None:
         if entry.urls or manifest.twin:
             _log.warning("%s is not here yet and was not checked", entry.path)
         else:
             yield f"{entry.path}: no such file in {manifest.folder}"
         return None
-    except AstrolabError as error:
-        yield f"{entry.path}: {in_one_line(error)}"
-        return None
     try:
         prove(path, known_hash=entry.known_hash)
-    except AstrolabError as error:
+    except ChecksumError as error:
         yield f"{entry.path}: {in_one_line(error)}"
     survey, problems = read_or_probe(path, manifest=manifest)
     if survey is not None:

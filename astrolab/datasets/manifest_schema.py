@@ -42,9 +42,9 @@ README = "data_manifests/README.md lists every key with a worked example."
 class Citation:
     """Whom to thank for a survey: reference keys, a sentence for the acknowledgements, BibTeX."""
 
-    keys: tuple[str, ...] = holds(TEXTS, ())
-    text: str = holds(TEXT, "")
-    bibtex: str = holds(TEXT, "")
+    keys: tuple[str, ...] = holds(TEXTS, default=())
+    text: str = holds(TEXT, default="")
+    bibtex: str = holds(TEXT, default="")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Label:
 
     name: str = holds(TEXT)
     column: tuple[str, ...] = holds(TEXTS)
-    range: tuple[float, float] | None = holds(RANGE, None)
+    range: tuple[float, float] | None = holds(RANGE, default=None)
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class Image:
 
     key: str = holds(TEXT)
     bands: tuple[str, ...] = holds(TEXTS)
-    unit: str = holds(TEXT, "")
-    pixel_scale_arcsec: float | None = holds(POSITIVE, None)
-    sizes: tuple[int, ...] = holds(COUNTS, ())
+    unit: str = holds(TEXT, default="")
+    pixel_scale_arcsec: float | None = holds(POSITIVE, default=None)
+    sizes: tuple[int, ...] = holds(COUNTS, default=())
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ class Magnitudes:
 
     bands: tuple[str, ...] = holds(TEXTS)
     columns: tuple[str, ...] = holds(TEXTS)
-    missing: tuple[float, ...] = holds(NUMBERS, ())
-    unit: str = holds(one_of(*MAGNITUDE_UNITS), "AB mag")
+    missing: tuple[float, ...] = holds(NUMBERS, default=())
+    unit: str = holds(one_of(*MAGNITUDE_UNITS), default="AB mag")
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,11 @@ class Format:
     """
 
     format: str = holds(one_of(*FORMATS))
-    delimiter: str = holds(TEXT, ",")
-    comment: str | None = holds(TEXT, None)
-    names: tuple[str, ...] = holds(TEXTS, ())
-    skip_rows: int = holds(COUNT, 0)
-    table: str | None = holds(TEXT, None)
+    delimiter: str = holds(TEXT, default=",")
+    comment: str | None = holds(TEXT, default=None)
+    names: tuple[str, ...] = holds(TEXTS, default=())
+    skip_rows: int = holds(COUNT, default=0)
+    table: str | None = holds(TEXT, default=None)
 
 
 @dataclass(frozen=True)
@@ -114,15 +114,15 @@ class FileEntry:
     """One file of a survey: where it lies, other names it goes by, what it holds, how to get it and prove it."""
 
     path: str = holds(PATH)
-    aliases: tuple[str, ...] = holds(PATHS, ())
-    split: str | None = holds(one_of(*SPLITS), None)
-    size: int | None = holds(COUNT, None)
-    n: int | None = holds(COUNT, None)
-    sha256: str | None = holds(hexadecimal(64), None)
-    md5: str | None = holds(hexadecimal(32), None)
-    bytes: int | None = holds(COUNT, None)
-    about_gb: float | None = holds(POSITIVE, None)
-    urls: tuple[str, ...] = holds(ADDRESSES, ())
+    aliases: tuple[str, ...] = holds(PATHS, default=())
+    split: str | None = holds(one_of(*SPLITS), default=None)
+    size: int | None = holds(COUNT, default=None)
+    n: int | None = holds(COUNT, default=None)
+    sha256: str | None = holds(hexadecimal(64), default=None)
+    md5: str | None = holds(hexadecimal(32), default=None)
+    bytes: int | None = holds(COUNT, default=None)
+    about_gb: float | None = holds(POSITIVE, default=None)
+    urls: tuple[str, ...] = holds(ADDRESSES, default=())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -144,7 +144,7 @@ class Twin:
     of: str = holds(TEXT)
     simulator: str = holds(TEXT)
     n: int = holds(COUNT)
-    knobs: dict[str, Any] = holds(TABLE, {})
+    knobs: dict[str, Any] = holds(TABLE, default={})
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,8 @@ class Manifest:
         The name it is asked for by, its title in words, and the version that is part of its path on disk.
     kind : {"images", "catalogue", "recipe"}
         What its files hold; a recipe has none and combines other surveys.
+    n : int or None
+        How many galaxies it has, where the files do not say; see `n_galaxies`.
     files : tuple of FileEntry
         Every file, for all splits and image sizes.
     folder : Path or None
@@ -180,19 +182,20 @@ class Manifest:
     title: str = holds(TEXT)
     version: str = holds(FOLDER_NAME)
     kind: str = holds(one_of(*KINDS))
-    description: str = holds(TEXT, "")
-    homepage: str = holds(TEXT, "")
-    licence: str = holds(TEXT, "")
-    simulated: bool = holds(FLAG, False)
-    citation: Citation = has(Citation, Citation())
+    description: str = holds(TEXT, default="")
+    homepage: str = holds(TEXT, default="")
+    licence: str = holds(TEXT, default="")
+    simulated: bool = holds(FLAG, default=False)
+    n: int | None = holds(COUNT, default=None)
+    citation: Citation = has(Citation, default=Citation())
     label: Label | None = has(Label)
     id: ObjectId | None = has(ObjectId)
     sky: Sky | None = has(Sky)
     image: Image | None = has(Image)
     magnitudes: Magnitudes | None = has(Magnitudes)
-    columns: dict[str, str] = holds(RENAMES, {})
+    columns: dict[str, str] = holds(RENAMES, default={})
     format: Format | None = has(Format)
-    files: tuple[FileEntry, ...] = has(FileEntry, ())
+    files: tuple[FileEntry, ...] = has(FileEntry, default=())
     twin: Twin | None = has(Twin)
     recipe: Recipe | None = has(Recipe)
     folder: Path | None = None
@@ -200,7 +203,7 @@ class Manifest:
     def __post_init__(self):
         problems = list(_contradictions(self))
         if problems:
-            raise manifest_error(self.name, problems)
+            raise manifest_error(self.name, problems=problems)
 
     def as_stored(self) -> Manifest:
         """Return the manifest of the same files with no column given a meaning.
@@ -216,6 +219,13 @@ class Manifest:
         """The bands of the images, or of the magnitudes where there are no images."""
         section = self.image or self.magnitudes
         return section.bands if section else ()
+
+    @property
+    def n_galaxies(self) -> int | None:
+        """How many galaxies the survey has, a twin unless asked otherwise; None where nobody says."""
+        counts = [entry.n for entry in self.files if entry.size in (None, self.size_on_disk())]
+        in_files = sum(counts) if counts and None not in counts else None
+        return self.n or (self.twin.n if self.twin else in_files)
 
     def size_on_disk(self, size: int | None = None) -> int | None:
         """Return the published image size that serves a wanted one: the smallest that is at least as large.
@@ -334,7 +344,7 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
         yield f"[recipe] keep: {manifest.recipe.keep!r} is not one of the members"
 
 
-def manifest_error(name: str, problems: list[str]) -> ManifestError:
+def manifest_error(name: str, *, problems: list[str]) -> ManifestError:
     """Build the one error that names everything wrong with a manifest.
 
     Parameters

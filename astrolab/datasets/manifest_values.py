@@ -113,7 +113,7 @@ def hexadecimal(n_digits: int) -> Value:
     )
 
 
-def holds(value: Value, default: Any = MISSING) -> Any:
+def holds(value: Value, *, default: Any = MISSING) -> Any:
     """Declare a key of a manifest as a dataclass field.
 
     Parameters
@@ -132,7 +132,7 @@ def holds(value: Value, default: Any = MISSING) -> Any:
     return field(default=default, metadata={"value": value})
 
 
-def has(kind: type, default: Any = None) -> Any:
+def has(kind: type, *, default: Any = None) -> Any:
     """Declare a section of a manifest, or a list of sections if `default` is a tuple, as a dataclass field.
 
     Parameters

@@ -214,7 +214,7 @@ def parse_manifest(table: Mapping[str, Any], *, where: str, folder: Path | None 
     if values.get("kind") == "catalogue" and "magnitudes" not in values:
         problems.append("kind = 'catalogue' needs the section [magnitudes]: a network must have something to see")
     if problems:
-        raise manifest_error(where, problems)
+        raise manifest_error(where, problems=problems)
     return Manifest(**values, folder=folder)
 
 

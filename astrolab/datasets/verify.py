@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Iterator
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -12,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pooch
 
-from astrolab.datasets.fetch import locate, realisations, recorded_hash, survey_dir
+from astrolab.datasets.fetch import find_file, locate, realisations, recorded_hash, survey_dir
 from astrolab.datasets.manifests import FileEntry, Manifest, load_manifest
 from astrolab.datasets.probing import in_one_line, read_or_probe
 from astrolab.datasets.survey import Survey, check_finite
-from astrolab.errors import DataNotFoundError, PixelError
+from astrolab.errors import PixelError
 
 COLUMNS = ("file", "check", "ok", "detail")
 Check = tuple[str, bool, str]
@@ -63,7 +62,7 @@ def _survey_rows(manifest: Manifest, directory: Path | None) -> Iterator[Row]:
 
 
 def _folder_rows(manifest: Manifest, folder: Path | None) -> Iterator[Row]:
-    sizes = {entry.size for entry in _present(manifest, folder)}
+    sizes = {entry.size for entry in manifest.files if find_file(manifest, entry=entry, directory=folder)}
     if not sizes:
         locate(manifest, directory=folder)  # raises, and says how to get the files
     for size in sorted(sizes, key=lambda size: size or 0):
@@ -75,18 +74,8 @@ def _folder_rows(manifest: Manifest, folder: Path | None) -> Iterator[Row]:
         yield from _id_rows(surveys, manifest)
 
 
-def _present(manifest: Manifest, folder: Path | None) -> dict[FileEntry, Path]:
-    found = {}
-    for entry in manifest.files:
-        try:
-            (found[entry],) = locate(replace(manifest, files=(entry,)), size=entry.size, directory=folder)
-        except DataNotFoundError:
-            continue
-    return found
-
-
 def _file_rows(manifest: Manifest, entry: FileEntry, folder: Path | None) -> Generator[Row, None, Survey | None]:
-    path = _present(replace(manifest, files=(entry,)), folder).get(entry)
+    path = find_file(manifest, entry=entry, directory=folder)
     if path is None:
         yield entry.path, "present", False, f"not here; astrolab data fetch {manifest.name}"
         return None
@@ -108,7 +97,7 @@ def _byte_checks(manifest: Manifest, entry: FileEntry, path: Path) -> Iterator[C
     n_bytes = path.stat().st_size
     expected = f", {entry.bytes:,} expected" if entry.bytes is not None else "; no size published"
     yield "size", entry.bytes in (None, n_bytes), f"{n_bytes:,} bytes{expected}"
-    known_hash = entry.known_hash or recorded_hash(manifest, entry)
+    known_hash = entry.known_hash or recorded_hash(manifest, entry=entry)
     algorithm = pooch.hashes.hash_algorithm(known_hash)
     found = f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
     origin = "published" if entry.known_hash else "recorded on first use"

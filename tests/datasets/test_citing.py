@@ -17,6 +17,7 @@ def test_a_twin_thanks_its_original():
         **{"image": {"key": "image", "bands": ["g"]}, "files": [{"path": "a.h5"}]},
         "twin": {"of": "galaxiesml", "simulator": "hsc", "n": 3},
     }
-    assert "Do2024GalaxiesML" in cite(parse_manifest(twin, where="t.toml"))
+    text = cite(parse_manifest(twin, where="t.toml"))
+    assert "Do2024GalaxiesML" in text and "simulated by astrolab" in text
     del twin["twin"]
     assert "names no work" in cite(parse_manifest(twin, where="t.toml"))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,11 @@ def test_all_contradictions_are_named_at_once():
 def test_as_stored_no_column_has_a_meaning():
     stored = survey(label=Label(name="z", column=("zspec",)), columns={"a": "b"}).as_stored()
     assert stored == survey() and stored.label is None and stored.columns == {}
+
+
+def test_how_many_galaxies():
+    counted = tuple(replace(entry, n=10) for entry in FILES)
+    assert survey().n_galaxies is None
+    assert survey(files=counted).n_galaxies == 20  # train and test of 64 px; those of 127 px are the same galaxies
+    assert survey(n=7).n_galaxies == 7
+    assert survey(simulated=True, twin=Twin(of="galaxiesml", simulator="hsc", n=4000)).n_galaxies == 4000

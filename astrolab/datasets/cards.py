@@ -1,0 +1,163 @@
+"""What there is, as text: the table of surveys and the data card of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pandas as pd
+
+from astrolab.datasets.fetch import find_file, realisations, survey_dir
+from astrolab.datasets.manifests import FileEntry, Manifest, list_manifests, load_manifest
+from astrolab.errors import AstrolabError
+
+
+def survey_table() -> pd.DataFrame:
+    """Return one row for each survey that can be asked for by name.
+
+    Returns
+    -------
+    DataFrame
+        `name`, `kind`, `title`, `n` (galaxies, None where unknown), `on_disk` in words.
+    """
+    rows = [_survey_row(name) for name in list_manifests()]
+    return pd.DataFrame(rows, columns=["name", "kind", "title", "n", "on_disk"]).astype({"n": "Int64"})
+
+
+def _survey_row(name: str) -> tuple[str, str, str, int | None, str]:
+    try:
+        manifest = load_manifest(name)
+        return name, _kind(manifest), manifest.title, manifest.n_galaxies, on_disk(manifest)
+    except AstrolabError as error:
+        return name, "?", f"unusable: {type(error).__name__}", None, "?"
+
+
+def _kind(manifest: Manifest) -> str:
+    return f"{manifest.kind}, simulated" if manifest.simulated else manifest.kind
+
+
+def on_disk(manifest: Manifest) -> str:
+    """Say how much of a survey is on this machine.
+
+    Parameters
+    ----------
+    manifest : Manifest
+
+    Returns
+    -------
+    str
+        E.g. ``"yes"``, ``"3 of 6 files"``, ``"2 realisations"``.
+    """
+    if manifest.recipe:
+        states = [on_disk(load_manifest(name)) for name in manifest.recipe.members]
+        return "no" if "no" in states else " + ".join(dict.fromkeys(states))
+    if manifest.twin:
+        n_made = len(realisations(manifest))
+        return f"{n_made} realisation{'s' * (n_made > 1)}" if n_made else "no"
+    n_here = sum(find_file(manifest, entry=entry) is not None for entry in manifest.files)
+    if n_here in (0, len(manifest.files)):
+        return "yes" if n_here else "no"
+    return f"{n_here} of {len(manifest.files)} files"
+
+
+def data_card(manifest: Manifest | str) -> str:
+    """Return what one should know of a survey before using it.
+
+    Parameters
+    ----------
+    manifest : Manifest or str
+        The survey.
+
+    Returns
+    -------
+    str
+        Title, what it is, licence, size, label, inputs, columns, files, how it is simulated.
+    """
+    manifest = load_manifest(manifest)
+    title = f"{manifest.title} ({manifest.name}, version {manifest.version})"
+    lines = [f"{name:<12} {value}" for name, value in _facts(manifest) if value]
+    sections = [title + "\n" + "=" * len(title), manifest.description, "\n".join(lines), *_file_lines(manifest)]
+    return "\n\n".join(filter(None, sections))
+
+
+def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    n = manifest.n_galaxies
+    yield "kind", _kind(manifest)
+    yield "galaxies", f"{n:,}" if n is not None else "number not known before the files are read"
+    yield "homepage", manifest.homepage
+    yield "licence", manifest.licence
+    yield "cite", ", ".join(manifest.citation.keys) + f"   (astrolab data cite {manifest.name})"
+    yield from _column_facts(manifest)
+    if manifest.twin:
+        yield "twin of", manifest.twin.of
+        yield "simulator", manifest.twin.simulator
+        yield "knobs", ", ".join(f"{name} = {value!r}" for name, value in manifest.twin.knobs.items())
+    if manifest.recipe:
+        yield "members", ", ".join(manifest.recipe.members)
+        yield "kept row", f"that of {manifest.recipe.keep}, for a galaxy that several members have"
+    yield "on disk", on_disk(manifest)
+    yield "folder", "" if manifest.recipe else str(manifest.folder or survey_dir(manifest))
+
+
+def _column_facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    if manifest.label:
+        reach = f", from {manifest.label.range[0]:g} to {manifest.label.range[1]:g}" if manifest.label.range else ""
+        yield "label", f"{manifest.label.name} (column {' or '.join(manifest.label.column)}{reach})"
+    if manifest.image:
+        image = manifest.image
+        yield "image", f"{image.key} (n, {len(image.bands)}, y, x): {', '.join(image.bands)}; {image.unit}".rstrip("; ")
+        yield "", f"{image.pixel_scale_arcsec} arcsec/px" if image.pixel_scale_arcsec else ""
+        yield "", ", ".join(f"{size} px" for size in image.sizes)
+    if manifest.magnitudes:
+        magnitudes = manifest.magnitudes
+        yield "magnitudes", f"{', '.join(magnitudes.columns)} ({', '.join(magnitudes.bands)}; {magnitudes.unit})"
+        yield "", f"missing is {', '.join(f'{v:g}' for v in magnitudes.missing)}" if magnitudes.missing else ""
+    if manifest.id:
+        yield "ids", f"{manifest.id.column} ({manifest.id.scheme})"
+    if manifest.sky:
+        yield "sky", f"{manifest.sky.ra}, {manifest.sky.dec} (deg)"
+    yield "columns", ", ".join(f"{name} = {column!r}" for name, column in manifest.columns.items())
+
+
+def _file_lines(manifest: Manifest) -> Iterator[str]:
+    if not manifest.files:
+        return
+    rows: list[tuple] = [("file", "split", "px", "galaxies", "size", "hash")]
+    for entry in manifest.files:
+        n = f"{entry.n:,}" if entry.n else "-"
+        rows.append((entry.path, entry.split or "-", entry.size or "-", n, _size(entry), _hash(entry)))
+    yield in_columns(rows)
+
+
+def _size(entry: FileEntry) -> str:
+    if entry.bytes is not None:
+        return f"{entry.bytes:,} bytes"
+    return f"about {entry.about_gb:g} GB" if entry.about_gb else "-"
+
+
+def _hash(entry: FileEntry) -> str:
+    if entry.known_hash:
+        return entry.known_hash.split(":")[0]
+    return "on first use" if entry.urls else "-"
+
+
+def in_columns(rows: Iterable[Iterable[object]]) -> str:
+    """Lay out rows of text in columns.
+
+    Parameters
+    ----------
+    rows : iterable of iterables
+        All of the same length.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(in_columns([("name", "n"), ("galaxiesml", 3)]))
+    name        n
+    galaxiesml  3
+    """
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in texts)

@@ -1,0 +1,88 @@
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from astrolab.cli_data import data_app
+from astrolab.errors import ConfigError, DataNotFoundError, ManifestError, UnknownNameError
+
+MANIFEST = """
+name = "mine"
+title = "My own survey"
+version = "1"
+kind = "images"
+[label]
+name = "z"
+column = "z"
+range = [0, 2]
+[image]
+key = "image"
+bands = ["g", "r"]
+[[files]]
+path = "mine.h5"
+"""
+
+
+@pytest.fixture(autouse=True)
+def data_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def mine(tmp_path):
+    with h5py.File(tmp_path / "mine.h5", "w") as file:
+        file["image"], file["z"] = np.ones((3, 2, 8, 8), np.float32), np.ones(3)
+    (tmp_path / "mine.toml").write_text(MANIFEST)
+    return tmp_path / "mine.toml"
+
+
+def call(*arguments, exit_code=0):
+    result = CliRunner().invoke(data_app, list(map(str, arguments)))
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == exit_code, result.output
+    return result.output
+
+
+def test_list():
+    output = call("list")
+    assert "286,401" in output and "TransferZ-Images" in output and "data folder" in output
+
+
+def test_info_and_cite():
+    assert "specz_redshift" in call("info", "galaxiesml")
+    assert "@misc{Do2024GalaxiesML" in call("cite", "combo")
+    with pytest.raises(UnknownNameError, match="Did you mean 'galaxiesml'"):
+        call("info", "galaxyml")
+
+
+def test_import_then_verify(mine):
+    assert "now known as 'mine'" in call("import", mine)
+    assert "My own survey" in call("list")
+    assert "0 wrong" in call("verify", "mine")
+    with h5py.File(mine.parent / "mine.h5", "a") as file:
+        file["z"][0] = 5.0
+    assert "1 wrong" in call("verify", "mine", exit_code=1)
+    with pytest.raises(ManifestError, match=r"1 outside \[0, 2\]"):
+        call("import", mine)
+
+
+def test_import_from_another_folder(mine, tmp_path):
+    (tmp_path / "manifests").mkdir()
+    moved = mine.rename(tmp_path / "manifests" / "mine.toml")
+    assert str(tmp_path) in call("import", moved, "--directory", tmp_path)
+
+
+def test_fetch_what_is_here_and_what_nobody_has(mine):
+    assert str(mine.parent / "mine.h5") in call("fetch", mine)
+    with pytest.raises(DataNotFoundError, match="astrolab data simulate twin-galaxiesml"):
+        call("fetch", "twin-galaxiesml")
+
+
+def test_simulate(tmp_path):
+    output = call("simulate", "twin-galaxiesml", "--n", 12, "--seed", 1)
+    assert "12 galaxies" in output and "simulated" in output
+    assert str(tmp_path / "data" / "twin-galaxiesml") in output
+    assert "0 wrong" in call("verify", "twin-galaxiesml")
+    with pytest.raises(ConfigError, match="astrolab data simulate twin-galaxiesml"):
+        call("simulate", "galaxiesml")
