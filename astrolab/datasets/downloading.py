@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ CHUNK_BYTES = 1 << 20
 TIMEOUT_S = (10, 60)  # to connect, and between two packets
 N_TRIES = 3
 WAIT_S = 1.0
+pooch.get_logger().setLevel(logging.WARNING)  # its advice is for people who call pooch themselves
 
 
 class ResumingDownloader:
