@@ -308,9 +308,9 @@ def check_finite(survey: Survey, *, input_name: str = "image", batch_size: int =
         raise unknown_name(f"input of {survey.name!r}", input_name, survey.inputs)
     rows, wrong = survey.inputs[input_name], []
     for start in range(0, len(rows), batch_size):
-        values = rows[start : start + batch_size].reshape(len(rows[start : start + batch_size]), -1)
+        values = rows[start : start + batch_size]
         bad = np.isinf(values) if input_name == "magnitudes" else ~np.isfinite(values)
-        wrong.extend(start + np.flatnonzero(bad.any(axis=1)))
+        wrong.extend(start + np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1)))
     if wrong:
         named = ", ".join(str(survey.ids[number]) for number in wrong[:5])
         raise PixelError(

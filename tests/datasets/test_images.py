@@ -154,3 +154,19 @@ def test_cutouts_in_npz_and_fits(tmp_path, images_manifest):
     np.testing.assert_array_equal(scene.inputs["image"][0:1][0], stamps[0])
     with pytest.raises(SchemaError, match="available: PRIMARY"):
         read_images(tmp_path / "scene.fits", manifest=images_manifest(image=image | {"key": "SCI"}, **bare))
+
+
+def test_real_decals_cutouts(shared_data, images_manifest):
+    """Native DECaLS cut-outs of two sizes: the brighter centre is a galaxy in every band."""
+    folder = shared_data / "legacysurvey_grz_native"
+    names = ["zoobot_example_b_dr5_grz.fits", "astroclip_test_image_dr9_grz.fits"]
+    manifest = images_manifest(
+        files=[{"path": name} for name in names],
+        image={"key": "PRIMARY", "bands": ["decam-g", "decam-r", "decam-z"], "pixel_scale_arcsec": 0.262},
+        format={"format": "fits"},
+        **dict.fromkeys(["label", "id", "sky", "magnitudes"]),
+    )
+    for name in names:
+        image = read_images(folder / name, manifest=manifest, image_size=160).inputs["image"][:]
+        assert image.shape == (1, 3, 160, 160)
+        assert (image[0, :, 78:82, 78:82].mean(axis=(1, 2)) > 10 * np.median(image[0], axis=(1, 2))).all()

@@ -83,7 +83,7 @@ def test_identical_magnitudes_are_one_galaxy_where_nothing_else_can_be_compared(
         name="b",
         seed=1,
         scheme="sdss",
-        inputs={**a.inputs, "magnitudes": a.inputs["magnitudes"][::-1] + [[0], [0], [1], [1], [1]]},
+        inputs={**a.inputs, "magnitudes": a.inputs["magnitudes"][::-1] + np.array([[0], [0], [1], [1], [1]])},
     )
     assert len(combine([a, b], keep="a")) == 5 + 3
 

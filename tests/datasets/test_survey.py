@@ -111,6 +111,12 @@ def test_parts_that_do_not_fit_are_refused(make_survey, changes, words):
         make_survey(**changes)
 
 
+def test_looking_for_wrong_pixels_reads_each_galaxy_once(make_survey):
+    rows = CountingRows(np.zeros((40, 5, 4, 4), dtype=np.float32))
+    check_finite(make_survey(inputs={"image": rows}), batch_size=7)
+    assert rows.n_read == 40
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_wrong_pixel_is_found_and_named(make_survey, value):
     images = np.zeros((40, 5, 8, 8), dtype=np.float32)
