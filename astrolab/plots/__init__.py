@@ -1,0 +1,21 @@
+"""Tables in, figures out: data first, everything else by keyword, Axes or a Figure back."""
+
+from astrolab.plots.cost import plot_cost
+from astrolab.plots.forgetting import plot_forgetting
+from astrolab.plots.metric_bars import plot_metric_bars
+from astrolab.plots.prediction_density import plot_prediction_density
+from astrolab.plots.score_slices import plot_score_by_slice
+from astrolab.plots.style import publication_style
+from astrolab.plots.training_curves import plot_training_curves
+from astrolab.plots.truth_distributions import plot_truth_distributions
+
+__all__ = [
+    "plot_cost",
+    "plot_forgetting",
+    "plot_metric_bars",
+    "plot_prediction_density",
+    "plot_score_by_slice",
+    "plot_training_curves",
+    "plot_truth_distributions",
+    "publication_style",
+]
