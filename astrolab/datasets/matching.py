@@ -68,6 +68,8 @@ def in_common(survey: Survey, *, other: Survey, by: str, radius_arcsec: float = 
 def _same_id(survey: Survey, other: Survey) -> np.ndarray | None:
     if not survey.provenance.id_schemes & other.provenance.id_schemes:
         return None
+    if survey.provenance.id_scheme == other.provenance.id_scheme and survey.ids.dtype == other.ids.dtype == np.int64:
+        return pd.Index(survey.ids).isin(other.ids)
     return pd.Index(qualified_ids(survey)).isin(qualified_ids(other))
 
 

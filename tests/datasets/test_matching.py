@@ -6,6 +6,7 @@ import pytest
 from astropy.coordinates import angular_separation
 
 from astrolab.datasets.matching import in_common, qualified_ids
+from astrolab.datasets.mixtures import concat
 from astrolab.errors import UnknownNameError
 
 
@@ -19,6 +20,13 @@ def test_neighbouring_huge_ids_are_not_confused(make_survey):
     survey = make_survey(n=4, first_id=2**62)
     other = make_survey(n=4, first_id=2**62 + 3)
     assert list(in_common(survey, other=other, by="id")) == [False, False, False, True]
+
+
+def test_a_number_and_its_text_in_a_mixture_are_one_id(make_survey):
+    survey = make_survey(n=2, first_id=5)
+    mixture = concat([make_survey(n=1, first_id=6), make_survey(n=1, first_id=5, scheme="sdss")], name="mixture")
+    assert list(in_common(survey, other=mixture, by="id")) == [False, True]
+    assert list(in_common(mixture, other=survey, by="id")) == [True, False]
 
 
 def test_positions_match_within_the_radius_also_at_the_pole_and_across_zero(make_survey):
