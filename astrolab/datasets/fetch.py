@@ -248,9 +248,8 @@ def prove(path: Path, *, known_hash: str | None) -> None:
     if not pooch.hashes.hash_matches(str(path), known_hash):
         algorithm = pooch.hashes.hash_algorithm(known_hash)
         raise ChecksumError(
-            f"{path} was checked against its hash.",
-            received=f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}",
-            available=f"{known_hash} expected",
+            f"{path} was compared with its hash {known_hash}.",
+            received=f"a file with {algorithm}:{pooch.file_hash(str(path), alg=algorithm)}",
             remedy="The file was changed or damaged: remove it and fetch it again.",
         )
 

@@ -49,8 +49,8 @@ def in_one_line(error: AstrolabError) -> str:
     -------
     str
     """
-    available = f"; expected {error.available}" if error.available else ""
-    return f"{error.asked} It is {error.received}{available}. {error.remedy}".replace("\n", " ")
+    available = f"; available: {error.available}" if error.available else ""
+    return f"{error.asked} Received: {error.received}{available}. {error.remedy}".replace("\n", " ")
 
 
 def _probe(path: Path, manifest: Manifest) -> Iterator[str]:

@@ -81,4 +81,4 @@ def test_what_is_no_hdf5_is_said_once(tmp_path):
 
 def test_an_error_in_one_line():
     error = SchemaError("Bands were counted.", received="three\nbands", available="two", remedy="Correct the manifest.")
-    assert in_one_line(error) == "Bands were counted. It is three bands; expected two. Correct the manifest."
+    assert in_one_line(error) == "Bands were counted. Received: three bands; available: two. Correct the manifest."
