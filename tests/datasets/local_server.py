@@ -15,11 +15,13 @@ class Server:
     address: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     broken_after: dict[str, int] = field(default_factory=dict)  # path -> bytes sent before the line is cut, once
+    stalled_after: dict[str, int] = field(default_factory=dict)  # path -> bytes sent before silence, once
     ranges: bool = True
     delay_s: float = 0.0
     etag: str = '"1"'
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     sent: list[int] = field(default_factory=list)
+    woken: threading.Event = field(default_factory=threading.Event)
 
     def url(self, path: str) -> str:
         return f"{self.address}/{path}"
@@ -52,6 +54,11 @@ def _handler(server: Server):
             self.send_header("Last-Modified", formatdate(0, usegmt=True))
             self.end_headers()
             end = server.broken_after.pop(path, len(body))
+            if path in server.stalled_after:
+                end = server.stalled_after.pop(path)
+                self.wfile.write(body[start:end])
+                server.woken.wait(timeout=30)
+                return
             self.wfile.write(body[start:end])
             server.sent.append(end - start)
             if end < len(body):
@@ -75,6 +82,7 @@ def serve():
     try:
         yield server
     finally:
+        server.woken.set()
         httpd.shutdown()
         httpd.server_close()
         thread.join()

@@ -1,6 +1,9 @@
 import errno
 import hashlib
 import shutil
+import subprocess
+import sys
+import time
 from collections import namedtuple
 
 import numpy as np
@@ -140,3 +143,23 @@ def test_a_disk_that_fills_up_while_writing(server, tmp_path, monkeypatch):
     with pytest.raises(DiskFullError):
         fetch(server, tmp_path / "a.hdf5")
     assert not (tmp_path / "a.hdf5").exists()
+
+
+def test_a_killed_process_is_continued_by_the_next(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloading, "CHUNK_BYTES", 1 << 20)
+    content = 12 * CONTENT
+    server.files["a.hdf5"], server.stalled_after["a.hdf5"] = content, len(content) - 1000
+    code = "import sys, pathlib; from astrolab.datasets.downloading import download; "
+    code += "download([sys.argv[1]], target=pathlib.Path(sys.argv[2]), known_hash=None, progress=False)"
+    process = subprocess.Popen([sys.executable, "-c", code, server.url("a.hdf5"), str(tmp_path / "a.hdf5")])
+    part = tmp_path / ".a.hdf5.part"
+    for _ in range(600):
+        if part.exists() and part.stat().st_size >= 2 << 20:
+            break
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "a.hdf5").exists()
+    fetch(server, tmp_path / "a.hdf5", known_hash=None)
+    assert (tmp_path / "a.hdf5").read_bytes() == content
+    assert int(server.requests[-1][1].removeprefix("bytes=").rstrip("-")) >= 2 << 20

@@ -134,9 +134,7 @@ def test_two_processes_download_a_file_once(server, data_folder):
     server.delay_s = 0.2
     context = multiprocessing.get_context("spawn")
     start = context.Event()
-    both = [
-        context.Process(target=_fetch_in_process, args=(server.address, str(data_folder), start)) for _ in range(2)
-    ]
+    both = [context.Process(target=_fetch_in_process, args=(server.address, str(data_folder), start)) for _ in range(2)]
     for process in both:
         process.start()
     start.set()
