@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.pyplot import subplots
 
 from astrolab.errors import PredictionError
@@ -15,7 +15,6 @@ from astrolab.metrics import REQUIREMENTS
 from astrolab.plots.metric_bars import one_score_each
 from astrolab.plots.style import (
     BAND,
-    INK,
     Look,
     arm_looks,
     chosen,
@@ -24,6 +23,7 @@ from astrolab.plots.style import (
     is_simulated,
     metric_label,
     survey_looks,
+    write_legend,
 )
 
 COST_LABELS = {
@@ -32,7 +32,7 @@ COST_LABELS = {
     "n_epochs": "epochs trained",
     "n_seen": "galaxies seen in training",
 }
-_LINE_HEIGHT = 0.075  # of the axes, so that labels of neighbours stay apart
+_MARK = {"ls": "none", "ms": 6.5, "mec": "white", "mew": 0.6}
 
 
 @in_style
@@ -90,8 +90,10 @@ def plot_cost(
     for ax, (survey, survey_look) in zip(axes[0], survey_looks(surveys).items(), strict=True):
         _draw_panel(ax, rows=summary[summary["survey"] == survey], paid=paid, looks=looks, metric=metric)
         ax.set_title(survey_look.label, loc="center", fontweight="bold")
+        ax.set_xlabel(COST_LABELS.get(cost, cost))
     axes[0, 0].set_ylabel(metric_label(metric))
-    figure.supxlabel(COST_LABELS.get(cost, cost), fontsize=8)
+    marks = {arm: {"marker": look.marker, "color": look.colour, "label": look.label} for arm, look in looks.items()}
+    write_legend(figure, entries=[Line2D([], [], **mark, **_MARK) for mark in marks.values()])
     entitle(figure, title=title, simulated=is_simulated(scores))
     return figure
 
@@ -104,49 +106,10 @@ def _draw_panel(ax: Axes, *, rows: pd.DataFrame, paid: pd.Series, looks: dict[st
     for row in rows.itertuples():
         look = looks[row.arm]
         below, above = max(row.value - row.low, 0), max(row.high - row.value, 0)
-        style = {"color": look.colour, "marker": look.marker, "ms": 6, "mec": "white", "mew": 0.6}
+        style = {"color": look.colour, "marker": look.marker} | _MARK
         ax.errorbar(row.paid, row.value, yerr=[[below], [above]], elinewidth=0.9, capsize=1.8, **style)
     if metric in REQUIREMENTS:
         ax.axhspan(0, REQUIREMENTS[metric].limit, color=BAND, lw=0, zorder=0)
     ax.margins(x=0.12, y=0.14)
     ax.grid(zorder=0)
     ax.tick_params(axis="x", which="minor", length=0)
-    _write_names(ax, rows=rows, looks=looks)
-
-
-def _write_names(ax: Axes, *, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
-    """Write each arm's name beside its marker, moved up or down until no two names overlap."""
-    ax.autoscale_view()
-    places = ax.transAxes.inverted().transform(ax.transData.transform(rows[["paid", "value"]].to_numpy(float)))
-    heights = _apart(places[:, 1], gap=_LINE_HEIGHT)
-    for (x, y), height, arm in zip(places, heights, rows["arm"], strict=True):
-        left = x > 0.55
-        ax.annotate(
-            looks[arm].label,
-            (x, y),
-            (x + (-0.04 if left else 0.04), height),
-            xycoords="axes fraction",
-            textcoords="axes fraction",
-            ha="right" if left else "left",
-            va="center",
-            fontsize=6.5,
-            color=INK,
-            arrowprops={"arrowstyle": "-", "lw": 0.4, "color": looks[arm].colour, "shrinkA": 0, "shrinkB": 3},
-        )
-
-
-def _apart(heights: np.ndarray, *, gap: float) -> np.ndarray:
-    """Move heights as little as needed to be at least `gap` apart, within 0 and 1."""
-    order = np.argsort(heights)
-    moved = heights[order].astype(float)
-    for _ in range(200):
-        overlap = gap - np.diff(moved)
-        if (overlap <= 1e-6).all():
-            break
-        push = np.clip(overlap, 0, None) / 2
-        moved[:-1] -= push
-        moved[1:] += push
-        moved = np.clip(moved, 0.02, 0.98)
-    placed = np.empty_like(moved)
-    placed[order] = moved
-    return placed

@@ -85,7 +85,7 @@ def _write_cell(ax: Axes, *, place: tuple[int, int], row: pd.Series, colour: str
     weight = "bold" if row["best"] else "normal"
     half = (row["high"] - row["low"]) / 2
     spread = "" if np.isnan(half) else f" ± {half:.4f}"
-    text = f"{row['value']:.4f}".replace("-", "−")
+    text = f"{row['value']:z.4f}".replace("-", "−")
     ax.annotate(text, place, (-1, 0), textcoords="offset points", ha="right", va="center", color=colour, weight=weight)
     ax.annotate(
         spread, place, (0, 0), textcoords="offset points", ha="left", va="center", color=colour, fontsize=6.2, alpha=0.8

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -27,16 +26,15 @@ from astrolab.plots.style import (
     metric_label,
     real_survey,
     survey_looks,
+    write_legend,
 )
 
 _GROUP_WIDTH = 0.86
 _LONGEST_BAR = 5.0  # times the median bar; longer ones are cut, with their value written on them
 _HEADROOM = 1.12  # of the axis above the longest bar
-_LEGEND_COLUMNS = 4
 _HOLLOW_STYLE = {"marker": "D", "mfc": "white", "mec": INK, "mew": 0.8, "ms": 3.4, "ls": "none"}
 _HOLLOW = Line2D([], [], label="printed in the paper, measured on other data", **_HOLLOW_STYLE)
 _STAR = Line2D([], [], marker="*", ls="none", color=INK, ms=7, label="best of its group")
-_BLANK = Line2D([], [], ls="none", label=" ")
 
 
 @in_style
@@ -93,7 +91,8 @@ def plot_metric_bars(
     axes[-1, 0].set_xticks(range(len(surveys)), [looks[name].label for name in surveys], fontsize=9)
     axes[-1, 0].set_xlim(-0.5, len(surveys) - 0.5)
     notes = [_STAR, _error_bar_note(summary), *_requirement_notes(requirements, metrics=metrics)]
-    _legend(figure, arms=arms, notes=[*notes, _HOLLOW] if published is not None else notes)
+    entries = [Patch(color=look.colour, label=look.label) for look in arm_looks(arms).values()]
+    write_legend(figure, entries=entries, notes=[*notes, _HOLLOW] if published is not None else notes)
     entitle(figure, title=title, simulated=is_simulated(scores))
     return figure
 
@@ -162,10 +161,11 @@ def _draw_panel(
     ax.axhline(0, color=INK, lw=0.7)
     ax.tick_params(axis="x", length=0)
     ax.locator_params(axis="y", nbins=5)
+    cut = {(row.arm, row.survey) for row in rows.itertuples() if abs(row.value) > top}
     for row in rows.itertuples():
         x, width = places[row.arm, row.survey]
         ax.bar(x, np.clip(row.value, -top, top), width=width, color=looks[row.arm].colour, zorder=2)
-        if abs(row.value) > top:
+        if (row.arm, row.survey) in cut:
             _write_cut(ax, x=x, value=row.value, top=top)
         else:
             below, above = max(row.value - row.low, 0), max(row.high - row.value, 0)
@@ -175,7 +175,8 @@ def _draw_panel(
     for place, value in printed.items():
         marker = "D" if abs(value) <= _HEADROOM * top else "^" if value > 0 else "v"
         edge = np.clip(value, -_HEADROOM * top, _HEADROOM * top)
-        ax.plot(places[place][0], edge, **_HOLLOW_STYLE | {"marker": marker}, clip_on=False, zorder=4)
+        x, width = places[place]
+        ax.plot(x + 0.5 * width * (place in cut), edge, **_HOLLOW_STYLE | {"marker": marker}, clip_on=False, zorder=4)
 
 
 def _longest(sizes: np.ndarray, *, printed: np.ndarray) -> float:
@@ -221,14 +222,3 @@ def _error_bar_note(summary: pd.DataFrame) -> Line2D:
 def _requirement_notes(requirements: Mapping[str, Requirement], *, metrics: Sequence[str]) -> list[Patch]:
     surveys = dict.fromkeys(requirements[metric].survey for metric in metrics if metric in requirements)
     return [Patch(color=BAND, label=f"{survey} requirement") for survey in surveys]
-
-
-def _legend(figure: Figure, *, arms: Sequence[str], notes: Sequence[Artist]) -> None:
-    """Write what colours and marks mean below the panels: arms in full rows, then the notes in a row of their own."""
-    looks = arm_looks(arms)
-    entries: list[Artist] = [Patch(color=looks[arm].colour, label=looks[arm].label) for arm in arms]
-    entries += [_BLANK] * (-len(entries) % _LEGEND_COLUMNS) + list(notes)
-    entries += [_BLANK] * (-len(entries) % _LEGEND_COLUMNS)
-    # Legends fill column by column.
-    by_column = [entry for column in range(_LEGEND_COLUMNS) for entry in entries[column::_LEGEND_COLUMNS]]
-    figure.legend(handles=by_column, loc="outside lower left", ncols=_LEGEND_COLUMNS, handlelength=1.2)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
 
@@ -18,6 +19,8 @@ from astrolab.metrics.photoz import OUTLIER_CUT
 from astrolab.plots.style import FAINT, INK, arm_looks, chosen, entitle, in_style, is_simulated, survey_looks
 
 _PANEL_INCH = 1.55
+# Without its palest third, so that a single galaxy is seen on white.
+_COLOURS = LinearSegmentedColormap.from_list("density", colormaps["YlGnBu"](np.linspace(0.35, 1, 64)))
 _SHORT = {"bias": "bias", "scatter": "scatter", "catastrophic_rate": "catastr.", "outlier_rate": "outliers"}
 
 
@@ -37,7 +40,8 @@ def plot_prediction_density(
 ) -> Figure:
     """Draw predictions against truth as densities, one panel for each arm and test set.
 
-    Lines mark equality and errors of 0.15 (1 + z); numbers are scores of what is drawn, within `z_range`.
+    Lines mark equality and errors of 0.15 (1 + z); predictions beyond the axes lie on their edge. Numbers
+    are scores of what is drawn, within `z_range`.
 
     Parameters
     ----------
@@ -113,7 +117,7 @@ def _draw_panel(ax: Axes, *, rows: pd.DataFrame, edges: np.ndarray) -> QuadMesh:
     z_max = edges[-1]
     counts, _, _ = np.histogram2d(rows["truth"], np.clip(rows["pred"], 0, z_max), bins=edges)
     # Rasterised: a PDF with thousands of cells a panel would be slow to open.
-    mesh = ax.pcolormesh(edges, edges, np.ma.masked_equal(counts.T, 0), cmap="viridis_r", rasterized=True)
+    mesh = ax.pcolormesh(edges, edges, np.ma.masked_equal(counts.T, 0), cmap=_COLOURS, rasterized=True)
     line = np.array([0.0, z_max])
     ax.plot(line, line, color=INK, lw=0.7, alpha=0.8)
     for side in (-1, 1):
@@ -124,7 +128,9 @@ def _draw_panel(ax: Axes, *, rows: pd.DataFrame, edges: np.ndarray) -> QuadMesh:
 
 
 def _write_scores(ax: Axes, *, values: dict[str, float]) -> None:
-    lines = [f"{_SHORT.get(name, find_metric(name).label)} {value:.3f}" for name, value in values.items()]
+    lines = [
+        f"{_SHORT.get(name, find_metric(name).label)} {value:z.3f}".replace("-", "−") for name, value in values.items()
+    ]
     box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.75}
     ax.text(0.04, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=6.2, linespacing=1.25, bbox=box)
 

@@ -22,6 +22,7 @@ from astrolab.plots.style import (
     is_simulated,
     metric_label,
     survey_looks,
+    write_legend,
 )
 
 _COLUMN_LABELS = {"truth": "true redshift", "pred": "predicted redshift", "i_mag": "i (AB mag)"}
@@ -81,10 +82,9 @@ def plot_score_by_slice(
     for ax, (survey, look) in zip(axes[0], survey_looks(surveys).items(), strict=True):
         _draw_panel(ax, rows=summary[summary["survey"] == survey], looks=looks, requirement=requirements.get(metric))
         ax.set_title(look.label, loc="center", fontweight="bold")
+        ax.set_xlabel(xlabel)
     axes[0, 0].set_ylabel(metric_label(metric))
-    figure.supxlabel(xlabel, fontsize=8)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=min(len(arms), 4), handlelength=1.8)
+    write_legend(figure, entries=axes[0, 0].get_lines()[-len(arms) :])
     title = title or f"{metric_label(metric)} along {xlabel}"
     entitle(figure, title=title, simulated=is_simulated(slices))
     return figure

@@ -11,8 +11,10 @@ from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from astrolab.errors import ConfigError, PredictionError
 from astrolab.metrics import find_metric
@@ -73,12 +75,12 @@ class Look:
 
 # Okabe & Ito 2008, which readers with any colour vision can tell apart, and two greys for what is not a method.
 ARMS: dict[str, Look] = {
-    "zero_shot": Look("zero-shot", "#7F7F7F", "o"),
+    "zero_shot": Look("zero-shot", "#9A9A9A", "o"),
     "tl": Look("transfer learning", "#0072B2", "s"),
     "tl_published": Look("TL as published", "#56B4E9", "D"),
     "lora": Look("LoRA", "#D55E00", "^"),
     "residual": Look("residual", "#CC79A7", "v"),
-    "head": Look("head only", "#8B6914", "h"),
+    "head": Look("head only", "#661100", "h"),
     "full": Look("full fine-tuning", "#009E73", "P"),
     "scratch": Look("from scratch", "#E69F00", "X"),
     "combo": Look("combo", "#2B2B2B", "p"),
@@ -88,7 +90,9 @@ SURVEYS: dict[str, Look] = {
     "galaxiesml": Look("GalaxiesML", "#0072B2"),
     "combo": Look("Combo", "#7F7F7F"),
 }
-_SPARE = ("#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733", "#661100", "#6699CC")
+_LEGEND_COLUMNS = 4
+_BLANK = Line2D([], [], ls="none", label=" ")
+_SPARE = ("#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733", "#CC6677", "#6699CC")
 
 
 def _looks(names: Sequence[str], *, known: Mapping[str, Look]) -> dict[str, Look]:
@@ -252,6 +256,23 @@ def entitle(target: Axes | Figure, *, title: str, simulated: bool) -> None:
         target.suptitle(text, x=0.01, ha="left")
     else:
         target.set_title(text)
+
+
+def write_legend(figure: Figure, *, entries: Sequence[Artist], notes: Sequence[Artist] = ()) -> None:
+    """Write below the panels what colours and marks mean, row by row, the notes in rows of their own.
+
+    Parameters
+    ----------
+    figure : Figure
+    entries, notes : sequence of Artist
+        With labels.
+    """
+    rows: list[Artist] = []
+    for part in (entries, notes):
+        rows += [*part, *[_BLANK] * (-len(part) % _LEGEND_COLUMNS)]
+    # Legends fill column by column.
+    by_column = [entry for column in range(_LEGEND_COLUMNS) for entry in rows[column::_LEGEND_COLUMNS]]
+    figure.legend(handles=by_column, loc="outside lower left", ncols=_LEGEND_COLUMNS, handlelength=1.6)
 
 
 def metric_label(metric: str) -> str:

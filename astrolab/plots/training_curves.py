@@ -10,10 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.pyplot import subplots
+from matplotlib.ticker import MaxNLocator
 
-from astrolab.plots.style import FAINT, INK, Look, arm_looks, chosen, entitle, in_style, is_simulated
+from astrolab.plots.style import FAINT, INK, Look, arm_looks, chosen, entitle, in_style, is_simulated, write_legend
 
 _COLUMNS = 4
+_BOX = {"fc": "white", "ec": "none", "pad": 1.0}
 
 
 @in_style
@@ -60,13 +62,15 @@ def plot_training_curves(
         _draw_panel(ax, runs=history[history["arm"] == arm], look=look, kept_by=kept_by)
     for ax in axes.flat[len(arms) :]:
         ax.remove()
-    figure.supxlabel("epoch", fontsize=8)
-    figure.supylabel("loss", fontsize=8)
+    for ax in axes.flat[max(len(arms) - n_columns, 0) : len(arms)]:
+        ax.set_xlabel("epoch")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("loss")
     styles = {"train": {"lw": 0.9, "alpha": 0.5}, "validation": {"lw": 1.4}}
     handles = [Line2D([], [], color=INK, label=name, **style) for name, style in styles.items()]
     handles.append(Line2D([], [], marker="*", ls="none", color=INK, ms=7, label="weights kept"))
     handles.append(Line2D([], [], color=FAINT, lw=0.8, ls=":", label="learning rate falls"))
-    figure.legend(handles=handles, loc="outside lower left", ncols=4)
+    write_legend(figure, entries=handles)
     entitle(figure, title=title, simulated=is_simulated(history))
     return figure
 
@@ -85,9 +89,12 @@ def _draw_panel(ax: Axes, *, runs: pd.DataFrame, look: Look, kept_by: str) -> No
     ax.set_title(look.label, color=look.colour, fontweight="bold")
     rates = first["learning_rate"].to_numpy()
     span = _power(rates[0]) if rates[0] == rates[-1] else f"{_power(rates[0])} → {_power(rates[-1])}"
-    ax.text(0.97, 0.96, f"rate {span}", transform=ax.transAxes, ha="right", va="top", fontsize=6.2, color=FAINT)
+    ax.text(
+        0.97, 0.96, f"rate {span}", transform=ax.transAxes, ha="right", va="top", fontsize=6.2, color=FAINT, bbox=_BOX
+    )
     ax.grid(axis="y")
     ax.margins(x=0.03)
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
 
 
 def _power(rate: float) -> str:

@@ -68,7 +68,7 @@ def plot_truth_distributions(
     for survey, look in survey_looks(surveys).items():
         truth = table.loc[table["survey"] == survey, "truth"]
         words = f"{look.label} · {len(truth):,} galaxies, median {truth.median():.2f}"
-        step = {"histtype": "stepfilled", "fc": to_rgba(look.colour, 0.15), "ec": look.colour, "lw": 1.4}
+        step = {"histtype": "stepfilled", "fc": to_rgba(look.colour, 0.1), "ec": look.colour, "lw": 1.4}
         ax.hist(truth, bins=edges, weights=np.full(len(truth), 1 / len(truth)), label=words, **step)
         ax.plot(truth.median(), 0, marker="^", ms=6, color=look.colour, clip_on=False, zorder=5)
     ax.set(xlabel=xlabel, ylabel="fraction of galaxies", xlim=(edges[0], edges[-1]))

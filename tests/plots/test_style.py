@@ -1,0 +1,85 @@
+from itertools import combinations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.pyplot import subplots
+
+from astrolab.arms import ARMS as STUDY_ARMS
+from astrolab.errors import ConfigError, PredictionError
+from astrolab.plots import publication_style
+from astrolab.plots.style import ARMS, arm_looks, chosen, in_style, metric_label, survey_looks
+
+# Machado, Oliveira & Fernandes 2009, table 1, severity 1.0, on linear RGB.
+DEUTERANOPIA = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+PROTANOPIA = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+
+
+def _lab(colour, *, vision):
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(np.array(vision) @ linear, 0, 1)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x, y, z = np.cbrt(np.array(to_xyz) @ linear / [0.9505, 1.0, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("vision", [np.eye(3), DEUTERANOPIA, PROTANOPIA], ids=["usual", "deutan", "protan"])
+def test_arms_can_be_told_apart_with_any_colour_vision(vision):
+    labs = {name: _lab(look.colour, vision=vision) for name, look in ARMS.items()}
+    nearest = min(combinations(labs, 2), key=lambda pair: np.linalg.norm(labs[pair[0]] - labs[pair[1]]))
+    # A difference of 2.3 is just noticeable.
+    assert np.linalg.norm(labs[nearest[0]] - labs[nearest[1]]) > 12, nearest
+
+
+def test_every_arm_of_the_studies_has_a_look_of_its_own():
+    assert set(ARMS) == set(STUDY_ARMS)
+    for attribute in ("label", "colour", "marker"):
+        assert len({getattr(look, attribute) for look in ARMS.values()}) == len(ARMS)
+
+
+def test_an_arm_keeps_its_colour_whatever_it_is_drawn_with():
+    assert arm_looks(["lora"])["lora"] == arm_looks(["mine", "full", "lora"])["lora"]
+    assert arm_looks(["mine", "yours"])["mine"].colour != arm_looks(["mine", "yours"])["yours"].colour
+    with pytest.raises(ConfigError, match="20 names"):
+        arm_looks([f"arm {i}" for i in range(20)])
+
+
+def test_a_twin_has_the_colour_of_its_survey_and_says_that_it_is_one():
+    looks = survey_looks(["galaxiesml", "twin-galaxiesml"])
+    assert looks["galaxiesml"].colour == looks["twin-galaxiesml"].colour
+    assert [look.label for look in looks.values()] == ["GalaxiesML", "GalaxiesML twin"]
+
+
+def test_the_style_ends_with_its_context():
+    before = mpl.rcParams["font.size"], mpl.rcParams["pdf.fonttype"]
+    with publication_style(font_size=13):
+        assert (mpl.rcParams["font.size"], mpl.rcParams["pdf.fonttype"]) == (13, 42)
+    assert (mpl.rcParams["font.size"], mpl.rcParams["pdf.fonttype"]) == before
+    with pytest.raises(ConfigError, match="fontsize"), publication_style(fontsize=13):
+        pass
+
+
+def test_plots_use_the_style_and_the_changes_made_to_it():
+    @in_style
+    def plot():
+        ax = subplots()[1]
+        ax.set_title("title")
+        return ax
+
+    assert plot().title.get_fontsize() == 9
+    with publication_style(axes_titlesize=20):
+        assert plot().title.get_fontsize() == 20
+
+
+def test_labels_carry_units_and_missing_names_are_refused():
+    assert metric_label("scatter") == "scatter"
+    assert "label" in metric_label("rmse")
+    table = pd.DataFrame({"arm": ["lora", "full", "lora"]})
+    assert chosen(table, column="arm", names=None) == ["lora", "full"]
+    with pytest.raises(PredictionError, match="lora, full"):
+        chosen(table, column="arm", names=["combo"])
+    with pytest.raises(PredictionError, match="survey"):
+        chosen(table, column="survey", names=None)
