@@ -86,7 +86,7 @@ def _positions(galaxies: Galaxies, *, in_cosmos: bool, rng: Generator) -> tuple[
 
 def _object_ids(n: int, *, tract: np.ndarray, key: tuple[int, ...], is_common: bool) -> np.ndarray:
     """64-bit ids as the HSC pipeline packs them, tract first; another seed gives other ids."""
-    row = 2 * (key[-1] * ROWS_PER_BLOCK + np.arange(n, dtype=np.int64)) + is_common  # even numbers of its own, odd ones shared
+    row = 2 * (key[-1] * ROWS_PER_BLOCK + np.arange(n, dtype=np.int64)) + is_common  # shared galaxies: odd numbers
     start = 2 * zlib.crc32(repr(key[:-1]).encode())
     return (tract << TRACT_BITS) | ((row * ODD_FACTOR + start) % 2**ROW_BITS)
 

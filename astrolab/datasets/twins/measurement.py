@@ -10,7 +10,7 @@ from torch import Tensor
 from astrolab.datasets.twins.profiles import sersic_growth
 
 N_RINGS = 48
-ISOPHOTE_SIGMA = 1.5  # above the sky noise, as SExtractor's default threshold (Bertin & Arnouts 1996, A&AS 117, 393)
+ISOPHOTE_SIGMA = 3.0  # above the sky noise
 FAINTEST_SIGMA = 0.2  # fluxes below this many errors are set to it: the published selection keeps positive fluxes only
 PETROSIAN = 0.2
 
@@ -87,14 +87,15 @@ def _growth(central: Tensor) -> dict[str, Tensor]:
     """Radii from the light in rings about the centre of the stamp."""
     size = central.shape[-1]
     edges, rings = _rings(size, device=central.device)
+    area = rings.sum(0)
     light = central.flatten(2) @ rings
     inside = light.cumsum(-1)
     growth = inside / inside[..., -1:].clamp(min=1e-30)
-    half, most, some = (_crossing(growth, edges, level) for level in (0.5, 0.8, 0.2))
+    half, most = (_crossing(growth, edges, level) for level in (0.5, 0.9))
     return {
         "half_light_radius": half,
-        "petro_rad": _petrosian(light, inside, edges),
-        "sersic_index": _index_of_concentration(most / some),
+        "petro_rad": _crossing(1.0 - _petrosian_ratio(light, area), edges, 1.0 - PETROSIAN),
+        "sersic_index": _index_of_concentration(most / half),
     }
 
 
@@ -103,7 +104,7 @@ def _rings(size: int, *, device: torch.device) -> tuple[Tensor, Tensor]:
     fine = 5
     position = (torch.arange(size * fine, device=device) + 0.5) / fine - 0.5 * size
     radius = torch.hypot(position[:, None], position[None, :])
-    edges = 0.5 * size * (torch.arange(1, N_RINGS + 1, device=device) / N_RINGS) ** 1.5
+    edges = 0.5 * size * (torch.arange(1, N_RINGS + 1, device=device) / N_RINGS) ** 1.25
     ring = torch.bucketize(radius, edges)
     pixel = torch.arange(size, device=device).repeat_interleave(fine)
     index = (pixel[:, None] * size + pixel[None, :]) * (N_RINGS + 1) + ring
@@ -120,21 +121,19 @@ def _crossing(growth: Tensor, edges: Tensor, level: float) -> Tensor:
     return (inner + (outer - inner) * (level - low) / (high - low).clamp(min=1e-9)).squeeze(-1)
 
 
-def _petrosian(light: Tensor, inside: Tensor, edges: Tensor) -> Tensor:
-    """Radius where the local surface brightness is a fifth of the mean inside (Petrosian 1976, ApJ 209, L1)."""
-    area = math.pi * edges**2
-    ring_area = torch.diff(area, prepend=area.new_zeros(1))
-    ratio = (light / ring_area) / (inside / area).clamp(min=1e-30)
-    return _crossing(1.0 - ratio.cummin(-1).values, edges, 1.0 - PETROSIAN)
+def _petrosian_ratio(light: Tensor, area: Tensor) -> Tensor:
+    """Surface brightness of every ring over the mean inside it, made monotonic (Petrosian 1976, ApJ 209, L1)."""
+    ratio = (light / area) / (light.cumsum(-1) / area.cumsum(-1)).clamp(min=1e-30)
+    return ratio.cummin(-1).values
 
 
 def _index_of_concentration(ratio: Tensor) -> Tensor:
-    """Sérsic index of the profile that has this r80/r20; seeing makes it smaller than the galaxy's own."""
+    """Sérsic index of the profile that has this r90/r50; seeing makes it smaller than the galaxy's own."""
     indices = torch.linspace(0.3, 6.0, 58)
     radius = torch.logspace(-3, 2, 4000)
     table = []
     for index in indices.tolist():
         growth = torch.from_numpy(sersic_growth(radius.numpy(), index=index))
-        table.append(radius[torch.searchsorted(growth, 0.8)] / radius[torch.searchsorted(growth, 0.2)])
+        table.append(radius[torch.searchsorted(growth, 0.9)] / radius[torch.searchsorted(growth, 0.5)])
     table = torch.stack(table).to(ratio)
     return indices.to(ratio)[torch.bucketize(ratio.clamp(max=float(table[-1])), table).clamp(max=len(table) - 1)]

@@ -18,7 +18,8 @@ from astrolab.datasets.twins.photometry import colour_grid
 
 MAGNITUDES = np.arange(-24.5, -11.0, 0.1)  # absolute, rest-frame B (AB, h = 0.7)
 N_Z = 400
-COLOUR_BANDS = 5
+REFERENCE_MAG = -20.5
+MAX_DUST = 2.4
 I_BAND = 2
 
 
@@ -35,8 +36,10 @@ class GalaxyType:
     brightening, thinning : float
         m_star falls by `brightening` × min(z, 1) mag and a quarter
         of a magnitude per unit redshift beyond; the density goes as (1+z)^thinning.
-    youth, youth_scatter, dust_av : float
-        Mean place in the SED family with its scatter, and mean attenuation (mag).
+    youth, youth_slope, youth_scatter : float
+        Mean place in the SED family at M_B = -20.5, its change per magnitude of faintness, its scatter.
+    dust_av : float
+        Mean attenuation (mag) at M_B = -20.5; fainter galaxies have less.
     bulge : float
         Typical bulge fraction of the light.
     size_kpc, size_slope, size_evolution : float
@@ -50,6 +53,7 @@ class GalaxyType:
     brightening: float
     thinning: float
     youth: float
+    youth_slope: float
     youth_scatter: float
     dust_av: float
     bulge: float
@@ -57,13 +61,21 @@ class GalaxyType:
     size_slope: float
     size_evolution: float
 
+    def typical_youth(self, abs_mag: np.ndarray) -> np.ndarray:
+        """Mean place in the SED family at a luminosity: the colour-magnitude relation of the type."""
+        return np.clip(self.youth + self.youth_slope * (abs_mag - REFERENCE_MAG), 0.0, 0.97)
+
+    def typical_dust(self, abs_mag: np.ndarray) -> np.ndarray:
+        """Mean attenuation at a luminosity (mag): luminous galaxies are dustier."""
+        return self.dust_av * 10.0 ** (-0.12 * (np.clip(abs_mag, -23.0, -14.0) - REFERENCE_MAG))
+
 
 # Schechter parameters after Zucca et al. (2006, A&A 455, 879), sizes after van der Wel et al. (2014, ApJ 788, 28)
 TYPES = (
-    GalaxyType("early", -20.3, -0.40, 2.2e-3, 1.15, -1.4, 0.04, 0.03, 0.05, 0.65, 3.9, 0.60, -1.20),
-    GalaxyType("early spiral", -20.3, -0.85, 2.5e-3, 1.20, -1.0, 0.23, 0.07, 0.25, 0.30, 5.5, 0.30, -0.80),
-    GalaxyType("late spiral", -20.0, -1.15, 2.8e-3, 1.20, -0.8, 0.42, 0.09, 0.35, 0.10, 5.5, 0.28, -0.75),
-    GalaxyType("starburst", -19.6, -1.40, 1.5e-3, 1.00, -0.2, 0.68, 0.14, 0.25, 0.05, 4.0, 0.28, -0.75),
+    GalaxyType("early", -20.3, -0.40, 2.6e-3, 1.15, -1.4, 0.04, 0.01, 0.03, 0.05, 0.65, 3.9, 0.60, -1.20),
+    GalaxyType("early spiral", -20.3, -0.85, 3.0e-3, 1.20, -0.8, 0.28, 0.03, 0.07, 0.25, 0.30, 5.5, 0.30, -0.80),
+    GalaxyType("late spiral", -20.0, -1.20, 3.6e-3, 1.20, -0.4, 0.49, 0.04, 0.09, 0.32, 0.10, 5.5, 0.28, -0.75),
+    GalaxyType("starburst", -19.6, -1.45, 2.2e-3, 1.05, 0.1, 0.72, 0.04, 0.12, 0.25, 0.05, 4.0, 0.28, -0.75),
 )
 
 
@@ -82,11 +94,12 @@ class Programme:
 # the structure of the published GalaxiesML redshifts: SDSS/GAMA main, BOSS/eBOSS red galaxies, PRIMUS/VIPERS/zCOSMOS,
 # DEEP2/DEEP3, and the deep small fields (VVDS, VUDS, 3D-HST)
 SPECTROSCOPIC = (
-    Programme(0.30, (12.0, 18.3), (0.0, 0.5)),
-    Programme(0.27, (17.0, 20.5), (0.45, 0.72), types=(1.0, 0.06, 0.0, 0.0)),
-    Programme(0.30, (17.5, 21.4), (0.0, 1.3)),
-    Programme(0.07, (19.5, 22.9), (0.80, 1.5), softness_z=0.05),
-    Programme(0.06, (20.0, 24.6), (1.6, 4.0), softness_z=0.10, softness_mag=0.3),
+    Programme(0.26, (12.0, 18.2), (0.0, 0.5)),
+    Programme(0.26, (17.0, 20.6), (0.45, 0.72), types=(1.0, 0.06, 0.0, 0.0)),
+    Programme(0.28, (17.5, 21.4), (0.0, 1.3)),
+    Programme(0.06, (20.0, 22.2), (0.75, 1.05), softness_z=0.05),
+    Programme(0.05, (20.5, 22.7), (1.05, 1.6), softness_z=0.05),
+    Programme(0.09, (20.0, 23.6), (1.7, 4.0), softness_z=0.10, softness_mag=0.3),
 )
 
 
@@ -188,14 +201,11 @@ def _cells(knobs: HscTwinKnobs) -> _Cells:
     mix = np.array(knobs.type_mix)[:, None, None]
     number = mix * per_arcmin2[:, None] * np.stack([_schechter(t, z=z) for t in TYPES])
     grid, modulus = colour_grid(knobs.bands), distance_modulus(z)
-    i_mag = np.stack(
-        [
-            grid(z=z, youth=t.youth, dust_av=min(t.dust_av * knobs.dust_scale, 2.4))[:, I_BAND, None]
-            + modulus[:, None]
-            + MAGNITUDES
-            for t in TYPES
-        ]
-    )
+    i_mag = np.empty(number.shape)
+    for row, t in enumerate(TYPES):
+        dust_av = np.minimum(t.typical_dust(MAGNITUDES) * knobs.dust_scale, MAX_DUST)
+        offset = grid(z=z[:, None], youth=t.typical_youth(MAGNITUDES), dust_av=dust_av)[..., I_BAND]
+        i_mag[row] = offset + modulus[:, None] + MAGNITUDES
     return _Cells(edges, number, i_mag)
 
 
@@ -230,10 +240,10 @@ def _draw(knobs: HscTwinKnobs, programme: Programme, *, n: int, rng: np.random.G
     width = np.diff(cells.z_edges)
     z = cells.z_edges[z_cell] + width[z_cell] * rng.random(n)
     abs_mag = MAGNITUDES[mag_cell] + (MAGNITUDES[1] - MAGNITUDES[0]) * (rng.random(n) - 0.5)
-    names = ("youth", "youth_scatter", "dust_av")
-    mean, scatter, dust = (np.array([getattr(t, name) for t in TYPES])[kind] for name in names)
-    youth = np.clip(rng.normal(mean, scatter), 0.0, 1.0)
-    dust_av = np.clip(rng.gamma(2.0, dust * knobs.dust_scale / 2.0), 0.0, 2.4)
+    mean = np.choose(kind, [t.typical_youth(abs_mag) for t in TYPES])
+    dust = np.choose(kind, [t.typical_dust(abs_mag) for t in TYPES]) * knobs.dust_scale
+    youth = np.clip(rng.normal(mean, np.array([t.youth_scatter for t in TYPES])[kind]), 0.0, 1.0)
+    dust_av = np.minimum(rng.gamma(2.0, dust / 2.0), MAX_DUST)
     offset = colour_grid(knobs.bands)(z=z, youth=youth, dust_av=dust_av)
     mag = offset + (distance_modulus(z) + abs_mag)[:, None]
     return Galaxies(kind, z, abs_mag, youth, dust_av, mag)
