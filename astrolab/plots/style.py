@@ -75,7 +75,7 @@ class Look:
 
 # Okabe & Ito 2008, which readers with any colour vision can tell apart, and two greys for what is not a method.
 ARMS: dict[str, Look] = {
-    "zero_shot": Look("zero-shot", "#9A9A9A", "o"),
+    "zero_shot": Look("zero-shot", "#6E6E6E", "o"),
     "tl": Look("transfer learning", "#0072B2", "s"),
     "tl_published": Look("TL as published", "#56B4E9", "D"),
     "lora": Look("LoRA", "#D55E00", "^"),
