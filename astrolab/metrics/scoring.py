@@ -20,9 +20,9 @@ from astrolab.metrics.grouping import (
 )
 from astrolab.metrics.metric import find_metric
 from astrolab.metrics.pairing import paired_difference
-from astrolab.metrics.summary import format_scores, summarise_seeds
+from astrolab.metrics.summary import format_scores, summarise_seeds, tabulate_scores
 
-__all__ = ["format_scores", "paired_difference", "score", "score_slices", "summarise_seeds"]
+__all__ = ["format_scores", "paired_difference", "score", "score_slices", "summarise_seeds", "tabulate_scores"]
 
 
 def score(
@@ -114,7 +114,8 @@ def score_slices(
     column : str
         What is sliced, e.g. ``"truth"``. Slices of the truth are scored whole: `z_range` does not cut them.
     edges : sequence of float
-        Edges of the slices ``(low, high]``, ascending.
+        Edges of the slices ``(low, high]``, ascending; the first slice holds its lower edge too. Galaxies beyond the
+        edges, or without a value, are in no slice.
     metrics, by, z_range, n_bootstrap, seed, level
         As for :func:`score`.
     n_min : int
@@ -142,7 +143,8 @@ def score_slices(
     require_scorable(predictions, columns=[*by, column])
     if column != "truth":
         predictions = within(predictions, z_range=z_range)
-    number = np.searchsorted(edges, predictions[column].to_numpy(float), side="left") - 1
+    values = predictions[column].to_numpy(float)
+    number = np.where(values == edges[0], 0, np.searchsorted(edges, values, side="left") - 1)
     sliced = predictions.assign(slice=number)[(number >= 0) & (number < len(edges) - 1)]
     sizes = sliced.groupby([*by, "slice"], dropna=False)["truth"].transform("size")
     sliced = sliced[sizes >= n_min]

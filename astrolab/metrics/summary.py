@@ -103,6 +103,28 @@ def is_best(summary: pd.DataFrame, *, column: str = "arm") -> pd.Series:
     return badness == badness.groupby([summary[name] for name in competing], dropna=False).transform("min")
 
 
+def tabulate_scores(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return scores as a table to read: one row an arm, one column a test set and metric, ``value ± spread``.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        From :func:`astrolab.metrics.score`.
+
+    Returns
+    -------
+    DataFrame of str
+        The best of a column carries a star; ± is half the bootstrap interval, or with several seeds their standard
+        deviation, whose number is then the table's column ``n_seeds``.
+    """
+    summary = with_intervals(scores)
+    cells = summary.assign(text=[_cell(row) for row in summary.assign(best=is_best(summary)).itertuples()])
+    table = cells.pivot(index="arm", columns=["survey", "metric"], values="text")
+    columns = pd.MultiIndex.from_frame(cells[["survey", "metric"]].drop_duplicates())
+    table = table.loc[summary["arm"].unique(), columns]
+    return table.assign(n_seeds=summary.groupby("arm")["n_seeds"].max())
+
+
 def format_scores(scores: pd.DataFrame) -> str:
     """Return scores as a plain-text table for the terminal, one block for each test set, a star on the best.
 

@@ -61,7 +61,8 @@ def plot_metric_bars(
     metrics, arms, surveys : sequence of str, optional
         What to draw, and in which order.
     published : DataFrame, optional
-        From :func:`astrolab.published.load_published`; a twin is matched with the survey it stands for.
+        From :func:`astrolab.published.load_published`; a twin is matched with the survey it stands for, a survey that
+        the paper did not use has none.
     requirements : mapping of str to Requirement
         By metric.
     title : str
@@ -82,17 +83,17 @@ def plot_metric_bars(
     places = _places(arms, surveys=surveys)
     height = 1.55 * len(metrics) + 0.9
     figure, axes = subplots(len(metrics), 1, figsize=(PAGE_WIDTH_INCH, height), sharex=True, squeeze=False)
+    printed = {metric: _printed(published, metric=metric, surveys=surveys, arms=arms) for metric in metrics}
     for ax, metric in zip(axes[:, 0], metrics, strict=True):
         rows = summary[summary["metric"] == metric]
-        printed = _printed(published, metric=metric, surveys=surveys, arms=arms)
-        _draw_panel(ax, rows=rows, places=places, printed=printed, requirement=requirements.get(metric))
+        _draw_panel(ax, rows=rows, places=places, printed=printed[metric], requirement=requirements.get(metric))
         ax.set_ylabel(metric_label(metric))
     looks = survey_looks(surveys)
     axes[-1, 0].set_xticks(range(len(surveys)), [looks[name].label for name in surveys], fontsize=9)
     axes[-1, 0].set_xlim(-0.5, len(surveys) - 0.5)
     notes = [_STAR, _error_bar_note(summary), *_requirement_notes(requirements, metrics=metrics)]
     entries = [Patch(color=look.colour, label=look.label) for look in arm_looks(arms).values()]
-    write_legend(figure, entries=entries, notes=[*notes, _HOLLOW] if published is not None else notes)
+    write_legend(figure, entries=entries, notes=[*notes, _HOLLOW] if any(printed.values()) else notes)
     entitle(figure, title=title, simulated=is_simulated(scores))
     return figure
 

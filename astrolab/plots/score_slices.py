@@ -25,7 +25,8 @@ from astrolab.plots.style import (
     write_legend,
 )
 
-_COLUMN_LABELS = {"truth": "true redshift", "pred": "predicted redshift", "i_mag": "i (AB mag)"}
+_COLUMN_LABELS = {"truth": "true redshift", "pred": "predicted redshift"}
+_COLUMN_LABELS |= {f"{band}_cmodel_mag": f"{band} magnitude (AB, cmodel)" for band in "grizy"}
 
 
 @in_style

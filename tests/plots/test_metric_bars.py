@@ -60,3 +60,9 @@ def test_two_scores_for_one_bar_are_refused(scores):
 
 def test_scores_without_intervals_can_be_drawn(scores):
     assert plot_metric_bars(scores.assign(low=np.nan, high=np.nan).query("seed == 0"))
+
+
+def test_surveys_that_the_paper_did_not_use_have_no_printed_values(scores):
+    published = load_published("lora_vs_transfer", direction="forward")
+    own = scores.assign(survey=scores["survey"].str.replace("twin-", "my-"))
+    assert not any("printed" in text for text in _texts(plot_metric_bars(own, published=published)))
