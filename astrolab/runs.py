@@ -226,7 +226,7 @@ class Run:
         """
         from astrolab.predictions import save_predictions
 
-        save_predictions(table, self.folder / "predictions.parquet")
+        save_predictions(table, path=self.folder / "predictions.parquet")
 
     def finish(self, *, scores: pd.DataFrame) -> None:
         """Write scores, histories and the final record, and drop the checkpoints.
