@@ -96,33 +96,13 @@ def fit(
         trained.plan.assert_holds(trained.network, optimizer=state.optimizer)
         kept = Checkpoint(Path(checkpoint) if checkpoint else None, every=checkpoint_every, identity=identity)
         kept.restore(state)
-        bar = tqdm(
-            desc=description or start.strategy,
-            total=config.epochs,
-            initial=len(state.history),
-            unit="epoch",
-            disable=not (progress and bench.accelerator.is_main_process),
-        )
-        with bar:
-            if state.stopped is None:
+        if state.stopped is None:
+            with _bar(description or start.strategy, state=state, bench=bench, is_shown=progress) as bar:
                 _train(trained, data=data, state=state, bench=bench, kept=kept, bar=bar)
         best_epoch = state.load_best()
     trained.network.to(memory_format=torch.contiguous_format).eval()
     start.plan.assert_untouched(trained.network, before=start.plan.frozen_digests(start.network))
-    history = pd.DataFrame(state.history, columns=HISTORY)
-    return FitResult(
-        adapted=trained,
-        history=history,
-        best_epoch=best_epoch,
-        n_epochs=len(history),
-        stopped=state.stopped,
-        time_s=float(history["time_s"].sum()),
-        n_seen=state.n_seen,
-        n_trainable=start.plan.n_trainable,
-        peak_memory_bytes=peak_memory_bytes(bench.device),
-        config=config,
-        hardware=bench.hardware,
-    )
+    return _result(trained, state=state, bench=bench, best_epoch=best_epoch)
 
 
 def _train(
@@ -206,3 +186,30 @@ def _require_finite(train_loss: float, *, validation_loss: float, state: Trainin
             f"at a learning rate of {state.learning_rate:g}",
             remedy=f"Use a smaller learning rate, or precision='float32'.{where}",
         )
+
+
+def _bar(description: str, *, state: TrainingState, bench: Workbench, is_shown: bool) -> tqdm:
+    return tqdm(
+        desc=description,
+        total=bench.config.epochs,
+        initial=len(state.history),
+        unit="epoch",
+        disable=not (is_shown and bench.accelerator.is_main_process),
+    )
+
+
+def _result(adapted: Adapted, *, state: TrainingState, bench: Workbench, best_epoch: int) -> FitResult:
+    history = pd.DataFrame(state.history, columns=HISTORY)
+    return FitResult(
+        adapted=adapted,
+        history=history,
+        best_epoch=best_epoch,
+        n_epochs=len(history),
+        stopped=state.stopped,
+        time_s=float(history["time_s"].sum()),
+        n_seen=state.n_seen,
+        n_trainable=adapted.plan.n_trainable,
+        peak_memory_bytes=peak_memory_bytes(bench.device),
+        config=bench.config,
+        hardware=bench.hardware,
+    )

@@ -107,7 +107,7 @@ class TrainingState:
             "learning_rate": self.learning_rate,
             "schedule": self.schedule.state_dict(),
             "stopping": self.stopping.to_dict(),
-            "history": self.history,
+            "history": list(self.history),
             "n_seen": self.n_seen,
             "stopped": self.stopped,
         }

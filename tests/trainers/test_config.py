@@ -1,0 +1,60 @@
+import pytest
+
+from astrolab.errors import ConfigError
+from astrolab.trainers.config import LOSS_NAMES, TrainConfig
+from astrolab.trainers.losses import LOSSES
+
+
+def test_the_defaults_are_the_published_recipe():
+    config = TrainConfig()
+    published = {"epochs": 500, "batch_size": 512, "learning_rate": 1e-3, "weight_decay": 1e-4, "clip_norm": 1.0}
+    published |= {"plateau_factor": 0.1, "plateau_patience": 5, "patience": 20, "label_clamp": (0.0, 4.0)}
+    assert published.items() <= vars(config).items()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"epochs": 2.5},
+        {"batch_size": True},
+        {"learning_rate": "1e-4"},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"weight_decay": -1.0},
+        {"plateau_factor": 1.0},
+        {"patience": 0},
+        {"ema": "swapped"},
+        {"loss": "lorentz"},
+        {"channels_last": 1},
+        {"label_clamp": (4, 0)},
+        {"label_clamp": "04"},
+        {"label": ""},
+        {"seed": -1},
+    ],
+)
+def test_a_wrong_value_is_refused_at_once_by_name(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        TrainConfig(**wrong)
+
+
+def test_text_from_yaml_is_explained():
+    with pytest.raises(ConfigError, match=r"1\.0e-4"):
+        TrainConfig(learning_rate="1e-4")
+
+
+def test_zero_decay_no_clamp_and_no_early_stop_are_choices():
+    config = TrainConfig(weight_decay=0, label_clamp=None, patience=None)
+    assert (config.label_clamp, config.patience) == (None, None)
+
+
+def test_changes_are_checked_and_the_digest_follows_them():
+    config = TrainConfig()
+    assert config.with_changes(seed=1).digest != config.digest == TrainConfig().digest
+    assert TrainConfig(**config.to_dict()) == config
+    with pytest.raises(ConfigError):
+        config.with_changes(epochs=-1)
+
+
+def test_every_loss_that_can_be_named_exists():
+    assert set(LOSS_NAMES) == set(LOSSES)

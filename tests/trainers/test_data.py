@@ -1,0 +1,55 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from astrolab.errors import ConfigError, EmptySplitError, SchemaError
+from astrolab.trainers.config import TrainConfig
+from astrolab.trainers.data import TrainingData, survey_labels
+
+
+def data_of(case, **changes):
+    return TrainingData(**{"train": case.train, "validation": case.validation, "scaling": case.image_scaling} | changes)
+
+
+def test_surveys_that_fit_are_accepted(case):
+    data_of(case).require_fit(case.cnn, config=case.config)
+
+
+def test_what_does_not_fit_is_refused(case):
+    renamed = replace(case.validation, bands=("hsc-i", "hsc-r", "hsc-g"))
+    cropped = replace(case.validation, inputs={"image": case.validation.inputs["image"][..., :6]})
+    refused = [
+        (SchemaError, {"validation": renamed}),
+        (SchemaError, {"validation": cropped}),
+        (SchemaError, {"scaling": case.magnitude_scaling}),
+        (SchemaError, {"train": replace(case.train, inputs={"magnitudes": case.train.inputs["magnitudes"]})}),
+        (EmptySplitError, {"validation": case.validation.take(slice(0, 0))}),
+        (EmptySplitError, {"train": case.train.take([0])}),
+    ]
+    for error, change in refused:
+        with pytest.raises(error):
+            data_of(case, **change).require_fit(case.cnn, config=case.config)
+
+
+def test_only_square_images_are_turned(case):
+    turning = TrainConfig(augment="dihedral")
+    data_of(case).require_fit(case.cnn, config=turning)
+    with pytest.raises(ConfigError, match="square"):
+        data_of(case, scaling=case.magnitude_scaling).require_fit(case.mlp, config=turning)
+
+
+def test_labels_that_are_no_numbers_are_named(case):
+    labels = case.train.labels.copy()
+    labels.loc[[3, 7], "z"] = [np.nan, np.inf]
+    with pytest.raises(SchemaError, match=r"2 of 45 galaxies: 1003, 1007"):
+        survey_labels(replace(case.train, labels=labels), label="z")
+    with pytest.raises(SchemaError, match="available: z"):
+        survey_labels(case.train, label="redshift")
+
+
+def test_the_digests_follow_galaxies_and_labels(case):
+    shifted = replace(case.train, labels=case.train.labels + 0.1)
+    one, two = data_of(case).digests(label="z"), data_of(case, train=shifted).digests(label="z")
+    assert one["galaxies"] == two["galaxies"] and one["labels"]["train"] != two["labels"]["train"]
+    assert data_of(case, train=case.train.take(slice(9))).digests(label="z")["galaxies"] != one["galaxies"]
