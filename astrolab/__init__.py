@@ -33,7 +33,7 @@ _HOMES = {
     "astrolab.trainers.config": ("TrainConfig",),
     "astrolab.trainers.loop": ("fit",),
     "astrolab.predictions": ("concat_predictions", "load_predictions", "predict", "save_predictions"),
-    "astrolab.metrics.scoring": ("paired_difference", "score", "score_slices", "summarise_seeds"),
+    "astrolab.metrics.scoring": ("paired_difference", "score", "score_slices", "summarise_seeds", "tabulate_scores"),
     "astrolab.published": ("load_published",),
     "astrolab.plots": (
         "plot_cost",

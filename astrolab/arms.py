@@ -99,7 +99,7 @@ def choose_arms(names: Sequence[str], *, learning_rates: Mapping[str, float] | N
     rates = dict(learning_rates or {})
     for name in [*names, *rates]:
         if name not in ARMS:
-            raise unknown_name("arm", name, ARMS)
+            raise unknown_name("arm", name=name, names=ARMS)
     if len(set(names)) != len(names):
         raise ConfigError(
             "Arms were chosen for a comparison.",

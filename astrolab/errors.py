@@ -155,7 +155,7 @@ class RunError(AstrolabError):
     """A run folder that cannot be used as asked."""
 
 
-def unknown_name(kind: str, name: str, names: Iterable[str], *, remedy: str = "") -> UnknownNameError:
+def unknown_name(kind: str, *, name: str, names: Iterable[str], remedy: str = "") -> UnknownNameError:
     """Build the error for a name that is not among `names`, with the nearest spelling.
 
     Parameters
@@ -175,7 +175,7 @@ def unknown_name(kind: str, name: str, names: Iterable[str], *, remedy: str = ""
 
     Examples
     --------
-    >>> print(unknown_name("metric", "biass", ["bias", "scatter"]))
+    >>> print(unknown_name("metric", name="biass", names=["bias", "scatter"]))
     A metric was asked for by name.
       received : 'biass'
       available: bias, scatter

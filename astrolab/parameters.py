@@ -112,7 +112,7 @@ def find_notebook(study: str) -> Path:
     """
     notebooks = list_studies()
     if study not in notebooks:
-        raise unknown_name("study", study, notebooks)
+        raise unknown_name("study", name=study, names=notebooks)
     return notebooks[study]
 
 
@@ -206,7 +206,7 @@ def check_parameters(given: Mapping[str, Any], *, study: str) -> dict[str, Any]:
 
 
 def _unknown_parameter(name: str, declared: Mapping[str, Parameter], study: str) -> ParameterError:
-    nearest = unknown_name("parameter", name, declared)
+    nearest = unknown_name("parameter", name=name, names=declared)
     return ParameterError(
         f"Study {study!r} was given a parameter.",
         received=repr(name),
@@ -270,7 +270,7 @@ def load_preset(study: str, *, preset: str) -> dict[str, Any]:
     presets = list_presets(study)
     path = presets.get(preset, Path(preset))
     if not path.is_file():
-        raise unknown_name("preset", preset, presets)
+        raise unknown_name("preset", name=preset, names=presets)
     return check_parameters(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, study=study)
 
 

@@ -37,8 +37,8 @@ _METADATA_KEY = b"astrolab"
 
 def predict(
     model: Adapted | torch.nn.Module,
-    survey: Survey,
     *,
+    survey: Survey,
     scaling: Scaling,
     batch_size: int = 1024,
     label: str = "z",
@@ -106,7 +106,7 @@ def predict(
 
 def _column(columns: Mapping, *, name: str, kind: str):
     if name not in columns:
-        raise unknown_name(kind, name, map(str, columns))
+        raise unknown_name(kind, name=name, names=map(str, columns))
     return columns[name]
 
 

@@ -36,7 +36,7 @@ def shipped_folder(name: str) -> Path:
     'data_manifests'
     """
     if name not in SHIPPED:
-        raise unknown_name("shipped folder", name, SHIPPED)
+        raise unknown_name("shipped folder", name=name, names=SHIPPED)
     candidates = (_PACKAGE / "_shipped" / name, _PACKAGE.parent / name)
     for folder in candidates:
         if folder.is_dir():

@@ -61,7 +61,9 @@ def survey():
 
 @pytest.mark.parametrize("batch_size", [1, 7, 23, 1000])
 def test_predicts_every_object_in_order_whatever_the_batch(survey, batch_size):
-    table = predict(Sum(), survey, scaling=Doubling(), batch_size=batch_size, device="cpu", keep=["i_mag", "z_err"])
+    table = predict(
+        Sum(), survey=survey, scaling=Doubling(), batch_size=batch_size, device="cpu", keep=["i_mag", "z_err"]
+    )
     assert list(table) == ["survey", "object_id", "label", "truth", "pred", "simulated", "i_mag", "z_err"]
     np.testing.assert_allclose(table["pred"], 2 * survey.inputs["magnitudes"].sum(axis=1), rtol=1e-6)
     assert table["object_id"].dtype == np.int64
@@ -74,7 +76,7 @@ def test_predicts_every_object_in_order_whatever_the_batch(survey, batch_size):
 def test_unwraps_an_adapted_network_and_gives_back_every_mode(survey):
     network = Sum().train()
     network.frozen_norm.eval()
-    predict(SimpleNamespace(network=network), survey, scaling=Doubling())
+    predict(SimpleNamespace(network=network), survey=survey, scaling=Doubling())
     assert network.training and network.dropout.training and not network.frozen_norm.training
 
 
@@ -82,27 +84,27 @@ def test_gives_back_the_mode_after_an_error(survey):
     network = Sum().train()
     survey.inputs["magnitudes"][5, 1] = np.inf
     with pytest.raises(PixelError, match=str(survey.ids[5])):
-        predict(network, survey, scaling=Doubling())
+        predict(network, survey=survey, scaling=Doubling())
     assert network.training
 
 
 def test_text_ids_stay_text(survey):
     survey.ids = np.array([f"tiny:{i}" for i in range(len(survey))])
-    assert predict(Sum(), survey, scaling=Doubling())["object_id"].tolist() == survey.ids.tolist()
+    assert predict(Sum(), survey=survey, scaling=Doubling())["object_id"].tolist() == survey.ids.tolist()
 
 
 def test_nan_predictions_are_an_error_that_counts_them(survey):
     network = Sum()
     network.scale.data.fill_(float("nan"))
     with pytest.raises(PredictionError, match="23 of 23"):
-        predict(network, survey, scaling=Doubling())
+        predict(network, survey=survey, scaling=Doubling())
 
 
 def test_a_network_with_two_outputs_is_refused(survey):
     network = Sum()
     network.forward = lambda inputs: inputs[:, :2]
     with pytest.raises(PredictionError, match=r"\(23, 2\)"):
-        predict(network, survey, scaling=Doubling())
+        predict(network, survey=survey, scaling=Doubling())
 
 
 @pytest.mark.parametrize(
@@ -116,14 +118,14 @@ def test_a_network_with_two_outputs_is_refused(survey):
 )
 def test_refuses_what_the_survey_does_not_have(survey, arguments, error):
     with pytest.raises(error):
-        predict(Sum(), survey, scaling=Doubling(), **arguments)
+        predict(Sum(), survey=survey, scaling=Doubling(), **arguments)
 
 
 def test_an_input_the_survey_lacks_is_named(survey):
     network = Sum()
     network.input_name = "image"
     with pytest.raises(UnknownNameError, match="magnitudes"):
-        predict(network, survey, scaling=Doubling())
+        predict(network, survey=survey, scaling=Doubling())
 
 
 def _table(ids):

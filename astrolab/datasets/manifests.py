@@ -131,7 +131,7 @@ def _load_by_name(name: str) -> Manifest:
         return parse_manifest(_inherit(_read(shipped_folder("data_manifests") / f"{name}.toml")), where=name)
     path = registry_dir() / f"{name}.toml"
     if name not in list_manifests():
-        raise unknown_name("survey", name, list_manifests())
+        raise unknown_name("survey", name=name, names=list_manifests())
     table = _read(path)
     return parse_manifest(_inherit(table), where=str(path), folder=Path(table.pop("folder")))
 

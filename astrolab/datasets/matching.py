@@ -62,7 +62,7 @@ def in_common(survey: Survey, *, other: Survey, by: str, radius_arcsec: float = 
         return _same_place(survey, other, radius_arcsec)
     if by == "inputs":
         return _same_magnitudes(survey, other)
-    raise unknown_name("way to compare surveys", by, WAYS)
+    raise unknown_name("way to compare surveys", name=by, names=WAYS)
 
 
 def _same_id(survey: Survey, other: Survey) -> np.ndarray | None:

@@ -70,7 +70,7 @@ def combine(surveys: Sequence[Survey], *, keep: str, name: str = "combo") -> Sur
         Where two surveys cannot be compared, so that a galaxy could be in the union twice.
     """
     if keep not in {survey.name for survey in surveys}:
-        raise unknown_name("survey whose rows are kept", keep, [survey.name for survey in surveys])
+        raise unknown_name("survey whose rows are kept", name=keep, names=[survey.name for survey in surveys])
     ranking = sorted(range(len(surveys)), key=lambda place: surveys[place].name != keep)
     kept: dict[int, Survey] = {}
     for place in ranking:

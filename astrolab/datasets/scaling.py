@@ -76,7 +76,7 @@ class Scaling:
 
     def __post_init__(self):
         if self.method not in METHODS:
-            raise unknown_name("scaling method", self.method, METHODS)
+            raise unknown_name("scaling method", name=self.method, names=METHODS)
         for f in fields(self):
             if isinstance(getattr(self, f.name), list):
                 object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
@@ -243,9 +243,9 @@ def fit_scaling(survey: Survey, *, input_name: str = "image", method: str = "asi
         Where a band has no sky noise or spread to measure, or pixels are not finite.
     """
     if input_name not in survey.inputs:
-        raise unknown_name(f"input of {survey.name!r}", input_name, survey.inputs)
+        raise unknown_name(f"input of {survey.name!r}", name=input_name, names=survey.inputs)
     if method not in METHODS:
-        raise unknown_name("scaling method", method, METHODS)
+        raise unknown_name("scaling method", name=method, names=METHODS)
     n_bands = len(survey.bands)
     measured = {"centre": (0.0,) * n_bands, "width": (1.0,) * n_bands}
     if method == "asinh":

@@ -206,7 +206,7 @@ class Survey:
         """
         for name in names:
             if name not in self.catalogue:
-                raise unknown_name(f"catalogue column of {self.name!r}", name, self.catalogue)
+                raise unknown_name(f"catalogue column of {self.name!r}", name=name, names=self.catalogue)
         columns = {name: np.asarray(self.catalogue[name][:]) for name in names if name not in self.labels}
         return pd.DataFrame({"object_id": self.ids, **self.labels, **columns})
 
@@ -305,7 +305,7 @@ def check_finite(survey: Survey, *, input_name: str = "image", batch_size: int =
         Where there is a value that is not a number; says how many galaxies and which.
     """
     if input_name not in survey.inputs:
-        raise unknown_name(f"input of {survey.name!r}", input_name, survey.inputs)
+        raise unknown_name(f"input of {survey.name!r}", name=input_name, names=survey.inputs)
     rows, wrong = survey.inputs[input_name], []
     for start in range(0, len(rows), batch_size):
         values = rows[start : start + batch_size]

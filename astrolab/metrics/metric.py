@@ -135,7 +135,7 @@ def find_metric(name: str) -> Metric:
         If there is none; the error lists those that exist.
     """
     if name not in _METRICS:
-        raise unknown_name("metric", name, _METRICS)
+        raise unknown_name("metric", name=name, names=_METRICS)
     return _METRICS[name]
 
 

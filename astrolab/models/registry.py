@@ -51,7 +51,7 @@ def make_model(name: str, *, n_bands: int, seed: int, **options: Any) -> Network
     [8, 8]
     """
     if name not in MODELS:
-        raise unknown_name("network", name, MODELS)
+        raise unknown_name("network", name=name, names=MODELS)
     known = [p for p in inspect.signature(MODELS[name]).parameters if p != "n_bands"]
     unknown = [option for option in options if option not in known]
     if unknown:

@@ -104,9 +104,9 @@ class Strategy:
 
     def __post_init__(self):
         if self.name not in STRATEGIES:
-            raise unknown_name("strategy", self.name, STRATEGIES)
+            raise unknown_name("strategy", name=self.name, names=STRATEGIES)
         if self.adapter not in ADAPTERS:
-            raise unknown_name("adapter", self.adapter, ADAPTERS)
+            raise unknown_name("adapter", name=self.adapter, names=ADAPTERS)
         for field in ("layers", "targets"):
             object.__setattr__(self, field, self._tuple_of_names(field))
         if self.batchnorm is None:

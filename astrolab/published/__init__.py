@@ -44,11 +44,11 @@ def load_published(study: str, *, direction: str | None = None) -> pd.DataFrame:
     {'TransferZ-Images': 0.0476, 'GalaxiesML': 0.0184, 'Combo': 0.0223}
     """
     if study not in list_published():
-        raise unknown_name("study with published numbers", study, list_published())
+        raise unknown_name("study with published numbers", name=study, names=list_published())
     with files(__name__).joinpath(f"{study}.csv").open(encoding="utf-8") as file:
         table = pd.read_csv(file, keep_default_na=False)
     if direction is None:
         return table
     if direction not in set(table["direction"]):
-        raise unknown_name("direction", direction, table["direction"].unique())
+        raise unknown_name("direction", name=direction, names=table["direction"].unique())
     return table[table["direction"].isin([direction, "both"])].reset_index(drop=True)

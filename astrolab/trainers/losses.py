@@ -74,5 +74,5 @@ def find_loss(name: str) -> Callable[..., Tensor]:
     UnknownNameError
     """
     if name not in LOSSES:
-        raise unknown_name("loss", name, LOSSES)
+        raise unknown_name("loss", name=name, names=LOSSES)
     return LOSSES[name]
