@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from numbers import Integral, Real
 
 from astrolab.errors import ConfigError
@@ -108,9 +107,9 @@ class TrainConfig:
             _require_choice(name, getattr(self, name), choices=choices)
         for name, smallest in INTEGERS.items():
             if not (name == "patience" and self.patience is None):
-                _require_integer(name, getattr(self, name), smallest=smallest)
+                object.__setattr__(self, name, _checked_integer(name, getattr(self, name), smallest=smallest))
         for name, rule in REALS.items():
-            _require_real(name, getattr(self, name), rule=rule)
+            object.__setattr__(self, name, _checked_real(name, getattr(self, name), rule=rule))
         for name in ("label", "device"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise _refused(name, getattr(self, name), available="a name")
@@ -135,27 +134,24 @@ class TrainConfig:
         """
         return json.loads(json.dumps(asdict(self)))
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the settings, for run folders."""
-        return sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
-
 
 def _require_choice(name: str, value: object, *, choices: Iterable[object]) -> None:
     if not any(value is choice if isinstance(choice, bool) else value == choice for choice in choices):
         raise _refused(name, value, available=", ".join(map(str, choices)))
 
 
-def _require_integer(name: str, value: object, *, smallest: int) -> None:
+def _checked_integer(name: str, value: object, *, smallest: int) -> int:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < smallest:
         raise _refused(name, value, available=f"a whole number from {smallest}")
+    return int(value)
 
 
-def _require_real(name: str, value: object, *, rule: str) -> None:
+def _checked_real(name: str, value: object, *, rule: str) -> float:
     words = {"above": "a number above 0", "from": "a number from 0", "fraction": "a number between 0 and 1"}[rule]
     holds = isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < float("inf")
     if not holds or (rule != "from" and value == 0) or (rule == "fraction" and value >= 1):
         raise _refused(name, value, available=words)
+    return float(value)
 
 
 def _checked_range(value: object) -> tuple[float, float]:

@@ -81,6 +81,12 @@ def fit(
         If the checkpoint is damaged or of another run.
     TrainingError
         If a loss is no longer finite; the last good checkpoint is kept.
+
+    Notes
+    -----
+    Called in a script under ``accelerate launch --num_processes 4``, each process takes its share of every batch on a
+    GPU of its own (on CPUs: ``ACCELERATE_USE_CPU=true accelerate launch --multi_gpu ...``, or ``torchrun``). The steps
+    are those of one process, except that dropout masks differ and that BatchNorm sees the local share of a batch.
     """
     start = adapt(adapted, strategy="full") if isinstance(adapted, Network) else adapted
     start.plan.assert_holds(start.network)
