@@ -15,7 +15,7 @@ FAINTEST_SIGMA = 0.2  # fluxes below this many errors are set to it: the publish
 PETROSIAN = 0.2
 
 
-def measure_fluxes(central: Tensor, *, noise: Tensor, sky_sigma: Tensor) -> tuple[Tensor, Tensor]:
+def measure_fluxes(central: Tensor, *, noise: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
     """Flux relative to the truth, by fitting the galaxy's own profile to its noisy pixels (forced photometry).
 
     Parameters
@@ -24,17 +24,18 @@ def measure_fluxes(central: Tensor, *, noise: Tensor, sky_sigma: Tensor) -> tupl
         The galaxy alone, without noise.
     noise : (n, band, y, x) Tensor
         The noise of the stamp.
-    sky_sigma : (n, band) Tensor
-        Sky noise per pixel.
+    variance : (n, band, y, x) Tensor
+        Its variance.
 
     Returns
     -------
     ratio, error : (n, band) Tensor
-        Measured over true flux, and its standard error: the optimal linear estimate Σ I T / Σ T² with template T.
+        Measured over true flux, and its standard error: the linear estimate Σ I T / Σ T² with template T, which is
+        optimal where the sky is the brightest.
     """
     template = central.flatten(2)
     power = (template * template).sum(-1).clamp(min=1e-30)
-    error = sky_sigma / power.sqrt()
+    error = (variance.flatten(2) * template * template).sum(-1).sqrt() / power
     ratio = 1.0 + (noise.flatten(2) * template).sum(-1) / power
     return torch.maximum(ratio, FAINTEST_SIGMA * error), error
 
@@ -109,7 +110,7 @@ def _rings(size: int, *, device: torch.device) -> tuple[Tensor, Tensor]:
     pixel = torch.arange(size, device=device).repeat_interleave(fine)
     index = (pixel[:, None] * size + pixel[None, :]) * (N_RINGS + 1) + ring
     count = torch.bincount(index.flatten(), minlength=size * size * (N_RINGS + 1))
-    return edges, count.view(size * size, N_RINGS + 1)[:, :N_RINGS] / fine**2
+    return edges, count.view(size * size, N_RINGS + 1)[:, :N_RINGS].to(edges.dtype) / fine**2
 
 
 def _crossing(growth: Tensor, edges: Tensor, level: float) -> Tensor:

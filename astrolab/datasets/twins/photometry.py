@@ -17,7 +17,7 @@ Z_MAX = 4.6
 REST_BAND = "bessell-B"
 
 
-def ab_magnitudes(wave_ang: np.ndarray, flux: np.ndarray, *, bands: tuple[str, ...]) -> np.ndarray:
+def ab_magnitudes(wave_ang: np.ndarray, *, flux: np.ndarray, bands: tuple[str, ...]) -> np.ndarray:
     """AB magnitudes of observed spectra through real filters.
 
     Parameters

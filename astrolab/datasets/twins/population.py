@@ -87,7 +87,7 @@ class Programme:
     i_mag: tuple[float, float]
     z: tuple[float, float]
     types: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
-    softness_mag: float = 0.15
+    softness_mag: float = 0.08
     softness_z: float = 0.02
 
 
@@ -99,7 +99,8 @@ SPECTROSCOPIC = (
     Programme(0.28, (17.5, 21.4), (0.0, 1.3)),
     Programme(0.06, (20.0, 22.2), (0.75, 1.05), softness_z=0.05),
     Programme(0.05, (20.5, 22.7), (1.05, 1.6), softness_z=0.05),
-    Programme(0.09, (20.0, 23.6), (1.7, 4.0), softness_z=0.10, softness_mag=0.3),
+    Programme(0.03, (20.0, 23.8), (1.65, 2.05), softness_z=0.05),
+    Programme(0.055, (20.0, 24.3), (2.1, 4.0), softness_z=0.05),
 )
 
 
@@ -158,7 +159,7 @@ def programmes_of(knobs: HscTwinKnobs) -> tuple[Programme, ...]:
     """Give the programmes that make up a survey."""
     if knobs.selection == "spectroscopic":
         return SPECTROSCOPIC
-    return (Programme(1.0, (17.0, knobs.i_limit_mag), knobs.z_range, softness_mag=0.12),)
+    return (Programme(1.0, (14.0, knobs.i_limit_mag), knobs.z_range),)
 
 
 def counts_per_arcmin2(knobs: HscTwinKnobs, *, i_mag: np.ndarray) -> np.ndarray:

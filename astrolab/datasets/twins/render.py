@@ -20,10 +20,11 @@ from torch import Tensor
 
 from astrolab.datasets.twins.profiles import BULGE_SCALES, BULGE_WEIGHTS, DISC_HALF_LIGHT, seeing_terms
 
-MAX_WAVENUMBER = 2.9  # rad/px; at 0.168"/px HSC seeing leaves less than 0.1 % of any source beyond it
-PERIODS = (48, 64, 96, 128, 192, 256, 512)  # px
-LOSS = 0.004  # of a source's light that may fall beyond half a period
-CHUNK_BYTES = {"cpu": 3 << 20, "cuda": 1 << 29}  # of spectra held at once: the CPU's second cache, a slice of a GPU
+MAX_WAVENUMBER = 2.6  # rad/px; at 0.168"/px HSC seeing leaves less than 0.1 % of any source beyond it
+PERIODS = (48, 64, 96, 144, 288, 576, 1152)  # px
+LOSS = 0.006  # of a source's light that may fall beyond half a period
+N_FINE = 14  # wavenumbers sampled finely before the spacing widens
+CHUNK_BYTES = {"cpu": 2 << 20, "cuda": 1 << 29}  # of spectra held at once: the CPU's second cache, a slice of a GPU
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,14 @@ def render_stamps(sources: Sources, *, n_stamps: int, size: int, fwhm_px: Tensor
     (n_stamps, band, y, x) float32 Tensor
         Flux in every pixel: seeing and the pixel's own width included, as a CCD measures it.
     """
-    stamps = fwhm_px.new_zeros((n_stamps, fwhm_px.shape[1], size, size))
+    n_bands = fwhm_px.shape[1]
+    stamps = fwhm_px.new_zeros((n_stamps, size, n_bands, size))
     for period, group in _by_period(sources, fwhm_px=fwhm_px, beta=beta):
         series = _Series(period=period, size=size, beta=beta, device=fwhm_px.device)
-        for rows in group.split(series.chunk(n_bands=fwhm_px.shape[1])):
+        for rows in group.split(series.chunk(n_bands=n_bands)):
             part = sources.take(rows)
             stamps.index_add_(0, part.stamp, series.render(part, fwhm_px=fwhm_px[part.stamp]))
-    return stamps
+    return stamps.permute(0, 2, 1, 3).contiguous()
 
 
 def _by_period(sources: Sources, *, fwhm_px: Tensor, beta: float) -> Iterator[tuple[int, Tensor]]:
@@ -122,14 +124,17 @@ def _outside(radius_px: float, sources: Sources, share: Tensor, fwhm: Tensor, be
 
 
 class _Series:
-    """One Fourier series: its wavenumbers, the pixels, and the synthesis of a chunk of galaxies."""
+    """One Fourier series: its wavenumbers, the pixels, and the synthesis of a chunk of galaxies.
+
+    A galaxy much larger than its stamp needs a long period, that is finely spaced wavenumbers, but only where its
+    transform varies quickly: the spacing widens smoothly from 2π/period to what the stamp itself needs.
+    """
 
     def __init__(self, *, period: int, size: int, beta: float, device: torch.device):
-        step = 2.0 * math.pi / period
-        k = torch.arange(math.ceil(MAX_WAVENUMBER / step), device=device) * step
+        k, spacing = _wavenumbers(period, size=size, device=device)
         self.k, self.size, self.half_period = k, size, 0.5 * period
         self.pixel = torch.arange(size, device=device) - 0.5 * (size - 1)
-        fold = torch.where(k > 0, 2.0, 1.0) / period  # a half range of wavenumbers stands for both halves
+        fold = torch.where(k > 0, 2.0, 1.0) * spacing / (2.0 * math.pi)  # half the wavenumbers stand for all
         response = (torch.special.sinc(k / (2.0 * math.pi)) * fold)[:, None]
         self.cos = torch.cos(k[:, None] * self.pixel) * response
         self.sin = torch.sin(k[:, None] * self.pixel) * response
@@ -144,38 +149,36 @@ class _Series:
         return max(1, limit // (4 * 2 * n_bands * len(self.k) ** 2))
 
     def render(self, sources: Sources, *, fwhm_px: Tensor) -> Tensor:
-        """(n, band, y, x) image of every source alone on its stamp."""
-        n, n_bands, h, size = len(sources), fwhm_px.shape[1], len(self.k), self.size
-        blur = self._seeing(fwhm_px)
-        even_y, odd_y = self._waves(sources.y_px)
-        even_x, odd_x = self._waves(sources.x_px)
-        image = fwhm_px.new_empty((n, n_bands, size, size))
-        parts = zip(self._components(sources), (even_y, -odd_y), (even_x, odd_x), strict=True)
-        for number, (part, rows, columns) in enumerate(parts):
-            spectrum = torch.bmm(sources.flux, part.view(n, 2, h * h)).view(n, n_bands, h, h).mul_(blur)
-            half = torch.bmm(spectrum.view(n, n_bands * h, h), columns).view(n, n_bands, h, size)
-            rows = rows.transpose(1, 2)
-            for band in range(n_bands):
-                image[:, band].baddbmm_(rows, half[:, band], beta=min(number, 1))
-        return image
+        """(n, y, band, x) image of every source alone on its stamp."""
+        n, n_bands, h = len(sources), fwhm_px.shape[1], len(self.k)
+        flux = sources.flux[:, None].expand(n, 2, n_bands, 2).reshape(2 * n, n_bands, 2)
+        spectrum = torch.bmm(flux, self._components(sources).view(2 * n, 2, h * h))
+        spectrum = spectrum.view(n, 2, n_bands, h, h).mul_(self._seeing(fwhm_px)[:, None])
+        half = torch.bmm(spectrum.view(2 * n, n_bands * h, h), self._waves(sources.x_px).view(2 * n, h, -1))
+        half = half.view(n, 2, n_bands, h, -1).transpose(2, 3).reshape(n, 2 * h, -1)
+        rows = self._waves(sources.y_px)
+        rows[:, 1].neg_()
+        image = torch.bmm(rows.view(n, 2 * h, -1).transpose(1, 2), half)
+        return image.view(n, self.size, n_bands, self.size)
 
-    def _components(self, sources: Sources) -> tuple[Tensor, Tensor]:
-        """Even and odd halves in kx of the transforms of bulge and disc: twice (n, 2, ky, kx)."""
+    def _components(self, sources: Sources) -> Tensor:
+        """Even and odd halves in kx of the transforms of bulge and disc: (n, half, component, ky, kx)."""
         length2 = sources.radius_px**2
         length2 = length2 / length2.new_tensor([1.0, DISC_HALF_LIGHT**2])
         minor2 = length2 * sources.axis_ratio**2
         c2, s2 = torch.cos(2 * sources.angle_rad)[:, None], torch.sin(2 * sources.angle_rad)[:, None]
         mean, half = 0.5 * (length2 + minor2), 0.5 * (length2 - minor2)
-        xx, yy, xy2 = mean + half * c2, mean - half * c2, 2.0 * half * s2
-        k2 = self.k**2
-        signed = []
-        for sign in (1.0, -1.0):
-            rows = [xx[..., None].expand(-1, -1, len(k2)), yy[..., None] * k2, sign * xy2[..., None] * self.k]
-            bulge, disc = torch.matmul(torch.stack(rows, dim=3).transpose(0, 1), self.columns)
-            signed.append(torch.stack([_bulge(bulge), _exponential(disc)], dim=1))
-        plus, minus = signed
-        odd = (plus - minus).mul_(0.5)
-        return plus.sub_(odd), odd
+        xx, yy, xy2 = (part.T[..., None, None] for part in (mean + half * c2, mean - half * c2, 2.0 * half * s2))
+        sign = self.k.new_tensor([1.0, -1.0])[:, None]
+        shape = (2, len(sources), 2, len(self.k))  # component, galaxy, sign of kx, ky
+        rows = torch.stack([part.expand(shape) for part in (xx, yy * self.k**2, xy2 * sign * self.k)], dim=-1)
+        bulge, disc = torch.matmul(rows, self.columns)
+        signed = (_exponentials(bulge, BULGE_SCALES, BULGE_WEIGHTS), _exponentials(disc, (1.0,), (1.0,)))
+        halves = self.k.new_empty((len(sources), 2, 2, len(self.k), len(self.k)))
+        for number, part in enumerate(signed):
+            torch.add(part[:, 0], part[:, 1], out=halves[:, 0, number])
+            torch.sub(part[:, 0], part[:, 1], out=halves[:, 1, number])
+        return halves.mul_(0.5)
 
     def _seeing(self, fwhm_px: Tensor) -> Tensor:
         """(n, band, ky, kx) transform of the seeing."""
@@ -183,24 +186,32 @@ class _Series:
         wave = torch.exp_(exponent.clamp_(min=-30.0))  # no denormal numbers: they are slow
         return torch.matmul(wave * self.seeing_weight, wave.transpose(-1, -2))
 
-    def _waves(self, offset_px: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosine and sine along one axis, centred on the galaxies and dark beyond half a period: (n, k, pixel)."""
+    def _waves(self, offset_px: Tensor) -> Tensor:
+        """Cosine and sine along one axis, centred on the galaxies and dark beyond half a period: (n, 2, k, pixel)."""
         angle = offset_px[:, None] * self.k
         c, s = torch.cos(angle)[..., None], torch.sin(angle)[..., None]
-        near = ((self.pixel - offset_px[:, None]).abs() <= self.half_period)[:, None].to(c.dtype)
-        c, s = c * near, s * near
-        return self.cos * c + self.sin * s, self.sin * c - self.cos * s
+        waves = self.k.new_empty((len(angle), 2, *self.cos.shape))
+        torch.mul(self.cos, c, out=waves[:, 0]).addcmul_(self.sin, s)
+        torch.mul(self.sin, c, out=waves[:, 1]).addcmul_(self.cos, s, value=-1.0)
+        if self.half_period < self.size:
+            waves *= ((self.pixel - offset_px[:, None]).abs() <= self.half_period)[:, None, None]
+        return waves
 
 
-def _exponential(q: Tensor) -> Tensor:
-    """Transform of an exponential disc, (1 + q)^(-3/2)."""
-    root = torch.add(q, 1.0).rsqrt_()
-    return torch.mul(root, root).mul_(root)
+def _wavenumbers(period: int, *, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Wavenumbers from 0 to the largest (rad/px), and their spacing: fine near 0, as the stamp needs beyond."""
+    near, far = 2.0 * math.pi / period, 2.0 * math.pi / min(period, 1.5 * size)
+    step = torch.arange(math.ceil(MAX_WAVENUMBER / far) + N_FINE + 1, device=device, dtype=torch.float64)
+    k = far * step - (far - near) * N_FINE * torch.tanh(step / N_FINE)
+    spacing = far - (far - near) / torch.cosh(step / N_FINE) ** 2
+    used = k < MAX_WAVENUMBER
+    return k[used].float(), spacing[used].float()
 
 
-def _bulge(q: Tensor) -> Tensor:
-    """Transform of a de Vaucouleurs bulge, as a sum of exponentials."""
-    total = torch.zeros_like(q)
-    for scale, weight in zip(BULGE_SCALES, BULGE_WEIGHTS, strict=True):
-        total.add_(_exponential(q * scale**2), alpha=weight)
+def _exponentials(q: Tensor, scales: tuple[float, ...], weights: tuple[float, ...]) -> Tensor:
+    """Transform of exponential discs, Σ w (1 + s² q)^(-3/2)."""
+    total, one = torch.zeros_like(q), q.new_ones(())
+    for scale, weight in zip(scales, weights, strict=True):
+        root = torch.add(one, q, alpha=scale**2).rsqrt_()
+        total.addcmul_(root * root, root, value=weight)
     return total

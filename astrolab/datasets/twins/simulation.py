@@ -44,6 +44,36 @@ class Block:
         return Block(self.images[rows], {name: column[index] for name, column in self.columns.items()})
 
 
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What is on the stamps: a galaxy in the middle of each, neighbours, and the seeing.
+
+    Parameters
+    ----------
+    galaxies : Galaxies
+    shapes : Shapes
+        Of these galaxies.
+    where : (n_neighbours,) int64 ndarray
+        On which stamp each neighbour falls.
+    neighbours : Shapes
+    fwhm_px : (n, band) ndarray
+        Seeing of every stamp.
+    """
+
+    galaxies: Galaxies
+    shapes: Shapes
+    where: np.ndarray
+    neighbours: Shapes
+    fwhm_px: np.ndarray
+
+    def sources(self, *, device: torch.device | str) -> tuple[Sources, Sources]:
+        """Give the central galaxies and the neighbours as the renderer takes them."""
+        return (
+            _sources(self.shapes, stamp=np.arange(len(self.galaxies)), device=device),
+            _sources(self.neighbours, stamp=self.where, device=device),
+        )
+
+
 def simulate_blocks(
     knobs: HscTwinKnobs, *, n: int, seed: int, device: torch.device | str = "cpu", morphology: bool = True
 ) -> Iterator[Block]:
@@ -154,32 +184,40 @@ def _simulate(
     is_common: bool = False,
 ) -> Block:
     rng = np.random.default_rng(key)
+    scene = draw_scene(knobs, n=n, rng=rng)
+    columns = base_columns(
+        scene.galaxies, shapes=scene.shapes, knobs=knobs, key=key, is_common=is_common, rng=rng
+    ) | _crowding(knobs, scene=scene)
+    images, measured = _expose(knobs, scene=scene, seed=int(rng.integers(2**62)), device=device, morphology=morphology)
+    return Block(images, columns | _measured_columns(knobs, galaxies=scene.galaxies, measured=measured))
+
+
+def draw_scene(knobs: HscTwinKnobs, *, n: int, rng: np.random.Generator) -> Scene:
+    """Draw everything that is on some stamps before any pixel is.
+
+    Parameters
+    ----------
+    knobs : HscTwinKnobs
+    n : int
+        Number of stamps.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Scene
+    """
     galaxies = draw_galaxies(knobs, n=n, rng=rng)
     shapes = draw_shapes(galaxies, knobs=knobs, rng=rng)
     where, neighbours = draw_neighbours(knobs, n_stamps=n, rng=rng)
-    fwhm_px = _draw_seeing(knobs, n=n, rng=rng)
-    columns = base_columns(galaxies, shapes=shapes, knobs=knobs, key=key, is_common=is_common, rng=rng)
-    columns |= _crowding(knobs, where=where, neighbours=neighbours, n=n)
-    images, measured = _expose(
-        knobs,
-        central=_sources(shapes, stamp=np.arange(n), device=device),
-        neighbours=_sources(neighbours, stamp=where, device=device),
-        fwhm_px=torch.as_tensor(fwhm_px, dtype=torch.float32, device=device),
-        seed=int(rng.integers(2**62)),
-        morphology=morphology,
-    )
-    return Block(images, columns | _measured_columns(knobs, galaxies=galaxies, measured=measured))
+    scatter = np.exp(np.clip(knobs.seeing_scatter * rng.normal(size=(n, 1)), -0.3, 0.5))
+    fwhm_px = np.array(knobs.seeing_arcsec) / knobs.pixel_scale_arcsec * scatter
+    return Scene(galaxies, shapes, where, neighbours, fwhm_px)
 
 
 def _sources(shapes: Shapes, *, stamp: np.ndarray, device: torch.device | str) -> Sources:
     names = ("x_px", "y_px", "flux", "radius_px", "axis_ratio", "angle_rad")
     arrays = [torch.as_tensor(getattr(shapes, name), dtype=torch.float32, device=device) for name in names]
     return Sources(torch.as_tensor(stamp, dtype=torch.int64, device=device), *arrays)
-
-
-def _draw_seeing(knobs: HscTwinKnobs, *, n: int, rng: np.random.Generator) -> np.ndarray:
-    scatter = np.exp(np.clip(knobs.seeing_scatter * rng.normal(size=(n, 1)), -0.3, 0.5))
-    return np.array(knobs.seeing_arcsec) / knobs.pixel_scale_arcsec * scatter
 
 
 def sky_noise(knobs: HscTwinKnobs, *, fwhm_px: Tensor) -> Tensor:
@@ -195,26 +233,27 @@ def sky_noise(knobs: HscTwinKnobs, *, fwhm_px: Tensor) -> Tensor:
 
 
 def _expose(
-    knobs: HscTwinKnobs, *, central: Sources, neighbours: Sources, fwhm_px: Tensor, seed: int, morphology: bool
+    knobs: HscTwinKnobs, *, scene: Scene, seed: int, device: torch.device | str, morphology: bool
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Render, measure the galaxy alone, add neighbours, Poisson and sky noise."""
+    central, neighbours = scene.sources(device=device)
+    fwhm_px = torch.as_tensor(scene.fwhm_px, dtype=torch.float32, device=device)
     options = {"n_stamps": len(central), "size": knobs.image_size, "fwhm_px": fwhm_px, "beta": knobs.seeing_beta}
     alone = render_stamps(central, **options)
     images = alone + render_stamps(neighbours, **options)
     sky_sigma = sky_noise(knobs, fwhm_px=fwhm_px)
     generator = torch.Generator(device=images.device).manual_seed(seed)
     noise = torch.empty_like(images).normal_(generator=generator)
-    noise *= (images.clamp(min=0.0) / knobs.gain + sky_sigma[..., None, None] ** 2).sqrt_()
-    ratio, error = measure_fluxes(alone, noise=noise, sky_sigma=sky_sigma)
+    variance = images.clamp(min=0.0).div_(knobs.gain).add_(sky_sigma[..., None, None] ** 2)
+    noise *= variance.sqrt()
+    ratio, error = measure_fluxes(alone, noise=noise, variance=variance)
     measured = {"flux_ratio": ratio, "flux_error": error}
     if morphology:
         measured |= measure_shapes(alone, sky_sigma=sky_sigma)
     return images.add_(noise), measured
 
 
-def _measured_columns(
-    knobs: HscTwinKnobs, *, galaxies: Galaxies, measured: dict[str, Tensor]
-) -> dict[str, np.ndarray]:
+def _measured_columns(knobs: HscTwinKnobs, *, galaxies: Galaxies, measured: dict[str, Tensor]) -> dict[str, np.ndarray]:
     values = {name: tensor.double().cpu().numpy() for name, tensor in measured.items()}
     ratio = values.pop("flux_ratio")
     values["cmodel_mag"] = galaxies.mag - 2.5 * np.log10(ratio)
@@ -235,11 +274,12 @@ def band_letters(knobs: HscTwinKnobs) -> tuple[str, ...]:
     return tuple(band.rsplit("-", 1)[1][0] for band in knobs.bands)
 
 
-def _crowding(knobs: HscTwinKnobs, *, where: np.ndarray, neighbours: Shapes, n: int) -> dict[str, np.ndarray]:
+def _crowding(knobs: HscTwinKnobs, *, scene: Scene) -> dict[str, np.ndarray]:
     """Objects within 5, 10 and 15 px of the centre, the galaxy itself included."""
-    radius = np.hypot(neighbours.x_px, neighbours.y_px)
+    radius = np.hypot(scene.neighbours.x_px, scene.neighbours.y_px)
     columns = {}
     for limit in (5, 10, 15):
-        count = (1 + np.bincount(where[radius < limit], minlength=n)).astype(np.float32)
-        columns |= {f"{letter}_central_image_pop_{limit}px_rad": count for letter in band_letters(knobs)}
+        count = 1 + np.bincount(scene.where[radius < limit], minlength=len(scene.galaxies))
+        names = [f"{letter}_central_image_pop_{limit}px_rad" for letter in band_letters(knobs)]
+        columns |= dict.fromkeys(names, count.astype(np.float32))
     return columns

@@ -113,7 +113,7 @@ def twin_knobs(manifest: Manifest, *, image_size: int | None = None) -> HscTwinK
             remedy="Ask for a twin, such as twin-galaxiesml, or add [twin] to the manifest.",
         )
     if manifest.twin.simulator not in SIMULATORS:
-        raise unknown_name("simulator", manifest.twin.simulator, SIMULATORS)
+        raise unknown_name("simulator", name=manifest.twin.simulator, names=SIMULATORS)
     knobs = HscTwinKnobs.from_mapping({"schema": manifest.twin.of, **manifest.twin.knobs})
     return replace(knobs, image_size=image_size) if image_size else knobs
 
