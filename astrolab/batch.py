@@ -129,4 +129,5 @@ def _drop_progress_bars(path: Path) -> None:
 
 
 def _is_progress_bar(output: Mapping[str, Any]) -> bool:
-    return output["output_type"] == "stream" and output["name"] == "stderr" and "\r" in output["text"]
+    is_stderr = output["output_type"] == "stream" and output["name"] == "stderr"
+    return is_stderr and ("\r" in output["text"] or not output["text"].strip())

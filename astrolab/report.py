@@ -31,7 +31,7 @@ def write_report(notebook: Path, *, path: Path, title: str) -> Path:
     import nbformat
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(template_name="astrolab", extra_template_basedirs=[str(_TEMPLATES)], embed_images=True)
+    exporter = HTMLExporter(template_name="astrolab", extra_template_basedirs=[str(_TEMPLATES)])
     content = nbformat.read(notebook, as_version=4)
     for cell in content.cells:
         if cell.cell_type == "markdown":

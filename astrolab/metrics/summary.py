@@ -104,7 +104,7 @@ def is_best(summary: pd.DataFrame, *, column: str = "arm") -> pd.Series:
 
 
 def tabulate_scores(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return scores as a table to read: one row an arm, one column a test set and metric, ``value ± spread``.
+    """Return scores as a table to read: one row a test set and arm, one column a metric, ``value ± spread``.
 
     Parameters
     ----------
@@ -114,15 +114,19 @@ def tabulate_scores(scores: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame of str
-        The best of a column carries a star; ± is half the bootstrap interval, or with several seeds their standard
-        deviation, whose number is then the table's column ``n_seeds``.
+        The best arm of a test set carries a star. ± is half the bootstrap interval or, with several seeds, their
+        standard deviation; the column ``n_seeds`` says how many.
     """
     summary = with_intervals(scores)
+    told_apart = [name for name in ("direction", "label") if name in summary and summary[name].nunique() > 1]
+    rows = [*told_apart, "survey", "arm"]
     cells = summary.assign(text=[_cell(row) for row in summary.assign(best=is_best(summary)).itertuples()])
-    table = cells.pivot(index="arm", columns=["survey", "metric"], values="text")
-    columns = pd.MultiIndex.from_frame(cells[["survey", "metric"]].drop_duplicates())
-    table = table.loc[summary["arm"].unique(), columns]
-    return table.assign(n_seeds=summary.groupby("arm")["n_seeds"].max())
+    table = cells.pivot(index=rows, columns="metric", values="text")
+    ranks = {name: {value: rank for rank, value in enumerate(summary[name].unique())} for name in rows}
+    groups = summary[rows].drop_duplicates()
+    order = pd.MultiIndex.from_frame(groups.sort_values(rows, key=lambda values: values.map(ranks[values.name])))
+    n_seeds = summary.groupby(rows)["n_seeds"].max()
+    return table.loc[order, list(summary["metric"].unique())].assign(n_seeds=n_seeds)
 
 
 def format_scores(scores: pd.DataFrame) -> str:

@@ -185,6 +185,9 @@ def publication_style(**rc: Any) -> Iterator[None]:
     try:
         with mpl.rc_context({**STYLE, **_overrides.get()}):
             yield
+            interactive = mpl.is_interactive()
+        # The first figure of a notebook may be made in here: its backend then turns on the display of figures.
+        mpl.interactive(interactive)
     finally:
         _overrides.reset(token)
 

@@ -4,6 +4,7 @@ import pytest
 
 from astrolab.errors import PredictionError
 from astrolab.metrics import format_scores, is_best, summarise_seeds, with_intervals
+from astrolab.metrics.summary import tabulate_scores
 
 
 @pytest.fixture
@@ -48,3 +49,17 @@ def test_the_terminal_table_says_what_it_shows(scores):
     assert lines[2].split() == ["lora", "0.0300", "±", "0.0141"]
     assert lines[3].split() == ["full", "-0.0100", "±", "0.0000", "*"]
     assert "2 seeds" in lines[-1]
+
+
+def test_the_table_to_read_has_a_row_for_each_test_set_and_arm_with_a_star_on_the_best():
+    rows = [("full", "a", 0.05), ("full", "b", 0.02), ("lora", "a", 0.03), ("lora", "b", 0.04)]
+    scores = pd.DataFrame(rows, columns=["arm", "survey", "value"]).assign(metric="scatter", direction="forward")
+    table = tabulate_scores(scores.assign(low=scores["value"] - 0.01, high=scores["value"] + 0.01))
+    assert list(table.index) == [("a", "full"), ("a", "lora"), ("b", "full"), ("b", "lora")]
+    assert [text.strip() for text in table["scatter"]] == [
+        "0.0500 ± 0.0100",
+        "0.0300 ± 0.0100 *",
+        "0.0200 ± 0.0100 *",
+        "0.0400 ± 0.0100",
+    ]
+    assert (table["n_seeds"] == 1).all()
