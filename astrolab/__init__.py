@@ -33,7 +33,14 @@ _HOMES = {
     "astrolab.trainers.config": ("TrainConfig",),
     "astrolab.trainers.loop": ("fit",),
     "astrolab.predictions": ("concat_predictions", "load_predictions", "predict", "save_predictions"),
-    "astrolab.metrics.scoring": ("paired_difference", "score", "score_slices", "summarise_seeds", "tabulate_scores"),
+    "astrolab.metrics.scoring": (
+        "format_scores",
+        "paired_difference",
+        "score",
+        "score_slices",
+        "summarise_seeds",
+        "tabulate_scores",
+    ),
     "astrolab.published": ("load_published",),
     "astrolab.plots": (
         "plot_cost",
@@ -46,7 +53,7 @@ _HOMES = {
         "publication_style",
     ),
     "astrolab.parameters": ("read_parameters",),
-    "astrolab.runs": ("open_run",),
+    "astrolab.runs": ("Run", "open_run"),
     "astrolab.batch": ("run_study",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
