@@ -196,14 +196,14 @@ def _write_cut(ax: Axes, *, x: float, value: float, top: float) -> None:
 
 
 def _draw_star(ax: Axes, *, x: float, row: tuple, printed: float | None) -> None:
-    """Draw a star at the end of a bar, beyond its error bar and beyond a printed value that lies there."""
+    """Draw a star at the end of a bar, beyond its error bar and a printed value that lies there, inside the axis."""
     up = row.value >= 0
+    bottom, top = ax.get_ylim()
     ends = [row.value, row.high if up else row.low, np.nan if printed is None else printed]
-    height = np.diff(ax.get_ylim())[0]
-    ends = [end for end in ends if abs(end - ends[1]) < 0.1 * height] or ends[:1]
+    ends = [end for end in ends if abs(end - ends[1]) < 0.1 * (top - bottom)] or ends[:1]
     ax.annotate(
         "★",
-        (x, max(ends) if up else min(ends)),
+        (x, np.clip(max(ends) if up else min(ends), bottom, top)),
         (0, 2 if up else -2),
         textcoords="offset points",
         ha="center",

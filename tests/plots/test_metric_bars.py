@@ -66,3 +66,12 @@ def test_surveys_that_the_paper_did_not_use_have_no_printed_values(scores):
     published = load_published("lora_vs_transfer", direction="forward")
     own = scores.assign(survey=scores["survey"].str.replace("twin-", "my-"))
     assert not any("printed" in text for text in _texts(plot_metric_bars(own, published=published)))
+
+
+def test_stars_stay_inside_the_axis_where_every_bar_is_zero_and_an_interval_is_long():
+    names = [(arm, survey) for survey in ("a", "b") for arm in ("full", "lora")]
+    scores = pd.DataFrame(names, columns=["arm", "survey"]).assign(metric="catastrophic_rate", value=0.0, low=0.0)
+    ax = plot_metric_bars(scores.assign(high=[1e-4, 1e-4, 0.1, 0.1]), metrics=["catastrophic_rate"]).axes[0]
+    stars = [text.xy[1] for text in ax.texts if text.get_text() == "★"]
+    assert len(stars) == 4
+    assert max(stars) <= ax.get_ylim()[1]
