@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
+import numpy as np
 import torch
+from scipy.special import gammaincinv
 from torch import Tensor
-
-from astrolab.datasets.twins.profiles import sersic_growth
 
 N_RINGS = 48
 ISOPHOTE_SIGMA = 3.0  # above the sky noise
@@ -88,14 +89,14 @@ def _growth(central: Tensor) -> dict[str, Tensor]:
     """Radii from the light in rings about the centre of the stamp."""
     size = central.shape[-1]
     edges, rings = _rings(size, device=central.device)
-    area = rings.sum(0)
+    area, middle = rings.sum(0), edges - 0.5 * torch.diff(edges, prepend=edges.new_zeros(1))
     light = central.flatten(2) @ rings
     inside = light.cumsum(-1)
     growth = inside / inside[..., -1:].clamp(min=1e-30)
     half, most = (_crossing(growth, edges, level) for level in (0.5, 0.9))
     return {
         "half_light_radius": half,
-        "petro_rad": _crossing(1.0 - _petrosian_ratio(light, area), edges, 1.0 - PETROSIAN),
+        "petro_rad": _crossing(1.0 - _petrosian_ratio(light, area), middle, 1.0 - PETROSIAN),
         "sersic_index": _index_of_concentration(most / half),
     }
 
@@ -123,18 +124,21 @@ def _crossing(growth: Tensor, edges: Tensor, level: float) -> Tensor:
 
 
 def _petrosian_ratio(light: Tensor, area: Tensor) -> Tensor:
-    """Surface brightness of every ring over the mean inside it, made monotonic (Petrosian 1976, ApJ 209, L1)."""
-    ratio = (light / area) / (light.cumsum(-1) / area.cumsum(-1)).clamp(min=1e-30)
+    """Surface brightness of every ring over the mean inside its middle (Petrosian 1976, ApJ 209, L1)."""
+    inside = (light.cumsum(-1) - 0.5 * light) / (area.cumsum(-1) - 0.5 * area)
+    ratio = (light / area) / inside.clamp(min=1e-30)
     return ratio.cummin(-1).values
 
 
 def _index_of_concentration(ratio: Tensor) -> Tensor:
     """Sérsic index of the profile that has this r90/r50; seeing makes it smaller than the galaxy's own."""
-    indices = torch.linspace(0.3, 6.0, 58)
-    radius = torch.logspace(-3, 2, 4000)
-    table = []
-    for index in indices.tolist():
-        growth = torch.from_numpy(sersic_growth(radius.numpy(), index=index))
-        table.append(radius[torch.searchsorted(growth, 0.9)] / radius[torch.searchsorted(growth, 0.5)])
-    table = torch.stack(table).to(ratio)
-    return indices.to(ratio)[torch.bucketize(ratio.clamp(max=float(table[-1])), table).clamp(max=len(table) - 1)]
+    indices, ratios = (torch.tensor(column, device=ratio.device, dtype=ratio.dtype) for column in _concentrations())
+    return indices[torch.bucketize(ratio, ratios).clamp(max=len(ratios) - 1)]
+
+
+@lru_cache(maxsize=1)
+def _concentrations() -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Sérsic indices, and r90/r50 of each (Graham & Driver 2005, PASA 22, 118, eq. 2)."""
+    indices = np.linspace(0.3, 6.0, 58)
+    b50, b90 = (gammaincinv(2 * indices, level) for level in (0.5, 0.9))
+    return tuple(indices.tolist()), tuple(((b90 / b50) ** indices).tolist())

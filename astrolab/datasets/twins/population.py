@@ -127,7 +127,7 @@ class Galaxies:
     def __len__(self) -> int:
         return len(self.z)
 
-    def take(self, index: np.ndarray) -> Galaxies:
+    def take(self, index: np.ndarray | slice) -> Galaxies:
         """Give the galaxies at an index, in its order."""
         return Galaxies(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
@@ -227,7 +227,9 @@ def _schechter(kind: GalaxyType, *, z: np.ndarray) -> np.ndarray:
     return 0.4 * np.log(10.0) * step * density * x ** (kind.alpha + 1.0) * np.exp(-x)
 
 
-def _draw(knobs: HscTwinKnobs, programme: Programme, *, n: int, rng: np.random.Generator) -> Galaxies:
+@lru_cache(maxsize=64)
+def _cumulative(knobs: HscTwinKnobs, programme: Programme) -> np.ndarray:
+    """Cumulative probability of every cell of the population to be selected by a programme."""
     cells = _cells(knobs)
     z = 0.5 * (cells.z_edges[1:] + cells.z_edges[:-1])
     weight = cells.number * np.array(programme.types)[:, None, None]
@@ -236,8 +238,14 @@ def _draw(knobs: HscTwinKnobs, programme: Programme, *, n: int, rng: np.random.G
         (z[:, None], programme.z, programme.softness_z),
     ):
         weight = weight * expit((value - low) / softness) * expit((high - value) / softness)
-    cell = rng.choice(weight.size, size=n, p=(weight / weight.sum()).ravel())
-    kind, z_cell, mag_cell = np.unravel_index(cell, weight.shape)
+    cumulative = np.cumsum(weight)
+    return cumulative / cumulative[-1]
+
+
+def _draw(knobs: HscTwinKnobs, programme: Programme, *, n: int, rng: np.random.Generator) -> Galaxies:
+    cells = _cells(knobs)
+    cell = np.searchsorted(_cumulative(knobs, programme), rng.random(n), side="right")
+    kind, z_cell, mag_cell = np.unravel_index(cell, cells.number.shape)
     width = np.diff(cells.z_edges)
     z = cells.z_edges[z_cell] + width[z_cell] * rng.random(n)
     abs_mag = MAGNITUDES[mag_cell] + (MAGNITUDES[1] - MAGNITUDES[0]) * (rng.random(n) - 0.5)

@@ -24,7 +24,7 @@ MAX_WAVENUMBER = 2.6  # rad/px; at 0.168"/px HSC seeing leaves less than 0.1 % o
 PERIODS = (48, 64, 96, 144, 288, 576, 1152)  # px
 LOSS = 0.006  # of a source's light that may fall beyond half a period
 N_FINE = 14  # wavenumbers sampled finely before the spacing widens
-CHUNK_BYTES = {"cpu": 2 << 20, "cuda": 1 << 29}  # of spectra held at once: the CPU's second cache, a slice of a GPU
+CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 1 << 29}  # of spectra held at once: the CPU's second cache, a slice of a GPU
 
 
 @dataclass(frozen=True)

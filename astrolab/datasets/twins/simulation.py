@@ -21,8 +21,10 @@ from astrolab.datasets.twins.population import Galaxies, draw_galaxies
 from astrolab.datasets.twins.profiles import seeing_terms
 from astrolab.datasets.twins.render import Sources, render_stamps
 from astrolab.datasets.twins.structure import Shapes, draw_neighbours, draw_shapes
+from astrolab.datasets.twins.workers import map_on_cores
 
 BLOCK = 1024
+EXPOSURE = {"cpu": 128, "cuda": BLOCK}  # stamps made at once, on one core
 COMMON_BLOCK = 64
 # the ultra-deep COSMOS coadds, from which the shared galaxies' pixels are taken
 COSMOS = {"depth_mag": (27.8, 27.7, 27.3, 26.8, 25.9), "seeing_arcsec": (0.72, 0.50, 0.56, 0.53, 0.64)}
@@ -54,7 +56,7 @@ class Scene:
     shapes : Shapes
         Of these galaxies.
     where : (n_neighbours,) int64 ndarray
-        On which stamp each neighbour falls.
+        On which stamp each neighbour falls, in increasing order.
     neighbours : Shapes
     fwhm_px : (n, band) ndarray
         Seeing of every stamp.
@@ -65,6 +67,13 @@ class Scene:
     where: np.ndarray
     neighbours: Shapes
     fwhm_px: np.ndarray
+
+    def part(self, start: int, *, stop: int) -> Scene:
+        """Give some consecutive stamps of the scene."""
+        rows = slice(start, stop)
+        inside = slice(*np.searchsorted(self.where, [start, stop]))
+        shapes, neighbours = self.shapes.take(rows), self.neighbours.take(inside)
+        return Scene(self.galaxies.take(rows), shapes, self.where[inside] - start, neighbours, self.fwhm_px[rows])
 
     def sources(self, *, device: torch.device | str) -> tuple[Sources, Sources]:
         """Give the central galaxies and the neighbours as the renderer takes them."""
@@ -188,7 +197,16 @@ def _simulate(
     columns = base_columns(
         scene.galaxies, shapes=scene.shapes, knobs=knobs, key=key, is_common=is_common, rng=rng
     ) | _crowding(knobs, scene=scene)
-    images, measured = _expose(knobs, scene=scene, seed=int(rng.integers(2**62)), device=device, morphology=morphology)
+    device, seed = torch.device(device), int(rng.integers(2**62))
+    at_once = EXPOSURE[device.type]
+
+    def expose(start: int) -> tuple[Tensor, dict[str, Tensor]]:
+        generator = torch.Generator(device=device).manual_seed(seed + start)
+        return _expose(knobs, scene=scene.part(start, stop=start + at_once), generator=generator, morphology=morphology)
+
+    exposures = map_on_cores(expose, items=range(0, n, at_once), device=device)
+    images = torch.cat([image for image, _ in exposures])
+    measured = {name: torch.cat([part[name] for _, part in exposures]) for name in exposures[0][1]}
     return Block(images, columns | _measured_columns(knobs, galaxies=scene.galaxies, measured=measured))
 
 
@@ -233,16 +251,15 @@ def sky_noise(knobs: HscTwinKnobs, *, fwhm_px: Tensor) -> Tensor:
 
 
 def _expose(
-    knobs: HscTwinKnobs, *, scene: Scene, seed: int, device: torch.device | str, morphology: bool
+    knobs: HscTwinKnobs, *, scene: Scene, generator: torch.Generator, morphology: bool
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Render, measure the galaxy alone, add neighbours, Poisson and sky noise."""
-    central, neighbours = scene.sources(device=device)
-    fwhm_px = torch.as_tensor(scene.fwhm_px, dtype=torch.float32, device=device)
+    central, neighbours = scene.sources(device=generator.device)
+    fwhm_px = torch.as_tensor(scene.fwhm_px, dtype=torch.float32, device=generator.device)
     options = {"n_stamps": len(central), "size": knobs.image_size, "fwhm_px": fwhm_px, "beta": knobs.seeing_beta}
     alone = render_stamps(central, **options)
     images = alone + render_stamps(neighbours, **options)
     sky_sigma = sky_noise(knobs, fwhm_px=fwhm_px)
-    generator = torch.Generator(device=images.device).manual_seed(seed)
     noise = torch.empty_like(images).normal_(generator=generator)
     variance = images.clamp(min=0.0).div_(knobs.gain).add_(sky_sigma[..., None, None] ** 2)
     noise *= variance.sqrt()

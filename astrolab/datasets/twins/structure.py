@@ -39,6 +39,10 @@ class Shapes:
     angle_rad: np.ndarray
     bulge_frac: np.ndarray
 
+    def take(self, index: np.ndarray | slice) -> Shapes:
+        """Give the galaxies at an index, in its order."""
+        return Shapes(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
 
 def draw_shapes(galaxies: Galaxies, *, knobs: HscTwinKnobs, rng: Generator) -> Shapes:
     """Draw sizes, bulge fractions and inclinations for galaxies, by type and luminosity.
