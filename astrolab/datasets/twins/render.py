@@ -20,7 +20,7 @@ from torch import Tensor
 
 from astrolab.datasets.twins.profiles import BULGE_SCALES, BULGE_WEIGHTS, DISC_HALF_LIGHT, seeing_terms
 
-MAX_WAVENUMBER = 2.6  # rad/px; at 0.168"/px HSC seeing leaves less than 0.1 % of any source beyond it
+MAX_WAVENUMBER = 3.0  # rad/px; pixels cannot tell what lies beyond π, and HSC's seeing leaves hardly any of it
 PERIODS = (48, 64, 96, 144, 288, 576, 1152)  # px
 LOSS = 0.006  # of a source's light that may fall beyond half a period
 N_FINE = 14  # wavenumbers sampled finely before the spacing widens
