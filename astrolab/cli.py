@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -104,6 +105,7 @@ def join_parameters(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """Run the command; an astrolab error is printed in its four parts, without a traceback."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a busy machine, threads that spin starve each other
     try:
         app(args=join_parameters(sys.argv[1:]))
     except AstrolabError as error:

@@ -71,7 +71,8 @@ def load_survey(
         from astrolab.datasets.twins import simulate_survey  # brings torch, which files do not need
 
         n = n or manifest.twin.n
-        paths = simulate_survey(manifest, n=n, seed=seed, directory=directory)
+        on_disk = manifest.size_on_disk(image_size)
+        paths = simulate_survey(manifest, n=n, seed=seed, directory=directory, image_size=on_disk)
         survey = read_survey(manifest, paths=paths, image_size=image_size)
         knobs = {**manifest.twin.knobs, "n": n, "seed": seed}
         return replace(survey, provenance=replace(survey.provenance, knobs=knobs))
