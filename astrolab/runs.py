@@ -144,6 +144,7 @@ class Run:
             "arm": arm,
             "seed": seed,
             "trained_on": train.name,
+            "simulated": train.provenance.simulated,
             "n_train": len(train),
             "train_digest": train.digest,
             "n_trainable": result.n_trainable,
@@ -169,7 +170,7 @@ class Run:
     def histories(self) -> pd.DataFrame:
         """Losses and learning rate of every epoch of every fit."""
         tables = [
-            pd.DataFrame(fit["history"]).assign(arm=fit["arm"], seed=fit["seed"])
+            pd.DataFrame(fit["history"]).assign(arm=fit["arm"], seed=fit["seed"], simulated=fit["simulated"])
             for fit in self.record["fits"].values()
             if fit["history"]["epoch"]
         ]

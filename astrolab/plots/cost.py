@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -100,9 +101,7 @@ def plot_cost(
 
 def _draw_panel(ax: Axes, *, rows: pd.DataFrame, paid: pd.Series, looks: dict[str, Look], metric: str) -> None:
     rows = rows.assign(paid=rows["arm"].map(paid))
-    smallest = paid[paid > 0].min()
-    # An arm that is not trained costs 0, which a logarithm cannot show: the axis is linear up to the first cost.
-    ax.set_xscale("symlog", linthresh=smallest / 3 if smallest == smallest else 1, linscale=0.4)
+    _scale_costs(ax, paid=paid)
     for row in rows.itertuples():
         look = looks[row.arm]
         below, above = max(row.value - row.low, 0), max(row.high - row.value, 0)
@@ -113,3 +112,11 @@ def _draw_panel(ax: Axes, *, rows: pd.DataFrame, paid: pd.Series, looks: dict[st
     ax.margins(x=0.12, y=0.14)
     ax.grid(zorder=0)
     ax.tick_params(axis="x", which="minor", length=0)
+
+
+def _scale_costs(ax: Axes, *, paid: pd.Series) -> None:
+    """Make the axis logarithmic, but linear up to the first cost: an arm that is not trained costs 0."""
+    costs = paid[paid > 0]
+    first, last = (costs.min() / 3, costs.max()) if len(costs) else (1.0, 1.0)
+    ax.set_xscale("symlog", linthresh=first, linscale=0.4)
+    ax.set_xticks([0, *10.0 ** np.arange(np.ceil(np.log10(first)), np.ceil(np.log10(last)) + 1)])

@@ -89,7 +89,8 @@ def twins(tmp_path, monkeypatch, write_published):
     """Two twins of 40 and 20 galaxies that have 16 in common, and their union; simulating is writing files."""
     manifests, calls = {}, []
 
-    def simulate(manifest, *, n, seed, directory=None):
+    def simulate(manifest, *, n, seed, directory=None, image_size=None):
+        assert image_size == 8
         calls.append((manifest.name, n, seed))
         folder = tmp_path / manifest.name
         folder.mkdir(exist_ok=True)
