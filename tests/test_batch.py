@@ -23,7 +23,7 @@ def tiny_study(tmp_path, monkeypatch):
 
 def test_training_bars_are_not_kept_in_the_notebook(tiny_study, tmp_path):
     bar = "sys.stderr.write('\\r 10%\\n'); sys.stderr.flush()"
-    tiny_study(f"import sys; {bar}; print('kept', run_dir); sys.stderr.write('\\n')")
+    tiny_study(f"import sys; {bar}; print('kept', run_dir); n = sys.stderr.write('\\n')")
     path = batch.execute("tiny", parameters={}, folder=tmp_path / "run", progress=False)
     outputs = nbformat.read(path, as_version=4).cells[-1].outputs
     assert [(o.name, o.text) for o in outputs] == [("stdout", f"kept {tmp_path / 'run'}\n")]

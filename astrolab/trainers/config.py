@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from numbers import Integral, Real
 
-from astrolab.errors import ConfigError
+from astrolab.errors import ConfigError, unknown_name
 
 LOSS_NAMES = ("lorentzian", "mse")
 CHOICES = {
@@ -122,7 +122,16 @@ class TrainConfig:
         Returns
         -------
         TrainConfig
+
+        Raises
+        ------
+        UnknownNameError
+            For a setting that does not exist.
         """
+        names = [field.name for field in fields(self)]
+        for name in changes:
+            if name not in names:
+                raise unknown_name("training setting", name=name, names=names)
         return replace(self, **changes)
 
     def to_dict(self) -> dict:

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from astrolab.errors import ConfigError
+from astrolab.errors import ConfigError, UnknownNameError
 from astrolab.trainers.config import LOSS_NAMES, TrainConfig
 from astrolab.trainers.losses import LOSSES
 
@@ -64,3 +64,8 @@ def test_it_goes_through_json_whatever_the_numbers_were():
 
 def test_every_loss_that_can_be_named_exists():
     assert set(LOSS_NAMES) == set(LOSSES)
+
+
+def test_a_setting_that_does_not_exist_names_the_nearest():
+    with pytest.raises(UnknownNameError, match="Did you mean 'patience'"):
+        TrainConfig().with_changes(patiense=3)
