@@ -1,7 +1,7 @@
 """Rows read from disk are the rows that were written, in the order asked."""
 
 import os
-import pickle
+from multiprocessing.reduction import ForkingPickler
 
 import h5py
 import numpy as np
@@ -50,9 +50,9 @@ def test_every_layout_reads_the_rows_asked(file, order):
 def test_a_pickle_holds_no_file_and_reads_the_same(file):
     rows = H5Rows(file, key="image")
     rows[:1]
-    sent = pickle.dumps(rows)
+    sent = ForkingPickler.dumps(rows)
     assert len(sent) < 1000
-    np.testing.assert_array_equal(pickle.loads(sent)[[7, 2]], VALUES[[7, 2]])
+    np.testing.assert_array_equal(ForkingPickler.loads(sent)[[7, 2]], VALUES[[7, 2]])
 
 
 def test_a_forked_process_opens_its_own_file(file):

@@ -1,7 +1,7 @@
 """A Survey is immutable, lazy, complete in one line, and refuses parts that do not fit."""
 
 import dataclasses
-import pickle
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pandas as pd
@@ -71,7 +71,7 @@ def test_nothing_can_be_written(make_survey):
 
 def test_a_pickle_comes_back_the_same(make_survey):
     survey = make_survey(published_split=np.full(40, "train"))
-    back = pickle.loads(pickle.dumps(survey))
+    back = ForkingPickler.loads(ForkingPickler.dumps(survey))
     assert back.digest == survey.digest and repr(back) == repr(survey)
     np.testing.assert_array_equal(back.inputs["image"][:], survey.inputs["image"])
 
