@@ -21,8 +21,9 @@ from torch import Tensor
 from astrolab.datasets.twins.profiles import BULGE_SCALES, BULGE_WEIGHTS, DISC_HALF_LIGHT, seeing_terms
 
 MAX_WAVENUMBER = 3.0  # rad/px; pixels cannot tell what lies beyond π, and HSC's seeing leaves hardly any of it
-PERIODS = (48, 64, 96, 144, 288, 576, 1152)  # px
+PERIODS = (32, 48, 64, 96, 144, 288, 576, 1152)  # px
 LOSS = 0.006  # of a source's light that may fall beyond half a period
+FAINT_LOSS = 0.05  # the same of a source that is faint beside what else is on its stamp
 N_FINE = 14  # wavenumbers sampled finely before the spacing widens
 CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 1 << 29}  # of spectra held at once: the CPU's second cache, a slice of a GPU
 
@@ -97,18 +98,26 @@ def render_stamps(sources: Sources, *, n_stamps: int, size: int, fwhm_px: Tensor
 
 
 def _by_period(sources: Sources, *, fwhm_px: Tensor, beta: float) -> Iterator[tuple[int, Tensor]]:
-    """Group the sources by the shortest period whose half leaves out a negligible part of their light."""
+    """Group the sources by the shortest period whose half leaves out a negligible part of their stamp's light."""
     share = sources.flux.sum(1)
     share = share / share.sum(1, keepdim=True).clamp(min=1e-30)
     fwhm = fwhm_px[sources.stamp].amax(1)
+    allowed = (LOSS / _share_of_stamp(sources, n_stamps=len(fwhm_px))).clamp(max=FAINT_LOSS)
     left = torch.ones_like(fwhm, dtype=torch.bool)
     for period in PERIODS:
-        fits = _outside(0.5 * period, sources, share, fwhm, beta) < LOSS
+        fits = _outside(0.5 * period, sources, share, fwhm, beta) < allowed
         group = left & (fits | (period == PERIODS[-1]))
         left &= ~group
         index = torch.nonzero(group).squeeze(1)
         if len(index):
             yield period, index
+
+
+def _share_of_stamp(sources: Sources, *, n_stamps: int) -> Tensor:
+    """(n,) largest fraction, over the bands, of its stamp's light that is a source's own."""
+    flux = sources.flux.sum(2)
+    total = flux.new_zeros((n_stamps, flux.shape[1])).index_add_(0, sources.stamp, flux)
+    return (flux / total[sources.stamp].clamp(min=1e-30)).amax(1).clamp(min=1e-6)
 
 
 def _outside(radius_px: float, sources: Sources, share: Tensor, fwhm: Tensor, beta: float) -> Tensor:

@@ -64,7 +64,9 @@ def test_sources_on_one_stamp_add_up_and_empty_stamps_stay_dark():
     apart = render_stamps(sources, n_stamps=3, size=32, fwhm_px=fwhm_px)
     together = Sources(torch.tensor([1, 1, 1]), *list(vars(sources).values())[1:])
     stacked = render_stamps(together, n_stamps=3, size=32, fwhm_px=fwhm_px)
-    torch.testing.assert_close(stacked[1], apart.sum(0), rtol=1e-4, atol=1e-4)
+    # a source that is faint beside its neighbours is drawn a little less far out
+    torch.testing.assert_close(stacked[1], apart.sum(0), rtol=0, atol=1e-3 * float(apart.max()))
+    torch.testing.assert_close(stacked[1].sum((1, 2)), apart.sum((0, 2, 3)), rtol=5e-3, atol=0)
     assert not stacked[[0, 2]].any()
     assert not render_stamps(sources.take(slice(0, 0)), n_stamps=3, size=32, fwhm_px=fwhm_px).any()
 
