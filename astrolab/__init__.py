@@ -29,7 +29,7 @@ _HOMES = {
     "astrolab.models.registry": ("make_model",),
     "astrolab.models.adapt": ("adapt", "merge"),
     "astrolab.models.saving": ("load_model", "save_model"),
-    "astrolab.arms": ("ARMS", "choose_arms"),
+    "astrolab.arms": ("ARMS", "choose_arms", "trial_rates"),
     "astrolab.trainers.config": ("TrainConfig",),
     "astrolab.trainers.loop": ("fit",),
     "astrolab.predictions": ("concat_predictions", "load_predictions", "predict", "save_predictions"),

@@ -29,6 +29,8 @@ class Arm:
         What it trains on: ``"finetune"``, ``"union"`` (both surveys) or ``"nothing"``.
     learning_rate : float
         Initial learning rate of Adam.
+    is_published : bool
+        Whether its rate is part of a published recipe, and so never searched.
     """
 
     name: str
@@ -36,10 +38,13 @@ class Arm:
     adapt: Mapping[str, Any] = field(default_factory=dict)
     sample: str = "finetune"
     learning_rate: float = 0.0
+    is_published: bool = False
 
 
-def _arm(name: str, words: str, *, sample: str = "finetune", learning_rate: float, **adapt: Any) -> Arm:
-    return Arm(name, words, MappingProxyType(adapt), sample, learning_rate)
+def _arm(
+    name: str, words: str, *, sample: str = "finetune", learning_rate: float, is_published: bool = False, **adapt: Any
+) -> Arm:
+    return Arm(name, words, MappingProxyType(adapt), sample, learning_rate, is_published)
 
 
 ARMS: Mapping[str, Arm] = MappingProxyType(
@@ -58,6 +63,7 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
                 "tl_published",
                 "transfer learning as the published code does it: nothing frozen, steps of 1e-8",
                 learning_rate=1e-8,
+                is_published=True,
                 strategy="full",
             ),
             _arm(
@@ -108,3 +114,47 @@ def choose_arms(names: Sequence[str], *, learning_rates: Mapping[str, float] | N
             remedy="Name each arm once; repeat runs through `seeds`.",
         )
     return tuple(replace(ARMS[name], learning_rate=rates.get(name, ARMS[name].learning_rate)) for name in names)
+
+
+def trial_rates(arm: Arm, *, n_trials: int, step: float = 10**0.5) -> tuple[float, ...]:
+    """Return the learning rates to try for an arm: its own, then steps below and above it in turn.
+
+    Every arm gets the same number, so that none is better tuned than another; but one whose rate was published keeps
+    it, and one that does not train has none.
+
+    Parameters
+    ----------
+    arm : Arm
+    n_trials : int
+    step : float
+        Factor from one rate to the next.
+
+    Returns
+    -------
+    tuple of float
+
+    Raises
+    ------
+    ConfigError
+        If there is not at least one trial, or the step is not above 1.
+
+    Examples
+    --------
+    >>> [f"{rate:.0e}" for rate in trial_rates(ARMS["tl"], n_trials=3, step=10)]
+    ['1e-03', '1e-04', '1e-02']
+    >>> trial_rates(ARMS["tl_published"], n_trials=3)
+    (1e-08,)
+    """
+    if n_trials < 1 or step <= 1:
+        raise ConfigError(
+            "Learning rates were to be tried.",
+            received=f"n_trials={n_trials!r}, step={step!r}",
+            available="at least one trial, and a step above 1",
+            remedy="Use n_trials=1 for the rate of the arm as it is.",
+        )
+    if arm.learning_rate == 0:
+        return ()
+    if arm.is_published:
+        return (arm.learning_rate,)
+    exponents = [(number + 1) // 2 * (-1 if number % 2 else 1) for number in range(n_trials)]
+    return tuple(arm.learning_rate * step**exponent for exponent in exponents)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import replace
+from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
@@ -109,6 +111,29 @@ def fit(
     trained.network.to(memory_format=torch.contiguous_format).eval()
     start.plan.assert_untouched(trained.network, before=start.plan.frozen_digests(start.network))
     return _result(trained, state=state, bench=bench, best_epoch=best_epoch)
+
+
+def fit_digest(
+    adapted: Adapted, *, train: Survey, validation: Survey, scaling: Scaling, config: TrainConfig
+) -> str:
+    """Fingerprint everything that the outcome of `fit` depends on, but the code: equal digests, equal weights.
+
+    Parameters
+    ----------
+    adapted : Adapted
+    train, validation : Survey
+    scaling : Scaling
+    config : TrainConfig
+
+    Returns
+    -------
+    str
+        SHA-256 over the weights, the strategy, the galaxies, the scaling, the configuration and the hardware.
+    """
+    data = TrainingData(train=train, validation=validation, scaling=scaling)
+    data.require_fit(adapted.network, config=config)
+    bench = _workbench(adapted, data=data, config=config)
+    return sha256(json.dumps(_identity(adapted, data=data, bench=bench), sort_keys=True).encode()).hexdigest()
 
 
 def _train(

@@ -59,6 +59,14 @@ class FitResult:
     config: TrainConfig
     hardware: Hardware | None
 
+    @property
+    def selected_loss(self) -> float | None:
+        """Validation loss at the selected epoch, smoothed if that was the choice; None where nothing was trained."""
+        if self.best_epoch == 0:
+            return None
+        column = "ema" if self.config.select == "best_ema" else "validation_loss"
+        return float(self.history.set_index("epoch").loc[self.best_epoch, column])
+
     def __repr__(self) -> str:
         best = "" if self.best_epoch == 0 else f" · best epoch {self.best_epoch}"
         return f"{self.adapted!r} · {self.n_epochs} epochs ({self.stopped}){best} · {self.time_s:,.0f} s"
