@@ -18,7 +18,7 @@ _HOMES = {
     "astrolab.datasets.survey": ("Survey", "describe_surveys"),
     "astrolab.datasets.loading": ("load_survey",),
     "astrolab.datasets.manifests": ("list_manifests", "load_manifest"),
-    "astrolab.datasets.splits": ("Splits", "split", "subsample"),
+    "astrolab.datasets.splits": ("Splits", "split", "subsample", "take_fraction"),
     "astrolab.datasets.leaks": ("audit_leaks", "clear_training", "drop_common"),
     "astrolab.datasets.mixtures": ("combine", "combine_splits", "concat"),
     "astrolab.datasets.scaling": ("Scaling", "fit_scaling"),

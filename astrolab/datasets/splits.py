@@ -7,7 +7,7 @@ split when the file is sorted, cut down, or joined with another, and rows with o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from astrolab.datasets.survey import Survey
 from astrolab.errors import ConfigError, EmptySplitError
 
 PARTS = ("train", "validation", "test")
+VALIDATIONS = ("fixed", "as_published")
 _SPLIT_STREAM, _SUBSAMPLE_STREAM = 1, 2
 
 
@@ -125,6 +126,49 @@ def subsample(survey: Survey, *, n: int | None = None, frac: float | None = None
         )
     order = np.argsort(id_uniform(survey, seed=seed, stream=_SUBSAMPLE_STREAM), kind="stable")
     return survey.take(np.sort(order[:count]))
+
+
+def take_fraction(splits: Splits, *, frac: float, seed: int, validation: str = "fixed") -> Splits:
+    """Keep a fraction of the training galaxies; those of a smaller fraction are among those of a larger one.
+
+    Parameters
+    ----------
+    splits : Splits
+    frac : float
+        Fraction of the training galaxies, in (0, 1]. Without any there is nothing to train on: that end of a curve is
+        the base model, untouched.
+    seed : int
+        Another seed, other galaxies.
+    validation : {"fixed", "as_published"}
+        ``"fixed"``: every fraction is validated on the same galaxies. ``"as_published"``: the validation galaxies are
+        cut down in proportion, as the published code does (it draws both at random from fixed seeds, here both are
+        nested), so that smaller fractions also know less well when to stop.
+
+    Returns
+    -------
+    Splits
+        With the test galaxies as they are.
+
+    Raises
+    ------
+    ConfigError
+        If the fraction leaves no galaxy or is above 1, or `validation` is neither of the two.
+
+    References
+    ----------
+    Seenivasan et al. 2025, arXiv:2601.00146, section 4 and its code (``data_fraction``).
+    """
+    if validation not in VALIDATIONS:
+        raise ConfigError(
+            f"A fraction of {splits.train.name!r} was to be validated.",
+            received=f"validation={validation!r}",
+            available=", ".join(VALIDATIONS),
+            remedy="Use one of the two.",
+        )
+    kept = {"train": subsample(splits.train, frac=frac, seed=seed)}
+    if validation == "as_published":
+        kept["validation"] = subsample(splits.validation, frac=frac, seed=seed)
+    return replace(splits, **kept)
 
 
 def id_uniform(survey: Survey, *, seed: int, stream: int = 0) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from astrolab.datasets.mixtures import concat
-from astrolab.datasets.splits import fnv1a, id_uniform, split, splitmix64, subsample
+from astrolab.datasets.splits import fnv1a, id_uniform, split, splitmix64, subsample, take_fraction
 from astrolab.errors import ConfigError, EmptySplitError
 
 
@@ -116,3 +116,26 @@ def test_the_choice_does_not_lean_towards_a_split(make_survey):
 def test_choices_that_cannot_be_are_refused(make_survey, options):
     with pytest.raises(ConfigError):
         subsample(make_survey(n=40), **options)
+
+
+def test_fractions_are_nested_and_leave_validation_and_test_alone(make_survey):
+    parts = split(make_survey(n=1000, inputs={}, catalogue={}))
+    cuts = {frac: take_fraction(parts, frac=frac, seed=7) for frac in (0.1, 0.5, 1.0)}
+    chosen = {frac: set(cut.train.ids) for frac, cut in cuts.items()}
+    assert chosen[0.1] < chosen[0.5] < chosen[1.0] == set(parts.train.ids)
+    assert len(chosen[0.1]) == round(0.1 * len(parts.train))
+    assert all(cut.validation is parts.validation and cut.test is parts.test for cut in cuts.values())
+    assert set(take_fraction(parts, frac=0.1, seed=8).train.ids) != chosen[0.1]
+
+
+def test_as_published_the_validation_galaxies_shrink_in_proportion(make_survey):
+    parts = split(make_survey(n=1000, inputs={}, catalogue={}))
+    half = take_fraction(parts, frac=0.5, seed=7, validation="as_published")
+    assert len(half.validation) == round(0.5 * len(parts.validation))
+    assert set(half.validation.ids) < set(parts.validation.ids) and half.test is parts.test
+
+
+@pytest.mark.parametrize(("frac", "validation"), [(0.0, "fixed"), (1.5, "fixed"), (0.5, "shrunk")])
+def test_a_fraction_that_is_none_is_refused(make_survey, frac, validation):
+    with pytest.raises(ConfigError, match=r"asked for|validated"):
+        take_fraction(split(make_survey(n=200)), frac=frac, seed=0, validation=validation)
