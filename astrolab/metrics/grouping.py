@@ -11,7 +11,8 @@ from astrolab.errors import PredictionError
 
 DEFAULT_METRICS = ("bias", "scatter", "catastrophic_rate", "outlier_rate", "loss")
 Z_RANGE = (0.3, 1.5)
-GROUPS = ("direction", "arm", "seed", "survey", "label")
+GROUPS = ("direction", "arm", "fraction", "scale", "seed", "survey", "label")
+CONDITIONS = ("fraction", "scale")  # what is turned while the arm stays the same
 
 ZRange = tuple[float, float] | None
 
@@ -26,7 +27,7 @@ def groups_of(predictions: pd.DataFrame) -> list[str]:
     Returns
     -------
     list of str
-        Those of ``direction``, ``arm``, ``seed``, ``survey``, ``label`` that it has.
+        Those of :data:`GROUPS` that it has.
     """
     return [name for name in GROUPS if name in predictions]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from astrolab.errors import PredictionError
+from astrolab.metrics.grouping import CONDITIONS
 from astrolab.metrics.metric import find_metric
 
 _MEASURED = ("value", "low", "high", "n", "simulated")
@@ -106,6 +107,8 @@ def is_best(summary: pd.DataFrame, *, column: str = "arm") -> pd.Series:
 def tabulate_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """Return scores as a table to read: one row a test set and arm, one column a metric, ``value ± spread``.
 
+    Where arms are scored at several fractions or scales, each of these has rows of its own.
+
     Parameters
     ----------
     scores : DataFrame
@@ -114,12 +117,12 @@ def tabulate_scores(scores: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame of str
-        The best arm of a test set carries a star. ± is half the bootstrap interval or, with several seeds, their
-        standard deviation; the column ``n_seeds`` says how many.
+        The best arm of a test set (and fraction, and scale) carries a star. ± is half the bootstrap interval or, with
+        several seeds, their standard deviation; the column ``n_seeds`` says how many.
     """
     summary = with_intervals(scores)
-    told_apart = [name for name in ("direction", "label") if name in summary and summary[name].nunique() > 1]
-    rows = [*told_apart, "survey", "arm"]
+    told_apart = [name for name in ("direction", "label") if _is_several(summary, name)]
+    rows = [*told_apart, "survey", *(name for name in CONDITIONS if _is_several(summary, name)), "arm"]
     cells = summary.assign(text=[_cell(row) for row in summary.assign(best=is_best(summary)).itertuples()])
     table = cells.pivot(index=rows, columns="metric", values="text")
     ranks = {name: {value: rank for rank, value in enumerate(summary[name].unique())} for name in rows}
@@ -154,17 +157,23 @@ def format_scores(scores: pd.DataFrame) -> str:
     """
     summary = with_intervals(scores)
     summary["best"] = is_best(summary)
-    heads = [name for name in ("direction", "survey", "label") if name in summary]
+    heads = [name for name in ("direction", "survey", *CONDITIONS, "label") if name in summary]
     blocks = []
     for values, block in summary.groupby(heads, sort=False, dropna=False) if heads else [((), summary)]:
         cells = block.assign(text=[_cell(row) for row in block.itertuples()])
         table = cells.pivot(index="arm", columns="metric", values="text")
         table = table.loc[block["arm"].unique(), block["metric"].unique()].reset_index()
-        title = " · ".join(map(str, values)) + (" (simulated)" if block["simulated"].any() else "")
+        named = zip(heads, values, strict=True)
+        words = [f"{name} {value}" if name in CONDITIONS else f"{value}" for name, value in named]
+        title = " · ".join(words) + (" (simulated)" if block["simulated"].any() else "")
         blocks.append("\n".join([title, *_aligned(table)]))
     n_seeds = summary["n_seeds"].max()
     spread = f"spread over {n_seeds} seeds" if n_seeds > 1 else "bootstrap interval"
     return "\n\n".join(blocks) + f"\n* best of its column;  ±: {spread}"
+
+
+def _is_several(summary: pd.DataFrame, name: str) -> bool:
+    return name in summary and summary[name].nunique(dropna=False) > 1
 
 
 def _cell(row: object) -> str:

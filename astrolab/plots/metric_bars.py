@@ -114,11 +114,12 @@ def one_score_each(scores: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     PredictionError
-        If an arm has several scores of one metric on one survey, e.g. of both directions.
+        If an arm has several scores of one metric on one survey, e.g. of both directions or of several fractions.
     """
     summary = with_intervals(scores)
     if summary.duplicated(["arm", "survey", "metric"]).any():
-        differing = [name for name in ("direction", "label") if name in summary and summary[name].nunique() > 1]
+        told_apart = ("direction", "label", "fraction", "scale")
+        differing = [name for name in told_apart if name in summary and summary[name].nunique() > 1]
         raise PredictionError(
             "Scores were to be drawn, one value for each arm and survey.",
             received=f"several for the same, which differ in {', '.join(differing) or 'another column'}",

@@ -20,6 +20,11 @@ def test_groups_come_in_the_order_of_the_table():
     assert groups_of(TABLE) == ["arm"]
 
 
+def test_fractions_and_scales_are_told_apart():
+    table = TABLE.assign(fraction=[0.1, 0.1, 1, 1, 1, 1], scale=1.0, seed=0)
+    assert groups_of(table) == ["arm", "fraction", "scale", "seed"]
+
+
 def test_a_group_without_galaxies_is_an_error_that_names_it():
     with pytest.raises(PredictionError, match="arm=full"):
         list(iterate_groups(TABLE, by=["arm"], z_range=(0.9, 1.55)))

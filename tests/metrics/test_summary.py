@@ -63,3 +63,23 @@ def test_the_table_to_read_has_a_row_for_each_test_set_and_arm_with_a_star_on_th
         "0.0400 ± 0.0100",
     ]
     assert (table["n_seeds"] == 1).all()
+
+
+@pytest.fixture
+def curves():
+    """Scores of two arms at two fractions: the better one changes."""
+    rows = [("full", 0.1, 0.05), ("full", 1.0, 0.02), ("lora", 0.1, 0.03), ("lora", 1.0, 0.04)]
+    scores = pd.DataFrame(rows, columns=["arm", "fraction", "value"]).assign(metric="scatter", survey="s")
+    return scores.assign(low=scores["value"] - 0.01, high=scores["value"] + 0.01)
+
+
+def test_arms_compete_within_a_fraction(curves):
+    table = tabulate_scores(curves)
+    assert list(table.index) == [("s", 0.1, "full"), ("s", 0.1, "lora"), ("s", 1.0, "full"), ("s", 1.0, "lora")]
+    assert [text.endswith("*") for text in table["scatter"]] == [False, True, True, False]
+    assert list(tabulate_scores(curves.query("fraction == 1")).index) == [("s", "full"), ("s", "lora")]
+
+
+def test_the_terminal_has_a_block_for_each_fraction(curves):
+    text = format_scores(curves)
+    assert "s · fraction 0.1\n" in text and "s · fraction 1.0\n" in text
