@@ -33,9 +33,10 @@ _HOMES = {
     "astrolab.trainers.config": ("TrainConfig",),
     "astrolab.trainers.loop": ("fit",),
     "astrolab.predictions": ("concat_predictions", "load_predictions", "predict", "save_predictions"),
+    "astrolab.metrics.comparing": ("compare_models", "paired_difference"),
+    "astrolab.metrics.ratios": ("compare_ratio",),
     "astrolab.metrics.scoring": (
         "format_scores",
-        "paired_difference",
         "score",
         "score_slices",
         "summarise_seeds",

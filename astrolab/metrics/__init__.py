@@ -1,9 +1,11 @@
 """Predictions table in, scores out. Pure numpy; every metric carries its formula and where it comes from."""
 
 from astrolab.metrics import photoz, regression
+from astrolab.metrics.comparing import compare_models, paired_difference
 from astrolab.metrics.grouping import DEFAULT_METRICS, Z_RANGE
 from astrolab.metrics.metric import Metric, find_metric, list_metrics, metrics_page, register
-from astrolab.metrics.pairing import paired_difference
+from astrolab.metrics.plateau import estimate_plateau
+from astrolab.metrics.ratios import compare_ratio
 from astrolab.metrics.requirements import REQUIREMENTS, Requirement
 from astrolab.metrics.scoring import score, score_slices
 from astrolab.metrics.summary import format_scores, is_best, summarise_seeds, with_intervals
@@ -14,6 +16,9 @@ __all__ = [
     "Z_RANGE",
     "Metric",
     "Requirement",
+    "compare_models",
+    "compare_ratio",
+    "estimate_plateau",
     "find_metric",
     "format_scores",
     "is_best",

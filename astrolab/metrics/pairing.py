@@ -1,122 +1,144 @@
-"""Two models on the same galaxies: which one scores better, and does the difference outlast resampling."""
+"""The same galaxies as several models saw them, in the same order: what every comparison of models stands on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from astrolab.errors import PredictionError
-from astrolab.metrics.bootstrap import bootstrap, percentile_interval
-from astrolab.metrics.grouping import DEFAULT_METRICS, Z_RANGE, ZRange, groups_of, iterate_groups, require_scorable
-from astrolab.metrics.metric import Metric, find_metric
+from astrolab.metrics.grouping import ZRange, iterate_groups, require_scorable
 
 
-def paired_difference(
-    predictions: pd.DataFrame,
-    *,
-    a: str,
-    b: str,
-    column: str = "arm",
-    metrics: Sequence[str] = DEFAULT_METRICS,
-    by: Sequence[str] | None = None,
-    z_range: ZRange = Z_RANGE,
-    n_bootstrap: int = 1000,
-    seed: int = 0,
-    level: float = 0.68,
-) -> pd.DataFrame:
-    """Say how much worse model ``a`` scores than ``b`` on the same galaxies, with paired bootstrap intervals.
+@dataclass(frozen=True)
+class Panel:
+    """Predictions of several models for the same galaxies.
 
-    The difference is ``value_a - value_b``, of absolute values where the best value is zero, and with its sign turned
-    where larger is better: **negative means that a is better**, for every metric.
+    Attributes
+    ----------
+    key : dict
+        Value of each grouping column.
+    models : tuple of str
+        Names of the models.
+    n_seeds : int
+        Trained networks of each model; the same seeds for all.
+    samples : list of (truth, pred)
+        Arrays of shape (n,), model by model and within a model seed by seed; galaxies in the order of their ids.
+    simulated : bool
+        True if any of the galaxies is simulated.
+    """
+
+    key: dict[str, object]
+    models: tuple[str, ...]
+    n_seeds: int
+    samples: list[tuple[np.ndarray, np.ndarray]]
+    simulated: bool
+
+    def __len__(self) -> int:
+        """Number of galaxies."""
+        return len(self.samples[0][0])
+
+
+def iterate_panels(
+    predictions: pd.DataFrame, *, models: Sequence[str], column: str, by: Sequence[str], z_range: ZRange
+) -> Iterator[Panel]:
+    """Give the galaxies of each group as every model predicted them.
 
     Parameters
     ----------
     predictions : DataFrame
-        Columns ``object_id``, ``truth``, ``pred``, `column`, and those of `by`.
-    a, b : str
-        Two values of `column`.
+        Columns ``object_id``, ``truth``, ``pred``, `column`, and those of `by`. A column ``seed`` that is not in `by`
+        tells the trained networks of one model apart.
+    models : sequence of str
+        Values of `column`.
     column : str
         Column that tells the models apart.
-    metrics, by, z_range, n_bootstrap, seed, level
-        As for :func:`astrolab.metrics.score`; `by` never includes `column`.
+    by : sequence of str
+        Columns that separate groups.
+    z_range : (float, float) or None
+        Range of true redshift kept.
 
-    Returns
-    -------
-    DataFrame
-        Columns `by`, ``metric``, ``a``, ``b``, ``value_a``, ``value_b``, ``difference``, ``low``, ``high``,
-        ``a_better_frac`` (fraction of resamples), ``better`` (the name of the better one, or ``"undecided"`` where the
-        interval holds zero), ``n``.
+    Yields
+    ------
+    Panel
 
     Raises
     ------
     PredictionError
-        If a model is not in the table, or the two were not applied to the same galaxies.
+        If a model is not in the table, or the models were not applied to the same galaxies, with the same seeds.
     """
-    chosen = [find_metric(name) for name in metrics]
-    by = [name for name in (groups_of(predictions) if by is None else by) if name != column]
     require_scorable(predictions, columns=[*by, column, "object_id"])
-    rows = []
-    for (key, left), (_, right) in _pairs(predictions, a=a, b=b, column=column, by=by, z_range=z_range):
-        samples = [(one["truth"].to_numpy(float), one["pred"].to_numpy(float)) for one in (left, right)]
-        spread = bootstrap(samples, metrics=chosen, n_resamples=n_bootstrap, seed=seed)
-        for j, metric in enumerate(chosen):
-            values = [metric(truth=truth, pred=pred) for truth, pred in samples]
-            difference = _compare(metric, values=values, spread=spread[:, j], names=(a, b), level=level)
-            rows.append(key | {"metric": metric.id, "a": a, "b": b} | difference | {"n": len(left)})
-    return pd.DataFrame(rows)
-
-
-def _pairs(
-    predictions: pd.DataFrame, *, a: str, b: str, column: str, by: list[str], z_range: ZRange
-) -> Iterator[tuple[tuple[dict, pd.DataFrame], tuple[dict, pd.DataFrame]]]:
-    """The same galaxies, in the same order, as model `a` and as model `b` saw them."""
-    sides = []
-    for name in (a, b):
-        of_model = predictions[predictions[column] == name]
-        if of_model.empty:
-            raise PredictionError(
-                f"Models {a!r} and {b!r} were to be compared.",
-                received=f"no row where {column} is {name!r}",
-                available=", ".join(map(str, predictions[column].unique())),
-                remedy="Name two of the models above.",
-            )
-        groups = iterate_groups(of_model, by=by, z_range=z_range)
-        sides.append({tuple(key.values()): (key, group.sort_values("object_id")) for key, group in groups})
-    left, right = sides
-    for group in left.keys() & right.keys():
-        ids = [side[group][1]["object_id"].to_numpy() for side in sides]
-        if len(np.unique(ids[0])) < len(ids[0]) or not np.array_equal(*ids):
-            raise PredictionError(
-                f"Models {a!r} and {b!r} were to be compared on the same galaxies.",
-                received=f"{len(ids[0]):,} and {len(ids[1]):,} rows that are not one for each galaxy, in {group}",
-                remedy="Predict both on the same survey; with several seeds, group by seed.",
-            )
-    if left.keys() != right.keys():
+    sides = [_groups_of_model(predictions, name, column=column, by=list(by), z_range=z_range) for name in models]
+    if len({frozenset(side) for side in sides}) > 1:
+        everywhere = set.intersection(*map(set, sides))
+        partial = sorted({str(group) for side in sides for group in side} - set(map(str, everywhere)))
         raise PredictionError(
-            f"Models {a!r} and {b!r} were to be compared on the same galaxies.",
-            received=f"groups that only one of them has: {sorted(map(str, left.keys() ^ right.keys()))}",
-            remedy="Predict both on the same surveys and seeds.",
+            f"Models {_quoted(models)} were to be compared on the same galaxies.",
+            received=f"groups that only some of them have: {', '.join(partial)}",
+            remedy="Predict all on the same surveys and seeds.",
         )
-    return ((left[group], right[group]) for group in left)
+    for group, (key, _) in sides[0].items():
+        tables = [side[group][1] for side in sides]
+        yield _panel(tables, key=key, models=tuple(models))
 
 
-def _compare(
-    metric: Metric, *, values: list[float], spread: np.ndarray, names: tuple[str, str], level: float
-) -> dict[str, float | str]:
-    resampled = np.subtract(*metric.badness(spread))
-    low, high = percentile_interval(resampled, level=level)
-    if low <= 0 <= high:
-        better = "undecided"
-    else:
-        better = names[0] if high < 0 else names[1]
-    return {
-        "value_a": values[0],
-        "value_b": values[1],
-        "difference": float(np.subtract(*metric.badness(np.array(values)))),
-        "low": float(low),
-        "high": float(high),
-        "a_better_frac": float(np.mean(resampled < 0)),
-        "better": better,
-    }
+def _quoted(models: Sequence[str]) -> str:
+    return ", ".join(map(repr, models))
+
+
+def _groups_of_model(
+    predictions: pd.DataFrame, name: str, *, column: str, by: list[str], z_range: ZRange
+) -> dict[tuple, tuple[dict, pd.DataFrame]]:
+    of_model = predictions[predictions[column] == name]
+    if of_model.empty:
+        raise PredictionError(
+            f"Model {name!r} was to be compared with others.",
+            received=f"no row where {column} is {name!r}",
+            available=", ".join(map(str, predictions[column].unique())),
+            remedy="Name models of those above.",
+        )
+    groups = iterate_groups(of_model, by=by, z_range=z_range)
+    return {tuple(key.values()): (key, group) for key, group in groups}
+
+
+def _panel(tables: list[pd.DataFrame], *, key: dict, models: tuple[str, ...]) -> Panel:
+    samples, seeds_of, ids, truth = [], [], None, None
+    for name, table in zip(models, tables, strict=True):
+        by_seed = _by_seed(table, seed_is_grouped="seed" in key)
+        seeds_of.append([seed for seed, _ in by_seed])
+        for _, rows in by_seed:
+            rows = rows.sort_values("object_id")
+            own_ids, own_truth = rows["object_id"].to_numpy(), rows["truth"].to_numpy(float)
+            if ids is None:
+                ids, truth = own_ids, own_truth
+            if len(np.unique(own_ids)) < len(own_ids) or not np.array_equal(ids, own_ids):
+                raise _other_galaxies(models, name=name, key=key, received=f"{len(own_ids):,} rows, not one for each")
+            if not np.array_equal(truth, own_truth):
+                raise _other_galaxies(models, name=name, key=key, received="other true values for the same ids")
+            samples.append((truth, rows["pred"].to_numpy(float)))
+    if any(seeds != seeds_of[0] for seeds in seeds_of):
+        listed = "; ".join(f"{name}: {seeds}" for name, seeds in zip(models, seeds_of, strict=True))
+        raise PredictionError(
+            f"Models {_quoted(models)} were to be compared.",
+            received=f"different seeds ({listed})",
+            remedy="Compare the seeds that all of them have, e.g. predictions[predictions.seed.isin([0, 1])].",
+        )
+    simulated = any(bool(table["simulated"].any()) for table in tables if "simulated" in table)
+    return Panel(key, models, len(seeds_of[0]), samples, simulated)
+
+
+def _by_seed(table: pd.DataFrame, *, seed_is_grouped: bool) -> list[tuple[object, pd.DataFrame]]:
+    if seed_is_grouped or "seed" not in table:
+        return [("all", table)]
+    return sorted(table.groupby("seed"), key=lambda item: item[0])
+
+
+def _other_galaxies(models: Sequence[str], *, name: str, key: dict, received: str) -> PredictionError:
+    where = ", ".join(f"{column} {value}" for column, value in key.items()) or "the table"
+    return PredictionError(
+        f"Models {_quoted(models)} were to be compared on the same galaxies.",
+        received=f"for {name!r} in {where}: {received}",
+        remedy="Predict all on the same survey; name in `by` the columns that tell rows of one galaxy apart.",
+    )

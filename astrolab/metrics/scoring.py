@@ -19,10 +19,9 @@ from astrolab.metrics.grouping import (
     within,
 )
 from astrolab.metrics.metric import find_metric
-from astrolab.metrics.pairing import paired_difference
 from astrolab.metrics.summary import format_scores, summarise_seeds, tabulate_scores
 
-__all__ = ["format_scores", "paired_difference", "score", "score_slices", "summarise_seeds", "tabulate_scores"]
+__all__ = ["format_scores", "score", "score_slices", "summarise_seeds", "tabulate_scores"]
 
 
 def score(
@@ -46,8 +45,8 @@ def score(
     metrics : sequence of str
         Ids of registered metrics.
     by : sequence of str, optional
-        Columns that separate groups. By default those of ``direction, arm, seed, survey, label`` that the table has, so
-        that nothing is pooled unasked; ``()`` pools everything.
+        Columns that separate groups. By default those of ``direction, arm, fraction, scale, seed, survey, label`` that
+        the table has, so that nothing is pooled unasked; ``()`` pools everything.
     z_range : (float, float), optional
         Score galaxies with *true* redshift in ``(low, high]``; None scores all.
     n_bootstrap : int

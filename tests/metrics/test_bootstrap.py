@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.stats
 from astropy.stats import binom_conf_interval
 
 from astrolab.errors import ConfigError
@@ -77,7 +78,8 @@ def test_an_impossible_level_is_refused(level):
         percentile_interval(np.arange(5.0), level=level)
 
 
-@pytest.mark.parametrize(("name", "true_value"), [("bias", 0.0), ("scatter", 0.05)])
+# The expected loss of Gaussian errors of 0.05: quadrature of (1 - 1 / (1 + (x / 0.15)**2)) times their density.
+@pytest.mark.parametrize(("name", "true_value"), [("bias", 0.0), ("scatter", 0.05), ("loss", 0.0862291)])
 def test_intervals_hold_the_true_value_as_often_as_they_say(name, true_value):
     n_surveys, n, level = 150, 800, 0.68
     rng = np.random.default_rng(7)
@@ -95,6 +97,16 @@ def test_intervals_hold_the_true_value_as_often_as_they_say(name, true_value):
 def test_fractions_have_the_jeffreys_interval(hits, n):
     expected = binom_conf_interval(hits, n, confidence_level=0.9, interval="jeffreys")
     assert fraction_interval(hits / n, n=n, level=0.9) == pytest.approx(tuple(expected), rel=1e-9)
+
+
+@pytest.mark.parametrize("level", [0.68, 0.95])
+def test_the_interval_of_a_fraction_holds_the_true_one_as_often_as_it_says(level):
+    n, chances = 400, np.linspace(0.01, 0.3, 30)
+    limits = np.array([fraction_interval(hits / n, n=n, level=level) for hits in range(n + 1)])
+    holds = (limits[:, 0] <= chances[:, None]) & (chances[:, None] <= limits[:, 1])
+    coverage = (scipy.stats.binom.pmf(np.arange(n + 1), n, chances[:, None]) * holds).sum(axis=1)  # exact
+    assert coverage.mean() == pytest.approx(level, abs=0.01)
+    assert coverage.min() > level - 0.15  # whole galaxies make it jump (Brown, Cai & DasGupta 2001, figure 5)
 
 
 def test_no_outlier_among_few_galaxies_does_not_mean_none_ever():

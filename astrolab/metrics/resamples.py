@@ -1,0 +1,266 @@
+r"""Metrics of several models on the same resamples of the same galaxies, and how far their differences may lie off.
+
+Every resample of the galaxies is the same for all models, so that a difference is freed of what is hard for all of
+them. With standard error :math:`s_j` of difference :math:`d_j` in a family of comparisons, the interval is
+:math:`d_j \pm c\, s_j`, where :math:`c` is the quantile of :math:`\max_j |d_j^* - d_j| / s_j` over resamples: all
+intervals of the family hold together at the stated level, whatever the correlation between its members (single-step
+max-t; Westfall & Young 1993, *Resampling-Based Multiple Testing*; Romano & Wolf 2005, Econometrica 73, 1237).
+
+Of a metric whose best value is zero, sizes are compared, and a resampled value keeps the sign that the measured one
+has: the size of a bias is never farther from the true size than the bias from the true bias, so that intervals hold
+at least at their level also where a bias is no larger than its error.
+
+A fraction of galaxies gets one lost galaxy more in its variance (Bonett & Price 2012, J. Educ. Behav. Stat. 37, 479):
+resamples of a set with no outlier never have one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from astrolab.errors import ConfigError
+from astrolab.metrics.bootstrap import bootstrap
+from astrolab.metrics.metric import Metric
+from astrolab.metrics.pairing import Panel
+
+Correction = Literal["max_t", "none"]
+Seeds = Literal["fixed", "sampled"]
+
+CORRECTIONS: tuple[Correction, ...] = ("max_t", "none")
+SEEDS: tuple[Seeds, ...] = ("fixed", "sampled")
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """One metric of several models on the same galaxies, and how it moves when the galaxies are drawn again.
+
+    Attributes
+    ----------
+    panel : Panel
+        Models and galaxies.
+    metric : Metric
+    values : ndarray, shape (n_models, n_seeds)
+        The metric, with its sign.
+    sizes : ndarray, shape (n_models,)
+        How bad each model is (:meth:`Metric.badness`), averaged over seeds.
+    deviations : ndarray, shape (n_models, n_resamples)
+        What each resample adds to `sizes`.
+    covariance : ndarray, shape (n_models, n_models)
+        Of the sizes.
+    """
+
+    panel: Panel
+    metric: Metric
+    values: np.ndarray
+    sizes: np.ndarray
+    deviations: np.ndarray
+    covariance: np.ndarray
+
+    def index(self, model: str) -> int:
+        """Row of a model in the arrays."""
+        return self.panel.models.index(model)
+
+    @property
+    def badness(self) -> np.ndarray:
+        """How bad each network is, shape (n_models, n_seeds)."""
+        return self.metric.badness(self.values)
+
+
+def resample_models(
+    panel: Panel, *, metrics: Sequence[Metric], n_bootstrap: int, seed: int, seeds: Seeds = "fixed"
+) -> list[Resamples]:
+    """Evaluate metrics of every model on the same resamples of galaxies.
+
+    Parameters
+    ----------
+    panel : Panel
+    metrics : sequence of Metric
+    n_bootstrap : int
+        Number of resamples.
+    seed : int
+        Seed of the resampling.
+    seeds : {"fixed", "sampled"}
+        As for :func:`compare_models`.
+
+    Returns
+    -------
+    list of Resamples
+        One a metric.
+
+    Raises
+    ------
+    ConfigError
+        If seeds are to be sampled and there is only one.
+    """
+    require_choices(seeds=seeds, n_bootstrap=n_bootstrap)
+    if seeds == "sampled" and panel.n_seeds < 2:
+        raise ConfigError(
+            "Intervals were to hold for networks of other training seeds too.",
+            received="one seed",
+            remedy='Train with two seeds or more (three make the intervals useful), or use seeds="fixed".',
+        )
+    shape = (len(panel.models), panel.n_seeds)
+    spread = bootstrap(panel.samples, metrics=metrics, n_resamples=n_bootstrap, seed=seed)
+    spread = spread.reshape(*shape, len(metrics), n_bootstrap)
+    made = []
+    for j, metric in enumerate(metrics):
+        values = np.array([metric(truth=truth, pred=pred) for truth, pred in panel.samples]).reshape(shape)
+        moves = _orientation(metric, values)[..., None] * (spread[:, :, j] - values[..., None])
+        deviations = moves.mean(axis=1)
+        covariance = np.atleast_2d(np.cov(deviations))
+        if metric.is_fraction:
+            covariance = covariance + np.eye(len(covariance)) / (len(panel) + 2) ** 2
+        badness = metric.badness(values)
+        if seeds == "sampled":
+            deviations = deviations + _seed_noise(badness, n_resamples=n_bootstrap, seed=seed)
+            covariance = covariance + np.cov(badness) / panel.n_seeds
+        made.append(Resamples(panel, metric, values, badness.mean(axis=1), deviations, covariance))
+    return made
+
+
+def _orientation(metric: Metric, values: np.ndarray) -> np.ndarray:
+    """+1 where a larger value is worse, -1 where it is better."""
+    if metric.sign == "zero":
+        return np.where(values < 0, -1.0, 1.0)
+    return np.full_like(values, 1.0 if metric.sign == "lower" else -1.0)
+
+
+def _seed_noise(badness: np.ndarray, *, n_resamples: int, seed: int) -> np.ndarray:
+    """Deviations of a mean over few seeds: Student's t with their covariance, shape (n_models, n_resamples)."""
+    rng = np.random.default_rng([seed, 1])
+    k = badness.shape[1]
+    centred = badness - badness.mean(axis=1, keepdims=True)
+    normal = centred @ rng.standard_normal((k, n_resamples)) / np.sqrt(k * (k - 1))
+    return normal / np.sqrt(rng.chisquare(k - 1, n_resamples) / (k - 1))
+
+
+def critical_values(scaled: np.ndarray, *, level: float, correction: Correction) -> np.ndarray:
+    """Return how many standard errors an interval reaches to either side.
+
+    Parameters
+    ----------
+    scaled : ndarray, shape (n_comparisons, n_resamples)
+        Deviations over their standard errors.
+    level : float
+        Probability that all intervals of the family hold (``"max_t"``), or each by itself (``"none"``).
+    correction : {"max_t", "none"}
+
+    Returns
+    -------
+    ndarray, shape (n_comparisons,)
+    """
+    largest = largest_deviation(scaled, correction=correction)
+    return np.quantile(largest, level, axis=1)
+
+
+def largest_deviation(scaled: np.ndarray, *, correction: Correction) -> np.ndarray:
+    """Return the largest deviation of the family in each resample, or that of each comparison without a correction.
+
+    Parameters
+    ----------
+    scaled : ndarray, shape (n_comparisons, n_resamples)
+        Deviations over their standard errors.
+    correction : {"max_t", "none"}
+
+    Returns
+    -------
+    ndarray, shape (n_comparisons, n_resamples)
+    """
+    sizes = np.abs(scaled)
+    return np.broadcast_to(sizes.max(axis=0), sizes.shape) if correction == "max_t" else sizes
+
+
+def require_choices(
+    *, level: float = 0.5, correction: str = "none", seeds: str = "fixed", n_bootstrap: int = 2
+) -> None:
+    """Refuse settings of a comparison that are not among their choices.
+
+    Parameters
+    ----------
+    level : float
+    correction : str
+    seeds : str
+    n_bootstrap : int
+
+    Raises
+    ------
+    ConfigError
+    """
+    wrong = {
+        f"level={level!r}": 0 < level < 1,
+        f"correction={correction!r}": correction in CORRECTIONS,
+        f"seeds={seeds!r}": seeds in SEEDS,
+        f"n_bootstrap={n_bootstrap!r}": n_bootstrap >= 2,
+    }
+    for received, right in wrong.items():
+        if not right:
+            raise ConfigError(
+                "A comparison of models was set up.",
+                received=received,
+                available="level between 0 and 1, n_bootstrap from 2; "
+                f"correction: {', '.join(CORRECTIONS)}; seeds: {', '.join(SEEDS)}",
+                remedy="Use a value of those above.",
+            )
+
+
+def in_standard_errors(values: np.ndarray, *, errors: np.ndarray, of_nothing: float = 0.0) -> np.ndarray:
+    """Return values over their errors, where there is an error.
+
+    Parameters
+    ----------
+    values : ndarray
+    errors : ndarray
+        Broadcast to the shape of `values`.
+    of_nothing : float
+        What stands for a value whose error is zero, because no resample moves it.
+
+    Returns
+    -------
+    ndarray
+    """
+    errors = np.broadcast_to(errors, values.shape)
+    return np.divide(values, errors, out=np.full(values.shape, of_nothing), where=errors > 0)
+
+
+def describe_pair(family: Resamples, *, a: str, b: str) -> dict[str, object]:
+    """Say which models are compared on what, and what each scores: the first columns of a row.
+
+    Parameters
+    ----------
+    family : Resamples
+    a, b : str
+
+    Returns
+    -------
+    dict
+    """
+    means = family.values.mean(axis=1)
+    values = {"value_a": means[family.index(a)], "value_b": means[family.index(b)]}
+    return family.panel.key | {"metric": family.metric.id, "a": a, "b": b} | values
+
+
+def describe_standing(family: Resamples, *, by_seed: np.ndarray, n_comparisons: int) -> dict[str, object]:
+    """Say how many galaxies, seeds and comparisons a row stands on: its last columns.
+
+    Parameters
+    ----------
+    family : Resamples
+    by_seed : ndarray, shape (n_seeds,)
+        What is compared, seed by seed.
+    n_comparisons : int
+
+    Returns
+    -------
+    dict
+    """
+    return {
+        "n": len(family.panel),
+        "n_seeds": family.panel.n_seeds,
+        "seed_std": float(by_seed.std(ddof=1)) if len(by_seed) > 1 else np.nan,
+        "n_comparisons": n_comparisons,
+        "simulated": family.panel.simulated,
+    }
