@@ -30,7 +30,8 @@ def load_published(study: str, *, direction: str | None = None) -> pd.DataFrame:
     -------
     DataFrame
         Columns ``study``, ``direction``, ``model`` (the paper's name), ``arm`` (ours), ``dataset`` (the paper's name),
-        ``survey`` (ours), ``metric``, ``value``, ``source``. Training costs have the data set ``"training"``.
+        ``survey`` (ours), ``metric``, ``value``, ``source``, and ``fraction`` (of the fine-tuning set) where that was
+        varied. Training costs have the data set ``"training"``.
 
     Raises
     ------

@@ -17,7 +17,17 @@ def test_every_number_has_a_source_and_stands_once():
     for study in list_published():
         table = load_published(study)
         assert table["source"].str.len().gt(0).all() and table["value"].notna().all()
-        assert not table.duplicated(["study", "model", "dataset", "metric"]).any()
+        keys = [name for name in ("study", "model", "dataset", "metric", "fraction") if name in table]
+        assert not table.duplicated(keys).any()
+
+
+def test_the_digitised_fractions_end_where_the_tables_of_the_paper_stand():
+    fractions = load_published("data_fractions").set_index(["survey", "metric", "fraction"])["value"]
+    assert len(fractions) == 3 * 2 * 11
+    table = load_published("lora_vs_transfer", direction="forward").set_index(["arm", "survey", "metric"])["value"]
+    for survey in ("transferz", "galaxiesml", "combo"):
+        assert fractions[survey, "scatter", 1.0] == pytest.approx(table["lora", survey, "scatter"], abs=3e-4)
+        assert fractions[survey, "scatter", 0.0] == pytest.approx(table["zero_shot", survey, "scatter"], abs=4e-4)
 
 
 @pytest.mark.parametrize(("direction", "arms"), [("forward", 4), ("reverse", 4)])
