@@ -42,9 +42,11 @@ _HOMES = {
         "summarise_seeds",
         "tabulate_scores",
     ),
+    "astrolab.metrics.plateau": ("estimate_plateau",),
     "astrolab.published": ("load_published",),
     "astrolab.plots": (
         "plot_cost",
+        "plot_data_fractions",
         "plot_forgetting",
         "plot_metric_bars",
         "plot_prediction_density",

@@ -1,4 +1,4 @@
-"""Where a learning curve flattens: which fraction of the data brings nearly all of the gain, and how well that is known."""
+"""Where a learning curve flattens: which fraction of the data brings nearly all of the gain, and how sure that is."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def estimate_plateau(
     Returns
     -------
     DataFrame
-        Columns `by`, ``metric``, ``plateau`` (NaN without a gain), ``low``, ``high``, ``straight``, ``gain`` (how much
+        Columns `by`, ``metric``, ``plateau``, ``low``, ``high`` (NaN without a gain), ``straight``, ``gain`` (how much
         better the last fraction is than the first), ``gain_low``, ``gain_high``, ``gains_frac`` (of resamples),
         ``tolerance``, ``n`` (galaxies), ``n_seeds`` and ``simulated``.
 
@@ -150,12 +150,14 @@ def _row(
     sizes = resamples.sizes[:, None]
     curves = sizes + resamples.deviations
     gains = curves[0] - curves[-1]
+    measured = float(find_plateau(sizes, places=places, tolerance=tolerance)[0])
     reached = find_plateau(curves, places=places, tolerance=tolerance)[gains > 0]
-    low, high = percentile_interval(reached, level=level) if len(reached) else (np.nan, np.nan)
+    has_interval = len(reached) and not np.isnan(measured)
+    low, high = percentile_interval(reached, level=level) if has_interval else (np.nan, np.nan)
     gain_low, gain_high = percentile_interval(gains, level=level)
     return panel.key | {
         "metric": metric.id,
-        "plateau": float(find_plateau(sizes, places=places, tolerance=tolerance)[0]),
+        "plateau": measured,
         "low": float(low),
         "high": float(high),
         "straight": float(places[0] + (1 - tolerance) * (places[-1] - places[0])),
