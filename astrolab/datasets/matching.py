@@ -1,4 +1,4 @@
-"""Which galaxies of one survey are also in another: by object id, by position, by identical measurements."""
+"""Which galaxies of one survey are also in another, and where: by object id, by position, by identical measurements."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pandas as pd
 from astropy.coordinates import SkyCoord
 
 from astrolab.datasets.survey import Survey
-from astrolab.errors import unknown_name
+from astrolab.errors import SchemaError, unknown_name
 
 WAYS = ("id", "sky", "inputs")
 
@@ -32,6 +32,40 @@ def qualified_ids(survey: Survey) -> np.ndarray:
     else:
         names = [text if text.startswith(prefixes) else f"{scheme}:{text}" for text in survey.ids.tolist()]
     return np.array(names, dtype=object)
+
+
+def rows_of(survey: Survey, *, object_ids: np.ndarray) -> np.ndarray:
+    """Find galaxies of a survey by their object ids.
+
+    Parameters
+    ----------
+    survey : Survey
+        The galaxies.
+    object_ids : ndarray of int64 or str, shape (n,)
+        Those wanted; as text, numbers are found too.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        Row numbers in the survey, in the order of `object_ids`.
+
+    Raises
+    ------
+    SchemaError
+        Where the survey does not hold one of them, or holds it twice.
+    """
+    wanted = np.asarray(object_ids)
+    as_text = (survey.ids.dtype.kind in "iu") != (wanted.dtype.kind in "iu")
+    ids = pd.Index(survey.ids.astype(str) if as_text else survey.ids)
+    row = ids.get_indexer(wanted.astype(str) if as_text else wanted) if ids.is_unique else np.full(len(wanted), -1)
+    if (row < 0).any():
+        raise SchemaError(
+            f"{len(wanted):,} galaxies of {survey.name!r} were to be found by their object ids.",
+            received=f"{(row < 0).sum():,} ids that it does not hold exactly once, such as {wanted[row < 0][0]}",
+            available=f"{len(ids):,} galaxies" + (f", such as {ids[0]}" if len(ids) else ""),
+            remedy="Pass the survey that holds these galaxies: the same files, the same number and the same seed.",
+        )
+    return row
 
 
 def in_common(survey: Survey, *, other: Survey, by: str, radius_arcsec: float = 1.0) -> np.ndarray | None:

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from astropy.coordinates import angular_separation
 
-from astrolab.datasets.matching import in_common, qualified_ids
+from astrolab.datasets.matching import in_common, qualified_ids, rows_of
 from astrolab.datasets.mixtures import concat
-from astrolab.errors import UnknownNameError
+from astrolab.errors import SchemaError, UnknownNameError
 
 
 def test_ids_carry_their_scheme_once(make_survey):
@@ -67,3 +67,18 @@ def test_what_cannot_be_compared_is_said_so(make_survey):
     assert [in_common(survey, other=other, by=by) for by in ("id", "sky", "inputs")] == [None] * 3
     with pytest.raises(UnknownNameError):
         in_common(survey, other=other, by="name")
+
+
+def test_rows_are_found_by_id_in_the_order_asked(make_survey):
+    survey = make_survey(n=4, first_id=2**62)
+    assert rows_of(survey, object_ids=[2**62 + 3, 2**62]).tolist() == [3, 0]
+    assert rows_of(survey, object_ids=np.array([str(2**62 + 1)])).tolist() == [1]
+    text = make_survey(n=2, ids=np.array(["a:f:0", "b:7"]), scheme="a+b")
+    assert rows_of(text, object_ids=np.array(["b:7"])).tolist() == [1]
+
+
+def test_an_id_that_is_not_there_once_is_refused(make_survey):
+    with pytest.raises(SchemaError, match="1 ids that it does not hold exactly once, such as 7"):
+        rows_of(make_survey(n=4, first_id=2**62), object_ids=[2**62, 7])
+    with pytest.raises(SchemaError, match="exactly once"):
+        rows_of(make_survey(n=2, ids=np.array([5, 5])), object_ids=[5])

@@ -212,10 +212,15 @@ def _cells(knobs: HscTwinKnobs) -> _Cells:
 
 def distance_modulus(z: np.ndarray) -> np.ndarray:
     """Distance modulus in the Planck 2018 cosmology: (n,) mag."""
+    return np.interp(np.log(z), *_modulus_grid())
+
+
+@lru_cache(maxsize=1)
+def _modulus_grid() -> tuple[np.ndarray, np.ndarray]:
     from astropy.cosmology import Planck18
 
     grid = np.expm1(np.linspace(np.log1p(1e-3), np.log1p(5.0), 600))
-    return np.interp(np.log(z), np.log(grid), Planck18.distmod(grid).value)
+    return np.log(grid), Planck18.distmod(grid).value
 
 
 def _schechter(kind: GalaxyType, *, z: np.ndarray) -> np.ndarray:

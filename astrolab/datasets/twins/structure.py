@@ -61,19 +61,55 @@ def draw_shapes(galaxies: Galaxies, *, knobs: HscTwinKnobs, rng: Generator) -> S
     n = len(galaxies)
     bulge_frac = _bulge_fraction(galaxies, rng=rng)
     size_px = _half_light_radius_px(galaxies, knobs=knobs, rng=rng)
-    thickness = np.where(galaxies.kind == 0, 0.55, 0.18)
     cosine = rng.random(n)
+    place_px = rng.uniform(-0.5, 0.5, (2, n))
+    angle_rad = rng.uniform(0.0, np.pi, n)
+    seen = {"cosine": cosine, "place_px": place_px, "angle_rad": angle_rad}
+    return make_shapes(galaxies, knobs=knobs, bulge_frac=bulge_frac, size_px=size_px, **seen)
+
+
+def make_shapes(
+    galaxies: Galaxies,
+    *,
+    knobs: HscTwinKnobs,
+    bulge_frac: np.ndarray,
+    size_px: np.ndarray,
+    cosine: np.ndarray,
+    place_px: np.ndarray,
+    angle_rad: np.ndarray,
+) -> Shapes:
+    """Put bulges and discs of given size and inclination on the sky.
+
+    Parameters
+    ----------
+    galaxies : Galaxies
+    knobs : HscTwinKnobs
+    bulge_frac : (n,) ndarray
+        Bulge share of the i flux.
+    size_px : (n,) ndarray
+        Half-light radius of the disc; a bulge's is 0.35 of it, 0.8 in early types.
+    cosine : (n,) ndarray
+        Of the inclination: 1 is seen face-on, 0 edge-on.
+    place_px : (2, n) ndarray
+        x and y from the centre of the stamp.
+    angle_rad : (n,) ndarray
+        Position angle of the major axis, from x towards y.
+
+    Returns
+    -------
+    Shapes
+    """
+    thickness = np.where(galaxies.kind == 0, 0.55, 0.18)
     disc_ratio = np.sqrt(thickness**2 + (1.0 - thickness**2) * cosine**2)
     bulge_ratio = np.maximum(np.sqrt(0.6**2 + (1.0 - 0.6**2) * cosine**2), disc_ratio)
     bulge_size = np.where(galaxies.kind == 0, 0.8, 0.35) * size_px
-    x_px, y_px = rng.uniform(-0.5, 0.5, (2, n))
     return Shapes(
-        x_px=x_px,
-        y_px=y_px,
+        x_px=place_px[0],
+        y_px=place_px[1],
         flux=_fluxes(galaxies, knobs=knobs, bulge_frac=bulge_frac),
         radius_px=np.stack([bulge_size, size_px], axis=1),
         axis_ratio=np.stack([bulge_ratio, disc_ratio], axis=1),
-        angle_rad=rng.uniform(0.0, np.pi, n),
+        angle_rad=angle_rad,
         bulge_frac=bulge_frac,
     )
 

@@ -4,7 +4,7 @@ from astropy.cosmology import Planck18
 
 from astrolab.datasets.twins.knobs import HscTwinKnobs
 from astrolab.datasets.twins.population import counts_per_arcmin2, draw_galaxies
-from astrolab.datasets.twins.structure import draw_neighbours, draw_shapes, kpc_per_arcsec
+from astrolab.datasets.twins.structure import draw_neighbours, draw_shapes, kpc_per_arcsec, make_shapes
 
 KNOBS = HscTwinKnobs("galaxiesml", "spectroscopic")
 
@@ -24,6 +24,23 @@ def test_bulge_and_disc_add_up_and_bulges_are_redder():
     assert np.median(blue_to_red[spiral, 0]) < np.median(blue_to_red[spiral, 1])
     assert (shapes.axis_ratio > 0.15).all()
     assert (shapes.axis_ratio <= 1.0).all()
+
+
+def test_a_disc_seen_face_on_is_round_and_one_seen_edge_on_as_thin_as_it_is():
+    galaxies = draw_galaxies(KNOBS, n=2, rng=np.random.default_rng(0))
+    galaxies.kind[:] = 2
+    shapes = make_shapes(
+        galaxies,
+        knobs=KNOBS,
+        bulge_frac=np.array([0.1, 0.1]),
+        size_px=np.array([4.0, 4.0]),
+        cosine=np.array([1.0, 0.0]),
+        place_px=np.array([[0.1, 0.2], [0.3, 0.4]]),
+        angle_rad=np.zeros(2),
+    )
+    np.testing.assert_allclose(shapes.axis_ratio[:, 1], [1.0, 0.18])  # intrinsic thickness of a late disc
+    np.testing.assert_allclose(shapes.radius_px, [[1.4, 4.0]] * 2)
+    assert shapes.y_px.tolist() == [0.3, 0.4]
 
 
 def test_neighbours_have_the_density_of_the_counts():

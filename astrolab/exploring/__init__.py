@@ -1,0 +1,37 @@
+"""What the explorers compute: choosing, slicing, scoring, comparing and exporting galaxies of a predictions table.
+
+::
+
+    predictions ─→ choices ─→ galaxies of one model on one test set ─→ deviations ─→ selection ─→ scores, table, export
+                                               survey ─→ columns ┘        others ─→ comparing ┘
+
+Nothing here knows of widgets; the widgets only wire these functions to controls.
+"""
+
+from astrolab.exploring.adapter_path import AdapterPath
+from astrolab.exploring.answers import answer
+from astrolab.exploring.choices import Choices
+from astrolab.exploring.columns import column_label, column_unit, describe_galaxies, slice_columns
+from astrolab.exploring.comparing import VERDICTS, match_models
+from astrolab.exploring.deviations import with_deviations
+from astrolab.exploring.export import save_galaxies
+from astrolab.exploring.gathering import gather_predictions
+from astrolab.exploring.selection import brightest_outliers_first, inside_slices, score_galaxies
+
+__all__ = [
+    "VERDICTS",
+    "AdapterPath",
+    "Choices",
+    "answer",
+    "brightest_outliers_first",
+    "column_label",
+    "column_unit",
+    "describe_galaxies",
+    "gather_predictions",
+    "inside_slices",
+    "match_models",
+    "save_galaxies",
+    "score_galaxies",
+    "slice_columns",
+    "with_deviations",
+]

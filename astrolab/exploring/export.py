@@ -1,0 +1,62 @@
+"""Galaxies of a selection as a file that other astronomers' tools read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from astrolab.errors import ConfigError
+from astrolab.exploring.columns import column_unit
+from astrolab.files import write_atomically
+
+FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv"}
+
+
+def save_galaxies(galaxies: pd.DataFrame, *, path: str | Path, comment: str = "") -> Path:
+    """Write galaxies as CSV, or as ECSV with units (Enhanced Character-Separated Values, APE 6).
+
+    Parameters
+    ----------
+    galaxies : DataFrame
+    path : path
+        Ends in ``.csv`` or ``.ecsv``.
+    comment : str
+        What these galaxies are; written into the header of an ECSV file.
+
+    Returns
+    -------
+    Path
+        The file. Object ids keep every digit; columns with a unit carry it in ECSV.
+
+    Raises
+    ------
+    ConfigError
+        For another kind of file.
+    """
+    from astropy.table import Table
+
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        raise ConfigError(
+            "A selection of galaxies was to be saved.",
+            received=f"a file called {path.name}",
+            available=", ".join(FORMATS),
+            remedy="Let the name end in one of these.",
+        )
+    table = Table({str(name): _plain(galaxies[name]) for name in galaxies})
+    for name in table.colnames:
+        unit = column_unit(name)
+        if unit:
+            table[name].unit = unit
+    if comment:
+        table.meta["comments"] = [comment]
+    with write_atomically(path) as part:
+        table.write(part, format=FORMATS[path.suffix])
+    return path
+
+
+def _plain(column: pd.Series):
+    """A numpy column that astropy can write: text for anything that is neither a number nor a truth value."""
+    values = column.to_numpy()
+    return values if values.dtype.kind in "iufb" else column.astype(str).to_numpy(dtype=str)

@@ -1,0 +1,114 @@
+"""Some galaxies of a test set: which they are, how they score, and in which order to look at them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from astrolab.exploring.columns import slice_columns
+from astrolab.exploring.deviations import is_redshift
+from astrolab.metrics import REQUIREMENTS, find_metric, score
+from astrolab.metrics.grouping import Z_RANGE, ZRange, within
+
+REDSHIFT_METRICS = ("bias", "scatter", "outlier_rate", "catastrophic_rate")
+OTHER_METRICS = ("rmse", "mae", "r2", "pearson_r2")
+RESAMPLED_UP_TO = 20_000  # galaxies; beyond, a bootstrap takes longer than a reader waits, and intervals are tiny
+N_RESAMPLES = 100
+
+
+def inside_slices(galaxies: pd.DataFrame, *, ranges: Mapping[str, tuple[float, float]]) -> np.ndarray:
+    """Mark the galaxies that lie inside all of some ranges.
+
+    Parameters
+    ----------
+    galaxies : DataFrame
+    ranges : mapping of str to (float, float)
+        Lowest and highest value by column, both included.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        A galaxy without a value in a column is outside, unless that column's range holds every value there is.
+    """
+    inside = np.ones(len(galaxies), dtype=bool)
+    for name, (low, high) in ranges.items():
+        values = galaxies[name].to_numpy(float)
+        known = values[np.isfinite(values)]
+        if known.size and (known.min() < low or known.max() > high):
+            inside &= (values >= low) & (values <= high)
+    return inside
+
+
+def score_galaxies(
+    galaxies: pd.DataFrame,
+    *,
+    rows: np.ndarray | None = None,
+    metrics: Sequence[str] | None = None,
+    z_range: ZRange = Z_RANGE,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Score galaxies of one model, all of them or a selection.
+
+    Parameters
+    ----------
+    galaxies : DataFrame, n rows
+        Columns ``label, truth, pred``.
+    rows : ndarray, optional
+        Row numbers, or a mask (n,).
+    metrics : sequence of str, optional
+        Ids of registered metrics; by default bias, scatter and the rates of outliers for a redshift, else the
+        rms error, mean absolute error, R² and r².
+    z_range : (float, float) or None
+        True redshifts ``(low, high]`` that are scored; labels that are no redshift are always scored whole.
+    seed : int
+        Of the resampling.
+
+    Returns
+    -------
+    DataFrame
+        One row a metric: ``metric``, ``label`` (with its unit), ``limit`` (of LSST, NaN where it asks nothing),
+        ``value``, ``low`` and ``high`` (68 %; NaN beyond 20,000 galaxies) and ``n`` galaxies scored. Without a galaxy
+        in `z_range` the values are NaN and ``n`` is 0.
+    """
+    redshift = is_redshift(str(galaxies["label"].iloc[0]))
+    metrics = list(metrics or (REDSHIFT_METRICS if redshift else OTHER_METRICS))
+    found = [find_metric(name) for name in metrics]
+    about = pd.DataFrame(
+        {
+            "metric": metrics,
+            "label": [one.label if one.unit == "1" else f"{one.label} ({one.unit})" for one in found],
+            "limit": [REQUIREMENTS[name].limit if name in REQUIREMENTS else np.nan for name in metrics],
+        }
+    )
+    scored = galaxies if rows is None else galaxies.iloc[np.arange(len(galaxies))[rows]]
+    scored = within(scored, z_range=z_range if redshift else None)
+    if scored.empty:
+        return about.assign(value=np.nan, low=np.nan, high=np.nan, n=0)
+    n_bootstrap = N_RESAMPLES if len(scored) <= RESAMPLED_UP_TO else 0
+    scores = score(scored, metrics=metrics, by=(), z_range=None, n_bootstrap=n_bootstrap, seed=seed)
+    return about.assign(**{name: scores[name].to_numpy() for name in ("value", "low", "high", "n")})
+
+
+def brightest_outliers_first(galaxies: pd.DataFrame, *, n: int | None = None) -> np.ndarray:
+    """Put galaxies in the order in which they are worth a look.
+
+    Parameters
+    ----------
+    galaxies : DataFrame
+        From :func:`astrolab.exploring.with_deviations`.
+    n : int, optional
+        How many of them; by default all.
+
+    Returns
+    -------
+    ndarray of int
+        Row numbers: outliers first, the brightest first where there is a magnitude, else the farthest off; then the
+        others, the farthest off first.
+    """
+    is_outlier = galaxies["is_outlier"].to_numpy(bool)
+    farthest = -np.abs(galaxies["deviation"].to_numpy(float))
+    magnitude = next((column.name for column in slice_columns(galaxies) if column.kind == "magnitude"), None)
+    bright = galaxies[magnitude].to_numpy(float) if magnitude else farthest
+    return np.lexsort((farthest, np.where(is_outlier, bright, farthest), ~is_outlier))[:n]

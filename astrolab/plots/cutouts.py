@@ -1,0 +1,191 @@
+"""Cut-outs of galaxies: a colour picture and each band in grey, one galaxy or a sheet of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.pyplot import subplots
+
+from astrolab.datasets.matching import rows_of
+from astrolab.errors import ConfigError, unknown_name
+from astrolab.metrics.photoz import MAD_TO_SIGMA
+from astrolab.plots.style import INK, entitle, in_style
+
+if TYPE_CHECKING:
+    from astrolab.datasets.survey import Survey
+
+RED_GREEN_BLUE = ("i", "r", "g")
+STRETCH_SIGMA = 12.0  # where the colour picture turns from linear to logarithmic, in sky sigmas
+SOFTENING = 8.0  # Q of Lupton et al.
+GAINS = (0.8, 1.0, 1.5)  # of red, green, blue: the colours of a nearby spiral come out white
+SKY_SIGMA = 1.0  # the sky is not quite black, so that its noise is seen
+BLACK_SIGMA = -2.0
+WHITE_PERCENTILE = 99.7
+_SHEET_INCH = 1.25
+
+
+def sky_sigma(stamp: np.ndarray) -> np.ndarray:
+    """Return the noise of each band, from differences of neighbouring pixels, which a smooth galaxy hardly changes.
+
+    Parameters
+    ----------
+    stamp : ndarray, shape (band, y, x)
+
+    Returns
+    -------
+    ndarray, shape (band,)
+        1.4826 times the median absolute difference, over the square root of 2; never 0. Too small where a survey's
+        resampling has correlated the noise of neighbours.
+    """
+    difference = np.abs(np.diff(stamp, axis=2)).reshape(len(stamp), -1)
+    sigma = MAD_TO_SIGMA * np.median(difference, axis=1) / np.sqrt(2.0)
+    return np.maximum(sigma, 1e-6 * max(float(np.abs(stamp).max()), 1e-6))
+
+
+def colour_picture(stamp: np.ndarray, *, bands: Sequence[str]) -> np.ndarray:
+    """Return a colour picture of a galaxy, faint wings and bright core at once.
+
+    Red, green and blue are the i, r and g bands (or the reddest, middle and bluest there are), stretched together by
+    asinh so that colour does not depend on brightness (Lupton et al. 2004, PASP 116, 133; astropy.visualization).
+
+    Parameters
+    ----------
+    stamp : ndarray, shape (band, y, x)
+        Flux, sky subtracted, in bands with one zero point.
+    bands : sequence of str
+        e.g. ``("hsc-g", "hsc-r", "hsc-i")``, from blue to red.
+
+    Returns
+    -------
+    ndarray of uint8, shape (y, x, 3)
+        The lowest row of the stamp is the last row of the picture.
+    """
+    from astropy.visualization import LuptonAsinhStretch, ManualInterval, make_lupton_rgb
+
+    numbers = list(_red_green_blue(bands))
+    sigma = float(sky_sigma(stamp)[numbers].mean())
+    gain = np.array(GAINS)[:, None, None] / sigma
+    in_sigmas = np.nan_to_num(np.asarray(stamp[numbers], dtype=float) * gain) + SKY_SIGMA
+    stretch = LuptonAsinhStretch(stretch=STRETCH_SIGMA, Q=SOFTENING)
+    return make_lupton_rgb(*in_sigmas, interval=ManualInterval(vmin=0), stretch_object=stretch)[::-1]
+
+
+def band_pictures(stamp: np.ndarray) -> np.ndarray:
+    """Return each band of a galaxy in grey, stretched by asinh on its own.
+
+    Parameters
+    ----------
+    stamp : ndarray, shape (band, y, x)
+        Flux.
+
+    Returns
+    -------
+    ndarray of uint8, shape (band, y, x)
+        Black at -2 sky sigmas, white at the 99.7th percentile; the lowest row of the stamp is the last row.
+    """
+    from astropy.visualization import AsinhStretch, ManualInterval
+
+    stamp = np.nan_to_num(np.asarray(stamp, dtype=float))
+    sigma = sky_sigma(stamp)
+    white = np.maximum(np.percentile(stamp, WHITE_PERCENTILE, axis=(1, 2)), 3 * sigma)
+    grey = [
+        AsinhStretch(a=0.1)(ManualInterval(vmin=BLACK_SIGMA * noise, vmax=top)(band))
+        for band, noise, top in zip(stamp, sigma, white, strict=True)
+    ]
+    return np.rint(255 * np.stack(grey)).astype(np.uint8)[:, ::-1]
+
+
+def _red_green_blue(bands: Sequence[str]) -> tuple[int, int, int]:
+    letters = [band.rsplit("-", 1)[-1][0] for band in bands]
+    if all(letter in letters for letter in RED_GREEN_BLUE):
+        return tuple(letters.index(letter) for letter in RED_GREEN_BLUE)
+    return len(bands) - 1, len(bands) // 2, 0
+
+
+def galaxy_picture(stamp: np.ndarray, *, bands: Sequence[str]) -> np.ndarray:
+    """Return one picture of a galaxy: in colour, and below it every band in grey.
+
+    Parameters
+    ----------
+    stamp : ndarray, shape (band, y, x)
+    bands : sequence of str
+
+    Returns
+    -------
+    ndarray of uint8, shape (n_bands y + y, n_bands x, 3)
+        The colour picture is enlarged to the width of the row of bands; pixels stay square.
+    """
+    colour = colour_picture(stamp, bands=bands)
+    if len(bands) == 1:
+        return colour
+    row = np.concatenate(list(band_pictures(stamp)), axis=1)
+    large = colour.repeat(len(bands), axis=0).repeat(len(bands), axis=1)
+    return np.concatenate([large, np.repeat(row[..., None], 3, axis=2)], axis=0)
+
+
+@in_style
+def plot_cutouts(
+    survey: Survey,
+    *,
+    object_ids: Sequence | None = None,
+    captions: Sequence[str] | None = None,
+    n_columns: int = 6,
+    n_max: int = 24,
+    title: str = "Cut-outs",
+) -> Figure:
+    """Draw a sheet of galaxies of a survey, each in colour with its single bands below.
+
+    Parameters
+    ----------
+    survey : Survey
+        With images.
+    object_ids : sequence of int or str, optional
+        Which galaxies, in the order of the sheet; by default the first of the survey.
+    captions : sequence of str, optional
+        One line or more above each; by default the true label.
+    n_columns : int
+        Galaxies in a row.
+    n_max : int
+        At most so many galaxies.
+    title : str
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    UnknownNameError
+        If the survey has no images.
+    PredictionError
+        If it does not hold one of the galaxies.
+    ConfigError
+        If there are no galaxies, or not one caption for each.
+    """
+    if "image" not in survey.inputs:
+        raise unknown_name(f"input of {survey.name!r}", name="image", names=survey.inputs)
+    rows = np.arange(len(survey)) if object_ids is None else rows_of(survey, object_ids=np.asarray(object_ids))
+    rows = rows[:n_max]
+    if captions is None:
+        label = survey.labels.columns[0]
+        captions = [f"{label} = {value:.3f}" for value in survey.labels[label].iloc[rows]]
+    if len(rows) == 0 or len(captions) < len(rows):
+        raise ConfigError(
+            f"Cut-outs of {survey.name!r} were to be drawn.",
+            received=f"{len(rows)} galaxies and {len(captions)} captions",
+            remedy="Choose at least one galaxy, and give each a caption.",
+        )
+    n_rows = -(-len(rows) // n_columns)
+    size = (n_columns * _SHEET_INCH, n_rows * (_SHEET_INCH * (1 + 1 / len(survey.bands)) + 0.2) + 0.3)
+    figure, axes = subplots(n_rows, n_columns, figsize=size, squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    stamps = np.asarray(survey.inputs["image"][rows])
+    for ax, stamp, caption in zip(axes.flat, stamps, captions, strict=False):
+        ax.imshow(galaxy_picture(stamp, bands=survey.bands), interpolation="nearest")
+        ax.set_title(caption, fontsize=6.5, color=INK, pad=2.5, loc="left")
+    entitle(figure, title=title, simulated=survey.provenance.simulated)
+    return figure

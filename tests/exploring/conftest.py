@@ -1,0 +1,46 @@
+"""A small table of predictions of two models with known errors, and the survey that holds the galaxies."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from astrolab.datasets.survey import Provenance, Survey
+
+BIG_ID = 2**55 + 1  # no float64 holds it
+BANDS = ("hsc-g", "hsc-r", "hsc-i")
+
+
+@pytest.fixture
+def predictions():
+    """Three galaxies, one of them wrong altogether in the model ``tl``; a magnitude is kept."""
+    truth = np.array([0.5, 1.0, 1.0])
+    columns = {"survey": "twin-galaxiesml", "object_id": BIG_ID + np.arange(3), "label": "z", "truth": truth}
+    kept = {"simulated": True, "seed": 0, "i_cmodel_mag": [21.0, 20.0, 19.0]}
+    tl = pd.DataFrame(columns | {"pred": [0.5, 1.2, 2.6], "arm": "tl"} | kept)
+    lora = pd.DataFrame(columns | {"pred": [0.8, 1.2, 1.1], "arm": "lora"} | kept)
+    return pd.concat([tl, lora], ignore_index=True)
+
+
+@pytest.fixture
+def survey():
+    """A survey that holds these galaxies, in another order, and one more."""
+    ids = BIG_ID + np.array([2, 0, 3, 1])
+    random = np.random.default_rng(0)
+    return Survey(
+        name="twin-galaxiesml",
+        inputs={
+            "image": random.normal(size=(4, 3, 16, 16)).astype(np.float32),
+            "magnitudes": np.array([[21, 20, 19], [23, 22, 21], [0, 0, 0], [22, 21, 20]], dtype=np.float32),
+        },
+        labels=pd.DataFrame({"z": [1.0, 0.5, 3.0, 1.0]}),
+        ids=ids,
+        bands=BANDS,
+        catalogue={
+            "i_half_light_radius": np.array([4.0, 2.0, 9.0, 3.0]),
+            "g_half_light_radius": np.zeros(4),
+            "i_petro_rad": np.ones(4),
+        },
+        sky_deg=np.array([[150.2, 2.2], [150.0, 2.0], [150.3, 2.3], [150.1, 2.1]]),
+        published_split=None,
+        provenance=Provenance(survey="twin-galaxiesml", title="twin", simulated=True, pixel_scale_arcsec=0.168),
+    )

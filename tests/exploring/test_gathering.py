@@ -1,0 +1,38 @@
+from types import SimpleNamespace
+
+import pytest
+
+from astrolab.errors import DataNotFoundError, PredictionError
+from astrolab.exploring.gathering import gather_predictions
+from astrolab.predictions import save_predictions
+
+
+@pytest.fixture
+def folders(predictions, tmp_path):
+    for name in ("first", "second"):
+        save_predictions(predictions, path=tmp_path / name / "predictions.parquet")
+    return tmp_path / "first", tmp_path / "second"
+
+
+def test_a_table_a_run_its_folder_and_its_file_are_the_same(predictions, folders):
+    sources = [predictions, SimpleNamespace(folder=folders[0]), folders[0], str(folders[0] / "predictions.parquet")]
+    for source in sources:
+        assert gather_predictions(source).equals(predictions)
+
+
+def test_several_runs_are_told_apart_by_name(predictions, folders):
+    by_key = gather_predictions({"mine": predictions, "theirs": folders[1]})
+    assert by_key["run"].value_counts().to_dict() == {"mine": 6, "theirs": 6}
+    by_folder = gather_predictions([SimpleNamespace(folder=folders[0]), folders[1]])
+    assert by_folder["run"].unique().tolist() == ["first", "second"]
+    assert by_folder["object_id"].dtype == "int64"
+
+
+def test_anything_else_is_refused(predictions, tmp_path):
+    for source in (7, [predictions]):
+        with pytest.raises(PredictionError, match="predictions table"):
+            gather_predictions(source)
+    with pytest.raises(PredictionError, match="no run"):
+        gather_predictions([])
+    with pytest.raises(DataNotFoundError):
+        gather_predictions(tmp_path / "nothing")
