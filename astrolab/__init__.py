@@ -30,6 +30,7 @@ _HOMES = {
     "astrolab.models.adapt": ("adapt", "merge"),
     "astrolab.models.saving": ("load_model", "save_model"),
     "astrolab.arms": ("ARMS", "choose_arms", "trial_rates"),
+    "astrolab.fractions": ("fraction_grid", "stretch_epochs"),
     "astrolab.trainers.config": ("TrainConfig",),
     "astrolab.trainers.loop": ("fit",),
     "astrolab.predictions": ("concat_predictions", "load_predictions", "predict", "save_predictions"),
