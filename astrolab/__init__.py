@@ -59,6 +59,7 @@ _HOMES = {
     "astrolab.parameters": ("read_parameters",),
     "astrolab.runs": ("Run", "open_run"),
     "astrolab.batch": ("run_study",),
+    "astrolab.gallery": ("write_gallery",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -13,7 +13,7 @@ import yaml
 
 from astrolab.cli_data import data_app
 from astrolab.errors import AstrolabError, ParameterError
-from astrolab.parameters import find_notebook, list_presets, list_studies, load_notebook, read_declarations
+from astrolab.parameters import find_notebook, list_presets, list_studies, read_declarations, read_title
 
 app = typer.Typer(
     help="What happens when a model learned on one survey must work on another.",
@@ -50,8 +50,9 @@ def run(
 def studies() -> None:
     """List the studies that ship with astrolab, with their question and presets."""
     for name, notebook in list_studies().items():
-        title = "".join(load_notebook(notebook)["cells"][0]["source"]).splitlines()[0].lstrip("# ")
-        typer.echo(f"{name:<22} {title}\n{'':<22} presets: quick (default), {', '.join(list_presets(name))}")
+        typer.echo(
+            f"{name:<22} {read_title(notebook)}\n{'':<22} presets: quick (default), {', '.join(list_presets(name))}"
+        )
 
 
 @app.command()
@@ -59,6 +60,25 @@ def parameters(study: Annotated[str, typer.Argument(help="Name of a study.")]) -
     """List the parameters of a study: name, type, default and what it means."""
     for parameter in read_declarations(find_notebook(study)).values():
         typer.echo(f"{parameter.name:<22} {parameter.kind:<10} {parameter.default!r}\n{'':<22} {parameter.help}")
+
+
+@app.command()
+def gallery(
+    runs: Annotated[
+        Path | None, typer.Argument(help="Folder of runs; by default runs/, or $ASTROLAB_RUNS_DIR.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the site; an older gallery there is replaced.")] = Path("site"),
+) -> None:
+    """Show runs as a small static site: an index with figures and scores, and one page a run."""
+    from astrolab.gallery import listed_runs, write_gallery
+    from astrolab.runs import runs_dir
+
+    index = write_gallery(runs or runs_dir(), out=out)
+    listed = listed_runs(out)
+    for page, problems in listed.items():
+        if problems:
+            typer.echo(f"{page.removeprefix('runs/')}: {' '.join(problems)}")
+    typer.echo(f"{len(listed)} runs, {sum(map(bool, listed.values()))} not whole\n{index}")
 
 
 def _name_and_value(text: str) -> tuple[str, object]:

@@ -128,6 +128,23 @@ def list_studies() -> dict[str, Path]:
     return {path.stem[3:]: path for path in notebooks}
 
 
+def read_title(notebook: Path) -> str:
+    """Return the title of a notebook, which is its question: the heading that its first cell begins with.
+
+    Parameters
+    ----------
+    notebook : Path
+
+    Returns
+    -------
+    str
+        Empty if the notebook does not begin with a heading.
+    """
+    first = next(iter(load_notebook(notebook)["cells"]), {"source": ""})
+    line = "".join(first["source"]).partition("\n")[0]
+    return line.lstrip("# ").strip() if line.startswith("#") else ""
+
+
 def read_declarations(notebook: Path) -> dict[str, Parameter]:
     """Read what a notebook's ``parameters`` cell declares.
 

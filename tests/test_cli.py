@@ -52,3 +52,20 @@ def test_an_unknown_study_lists_the_studies():
     result = astrolab("run", "lora")
     assert result.returncode == 2
     assert "lora_vs_transfer" in result.stderr
+
+
+def test_a_gallery_of_no_runs_says_how_to_make_one(tmp_path):
+    result = astrolab("gallery", str(tmp_path), "--out", str(tmp_path / "site"))
+    assert result.returncode == 2
+    assert "astrolab run" in result.stderr
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_gallery_names_the_runs_that_are_not_whole(tmp_path):
+    run = tmp_path / "runs" / "study" / "one"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{")
+    result = astrolab("gallery", str(tmp_path / "runs"), "--out", str(tmp_path / "site"))
+    assert result.returncode == 0
+    assert "study/one: run.json cannot be read" in result.stdout
+    assert (tmp_path / "site" / "index.html").is_file()

@@ -1,0 +1,101 @@
+"""What a notebook says about its figures: their order, their captions, and which one is the main figure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import unescape
+from typing import Any
+
+_SAVED = re.compile(r"""save_figure\(\s*(?P<f>f?)["'](?P<name>[^"']+)["']""")
+_CAPTION = re.compile(r"^\*Figures?:.*?(?=\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
+_MAIN_HEADING = re.compile(r"^#+ .*\bmain figure\b", re.MULTILINE | re.IGNORECASE)
+_TAG = re.compile(r"<[^>]+>")
+
+
+@dataclass(frozen=True)
+class SavedFigure:
+    """A figure that a notebook saves: the pattern of its name, its caption, and whether it is the main one."""
+
+    pattern: re.Pattern[str]
+    caption: str
+    is_main: bool
+
+
+def saved_figures(notebook: Mapping[str, Any]) -> list[SavedFigure]:
+    """Read which figures a notebook saves, in order, with the caption that stands below each.
+
+    The caption is the paragraph that begins with ``*Figure:`` in the next text cell; the main figure is the first one
+    after a heading that says so, else the first of all.
+
+    Parameters
+    ----------
+    notebook : mapping
+        The content of an ``.ipynb`` file.
+
+    Returns
+    -------
+    list of SavedFigure
+    """
+    found: list[SavedFigure] = []
+    main_is_next = False
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in notebook["cells"]]
+    for number, (kind, source) in enumerate(cells):
+        if kind == "markdown":
+            main_is_next = main_is_next or bool(_MAIN_HEADING.search(source))
+            continue
+        for match in _SAVED.finditer(source):
+            found.append(SavedFigure(_name_pattern(match), _next_caption(cells[number + 1 :]), main_is_next))
+            main_is_next = False
+    if found and not any(figure.is_main for figure in found):
+        found[0] = SavedFigure(found[0].pattern, found[0].caption, True)
+    return found
+
+
+def _name_pattern(match: re.Match[str]) -> re.Pattern[str]:
+    parts = re.split(r"\{[^}]*\}", match["name"]) if match["f"] else [match["name"]]
+    return re.compile(".+".join(re.escape(part) for part in parts))
+
+
+def _next_caption(cells: Sequence[tuple[str, str]]) -> str:
+    following = next((source for kind, source in cells if kind == "markdown"), "")
+    caption = _CAPTION.search(following)
+    return caption[0] if caption else ""
+
+
+def as_html(markdown: str) -> str:
+    """Return a caption as HTML, equations as MathML.
+
+    Parameters
+    ----------
+    markdown : str
+
+    Returns
+    -------
+    str
+    """
+    from nbconvert.filters import markdown2html
+
+    from astrolab.report import replace_equations
+
+    return markdown2html(replace_equations(markdown)).strip()
+
+
+def as_text(html: str) -> str:
+    """Return what a piece of HTML says, without its tags.
+
+    Parameters
+    ----------
+    html : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> as_text("<p><em>Figure: a &amp; b.</em></p>")
+    'Figure: a & b.'
+    """
+    return " ".join(unescape(_TAG.sub("", html)).split())

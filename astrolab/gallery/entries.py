@@ -1,0 +1,258 @@
+"""One run folder as plain data: what the gallery shows of it, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from astrolab.errors import AstrolabError
+from astrolab.gallery.captions import as_html, as_text, saved_figures
+from astrolab.metrics.summary import tabulate_scores
+from astrolab.parameters import (
+    RUN_DIR,
+    Parameter,
+    list_presets,
+    list_studies,
+    load_notebook,
+    load_preset,
+    read_declarations,
+    read_title,
+)
+from astrolab.runs.records import read_record
+
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, SyntaxError)
+_HEADLINE = "scatter"
+_NEEDED = ("study", "status", "started", "parameters", "surveys", "fits")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of a run: its PNG, its PDF if there is one, its caption as HTML, and whether it is the main one."""
+
+    png: Path
+    pdf: Path | None
+    caption: str
+    is_main: bool
+
+    @property
+    def alt(self) -> str:
+        """What the figure shows, in words."""
+        return as_text(self.caption).removeprefix("Figure: ") or self.png.stem.replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A parameter of a run, with the default and help of its notebook where these are known."""
+
+    name: str
+    value: Any
+    default: Any
+    help: str
+    is_changed: bool
+
+
+@dataclass(frozen=True)
+class RunEntry:
+    """What a gallery shows of a run.
+
+    Attributes
+    ----------
+    folder : Path
+    study, question : str
+    record : dict
+        What stands in ``run.json``; empty if that cannot be read.
+    problems : tuple of str
+        What is missing or wrong, in words.
+    settings : tuple of Setting
+    scores : DataFrame or None
+        As :func:`astrolab.tabulate_scores` shows them.
+    headline : DataFrame or None
+        One metric of them: one row an arm, one column a test set.
+    preset : str
+        The preset that the parameters agree with; "quick" for the defaults, empty for none.
+    pictures : tuple of Picture
+        The main figure first.
+    """
+
+    folder: Path
+    study: str
+    question: str
+    record: dict[str, Any]
+    problems: tuple[str, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    scores: pd.DataFrame | None = None
+    headline: pd.DataFrame | None = None
+    preset: str = ""
+    pictures: tuple[Picture, ...] = ()
+
+    @property
+    def started(self) -> datetime | None:
+        """When the run began."""
+        return datetime.fromisoformat(self.record["started"]) if self.record else None
+
+    @property
+    def sky(self) -> str:
+        """Whether the galaxies are simulated: ``"twin"``, ``"real"``, ``"twin and real"``, or empty if not recorded."""
+        simulated = {bool(survey.get("simulated")) for survey in self.record.get("surveys", {}).values()}
+        return " and ".join(word for flag, word in ((True, "twin"), (False, "real")) if flag in simulated)
+
+
+def read_entry(folder: Path) -> RunEntry:
+    """Read a run folder as far as it can be read; whatever is wrong with it is said, not raised.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    RunEntry
+    """
+    problems: list[str] = []
+    record = _read_whole_record(folder, problems)
+    study = str(record.get("study") or folder.parent.name)
+    notebook = _best_notebook(folder, study, problems)
+    settings = _settings(record.get("parameters", {}), read_declarations(notebook) if notebook else {})
+    problems += _what_is_unfinished(folder, record)
+    scores, headline = _read_scores(folder, record, problems)
+    return RunEntry(
+        folder=folder,
+        study=study,
+        question=(read_title(notebook) if notebook else "") or study,
+        record=record,
+        settings=settings,
+        scores=scores,
+        headline=headline,
+        preset=_preset(study, settings) if notebook else "",
+        pictures=_pictures(folder, notebook, problems),
+        problems=tuple(problems),
+    )
+
+
+def _read_whole_record(folder: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        record = read_record(folder)
+        if record is None:
+            problems.append("There is no run.json: the run stopped before it began, or is not one of astrolab's.")
+            return {}
+        missing = [name for name in _NEEDED if name not in record]
+        datetime.fromisoformat(record["started"])
+    except _UNREADABLE as error:
+        problems.append(f"run.json cannot be read: {_in_short(error)}.")
+        return {}
+    if missing:
+        problems.append(f"run.json lacks {', '.join(missing)}.")
+        return {}
+    return record
+
+
+def _best_notebook(folder: Path, study: str, problems: list[str]) -> Path | None:
+    """Return the run's own notebook if it can be read, else the one that astrolab ships for the study."""
+    for own in (folder / "notebook.ipynb", folder / "notebook.partial.ipynb"):
+        if own.is_file():
+            try:
+                read_title(own), read_declarations(own), saved_figures(load_notebook(own))
+                return own
+            except _UNREADABLE as error:
+                problems.append(f"{own.name} cannot be read: {_in_short(error)}.")
+    return list_studies().get(study)
+
+
+def _what_is_unfinished(folder: Path, record: Mapping[str, Any]) -> list[str]:
+    if not record or record["status"] == "finished":
+        return []
+    failure = _failure(folder / "notebook.partial.ipynb")
+    if failure:
+        return [f"It is not finished: {failure}. The same command goes on from there."]
+    return ["It is not finished: it is at work, or was cut off. The same command goes on with it."]
+
+
+def _failure(notebook: Path) -> str:
+    if not notebook.is_file():
+        return ""
+    try:
+        cells = load_notebook(notebook)["cells"]
+        outputs = [output for cell in cells for output in cell.get("outputs", [])]
+        errors = [output for output in outputs if output["output_type"] == "error"]
+        return f"{errors[0]['ename']}: {errors[0]['evalue'].splitlines()[0]}" if errors else ""
+    except _UNREADABLE:
+        return ""
+
+
+def _settings(parameters: Mapping[str, Any], declared: Mapping[str, Parameter]) -> tuple[Setting, ...]:
+    settings = []
+    for name, value in parameters.items():
+        known = declared.get(name)
+        default = known.coerce(known.default) if known else None
+        settings.append(Setting(name, value, default, known.help if known else "", known is None or value != default))
+    return tuple(setting for setting in settings if setting.name != RUN_DIR)
+
+
+def _preset(study: str, settings: Sequence[Setting]) -> str:
+    changed = {setting.name: setting.value for setting in settings if setting.is_changed}
+    defaults = {setting.name: setting.default for setting in settings}
+    if not changed:
+        return "quick" if settings else ""
+    for name in list_presets(study):
+        preset = load_preset(study, preset=name)
+        if changed == {key: value for key, value in preset.items() if value != defaults.get(key)}:
+            return name
+    return ""
+
+
+def _read_scores(
+    folder: Path, record: Mapping[str, Any], problems: list[str]
+) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Return the whole table, and the one metric for the index."""
+    path = folder / "scores.csv"
+    if not path.is_file():
+        if record and record["status"] == "finished" and record["fits"]:
+            problems.append("scores.csv is missing; `astrolab.score` makes it again from predictions.parquet.")
+        return None, None
+    try:
+        scores = pd.read_csv(path)
+        metrics = list(scores["metric"].unique())
+        metric = _HEADLINE if _HEADLINE in metrics else metrics[0]
+        one = tabulate_scores(scores[scores["metric"] == metric])[metric].unstack("survey", sort=False)
+        return tabulate_scores(scores), one.rename_axis(columns=metric)
+    except (*_UNREADABLE, IndexError, AstrolabError) as error:
+        problems.append(f"scores.csv cannot be read: {_in_short(error)}.")
+        return None, None
+
+
+def _pictures(folder: Path, notebook: Path | None, problems: list[str]) -> tuple[Picture, ...]:
+    said = saved_figures(load_notebook(notebook)) if notebook else []
+    pictures = []
+    for png in sorted((folder / "figures").glob("*.png")):
+        if not _is_image(png):
+            problems.append(f"figures/{png.name} cannot be read.")
+            continue
+        place = next((n for n, figure in enumerate(said) if figure.pattern.fullmatch(png.stem)), len(said))
+        caption = as_html(said[place].caption) if place < len(said) and said[place].caption else ""
+        is_main = place < len(said) and said[place].is_main
+        pdf = png.with_suffix(".pdf")
+        pictures.append((place, Picture(png, pdf if pdf.is_file() else None, caption, is_main)))
+    pictures.sort(key=lambda placed: (not placed[1].is_main, placed[0]))
+    return tuple(picture for _, picture in pictures)
+
+
+def _is_image(path: Path) -> bool:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, SyntaxError, Image.DecompressionBombError):  # Pillow says SyntaxError of a broken PNG
+        return False
+    return True
+
+
+def _in_short(error: BaseException) -> str:
+    if isinstance(error, AstrolabError):
+        return f"{error.asked.rstrip('.')}: {error.received}"
+    return (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__

@@ -1,0 +1,205 @@
+"""The pages of a gallery: what stands on them, and the folder they are written into."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from astrolab.files import write_atomically
+from astrolab.gallery.entries import Picture, RunEntry, read_entry
+from astrolab.gallery.folders import MARK, find_run_folders, require_replaceable
+from astrolab.parameters import list_studies
+
+_TEMPLATES = Path(__file__).with_name("template")
+_THUMBNAIL_PX = (720, 540)
+_DOCUMENTS = {
+    "report.html": "Report: the executed notebook with its text, figures and code",
+    "notebook.ipynb": "Executed notebook",
+    "notebook.partial.ipynb": "Notebook as far as it came",
+}
+
+
+def write_gallery(runs: str | Path | Iterable[str | Path], *, out: str | Path = "site") -> Path:
+    """Write a small static site of runs: an index, and one page a run. It needs no server, no script and no network.
+
+    Parameters
+    ----------
+    runs : path, or iterable of paths
+        Run folders, or folders that hold them at any depth. Runs that are unfinished or damaged are shown as far as
+        they can be read, and listed with what is wrong.
+    out : str or Path, optional
+        Folder of the site. An older gallery there is replaced as a whole; anything else is refused.
+
+    Returns
+    -------
+    Path
+        The index, ``index.html``.
+
+    Raises
+    ------
+    DataNotFoundError
+        If a folder of runs does not exist.
+    RunError
+        If there is no run.
+    ConfigError
+        If `out` holds anything but an older gallery.
+    """
+    out = Path(out)
+    folders = find_run_folders(runs)
+    require_replaceable(out, folders=folders)
+    entries = [read_entry(folder) for folder in folders]
+    with write_atomically(out.resolve()) as site:
+        pages = dict(zip(_page_names(entries), entries, strict=True))
+        for page, entry in pages.items():
+            _write_page(entry, site / page)
+        _render("index.html.j2", path=site / "index.html", studies=_by_study(pages), pages=pages)
+        shutil.copyfile(_TEMPLATES / "style.css", site / "style.css")
+        listed = {"astrolab": version("astrolab"), "runs": {page: list(e.problems) for page, e in pages.items()}}
+        (site / MARK).write_text(json.dumps(listed, indent=1), encoding="utf-8")
+    return out / "index.html"
+
+
+def listed_runs(site: str | Path) -> dict[str, list[str]]:
+    """Return which runs a gallery shows.
+
+    Parameters
+    ----------
+    site : str or Path
+        Folder of the gallery.
+
+    Returns
+    -------
+    dict of str to list of str
+        The page of each run, and what is wrong with the run.
+    """
+    return json.loads((Path(site) / MARK).read_text(encoding="utf-8"))["runs"]
+
+
+def _page_names(entries: Sequence[RunEntry]) -> list[str]:
+    """Folder of each run's page inside the site, none of them twice."""
+    names: list[str] = []
+    for entry in entries:
+        wanted = "runs/" + "/".join(
+            re.sub(r"[^\w.-]+", "-", part).strip(".") for part in (entry.study, entry.folder.name)
+        )
+        taken = sum(name == wanted or name.startswith(f"{wanted}-copy") for name in names)
+        names.append(f"{wanted}-copy{taken + 1}" if taken else wanted)
+    return names
+
+
+def _by_study(pages: dict[str, RunEntry]) -> dict[str, list[tuple[str, RunEntry]]]:
+    """Pages of the runs that have a record, by study in the order of the notebooks, the newest first."""
+    known = list(list_studies())
+    readable = [(page, entry) for page, entry in pages.items() if entry.record]
+    studies = sorted(
+        {entry.study for _, entry in readable}, key=lambda s: (s not in known, known.index(s) if s in known else 0, s)
+    )
+    newest_first = sorted(readable, key=lambda placed: placed[1].record["started"], reverse=True)
+    return {study: [placed for placed in newest_first if placed[1].study == study] for study in studies}
+
+
+def _write_page(entry: RunEntry, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    documents = {name: words for name, words in _DOCUMENTS.items() if (entry.folder / name).is_file()}
+    tables = sorted(path.name for path in entry.folder.glob("*.csv"))
+    for name in (*documents, *tables):
+        shutil.copyfile(entry.folder / name, folder / name)
+    for picture in entry.pictures:
+        (folder / "figures").mkdir(exist_ok=True)
+        for path in (picture.png, picture.pdf):
+            if path is not None:
+                shutil.copyfile(path, folder / "figures" / path.name)
+    if entry.pictures:
+        _write_thumbnail(entry.pictures[0], folder / "thumbnail.png")
+    _render("run.html.j2", path=folder / "index.html", entry=entry, documents=documents, tables=tables)
+
+
+def _write_thumbnail(picture: Picture, path: Path) -> None:
+    from PIL import Image
+
+    with Image.open(picture.png) as image:
+        small = image.convert("RGBA")
+        small.thumbnail(_THUMBNAIL_PX, Image.Resampling.LANCZOS)
+        on_white = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small).convert("RGB")
+    on_white.quantize(128).save(path, optimize=True)
+
+
+def _render(template: str, *, path: Path, **content: Any) -> None:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "table": as_table,
+        "date": _in_words,
+        "value": _as_written,
+        "size_px": _size_px,
+        "duration": _duration,
+    }
+    environment.globals["version"] = version("astrolab")
+    path.write_text(environment.get_template(template).render(**content), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as the template writes it: heads, and rows of (row heads, cells)."""
+
+    heads: list[str]
+    rows: list[tuple[list[str], list[str]]]
+
+
+def as_table(frame: pd.DataFrame) -> Table:
+    """Lay a table of scores out in rows for the template.
+
+    Parameters
+    ----------
+    frame : DataFrame of str
+        The index are the heads of the rows.
+
+    Returns
+    -------
+    Table
+
+    Examples
+    --------
+    >>> as_table(pd.DataFrame({"scatter": ["0.1 *"]}, index=pd.Index(["lora"], name="arm")))
+    Table(heads=['arm', 'scatter'], rows=[(['lora'], ['0.1 *'])])
+    """
+    heads = [str(name) for name in (*frame.index.names, *frame.columns)]
+    keys = [key if isinstance(key, tuple) else (key,) for key in frame.index]
+    cells = frame.astype(object).where(frame.notna(), "–").to_numpy()
+    return Table(heads, [([str(k) for k in key], [str(c) for c in row]) for key, row in zip(keys, cells, strict=True)])
+
+
+def _in_words(moment: datetime) -> str:
+    return f"{moment.day} {moment:%B %Y, %H:%M}"
+
+
+def _as_written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _size_px(png: Path) -> tuple[int, int]:
+    from PIL import Image
+
+    with Image.open(png) as image:
+        return image.size
+
+
+def _duration(time_s: float) -> str:
+    minutes = time_s / 60
+    return f"{time_s:.0f} s" if minutes < 1 else f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"

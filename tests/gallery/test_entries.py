@@ -1,0 +1,107 @@
+import json
+from datetime import UTC, datetime
+
+import nbformat
+import pandas as pd
+import pytest
+
+from astrolab.gallery.entries import read_entry
+from astrolab.parameters import find_notebook, load_preset, read_title
+
+
+def test_a_whole_run_is_read_without_a_problem(make_run):
+    entry = read_entry(make_run(epochs=3))
+    assert entry.problems == ()
+    assert entry.question == read_title(find_notebook("lora_vs_transfer"))
+    assert entry.sky == "twin"
+    assert abs((datetime.now(UTC) - entry.started).total_seconds()) < 600
+    assert [s.name for s in entry.settings if s.is_changed] == ["epochs"]
+    assert entry.headline.loc["lora", "twin-galaxiesml"] == "0.0123 ± 0.0010 *"
+    assert entry.headline.columns.name == "scatter"
+    assert list(entry.scores.columns) == ["bias", "scatter", "n_seeds"]
+
+
+def test_the_main_figure_of_the_notebook_comes_first_with_its_caption_as_alternative_text(make_run):
+    entry = read_entry(make_run(figures=("cost", "truth", "metric_bars", "my_own")))
+    assert [p.png.stem for p in entry.pictures] == ["metric_bars", "truth", "cost", "my_own"]
+    assert entry.pictures[0].alt.startswith("bias, scatter and catastrophic rate of every arm")
+    assert entry.pictures[-1].alt == "my own"
+    assert entry.pictures[0].pdf.name == "metric_bars.pdf"
+
+
+def test_the_parameters_say_which_preset_they_are(make_run):
+    assert read_entry(make_run("a")).preset == "quick"
+    assert read_entry(make_run("b", **load_preset("lora_vs_transfer", preset="smoke"))).preset == "smoke"
+    assert read_entry(make_run("c", epochs=77)).preset == ""
+
+
+def test_the_notebook_of_the_run_itself_counts_before_the_shipped_one(make_run, make_notebook):
+    folder = make_run(epochs=3)
+    notebook = make_notebook(("text", "# An older question?"), ("code", "epochs: int = 3  # most epochs"))
+    notebook.cells[1].metadata["tags"] = ["parameters"]
+    nbformat.write(notebook, folder / "notebook.ipynb")
+    entry = read_entry(folder)
+    assert entry.question == "An older question?"
+    assert not next(s for s in entry.settings if s.name == "epochs").is_changed
+
+
+def test_a_study_that_is_not_shipped_is_shown_by_its_name(make_run):
+    entry = read_entry(make_run(study="mine"))
+    assert entry.question == entry.study == "mine"
+    assert all(setting.is_changed for setting in entry.settings)
+
+
+def test_a_run_that_failed_says_why(make_run):
+    folder = make_run(finish=False)
+    cell = nbformat.v4.new_code_cell("1 / 0", metadata={"tags": ["parameters"]})
+    cell.source = "n: int = 1  # n"
+    cell.outputs = [nbformat.v4.new_output("error", ename="ValueError", evalue="bad\nlong story", traceback=[])]
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / "notebook.partial.ipynb")
+    assert "not finished: ValueError: bad." in read_entry(folder).problems[0]
+
+
+def damage(name, text):
+    return lambda folder: (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("hurt", "said"),
+    [
+        (damage("run.json", '{"study": "lora'), "run.json cannot be read"),
+        (damage("run.json", "[]"), "run.json cannot be read"),
+        (
+            damage("run.json", '{"study": "lora_vs_transfer", "started": "2026-01-01T00:00:00"}'),
+            "run.json lacks status",
+        ),
+        (damage("run.json", '{"study": "lora_vs_transfer", "started": "yesterday"}'), "run.json cannot be read"),
+        (lambda folder: (folder / "run.json").unlink(), "no run.json"),
+        (damage("scores.csv", ""), "scores.csv cannot be read"),
+        (damage("scores.csv", "arm,metric\nlora,bias\n"), "scores.csv cannot be read"),
+        (damage("scores.csv", "arm,survey,metric,value,low,high\na,s,no_such,1,0,2\n"), "no_such"),
+        (damage("figures/truth.png", "not a picture"), "figures/truth.png cannot be read"),
+        (damage("notebook.ipynb", "{"), "notebook.ipynb cannot be read"),
+        (damage("notebook.ipynb", '{"cells": []}'), "notebook.ipynb cannot be read"),
+    ],
+)
+def test_damage_is_said_and_the_rest_is_shown(make_run, hurt, said):
+    folder = make_run()
+    hurt(folder)
+    entry = read_entry(folder)
+    assert said in " ".join(entry.problems)
+    assert "metric_bars" in [p.png.stem for p in entry.pictures]
+
+
+def test_scores_that_should_be_there_and_are_not_are_missed(make_run):
+    folder = make_run()
+    (folder / "scores.csv").unlink()
+    assert read_entry(folder).problems == ()  # a study that only looks has none
+    record = json.loads((folder / "run.json").read_text())
+    record["fits"] = {"lora-s0": {}}
+    (folder / "run.json").write_text(json.dumps(record))
+    assert "scores.csv is missing" in read_entry(folder).problems[0]
+
+
+def test_scores_of_several_seeds_are_averaged(make_run):
+    scores = pd.DataFrame({"arm": "lora", "seed": [0, 1], "survey": "s", "metric": "scatter", "value": [0.02, 0.04]})
+    entry = read_entry(make_run(scores=scores.assign(low=0.0, high=0.1)))
+    assert entry.headline.loc["lora", "s"] == "0.0300 ± 0.0141 *"  # sample standard deviation: 0.02 / sqrt(2)

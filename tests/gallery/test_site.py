@@ -1,0 +1,135 @@
+import shutil
+import struct
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
+import pytest
+
+from astrolab.errors import ConfigError
+from astrolab.gallery import listed_runs, write_gallery
+
+
+class Page(HTMLParser):
+    """What a browser would follow, load and show of a page."""
+
+    VOID = ("meta", "link", "img", "br", "hr")
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.images, self.tags, self.headings, self.open, self.ids = [], [], [], [], [], []
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+        assert self.open == [], f"{path}: never closed"
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [attrs["id"]] if "id" in attrs else []
+        self.headings += [int(tag[1])] if tag in ("h1", "h2", "h3") else []
+        self.links += [attrs[name] for name in ("href", "src") if name in attrs]
+        self.images += [attrs] if tag == "img" else []
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def pages_of(site):
+    return {path: Page(path) for path in site.rglob("index.html")}
+
+
+def write_three(build_run, root):
+    """A gallery of a whole run, one that is not finished, and a damaged one of a study with an awkward name."""
+    build_run(root / "runs", "first", epochs=3)
+    build_run(root / "runs", "second", finish=False, figures=())
+    damaged = build_run(root / "runs", "third", study="mine & <yours>", figures=())
+    (damaged / "run.json").write_text("{")
+    return write_gallery(root / "runs", out=root / "site").parent
+
+
+@pytest.fixture(scope="module")
+def site(build_run, tmp_path_factory):
+    """To be read, not written to."""
+    return write_three(build_run, tmp_path_factory.mktemp("gallery"))
+
+
+def test_every_page_stands_alone_and_every_link_leads_somewhere(site):
+    pages = pages_of(site)
+    assert len(pages) == 4
+    for path, page in pages.items():
+        assert not {"script", "iframe", "form"} & set(page.tags)
+        for link in page.links:
+            if link.startswith("#"):
+                assert link[1:] in page.ids, link
+            elif not link.startswith("data:,"):
+                assert not link.startswith(("http", "/", "file:")), link
+                assert (path.parent / unquote(link)).is_file(), f"{path}: {link}"
+
+
+def test_pages_are_accessible(site):
+    for path, page in pages_of(site).items():
+        assert all(image["alt"].strip() for image in page.images), path
+        assert page.headings[0] == 1
+        assert page.headings.count(1) == 1
+        assert all(after - before <= 1 for before, after in zip(page.headings, page.headings[1:], strict=False))
+        assert "main" in page.tags
+        assert len(page.ids) == len(set(page.ids))
+        source = path.read_text(encoding="utf-8")
+        assert '<meta name="viewport" content="width=device-width' in source
+        assert '<html lang="en">' in source
+
+
+def test_the_index_shows_scores_parameters_and_every_problem(site):
+    text = Page(site / "index.html").text
+    assert "0.0123 ± 0.0010 ★" in text
+    assert "epochs3" in text.replace("\n", "")
+    assert "twin survey: simulated" in text
+    assert "It is not finished" in text
+    assert "run.json cannot be read" in text
+    problems = listed_runs(site)
+    assert [bool(problems[page]) for page in sorted(problems)] == [False, True, True]
+
+
+def test_names_of_runs_cannot_break_out_of_the_page_or_the_folder(site):
+    index = (site / "index.html").read_text(encoding="utf-8")
+    assert "<yours>" not in index
+    assert "mine &amp; &lt;yours&gt;" in index
+    assert all(path.resolve().is_relative_to(site.resolve()) for path in site.rglob("*"))
+
+
+def test_a_thumbnail_is_small(site):
+    png = next(site.glob("runs/*/first/thumbnail.png")).read_bytes()
+    width, height = struct.unpack(">II", png[16:24])
+    assert 0 < width <= 720
+    assert 0 < height <= 540
+
+
+def test_the_page_of_a_run_links_figures_as_png_and_pdf_and_the_tables(site):
+    links = Page(site / "runs/lora_vs_transfer/first/index.html").links
+    for wanted in ("figures/metric_bars.png", "figures/metric_bars.pdf", "scores.csv", "../../../index.html"):
+        assert wanted in links
+
+
+def test_an_older_gallery_is_replaced_as_a_whole_and_anything_else_is_left_alone(build_run, tmp_path):
+    site = write_three(build_run, tmp_path)
+    shutil.rmtree(tmp_path / "runs/lora_vs_transfer/second")
+    write_gallery(tmp_path / "runs", out=site)
+    assert not (site / "runs/lora_vs_transfer/second").exists()
+    (site / "thesis.tex").write_text("years of work")
+    with pytest.raises(ConfigError, match=r"thesis\.tex"):
+        write_gallery(tmp_path / "runs", out=site)
+    assert (site / "thesis.tex").read_text() == "years of work"
+    assert not list(tmp_path.glob(".part-*"))
+
+
+def test_two_runs_of_one_name_get_a_page_each(make_run, tmp_path):
+    folder = make_run("same")
+    other = tmp_path / "elsewhere" / "same"
+    shutil.copytree(folder, other)
+    index = write_gallery([folder, other], out=tmp_path / "out")
+    assert len(listed_runs(index.parent)) == 2
+    assert len(pages_of(index.parent)) == 3
