@@ -1,0 +1,91 @@
+import json
+
+import pytest
+from simulated_runs import write_run
+
+from astrolab.errors import DataNotFoundError, RunError
+from astrolab.runs.finding import describe_skipped, find_runs
+
+ARMS = {"lora": {"s": (0.0, 0.02)}}
+
+
+def test_runs_are_found_however_deep_and_only_once(tmp_path):
+    write_run(tmp_path / "a" / "study" / "one", arms=ARMS)
+    write_run(tmp_path / "b" / "two", arms=ARMS)
+    runs, skipped = find_runs([tmp_path / "a", tmp_path, tmp_path / "b" / "two"])
+    assert sorted(run.name for run in runs) == ["one", "two"]
+    assert not skipped
+    assert (find_runs(tmp_path / "b" / "two")[0][0].scores["metric"] == "bias").any()
+
+
+def test_folders_of_the_same_name_are_told_apart_by_their_parents(tmp_path):
+    for study in ("x", "y"):
+        write_run(tmp_path / study / "run", arms=ARMS, study=study)
+    assert sorted(run.name for run in find_runs(tmp_path)[0]) == ["x/run", "y/run"]
+
+
+def test_the_run_store_is_no_run(tmp_path):
+    write_run(tmp_path / "one", arms=ARMS)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "run.json").write_text("{}")
+    runs, skipped = find_runs(tmp_path)
+    assert len(runs) == 1 and not skipped
+
+
+def test_an_unfinished_run_is_found_without_scores(tmp_path):
+    write_run(tmp_path / "one", arms=ARMS, finished=False)
+    (run,), skipped = find_runs(tmp_path)
+    assert run.record["status"] == "running" and run.scores is None and not skipped
+
+
+def _damage(folder, kind):
+    record = json.loads((folder / "run.json").read_text())
+    if kind == "half a record":
+        (folder / "run.json").write_text('{"study": "s", ')
+    elif kind == "no record":
+        (folder / "run.json").unlink()
+    elif kind == "somebody else's":
+        (folder / "run.json").write_text('{"id": 4, "loss": 0.2}')
+    elif kind == "older":
+        del record["fits"]["lora-s0"]["trials"]
+        (folder / "run.json").write_text(json.dumps(record))
+    elif kind == "scores without values":
+        (folder / "scores.csv").write_text("arm,seed\nlora,0\n")
+    elif kind == "empty scores":
+        (folder / "scores.csv").write_text("")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("half a record", "damaged"),
+        ("no record", "no run.json"),
+        ("somebody else's", "not a record of astrolab"),
+        ("older", "without trials, by another version"),
+        ("scores without values", "no column survey"),
+        ("empty scores", "scores.csv is damaged"),
+    ],
+)
+def test_a_folder_that_cannot_be_read_is_listed_with_the_reason(tmp_path, kind, reason):
+    write_run(tmp_path / "good", arms=ARMS)
+    write_run(tmp_path / "bad", arms=ARMS)
+    _damage(tmp_path / "bad", kind)
+    runs, skipped = find_runs(tmp_path)
+    assert [run.name for run in runs] == ["good"]
+    (row,) = describe_skipped(skipped).to_dict("records")
+    assert row["folder"].endswith("bad") and reason in row["reason"]
+
+
+def test_where_there_is_no_run_the_error_says_which_command_makes_one(tmp_path):
+    with pytest.raises(RunError, match="astrolab run lora_vs_transfer"):
+        find_runs(tmp_path)
+    with pytest.raises(DataNotFoundError, match="astrolab run lora_vs_transfer"):
+        find_runs(tmp_path / "nothing")
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(RunError, match="not a record"):
+        find_runs(tmp_path)
+
+
+def test_the_runs_directory_is_the_default(runs_here):
+    write_run(runs_here / "study" / "one", arms=ARMS)
+    assert [run.name for run in find_runs()[0]] == ["one"]

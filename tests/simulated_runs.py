@@ -1,0 +1,100 @@
+"""Run folders as studies leave them, with predictions of known offset and width instead of trained networks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from astrolab.metrics import score
+from astrolab.predictions import concat_predictions
+from astrolab.runs import Run, open_run
+
+SURVEYS = ("twin-transferz", "twin-galaxiesml", "combo")
+Errors = Mapping[str, tuple[float, float]]  # survey: offset and width of dz
+
+
+def fit_record(arm: str, *, seed: int, condition: Mapping = {}, time_s: float = 2.0) -> dict:
+    rates = [1e-3, 1e-2]
+    trials = [
+        {"learning_rate": rate, "validation_loss": rate, "n_epochs": 3, "n_seen": 30, "time_s": time_s, "stopped": "x"}
+        for rate in rates
+    ]
+    return {
+        "arm": arm,
+        "seed": seed,
+        "condition": dict(condition),
+        "reused": False,
+        "trained_on": "twin-galaxiesml",
+        "simulated": True,
+        "n_train": 10,
+        "train_digest": "feed",
+        "strategy": {"name": arm},
+        "n_trainable": 0 if arm == "zero_shot" else 100,
+        "n_epochs": 3,
+        "best_epoch": 2,
+        "stopped": "all epochs",
+        "n_seen": 30,
+        "time_s": time_s,
+        "peak_memory_bytes": 1000,
+        "config": {"learning_rate": 1e-3},
+        "trials": trials,
+        "history": {"epoch": [1, 2], "train_loss": [1.0, 0.5]},
+    }
+
+
+def simulate(
+    arms: Mapping[str, Errors], *, seeds: Sequence[int], n: int, common: float = 0.7, simulated: bool = True
+) -> pd.DataFrame:
+    """Predictions in which the same galaxies are hard for every arm; `combo` is the union of the two surveys."""
+    tables = []
+    for number, survey in enumerate(dict.fromkeys(s for errors in arms.values() for s in errors)):
+        rng = np.random.default_rng([7, number])
+        truth, difficulty = rng.uniform(0.31, 1.49, n), rng.normal(0, 1, n)
+        for place, (arm, errors) in enumerate(arms.items()):
+            for seed in seeds:
+                own = np.random.default_rng([number, place, seed]).normal(0, 1, n)
+                offset, width = errors[survey]
+                dz = offset + width * (np.sqrt(common) * difficulty + np.sqrt(1 - common) * own)
+                columns = {"survey": survey, "object_id": np.arange(n), "label": "z", "truth": truth}
+                columns |= {"pred": truth + (1 + truth) * dz, "simulated": simulated}
+                name, _, fraction = arm.partition("@")
+                told = {"arm": name, "seed": seed} | ({"fraction": float(fraction)} if fraction else {})
+                tables.append(pd.DataFrame(columns).assign(**told))
+    return concat_predictions(tables)
+
+
+def write_run(
+    directory: Path,
+    *,
+    arms: Mapping[str, Errors],
+    study: str = "lora_vs_transfer",
+    seeds: Sequence[int] = (0,),
+    n: int = 200,
+    parameters: Mapping | None = None,
+    finished: bool = True,
+    direction: str | None = "forward",
+    simulated: bool = True,
+) -> Run:
+    """Write a run folder; an arm may be `lora@0.1`, for a fraction of the fine-tuning set."""
+    given = {"seeds": list(seeds), "epochs": 3, "z_range": [0.3, 1.5]} | dict(parameters or {})
+    run = open_run(study=study, parameters=given, directory=directory)
+    survey = {"repr": "…", "n": n, "digest": "d1", "survey": "twin-galaxiesml", "simulated": simulated}
+    run.record["surveys"] = {"finetune": survey}
+    for seed in seeds:
+        run.record["fits"][f"base-s{seed}"] = fit_record("base", seed=seed)
+        for arm in arms:
+            name, _, fraction = arm.partition("@")
+            condition = {"fraction": float(fraction)} if fraction else {}
+            key = f"{arm.replace('@', '-fraction')}-s{seed}"
+            run.record["fits"][key] = fit_record(name, seed=seed, condition=condition, time_s=2.0 + seed)
+    run._write()
+    if not finished:
+        run._lock.release(force=True)
+        return run
+    predictions = simulate(arms, seeds=seeds, n=n, simulated=simulated)
+    if direction is not None:
+        predictions = predictions.assign(direction=direction)
+    run.save_predictions(predictions)
+    run.finish(scores=score(predictions, n_bootstrap=20))
+    return run
