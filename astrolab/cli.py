@@ -12,6 +12,7 @@ import typer
 import yaml
 
 from astrolab.cli_data import data_app
+from astrolab.cli_results import results
 from astrolab.errors import AstrolabError, ParameterError
 from astrolab.parameters import find_notebook, list_presets, list_studies, read_declarations, read_title
 
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+app.command()(results)
 
 
 @app.command()

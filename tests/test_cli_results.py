@@ -1,0 +1,71 @@
+import pandas as pd
+import pytest
+from simulated_runs import write_run
+from typer.testing import CliRunner
+
+from astrolab.cli import app
+from astrolab.errors import ConfigError, RunError, UnknownNameError
+from astrolab.runs.ledger import load_ledger
+
+ARMS = {"lora": {"near": (0.02, 0.04), "far": (0.0, 0.03)}, "tl": {"near": (0.02, 0.04), "far": (0.0, 0.06)}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    write_run(folder / "first", arms=ARMS, seeds=(0, 1))
+    fractions = {"lora@0.1": {"far": (0.0, 0.05)}, "lora@1.0": {"far": (0.0, 0.03)}}
+    write_run(folder / "second", arms=fractions, study="data_fractions", direction=None)
+    (folder / "broken").mkdir()
+    (folder / "broken" / "run.json").write_text("{")
+    return folder
+
+
+def call(*arguments, error=None):
+    result = CliRunner().invoke(app, ["results", *map(str, arguments)])
+    if error is None:
+        assert result.exit_code == 0, result.output
+        return result.output
+    assert isinstance(result.exception, error)
+    return str(result.exception)
+
+
+def test_everything_is_printed_with_costs_and_what_was_skipped(folder):
+    text = call(folder)
+    assert "2 runs of 2 studies (1 skipped)" in text
+    scores = load_ledger(folder).where(arm="lora", survey="far", metric="scatter", study="lora_vs_transfer").table
+    mean, spread = scores["value"].mean(), scores["value"].std()
+    assert f"{mean:.4f} ± {spread:.4f} *" in text
+    assert "simulated twin surveys" in text and "spread over 2 seeds" in text
+    assert "n_trainable" in text and "time_s" in text
+    assert "run.json is damaged" in text
+
+
+def test_a_study_an_expression_and_metrics_narrow_it(folder):
+    text = call(folder, "--study", "lora_vs_transfer", "--where", "arm == 'tl' and survey == 'far'", "--metric", "loss")
+    assert "data_fractions" not in text and "lora " not in text.partition("experiment ")[2]
+    assert "loss" in text and "scatter" not in text
+    assert "p.epochs" not in text
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "tex"])
+def test_it_is_written_to_a_file(folder, tmp_path, suffix):
+    path = tmp_path / f"table.{suffix}"
+    assert str(path) in call(folder, "--metric", "scatter", "--out", path)
+    if suffix == "csv":
+        assert set(pd.read_csv(path)["metric"]) == {"scatter"}
+    assert path.stat().st_size > 100
+
+
+def test_mistakes_say_what_there_is(folder, tmp_path):
+    assert "p.epochs" in call(folder, "--where", "armm == 'tl'", error=ConfigError)
+    assert "arm: lora, tl" in call(folder, "--where", "value > 7", error=RunError)
+    assert "data_fractions" in call(folder, "--study", "fractions", error=UnknownNameError)
+    assert "Did you mean 'scatter'" in call(folder, "--metric", "scater", error=UnknownNameError)
+    assert "astrolab run" in call(tmp_path, error=RunError)
+
+
+def test_a_ledger_of_unfinished_runs_alone_can_be_printed(tmp_path):
+    write_run(tmp_path / "one", arms=ARMS, finished=False)
+    text = call(tmp_path)
+    assert "1 unfinished" in text and "running" in text
