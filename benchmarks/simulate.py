@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import platform
 import time
+from functools import partial
 from pathlib import Path
 
 import galsim
@@ -21,7 +22,7 @@ import torch
 
 from astrolab.datasets.manifests import load_manifest
 from astrolab.datasets.twins import twin_knobs
-from astrolab.datasets.twins.render import Sources, render_stamps
+from astrolab.datasets.twins.render import render_scene
 from astrolab.datasets.twins.simulation import EXPOSURE, draw_scene
 from astrolab.datasets.twins.workers import map_on_cores
 
@@ -51,42 +52,52 @@ def _galsim_profile(source, *, band, fwhm, beta):
 
 
 def stamp_jobs(sources, *, fwhm_px, size, beta):
-    """List what GalSim needs for every stamp."""
+    """List what GalSim needs for every stamp: its central galaxy and its neighbours."""
     names = ("x_px", "y_px", "flux", "radius_px", "axis_ratio", "angle_rad")
-    arrays = {name: getattr(sources, name).double().numpy() for name in names}
     rows = [[] for _ in fwhm_px]
-    for row, stamp in enumerate(sources.stamp.tolist()):
-        rows[stamp].append({name: array[row] for name, array in arrays.items()})
+    for part in sources:
+        arrays = {name: getattr(part, name).double().numpy() for name in names}
+        for row, stamp in enumerate(part.stamp.tolist()):
+            rows[stamp].append({name: array[row] for name, array in arrays.items()})
     return [(rows[stamp], fwhm_px[stamp], size, beta) for stamp in range(len(fwhm_px))]
 
 
-def stamps_per_s(knobs, *, n, seed, n_min_s=3.0):
-    """Time the twin's renderer on this process' cores: the best of several runs."""
+def stamps_per_s(draw, *, n):
+    """Time one drawing of n stamps."""
+    start = time.perf_counter()
+    draw()
+    return n / (time.perf_counter() - start)
+
+
+def drawing(knobs, *, n, seed):
+    """Prepare n stamps, and give what draws them with the twin's renderer on this process' cores."""
     scene = draw_scene(knobs, n=n, rng=np.random.default_rng(seed))
     pieces = [scene.part(start, stop=start + EXPOSURE["cpu"]) for start in range(0, n, EXPOSURE["cpu"])]
-
-    def render(piece):
-        sources, options = inputs_of(piece, knobs=knobs)
-        return render_stamps(sources, **options)
-
-    best, begin = np.inf, time.perf_counter()
-    while time.perf_counter() - begin < n_min_s:
-        start = time.perf_counter()
-        map_on_cores(render, items=pieces, device=torch.device("cpu"))
-        best = min(best, time.perf_counter() - start)
-    return n / best
+    render = partial(blended, knobs=knobs)
+    return lambda: map_on_cores(render, items=pieces, device=torch.device("cpu"))
 
 
-def inputs_of(scene, *, knobs):
-    """Give the galaxies and neighbours of a scene, and the other arguments of `render_stamps`."""
+def side_by_side(theirs, ours, *, n, n_ours, n_rounds):
+    """Time both in turn: medians over the rounds, so that a busy moment of the machine hits both or is left out."""
+    ours()
+    rounds = np.array([(stamps_per_s(theirs, n=n), stamps_per_s(ours, n=n_ours)) for _ in range(n_rounds)])
+    galsim_per_s, astrolab_per_s = np.median(rounds, axis=0)
+    ratios = rounds[:, 1] / rounds[:, 0]
+    return {
+        "galsim_stamps_per_s": float(galsim_per_s),
+        "astrolab_stamps_per_s": float(astrolab_per_s),
+        "ratio": float(np.median(ratios)),
+        "ratio_lowest": float(ratios.min()),
+        "ratio_highest": float(ratios.max()),
+    }
+
+
+def blended(scene, *, knobs):
+    """Draw a scene as the simulation does: every galaxy alone, then its neighbours."""
+    central, neighbours = scene.sources(device="cpu")
     fwhm_px = torch.as_tensor(scene.fwhm_px, dtype=torch.float32)
-    options = {"n_stamps": len(fwhm_px), "size": knobs.image_size, "fwhm_px": fwhm_px, "beta": knobs.seeing_beta}
-    return merged(*scene.sources(device="cpu")), options
-
-
-def merged(central, neighbours):
-    """Put central galaxies and neighbours into one list."""
-    return Sources(*(torch.cat([getattr(central, f), getattr(neighbours, f)]) for f in Sources.__dataclass_fields__))
+    options = {"n_stamps": len(fwhm_px), "size": knobs.image_size, "beta": knobs.seeing_beta}
+    return render_scene(central, neighbours=neighbours, fwhm_px=fwhm_px, **options)[1]
 
 
 def noise_per_s(shape, *, n_runs=3):
@@ -102,43 +113,36 @@ def main():
     parser.add_argument("--n", type=int, default=64, help="stamps that GalSim draws")
     parser.add_argument("--n-ours", type=int, default=1024, help="stamps that the twin draws for its timing")
     parser.add_argument("--survey", default="twin-galaxiesml")
+    parser.add_argument("--rounds", type=int, default=5, help="times that both are timed in turn")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     knobs = twin_knobs(load_manifest(asked.survey))
     n_cores = len(os.sched_getaffinity(0))
 
-    sources, options = inputs_of(draw_scene(knobs, n=asked.n, rng=np.random.default_rng(asked.seed)), knobs=knobs)
-    fwhm_px = options["fwhm_px"].double().numpy()
-    jobs = stamp_jobs(sources, fwhm_px=fwhm_px, size=knobs.image_size, beta=knobs.seeing_beta)
-    start = time.perf_counter()
+    scene = draw_scene(knobs, n=asked.n, rng=np.random.default_rng(asked.seed))
+    jobs = stamp_jobs(scene.sources(device="cpu"), fwhm_px=scene.fwhm_px, size=knobs.image_size, beta=knobs.seeing_beta)
     truth = np.stack([draw_stamp(job) for job in jobs])
-    galsim_1 = asked.n / (time.perf_counter() - start)
+    ours = blended(scene, knobs=knobs).double().numpy()
+    flux, true_flux = ours.sum((2, 3)), truth.sum((2, 3))
+    draw = drawing(knobs, n=asked.n_ours, seed=asked.seed)
+    counts = {"n": asked.n, "n_ours": asked.n_ours, "n_rounds": asked.rounds}
+    torch.set_num_threads(1)
+    one = side_by_side(lambda: [draw_stamp(job) for job in jobs], draw, **counts)
+    torch.set_num_threads(n_cores)
     with multiprocessing.get_context("spawn").Pool(n_cores) as pool:
         pool.map(draw_stamp, jobs[:n_cores], chunksize=1)
-        start = time.perf_counter()
-        pool.map(draw_stamp, jobs, chunksize=4)
-        galsim_all = asked.n / (time.perf_counter() - start)
+        every = side_by_side(lambda: pool.map(draw_stamp, jobs, chunksize=4), draw, **counts)
 
-    ours = render_stamps(sources, **options).double().numpy()
-    flux, true_flux = ours.sum((2, 3)), truth.sum((2, 3))
-    torch.set_num_threads(1)
-    ours_1 = stamps_per_s(knobs, n=asked.n_ours, seed=asked.seed)
-    torch.set_num_threads(n_cores)
-    ours_all = stamps_per_s(knobs, n=asked.n_ours, seed=asked.seed)
     result = {
         "survey": asked.survey,
         "machine": f"{platform.processor() or platform.machine()}, {n_cores} cores",
         "n_stamps_compared": asked.n,
-        "n_galaxies_per_stamp": len(sources) / asked.n,
+        "n_galaxies_per_stamp": sum(len(job[0]) for job in jobs) / asked.n,
         "size_px": knobs.image_size,
-        "galsim_stamps_per_s_1_core": galsim_1,
-        "galsim_stamps_per_s_all_cores": galsim_all,
-        "astrolab_stamps_per_s_1_core": ours_1,
-        "astrolab_stamps_per_s_all_cores": ours_all,
+        **{f"{name}_1_core": value for name, value in one.items()},
+        **{f"{name}_all_cores": value for name, value in every.items()},
         "noise_stamps_per_s_all_cores": noise_per_s((1024, PHOTOMETRIC_BANDS, knobs.image_size, knobs.image_size)),
-        "ratio_1_core": ours_1 / galsim_1,
-        "ratio_all_cores": ours_all / galsim_all,
         "flux_difference_max": float(np.abs(flux / true_flux - 1).max()),
         "flux_difference_median": float(np.median(np.abs(flux / true_flux - 1))),
         "pixel_residual_max_of_peak": float((np.abs(ours - truth).max((2, 3)) / truth.max((2, 3))).max()),

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from astrolab.datasets.twins.profiles import BULGE_SCALES, BULGE_WEIGHTS, DISC_HALF_LIGHT, seeing_terms
 
-MAX_WAVENUMBER = 3.0  # rad/px; pixels cannot tell what lies beyond π, and HSC's seeing leaves hardly any of it
-PERIODS = (32, 48, 64, 96, 144, 288, 576, 1152)  # px
+MAX_WAVENUMBER = 2.6  # rad/px; pixels cannot tell what lies beyond π, and the seeing leaves little of what is near it
+PERIODS = (24, 32, 48, 64, 96, 144, 288, 576, 1152)  # px
 LOSS = 0.006  # of a source's light that may fall beyond half a period
 FAINT_LOSS = 0.05  # the same of a source that is faint beside what else is on its stamp
 N_FINE = 14  # wavenumbers sampled finely before the spacing widens
@@ -68,6 +68,31 @@ class Sources:
         return Sources(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
+def render_scene(
+    central: Sources, *, neighbours: Sources, n_stamps: int, size: int, fwhm_px: Tensor, beta: float = 2.5
+) -> tuple[Tensor, Tensor]:
+    """Noiseless image stamps of galaxies alone, and of the same galaxies among their neighbours.
+
+    Parameters
+    ----------
+    central : Sources
+        What is measured alone: drawn out to where its own light ends.
+    neighbours : Sources
+        What is only ever seen beside the central galaxies: drawn as far out as the stamp can tell.
+    n_stamps, size, fwhm_px, beta
+        As in :func:`render_stamps`.
+
+    Returns
+    -------
+    alone, blended : (n_stamps, band, y, x) float32 Tensor
+    """
+    canvas = _Canvas(n_stamps=n_stamps, size=size, fwhm_px=fwhm_px, beta=beta)
+    canvas.draw(central)
+    alone = canvas.images()
+    canvas.draw(neighbours, beside=central)
+    return alone, canvas.images()
+
+
 def render_stamps(sources: Sources, *, n_stamps: int, size: int, fwhm_px: Tensor, beta: float = 2.5) -> Tensor:
     """Noiseless image stamps of bulge+disc galaxies seen through the atmosphere.
 
@@ -87,22 +112,44 @@ def render_stamps(sources: Sources, *, n_stamps: int, size: int, fwhm_px: Tensor
     (n_stamps, band, y, x) float32 Tensor
         Flux in every pixel: seeing and the pixel's own width included, as a CCD measures it.
     """
-    n_bands = fwhm_px.shape[1]
-    stamps = fwhm_px.new_zeros((n_stamps, size, n_bands, size))
-    for period, group in _by_period(sources, fwhm_px=fwhm_px, beta=beta):
-        series = _Series(period=period, size=size, beta=beta, device=fwhm_px.device)
-        for rows in group.split(series.chunk(n_bands=n_bands)):
-            part = sources.take(rows)
-            stamps.index_add_(0, part.stamp, series.render(part, fwhm_px=fwhm_px[part.stamp]))
-    return stamps.permute(0, 2, 1, 3).contiguous()
+    canvas = _Canvas(n_stamps=n_stamps, size=size, fwhm_px=fwhm_px, beta=beta)
+    canvas.draw(sources)
+    return canvas.images()
 
 
-def _by_period(sources: Sources, *, fwhm_px: Tensor, beta: float) -> Iterator[tuple[int, Tensor]]:
+class _Canvas:
+    """Stamps while galaxies are drawn onto them, held row by row, the bands of a row side by side."""
+
+    def __init__(self, *, n_stamps: int, size: int, fwhm_px: Tensor, beta: float):
+        self.n_stamps, self.size, self.fwhm_px, self.beta = n_stamps, size, fwhm_px, beta
+        self.n_bands = fwhm_px.shape[1]
+        self.rows = fwhm_px.new_zeros((n_stamps * size, self.n_bands * size))
+
+    def draw(self, sources: Sources, *, beside: Sources | None = None) -> None:
+        """Add galaxies; what is faint beside those drawn already is drawn less far out."""
+        share_of_stamp = _share_of_stamp(sources, beside=beside, n_stamps=self.n_stamps)
+        groups = _by_period(sources, share_of_stamp=share_of_stamp, fwhm_px=self.fwhm_px, beta=self.beta)
+        for period, group in groups:
+            series = _Series(period=period, size=self.size, beta=self.beta, device=self.fwhm_px.device)
+            for members in group.split(series.chunk(n_bands=self.n_bands)):
+                part = sources.take(members)
+                where, light = series.render(part, fwhm_px=self.fwhm_px[part.stamp])
+                self.rows.index_add_(0, where, light)
+
+    def images(self) -> Tensor:
+        """(n_stamps, band, y, x) image of every stamp as it is now."""
+        stamps = self.rows.view(self.n_stamps, self.size, self.n_bands, self.size).permute(0, 2, 1, 3)
+        return stamps.clone(memory_format=torch.contiguous_format)
+
+
+def _by_period(
+    sources: Sources, *, share_of_stamp: Tensor, fwhm_px: Tensor, beta: float
+) -> Iterator[tuple[int, Tensor]]:
     """Group the sources by the shortest period whose half leaves out a negligible part of their stamp's light."""
     share = sources.flux.sum(1)
     share = share / share.sum(1, keepdim=True).clamp(min=1e-30)
     fwhm = fwhm_px[sources.stamp].amax(1)
-    allowed = (LOSS / _share_of_stamp(sources, n_stamps=len(fwhm_px))).clamp(max=FAINT_LOSS)
+    allowed = (LOSS / share_of_stamp).clamp(max=FAINT_LOSS)
     left = torch.ones_like(fwhm, dtype=torch.bool)
     for period in PERIODS:
         fits = _outside(0.5 * period, sources, share, fwhm, beta) < allowed
@@ -113,10 +160,12 @@ def _by_period(sources: Sources, *, fwhm_px: Tensor, beta: float) -> Iterator[tu
             yield period, index
 
 
-def _share_of_stamp(sources: Sources, *, n_stamps: int) -> Tensor:
+def _share_of_stamp(sources: Sources, *, beside: Sources | None, n_stamps: int) -> Tensor:
     """(n,) largest fraction, over the bands, of its stamp's light that is a source's own."""
     flux = sources.flux.sum(2)
     total = flux.new_zeros((n_stamps, flux.shape[1])).index_add_(0, sources.stamp, flux)
+    if beside is not None:
+        total.index_add_(0, beside.stamp, beside.flux.sum(2))
     return (flux / total[sources.stamp].clamp(min=1e-30)).amax(1).clamp(min=1e-6)
 
 
@@ -141,12 +190,11 @@ class _Series:
 
     def __init__(self, *, period: int, size: int, beta: float, device: torch.device):
         k, spacing = _wavenumbers(period, size=size, device=device)
-        self.k, self.size, self.half_period = k, size, 0.5 * period
-        self.pixel = torch.arange(size, device=device) - 0.5 * (size - 1)
+        self.k, self.size, self.height = k, size, min(period, size)
         fold = torch.where(k > 0, 2.0, 1.0) * spacing / (2.0 * math.pi)  # half the wavenumbers stand for all
         response = (torch.special.sinc(k / (2.0 * math.pi)) * fold)[:, None]
-        self.cos = torch.cos(k[:, None] * self.pixel) * response
-        self.sin = torch.sin(k[:, None] * self.pixel) * response
+        self.along_x = _Axis(k, response=response, n_pixels=size, period=period)
+        self.along_y = _Axis(k, response=response, n_pixels=self.height, period=period)
         self.columns = torch.stack([k * k, torch.ones_like(k), k])
         sigma, weight = seeing_terms(beta)
         self.seeing_sigma2 = torch.tensor(sigma, device=device) ** 2
@@ -157,18 +205,35 @@ class _Series:
         limit = CHUNK_BYTES["cuda" if self.k.is_cuda else "cpu"]
         return max(1, limit // (4 * 2 * n_bands * len(self.k) ** 2))
 
-    def render(self, sources: Sources, *, fwhm_px: Tensor) -> Tensor:
-        """(n, y, band, x) image of every source alone on its stamp."""
+    def render(self, sources: Sources, *, fwhm_px: Tensor) -> tuple[Tensor, Tensor]:
+        """Light of every source in the rows of its stamp that it reaches.
+
+        Returns
+        -------
+        (n * height,) int64 Tensor
+            Number of each row, all stamps' rows counted through.
+        (n * height, band * x) Tensor
+            What it adds to the row.
+        """
         n, n_bands, h = len(sources), fwhm_px.shape[1], len(self.k)
         flux = sources.flux[:, None].expand(n, 2, n_bands, 2).reshape(2 * n, n_bands, 2)
         spectrum = torch.bmm(flux, self._components(sources).view(2 * n, 2, h * h))
         spectrum = spectrum.view(n, 2, n_bands, h, h).mul_(self._seeing(fwhm_px)[:, None])
-        half = torch.bmm(spectrum.view(2 * n, n_bands * h, h), self._waves(sources.x_px).view(2 * n, h, -1))
+        waves = self.along_x.waves(sources.x_px).view(2 * n, h, -1)
+        half = torch.bmm(spectrum.view(2 * n, n_bands * h, h), waves)
         half = half.view(n, 2, n_bands, h, -1).transpose(2, 3).reshape(n, 2 * h, -1)
-        rows = self._waves(sources.y_px)
-        rows[:, 1].neg_()
-        image = torch.bmm(rows.view(n, 2 * h, -1).transpose(1, 2), half)
-        return image.view(n, self.size, n_bands, self.size)
+        first, offset = self._first_row(sources.y_px)
+        waves = self.along_y.waves(offset)
+        waves[:, 1].neg_()
+        light = torch.bmm(waves.view(n, 2 * h, -1).transpose(1, 2), half)
+        rows = (sources.stamp * self.size + first)[:, None] + torch.arange(self.height, device=first.device)
+        return rows.view(-1), light.view(n * self.height, -1)
+
+    def _first_row(self, y_px: Tensor) -> tuple[Tensor, Tensor]:
+        """First of the rows that a source reaches, and its position from their middle."""
+        spare = self.size - self.height
+        first = (y_px + 0.5 * spare).round().clamp(0, spare)
+        return first.long(), y_px + 0.5 * spare - first
 
     def _components(self, sources: Sources) -> Tensor:
         """Even and odd halves in kx of the transforms of bulge and disc: (n, half, component, ky, kx)."""
@@ -195,14 +260,24 @@ class _Series:
         wave = torch.exp_(exponent.clamp_(min=-30.0))  # no denormal numbers: they are slow
         return torch.matmul(wave * self.seeing_weight, wave.transpose(-1, -2))
 
-    def _waves(self, offset_px: Tensor) -> Tensor:
-        """Cosine and sine along one axis, centred on the galaxies and dark beyond half a period: (n, 2, k, pixel)."""
+
+class _Axis:
+    """Pixels along one axis, and the waves of a series on them."""
+
+    def __init__(self, k: Tensor, *, response: Tensor, n_pixels: int, period: int):
+        self.k, self.half_period = k, 0.5 * period
+        self.pixel = torch.arange(n_pixels, device=k.device) - 0.5 * (n_pixels - 1)
+        self.cos = torch.cos(k[:, None] * self.pixel) * response
+        self.sin = torch.sin(k[:, None] * self.pixel) * response
+
+    def waves(self, offset_px: Tensor) -> Tensor:
+        """Cosine and sine, centred on the galaxies and dark beyond half a period: (n, 2, k, pixel)."""
         angle = offset_px[:, None] * self.k
         c, s = torch.cos(angle)[..., None], torch.sin(angle)[..., None]
         waves = self.k.new_empty((len(angle), 2, *self.cos.shape))
         torch.mul(self.cos, c, out=waves[:, 0]).addcmul_(self.sin, s)
         torch.mul(self.sin, c, out=waves[:, 1]).addcmul_(self.cos, s, value=-1.0)
-        if self.half_period < self.size:
+        if self.half_period < len(self.pixel):
             waves *= ((self.pixel - offset_px[:, None]).abs() <= self.half_period)[:, None, None]
         return waves
 

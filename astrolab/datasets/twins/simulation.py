@@ -19,7 +19,7 @@ from astrolab.datasets.twins.knobs import HscTwinKnobs
 from astrolab.datasets.twins.measurement import measure_fluxes, measure_shapes
 from astrolab.datasets.twins.population import Galaxies, draw_galaxies
 from astrolab.datasets.twins.profiles import seeing_terms
-from astrolab.datasets.twins.render import Sources, render_stamps
+from astrolab.datasets.twins.render import Sources, render_scene
 from astrolab.datasets.twins.structure import Shapes, draw_neighbours, draw_shapes
 from astrolab.datasets.twins.workers import map_on_cores
 
@@ -257,8 +257,7 @@ def _expose(
     central, neighbours = scene.sources(device=generator.device)
     fwhm_px = torch.as_tensor(scene.fwhm_px, dtype=torch.float32, device=generator.device)
     options = {"n_stamps": len(central), "size": knobs.image_size, "fwhm_px": fwhm_px, "beta": knobs.seeing_beta}
-    alone = render_stamps(central, **options)
-    images = alone + render_stamps(neighbours, **options)
+    alone, images = render_scene(central, neighbours=neighbours, **options)
     sky_sigma = sky_noise(knobs, fwhm_px=fwhm_px)
     noise = torch.empty_like(images).normal_(generator=generator)
     variance = images.clamp(min=0.0).div_(knobs.gain).add_(sky_sigma[..., None, None] ** 2)

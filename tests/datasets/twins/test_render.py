@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import galsim
 import numpy as np
 import pytest
 import torch
 
-from astrolab.datasets.twins.render import Sources, render_stamps
+from astrolab.datasets.twins.render import Sources, render_scene, render_stamps
 
 FWHM_PX = (4.5, 3.0)
 
@@ -77,3 +79,17 @@ def test_the_gpu_draws_what_the_cpu_draws():
     cpu = render_stamps(sources, n_stamps=50, size=64, fwhm_px=fwhm_px)
     gpu = render_stamps(sources.to("cuda"), n_stamps=50, size=64, fwhm_px=fwhm_px.cuda()).cpu()
     torch.testing.assert_close(gpu, cpu, rtol=1e-2, atol=1e-2 * float(cpu.max()) / 100)
+
+
+@pytest.mark.parametrize("n_bands", [1, 2])
+def test_a_galaxy_alone_stays_alone_when_its_neighbours_are_drawn(n_bands):
+    options = {"n_stamps": 4, "size": 32, "fwhm_px": torch.full((4, n_bands), 3.5)}
+    central, neighbours = (in_bands(make_sources(4, seed=seed, spread=10.0), n_bands) for seed in (1, 2))
+    alone, blended = render_scene(central, neighbours=neighbours, **options)
+    torch.testing.assert_close(alone, render_stamps(central, **options), rtol=0, atol=0)
+    light = (blended - alone).sum((2, 3)) / render_stamps(neighbours, **options).sum((2, 3))
+    torch.testing.assert_close(light, torch.ones_like(light), rtol=0.03, atol=0)
+
+
+def in_bands(sources, n_bands):
+    return replace(sources, flux=sources.flux[:, :n_bands])
