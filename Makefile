@@ -21,7 +21,8 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("astrolab needs Python >= 3.11; set PYTHON=/path/to/python") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip uv
-	$(VENV)/bin/uv pip install --python $(VENV)/bin/python --editable '.[notebooks,test]'
+	@# Bytecode is made once here: where Python may not write it, every import of torch would compile it again.
+	$(VENV)/bin/uv pip install --compile-bytecode --python $(VENV)/bin/python --editable '.[notebooks,test]'
 	touch $(STAMP)
 
 clean:
