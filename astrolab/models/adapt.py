@@ -59,6 +59,7 @@ def adapt(
     dropout: float = 0.1,
     targets: Sequence[str] | None = None,
     adapter: str = "lora",
+    kronecker_factor: int | None = None,
     correction_width: int = 64,
     batchnorm: str | None = None,
     seed: int = 0,
@@ -91,6 +92,8 @@ def adapt(
         included, as published.
     adapter : str
         For ``"lora"``: ``"lora"``, or one of its relatives ``"rslora"``, ``"dora"``, ``"loha"``, ``"lokr"``.
+    kronecker_factor : int, optional
+        For the adapter ``"lokr"``: side of the smaller Kronecker factor; by default both as square as can be.
     correction_width : int
         For ``"residual"``: hidden width of the correction.
     batchnorm : str, optional
@@ -128,6 +131,7 @@ def adapt(
         alpha=alpha,
         dropout=dropout,
         targets=targets,
+        kronecker_factor=kronecker_factor,
         correction_width=correction_width,
         batchnorm=batchnorm,
         seed=seed,

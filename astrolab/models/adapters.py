@@ -71,8 +71,10 @@ def adapter_config(strategy: Strategy, *, targets: tuple[str, ...]) -> PeftConfi
 
     shared = {"r": strategy.rank, "target_modules": list(targets)}
     if strategy.adapter in ("loha", "lokr"):
-        kind = LoHaConfig if strategy.adapter == "loha" else LoKrConfig
-        return kind(**shared, alpha=strategy.alpha, module_dropout=strategy.dropout)
+        shared |= {"alpha": strategy.alpha, "module_dropout": strategy.dropout}
+        if strategy.adapter == "loha":
+            return LoHaConfig(**shared)
+        return LoKrConfig(**shared, decompose_factor=strategy.kronecker_factor or -1)
     return LoraConfig(
         **shared,
         lora_alpha=strategy.alpha,

@@ -76,6 +76,9 @@ class Strategy:
         dropout and drop the whole adapter of a layer instead).
     targets : tuple of str or None
         For ``"lora"``: layer sets or modules to adapt; None for every convolution and linear layer.
+    kronecker_factor : int or None
+        For the adapter ``"lokr"``: side of the smaller Kronecker factor, where it divides the layer's; the smaller, the
+        more the adapter can hold. None: both factors as square as can be, which holds least.
     correction_width : int
         For ``"residual"``: hidden width of the correction.
     batchnorm : str
@@ -98,6 +101,7 @@ class Strategy:
     alpha: float = 16
     dropout: float = 0.1
     targets: tuple[str, ...] | None = None
+    kronecker_factor: int | None = None
     correction_width: int = 64
     batchnorm: str | None = None
     seed: int = 0
@@ -143,6 +147,7 @@ class Strategy:
             ("rank", _is_count(self.rank), "a whole number of at least 1"),
             ("alpha", self.alpha > 0, "a number above 0"),
             ("dropout", 0 <= self.dropout < 1, "0 <= dropout < 1"),
+            ("kronecker_factor", self.kronecker_factor is None or _is_count(self.kronecker_factor), "None, or from 1"),
             ("correction_width", _is_count(self.correction_width), "a whole number of at least 1"),
             ("batchnorm", self.batchnorm in ("update", "freeze"), '"update" or "freeze"'),
             (

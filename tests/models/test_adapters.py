@@ -47,3 +47,11 @@ def test_settings_reach_peft():
     assert (config.r, config.lora_alpha, config.lora_dropout, config.bias) == (8, 32, 0.2, "none")
     assert config.use_rslora and not config.use_dora
     assert adapter_config(Strategy("lora", adapter="lokr"), targets=("classifier.0",)).module_dropout == 0.1
+
+
+def test_a_kronecker_factor_sets_the_size_of_both_factors(small_network):
+    """A linear layer of 8 by 21 weights is (4 by 3) times (2 by 7): 4 divides 8, and of 21 it must be 3."""
+    network = small_network("redshift_mlp")
+    adapted = adapt(network, strategy="lora", adapter="lokr", rank=64, kronecker_factor=4, targets=["classifier.0"])
+    shapes = {name.split(".")[-1]: tuple(w.shape) for name, w in adapter_weights(adapted.network).items()}
+    assert shapes == {"lokr_w1": (4, 3), "lokr_w2": (2, 7)}

@@ -36,6 +36,7 @@ def test_a_network_left_as_it_is_cannot_update_its_batchnorm(name):
         {"rank": 2.0},
         {"alpha": 0},
         {"dropout": 1.0},
+        {"kronecker_factor": 0},
         {"correction_width": 0},
         {"batchnorm": "train"},
         {"layers": ()},
