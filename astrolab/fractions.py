@@ -26,7 +26,7 @@ def fraction_grid(arms: Sequence[Arm], *, fractions: Sequence[float]) -> tuple[t
     arms : sequence of Arm
         From :func:`astrolab.choose_arms`.
     fractions : sequence of float
-        In [0, 1].
+        In [0, 1], three or more of them above 0: fewer make no curve.
 
     Returns
     -------
@@ -36,21 +36,22 @@ def fraction_grid(arms: Sequence[Arm], *, fractions: Sequence[float]) -> tuple[t
     Raises
     ------
     ConfigError
-        If the fractions are not different numbers from 0 to 1, or an arm does not train at all.
+        If the fractions are not different numbers from 0 to 1, if they make no curve, or an arm does not train at all.
 
     Examples
     --------
-    >>> grid = fraction_grid([ARMS["lora"], ARMS["scratch"]], fractions=[0, 0.5])
-    >>> [(arm.name, arm.adapt["strategy"], fraction) for arm, fraction in grid]
-    [('lora', 'zero_shot', 0.0), ('lora', 'lora', 0.5), ('scratch', 'scratch', 0.5)]
+    >>> grid = fraction_grid([ARMS["lora"], ARMS["scratch"]], fractions=[0, 0.1, 0.5, 1])
+    >>> [(arm.name, arm.adapt["strategy"], fraction) for arm, fraction in grid][:3]
+    [('lora', 'zero_shot', 0.0), ('lora', 'lora', 0.1), ('scratch', 'scratch', 0.1)]
     """
     wanted = sorted(float(fraction) for fraction in fractions)
-    if not wanted or len(set(wanted)) < len(wanted) or not 0 <= wanted[0] <= wanted[-1] <= 1:
+    n_above = sum(fraction > 0 for fraction in wanted)
+    if n_above < 3 or len(set(wanted)) < len(wanted) or not 0 <= wanted[0] <= wanted[-1] <= 1:
         raise ConfigError(
-            "Fractions of the fine-tuning set were chosen.",
+            "Fractions of the fine-tuning set were chosen, for curves.",
             received=", ".join(map(str, fractions)) or "none",
-            available="different numbers from 0 to 1",
-            remedy="Give e.g. [0, 0.1, 0.25, 0.5, 1].",
+            available="different numbers from 0 to 1, three or more of them above 0",
+            remedy="Give e.g. [0, 0.1, 0.25, 0.5, 1]: through two points runs only a straight line.",
         )
     idle = [arm.name for arm in arms if arm.sample == "nothing"]
     if idle:

@@ -9,18 +9,18 @@ from astrolab.trainers.config import TrainConfig
 
 
 def test_every_curve_starts_at_the_base_model_but_one_that_knows_no_other_survey():
-    grid = fraction_grid(choose_arms(["lora", "scratch", "combo"]), fractions=[1, 0, 0.5])
+    grid = fraction_grid(choose_arms(["lora", "scratch", "combo"]), fractions=[1, 0, 0.5, 0.1])
     assert [(arm.name, fraction) for arm, fraction in grid] == [
         ("lora", 0.0),
         ("combo", 0.0),
-        *((name, fraction) for fraction in (0.5, 1.0) for name in ("lora", "scratch", "combo")),
+        *((name, fraction) for fraction in (0.1, 0.5, 1.0) for name in ("lora", "scratch", "combo")),
     ]
     starts = [arm for arm, fraction in grid if fraction == 0]
     assert {(arm.adapt["strategy"], arm.sample, arm.learning_rate) for arm in starts} == {("zero_shot", "nothing", 0)}
     assert [arm for arm, fraction in grid if fraction == 1] == list(choose_arms(["lora", "scratch", "combo"]))
 
 
-@pytest.mark.parametrize("fractions", [[], [0, 0.5, 0.5], [0, 1.5], [-0.1, 1]])
+@pytest.mark.parametrize("fractions", [[], [0, 0.5, 1], [0.1, 0.5, 0.5], [0.1, 0.5, 1.5], [-0.1, 0.2, 0.5, 1]])
 def test_fractions_that_are_none_are_refused(fractions):
     with pytest.raises(ConfigError, match="fine-tuning set"):
         fraction_grid(choose_arms(["lora"]), fractions=fractions)
@@ -28,7 +28,7 @@ def test_fractions_that_are_none_are_refused(fractions):
 
 def test_an_arm_that_never_trains_is_refused():
     with pytest.raises(ConfigError, match="zero_shot, which trains on nothing"):
-        fraction_grid([ARMS["zero_shot"]], fractions=[0, 1])
+        fraction_grid([ARMS["zero_shot"]], fractions=[0, 0.1, 0.5, 1])
 
 
 @pytest.mark.parametrize(("n_train", "batch_size"), [(100, 64), (64, 64), (10, 64), (999, 10), (1000, 64)])
