@@ -24,6 +24,7 @@ from astrolab.runs.fits import cost_table
 from astrolab.runs.latex import scores_as_latex
 
 _MEASURED = ("metric", "value", "low", "high", "n", "simulated")
+_MAY_DIFFER = ("seeds", "strategies", "direction")  # between runs of one experiment
 _OF_A_RUN = ("run", "experiment", "study", "preset", "started", "status")
 
 
@@ -34,8 +35,8 @@ class Ledger:
     Attributes
     ----------
     table : DataFrame
-        One row a run, fit, test survey and metric: ``run``, ``experiment`` (runs of one experiment differ in their
-        seeds at most), ``study``, ``preset``, ``started``, ``status``, ``fit`` (empty where none belongs to a score),
+        One row a run, fit, test survey and metric: ``run``, ``experiment`` (runs of one experiment have the same data
+        and settings; they differ in seeds, arms and direction at most), ``study``, ``preset``, ``started``, ``status``, ``fit`` (empty where none belongs to a score),
         the columns of the scores, what the fit cost, ``digest.<role>`` of every survey, and every notebook parameter as
         ``p.<name>`` (lists and dicts as JSON).
     fits : DataFrame
@@ -108,17 +109,15 @@ class Ledger:
         return replace(self, table=table, fits=fits, trials=_behind(self.trials, fits), runs=runs)
 
     def newest(self) -> Ledger:
-        """Return the ledger without what a later run of the same experiment has repeated with the same seed.
+        """Return runs with scores, without what a later run of the same experiment has repeated: same arm, same seed.
 
         Returns
         -------
         Ledger
-            Seeds of several runs of one experiment can then be pooled: none stands in it twice.
+            Arms and seeds of several runs of one experiment can then be pooled: none stands in it twice.
         """
-        latest = self.table.sort_values("started", kind="stable").groupby(["experiment", "seed"])["run"].last()
-        keep = {(run, seed) for (_, seed), run in latest.items()}
-        table = self.table[[pair in keep for pair in zip(self.table["run"], self.table["seed"], strict=True)]]
-        fits = self.fits[[pair in keep for pair in zip(self.fits["run"], self.fits["seed"], strict=True)]]
+        table = _latest(self.table)
+        fits = _latest(self.fits[self.fits["run"].isin(table["run"])])
         runs = self.runs[self.runs["run"].isin(table["run"])]
         return replace(self, table=table, fits=fits, trials=_behind(self.trials, fits), runs=runs)
 
@@ -259,9 +258,9 @@ def _identity(run: FoundRun) -> dict[str, Any]:
 
 
 def _experiment(record: dict[str, Any]) -> str:
-    """Eight hexadecimal digits that runs share which differ in their training seeds at most."""
-    parameters = {name: value for name, value in record["parameters"].items() if name != "seeds"}
-    told = [record["study"], parameters, {role: survey.get("digest") for role, survey in record["surveys"].items()}]
+    """Eight hexadecimal digits that runs share which differ in training seeds, arms and direction at most."""
+    parameters = {name: value for name, value in record["parameters"].items() if name not in _MAY_DIFFER}
+    told = [record["study"], parameters, sorted(str(survey.get("digest")) for survey in record["surveys"].values())]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -331,6 +330,14 @@ def _fit_of(model: dict[str, Any], fits: dict[str, Any]) -> str:
     }
     best = [key for key, n in fitting.items() if n == max(fitting.values())]
     return best[0] if len(best) == 1 else ""
+
+
+def _latest(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the last run that has this arm and seed of its experiment."""
+    keys = [name for name in ("experiment", "p.direction", "arm", "seed") if name in frame]
+    ordered = frame.sort_values("started", kind="stable")
+    last = ordered.groupby(keys, dropna=False)["run"].transform("last")
+    return frame[(ordered["run"] == last).reindex(frame.index)]
 
 
 def _behind(fits: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

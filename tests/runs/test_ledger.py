@@ -137,17 +137,21 @@ def test_a_run_that_lost_its_predictions_says_so(folder, tmp_path):
 
 def test_seeds_of_several_runs_of_one_experiment_are_pooled_and_the_newest_counts(tmp_path):
     for name, seeds in (("a", (0, 1)), ("b", (1,)), ("c", (2,))):
-        write_run(tmp_path / name, arms=ARMS, seeds=seeds)
+        write_run(tmp_path / name, arms=ARMS, seeds=seeds, parameters={"strategies": list(ARMS)})
         record = json.loads((tmp_path / name / "run.json").read_text())
         record["started"] = f"2026-01-0{'abc'.index(name) + 1}T00:00:00+00:00"
         (tmp_path / name / "run.json").write_text(json.dumps(record))
+    only = {"full": ARMS["lora"]}
+    write_run(tmp_path / "more arms", arms=only, seeds=(0, 1, 2), parameters={"strategies": ["full"]})
     write_run(tmp_path / "other", arms=ARMS, parameters={"epochs": 5})
     ledger = load_ledger(tmp_path)
-    assert ledger.runs.groupby("experiment").size().tolist() in ([3, 1], [1, 3])
+    assert ledger.runs.groupby("experiment").size().tolist() in ([4, 1], [1, 4])
     newest = ledger.newest().where("`p.epochs` == 3")
-    assert newest.table.groupby("seed")["run"].unique().map(list).to_dict() == {0: ["a"], 1: ["b"], 2: ["c"]}
+    by_seed = newest.where(arm="lora").table.groupby("seed")["run"].unique().map(list)
+    assert by_seed.to_dict() == {0: ["a"], 1: ["b"], 2: ["c"]}
+    assert set(newest.where(arm="full").table["run"]) == {"more arms"}
     assert sorted(newest.scores["seed"].unique()) == [0, 1, 2]
-    assert set(newest.fits["arm"]) == {"base", "zero_shot", "lora"}
+    assert set(newest.fits["arm"]) == {"base", "zero_shot", "lora", "full"}
 
 
 def test_a_preset_is_recognised_by_its_parameters(tmp_path):
