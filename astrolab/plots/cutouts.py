@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
 
+from astrolab.datasets.imaging import sky_sigma
 from astrolab.datasets.matching import rows_of
 from astrolab.errors import ConfigError, unknown_name
-from astrolab.metrics.photoz import MAD_TO_SIGMA
 from astrolab.plots.style import INK, entitle, in_style
 
 if TYPE_CHECKING:
@@ -25,24 +25,6 @@ SKY_SIGMA = 1.0  # the sky is not quite black, so that its noise is seen
 BLACK_SIGMA = -2.0
 WHITE_PERCENTILE = 99.7
 _SHEET_INCH = 1.25
-
-
-def sky_sigma(stamp: np.ndarray) -> np.ndarray:
-    """Return the noise of each band, from differences of neighbouring pixels, which a smooth galaxy hardly changes.
-
-    Parameters
-    ----------
-    stamp : ndarray, shape (band, y, x)
-
-    Returns
-    -------
-    ndarray, shape (band,)
-        1.4826 times the median absolute difference, over the square root of 2; never 0. Too small where a survey's
-        resampling has correlated the noise of neighbours.
-    """
-    difference = np.abs(np.diff(stamp, axis=2)).reshape(len(stamp), -1)
-    sigma = MAD_TO_SIGMA * np.median(difference, axis=1) / np.sqrt(2.0)
-    return np.maximum(sigma, 1e-6 * max(float(np.abs(stamp).max()), 1e-6))
 
 
 def colour_picture(stamp: np.ndarray, *, bands: Sequence[str]) -> np.ndarray:
@@ -66,7 +48,7 @@ def colour_picture(stamp: np.ndarray, *, bands: Sequence[str]) -> np.ndarray:
     from astropy.visualization import LuptonAsinhStretch, ManualInterval, make_lupton_rgb
 
     numbers = list(_red_green_blue(bands))
-    sigma = float(sky_sigma(stamp)[numbers].mean())
+    sigma = float(_noise(stamp)[numbers].mean())
     gain = np.array(GAINS)[:, None, None] / sigma
     in_sigmas = np.nan_to_num(np.asarray(stamp[numbers], dtype=float) * gain) + SKY_SIGMA
     stretch = LuptonAsinhStretch(stretch=STRETCH_SIGMA, Q=SOFTENING)
@@ -89,13 +71,18 @@ def band_pictures(stamp: np.ndarray) -> np.ndarray:
     from astropy.visualization import AsinhStretch, ManualInterval
 
     stamp = np.nan_to_num(np.asarray(stamp, dtype=float))
-    sigma = sky_sigma(stamp)
+    sigma = _noise(stamp)
     white = np.maximum(np.percentile(stamp, WHITE_PERCENTILE, axis=(1, 2)), 3 * sigma)
     grey = [
         AsinhStretch(a=0.1)(ManualInterval(vmin=BLACK_SIGMA * noise, vmax=top)(band))
         for band, noise, top in zip(stamp, sigma, white, strict=True)
     ]
     return np.rint(255 * np.stack(grey)).astype(np.uint8)[:, ::-1]
+
+
+def _noise(stamp: np.ndarray) -> np.ndarray:
+    """Noise of each band; never 0, so that an empty stamp can be drawn too."""
+    return np.maximum(sky_sigma(stamp), 1e-6 * max(float(np.abs(stamp).max()), 1e-6))
 
 
 def _red_green_blue(bands: Sequence[str]) -> tuple[int, int, int]:
@@ -124,6 +111,31 @@ def galaxy_picture(stamp: np.ndarray, *, bands: Sequence[str]) -> np.ndarray:
     row = np.concatenate(list(band_pictures(stamp)), axis=1)
     large = colour.repeat(len(bands), axis=0).repeat(len(bands), axis=1)
     return np.concatenate([large, np.repeat(row[..., None], 3, axis=2)], axis=0)
+
+
+def read_stamps(survey: Survey, *, object_ids: Sequence) -> np.ndarray:
+    """Read the images of some galaxies of a survey.
+
+    Parameters
+    ----------
+    survey : Survey
+    object_ids : sequence of int or str
+
+    Returns
+    -------
+    ndarray, shape (n, band, y, x)
+        In the order asked.
+
+    Raises
+    ------
+    UnknownNameError
+        If the survey has no images.
+    SchemaError
+        If it does not hold one of the galaxies.
+    """
+    if "image" not in survey.inputs:
+        raise unknown_name(f"input of {survey.name!r}", name="image", names=survey.inputs)
+    return np.asarray(survey.inputs["image"][rows_of(survey, object_ids=np.asarray(object_ids))])
 
 
 @in_style
@@ -160,30 +172,27 @@ def plot_cutouts(
     ------
     UnknownNameError
         If the survey has no images.
-    PredictionError
+    SchemaError
         If it does not hold one of the galaxies.
     ConfigError
         If there are no galaxies, or not one caption for each.
     """
-    if "image" not in survey.inputs:
-        raise unknown_name(f"input of {survey.name!r}", name="image", names=survey.inputs)
-    rows = np.arange(len(survey)) if object_ids is None else rows_of(survey, object_ids=np.asarray(object_ids))
-    rows = rows[:n_max]
+    ids = survey.ids[:n_max] if object_ids is None else np.asarray(object_ids)[:n_max]
+    stamps = read_stamps(survey, object_ids=ids)
     if captions is None:
         label = survey.labels.columns[0]
-        captions = [f"{label} = {value:.3f}" for value in survey.labels[label].iloc[rows]]
-    if len(rows) == 0 or len(captions) < len(rows):
+        captions = [f"{label} = {value:.3f}" for value in survey.labels[label].iloc[rows_of(survey, object_ids=ids)]]
+    if len(ids) == 0 or len(captions) < len(ids):
         raise ConfigError(
             f"Cut-outs of {survey.name!r} were to be drawn.",
-            received=f"{len(rows)} galaxies and {len(captions)} captions",
+            received=f"{len(ids)} galaxies and {len(captions)} captions",
             remedy="Choose at least one galaxy, and give each a caption.",
         )
-    n_rows = -(-len(rows) // n_columns)
+    n_rows = -(-len(ids) // n_columns)
     size = (n_columns * _SHEET_INCH, n_rows * (_SHEET_INCH * (1 + 1 / len(survey.bands)) + 0.2) + 0.3)
     figure, axes = subplots(n_rows, n_columns, figsize=size, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
-    stamps = np.asarray(survey.inputs["image"][rows])
     for ax, stamp, caption in zip(axes.flat, stamps, captions, strict=False):
         ax.imshow(galaxy_picture(stamp, bands=survey.bands), interpolation="nearest")
         ax.set_title(caption, fontsize=6.5, color=INK, pad=2.5, loc="left")

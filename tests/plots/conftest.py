@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot
 
+from astrolab.datasets.survey import Provenance, Survey
 from astrolab.metrics import score
 
 matplotlib.use("Agg")
@@ -34,3 +35,27 @@ def predictions():
 @pytest.fixture(scope="session")
 def scores(predictions):
     return score(predictions, n_bootstrap=20)
+
+
+@pytest.fixture(scope="session")
+def two_surveys():
+    """Two small surveys with images; every tenth magnitude is missing, and they differ by 0.6 mag in g - i."""
+    random = np.random.default_rng(0)
+    surveys = []
+    for name, colour in (("twin-galaxiesml", 1.0), ("twin-transferz", 0.4)):
+        magnitudes = random.normal(22, 1, 90)[:, None] + np.array([colour, colour / 2, 0])
+        magnitudes[3::10] = np.nan
+        surveys.append(
+            Survey(
+                name=name,
+                inputs={"image": random.normal(1, 1, (90, 3, 16, 16)), "magnitudes": magnitudes},
+                labels=pd.DataFrame({"z": random.uniform(0.1, 2, 90)}),
+                ids=np.arange(90),
+                bands=("hsc-g", "hsc-r", "hsc-i"),
+                catalogue={"size": random.uniform(1, 5, 90)},
+                sky_deg=None,
+                published_split=None,
+                provenance=Provenance(survey=name, title=name, simulated=True),
+            )
+        )
+    return surveys

@@ -5,7 +5,7 @@ import pytest
 from astrolab.datasets.survey import Provenance, Survey
 from astrolab.errors import ConfigError, SchemaError, UnknownNameError
 from astrolab.plots import plot_cutouts
-from astrolab.plots.cutouts import GAINS, band_pictures, colour_picture, galaxy_picture, sky_sigma
+from astrolab.plots.cutouts import GAINS, band_pictures, colour_picture, galaxy_picture
 
 BANDS = ("hsc-g", "hsc-r", "hsc-i", "hsc-z", "hsc-y")
 
@@ -30,13 +30,6 @@ def survey():
         published_split=None,
         provenance=Provenance(survey="twin-galaxiesml", title="twin", simulated=True),
     )
-
-
-def test_noise_is_told_from_a_galaxy_that_fills_the_stamp():
-    random = np.random.default_rng(1)
-    sigma = np.array([0.5, 2.0])
-    stamp = sigma[:, None, None] * random.normal(size=(2, 64, 64)) + 3 * np.arange(64)[:, None]
-    np.testing.assert_allclose(sky_sigma(stamp), sigma, rtol=0.05)
 
 
 def test_a_galaxy_with_the_white_colours_comes_out_grey():
