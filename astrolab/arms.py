@@ -31,6 +31,8 @@ class Arm:
         Initial learning rate of Adam.
     is_published : bool
         Whether its rate is part of a published recipe, and so never searched.
+    family, label : str
+        In an ablation: what it is a variant of, and which one.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Arm:
     sample: str = "finetune"
     learning_rate: float = 0.0
     is_published: bool = False
+    family: str = ""
+    label: str = ""
 
 
 def _arm(

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from astrolab.errors import ConfigError
 from astrolab.models.adapt import arrange
@@ -38,6 +39,32 @@ class RankMatch:
 
     def __repr__(self) -> str:
         return f"rank {self.rank}: {self.n_trainable:,} parameters train ({self.off_frac:+.1%} of {self.budget:,})"
+
+
+def count_trainable(network: Network, *, strategy: str, **settings: Any) -> int:
+    """Count the parameters that would train, without making the adapted network.
+
+    Parameters
+    ----------
+    network : Network
+        Is left as it is.
+    strategy : str
+    **settings
+        As for :func:`astrolab.adapt`.
+
+    Returns
+    -------
+    int
+        Counted in the plan that the adapted network would have.
+
+    Examples
+    --------
+    >>> from astrolab.models.registry import make_model
+    >>> count_trainable(make_model("redshift_cnn", n_bands=5, seed=0), strategy="layers")
+    409921
+    """
+    outline = copy.deepcopy(network).to("meta")
+    return arrange(outline, settings=Strategy(strategy, **settings), base_digest="").plan.n_trainable
 
 
 def match_rank(
@@ -90,13 +117,12 @@ def match_rank(
         raise ConfigError(
             "An adapter of a given size was asked for.", received=f"n_trainable={n_trainable!r}", remedy="Ask for some."
         )
-    outline = copy.deepcopy(network).to("meta")
     names = adaptable_modules(network, names=targets)
 
     @cache
     def count(rank: int) -> int:
-        settings = Strategy("lora", adapter=adapter, rank=rank, targets=names, kronecker_factor=kronecker_factor)
-        return arrange(copy.deepcopy(outline), settings=settings, base_digest="").plan.n_trainable
+        setting = {"adapter": adapter, "targets": names, "kronecker_factor": kronecker_factor}
+        return count_trainable(network, strategy="lora", rank=rank, **setting)
 
     rank = _nearest(count, budget=n_trainable)
     match = RankMatch(rank, count(rank), n_trainable)

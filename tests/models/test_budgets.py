@@ -5,7 +5,7 @@ import torch
 
 from astrolab.errors import ConfigError, UnknownNameError
 from astrolab.models.adapt import adapt
-from astrolab.models.budgets import RankMatch, match_rank
+from astrolab.models.budgets import RankMatch, count_trainable, match_rank
 
 
 def lora_size(network, targets, *, rank):
@@ -23,6 +23,15 @@ def test_the_rank_is_the_nearest_by_the_formula(name, small_network):
         match = match_rank(network, adapter="lora", n_trainable=nearby, tolerance=0.5)
         assert (match.rank, match.n_trainable) == (rank, size)
         assert match.off_frac == pytest.approx(size / nearby - 1)
+
+
+@pytest.mark.parametrize("strategy", ["zero_shot", "scratch", "head", "layers", "lora", "residual", "full"])
+def test_what_would_train_is_what_trains(strategy, small_network):
+    network = small_network("redshift_cnn")
+    adapted = adapt(network, strategy=strategy).network
+    expected = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    assert count_trainable(network, strategy=strategy) == expected
+    assert all(p.device.type == "cpu" for p in network.parameters())
 
 
 @pytest.mark.parametrize("adapter", ["lora", "rslora", "dora", "loha", "lokr"])
