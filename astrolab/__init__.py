@@ -64,6 +64,7 @@ _HOMES = {
     "astrolab.parameters": ("read_parameters",),
     "astrolab.runs": ("Run", "open_run"),
     "astrolab.runs.ledger": ("Ledger", "load_ledger"),
+    "astrolab.claims": ("CLAIMS", "check_claims"),
     "astrolab.batch": ("run_study",),
     "astrolab.gallery": ("write_gallery",),
 }

@@ -1,0 +1,176 @@
+"""Claims on runs whose errors are known: the verdict must be the one that was built in."""
+
+import numpy as np
+import pytest
+from simulated_runs import SURVEYS, write_run
+
+from astrolab.claims import CLAIMS, VERDICTS, check_claims
+from astrolab.errors import ConfigError, UnknownNameError
+from astrolab.runs.ledger import load_ledger
+
+PAIR = {"pretrain_survey": "twin-transferz", "finetune_survey": "twin-galaxiesml"}
+FAST = {"n_bootstrap": 200}
+
+
+def everywhere(offset, width):
+    return dict.fromkeys(SURVEYS, (offset, width))
+
+
+def verdicts(ledger, **settings):
+    table = check_claims(ledger, **FAST | settings)
+    return table.set_index("claim")["verdict"]
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory):
+    """LoRA is three times better than TL as published, and as good as TL; it forgets; Combo is 1.5 times better."""
+    folder = tmp_path_factory.mktemp("claims")
+    arms = {
+        "zero_shot": {"twin-transferz": (0.0, 0.02), "twin-galaxiesml": (0.05, 0.09), "combo": (0.03, 0.07)},
+        "tl": everywhere(0.02, 0.04),
+        "tl_published": everywhere(-0.06, 0.12),
+        "lora": everywhere(0.02, 0.04),
+        "combo": everywhere(0.02, 0.04 / 1.5),
+    }
+    write_run(folder / "forward", arms=arms, n=3000, parameters=PAIR)
+    reverse = {"lora": everywhere(0.12, 0.08)}
+    turned = PAIR | {"direction": "reverse", "strategies": ["lora"]}
+    write_run(folder / "reverse", arms=reverse, n=3000, parameters=turned, direction="reverse")
+    return load_ledger(folder)
+
+
+def test_the_verdict_depends_on_what_transfer_learning_means(ledger):
+    fair, published = (verdicts(ledger, protocol=name) for name in ("fair", "published"))
+    headline = ["lora_bias_2.5", "lora_scatter_2.2"]
+    assert fair[headline].tolist() == ["not supported"] * 2
+    assert published[headline].tolist() == ["supported"] * 2
+
+
+def test_claims_with_and_without_a_number(ledger):
+    found = verdicts(ledger)
+    expected = {
+        "lora_improves_new_survey": "supported",
+        "lora_forgets": "supported",
+        "combo_generalises": "supported",
+        "lora_scatter_combo_1.2": "supported",
+        "lora_scatter_galaxiesml_1.2": "supported",
+        "lora_bias_transferz_20": "not supported",
+        "combo_bias_galaxiesml_3": "not supported",
+        "reverse_bias_4.7": "supported",
+        "reverse_scatter_1.7": "supported",
+        "plateau_40_50": "not testable",
+        "tenth_improves": "not testable",
+    }
+    assert found[list(expected)].to_dict() == expected
+    assert found.index.tolist() == list(CLAIMS) and set(found) <= set(VERDICTS)
+
+
+def test_a_number_right_at_the_limit_is_undecided(ledger):
+    # LoRA has 1.5 times the scatter of Combo by construction: so the claim of 1.5 lies inside the interval.
+    row = check_claims(ledger, claims=["lora_scatter_transferz_1.5"], **FAST).iloc[0]
+    assert row["verdict"] == "undecided" and row["low"] < 1.5 < row["high"]
+    assert row["value"] == pytest.approx(1.5, rel=0.1)
+
+
+def test_the_evidence_says_what_it_stands_on(ledger):
+    row = check_claims(ledger, claims=["lora_bias_2.5"], protocol="published", **FAST).iloc[0]
+    assert row["value"] == pytest.approx(3, rel=0.2) and row["low"] > 2.5
+    assert (row["n"], row["n_seeds"], row["simulated"]) == (3000, 1, True)
+    for word in ("|bias| of tl_published", f"{row['value']:.3g} times", "2.5 claimed", "3,000", "one seed"):
+        assert word in row["evidence"]
+    assert row["is_quoted"] and "2.5×" in row["sentence"] and "abstract" in row["source"]
+
+
+def test_few_galaxies_decide_nothing_and_opposite_errors_are_not_supported(tmp_path):
+    better = {"tl": everywhere(0.01, 0.02), "lora": everywhere(0.03, 0.05)}
+    write_run(
+        tmp_path / "few", arms={"tl": everywhere(0.05, 0.05), "lora": everywhere(0.02, 0.02)}, n=25, parameters=PAIR
+    )
+    few = load_ledger(tmp_path / "few")
+    assert verdicts(few, claims=["lora_bias_2.5", "lora_scatter_2.2"]).tolist() == ["undecided"] * 2
+    write_run(tmp_path / "other", arms=better, n=2000, parameters=PAIR)
+    other = load_ledger(tmp_path / "other")
+    assert verdicts(other, claims=["lora_bias_2.5", "lora_scatter_2.2"]).tolist() == ["not supported"] * 2
+
+
+def test_intervals_of_many_claims_are_wider_than_of_one_alone(ledger):
+    together = check_claims(ledger, **FAST).set_index("claim")
+    alone = check_claims(ledger, correction="none", **FAST).set_index("claim")
+    tested = together["value"].notna() & (together["metric"] != "time_s")
+    assert tested.sum() >= 10
+    assert (together["low"][tested] < alone["low"][tested]).all()
+    assert (together["high"][tested] > alone["high"][tested]).all()
+
+
+def test_several_seeds_make_it_a_claim_about_the_method(tmp_path):
+    arms = {"tl": everywhere(0.04, 0.06), "lora": everywhere(0.01, 0.02)}
+    write_run(tmp_path / "run", arms=arms, seeds=(0, 1, 2), n=1000, parameters=PAIR)
+    ledger = load_ledger(tmp_path)
+    sampled = check_claims(ledger, claims=["lora_scatter_2.2"], **FAST).iloc[0]
+    fixed = check_claims(ledger, claims=["lora_scatter_2.2"], seeds="fixed", **FAST).iloc[0]
+    assert sampled["n_seeds"] == 3 and "3 seeds" in sampled["evidence"]
+    assert sampled["high"] - sampled["low"] > fixed["high"] - fixed["low"]
+
+
+def test_time_is_compared_by_epoch_over_seeds(tmp_path):
+    arms = {"combo": everywhere(0, 0.03), "lora": everywhere(0, 0.03)}
+    run = write_run(tmp_path / "run", arms=arms, seeds=(0, 1, 2), parameters=PAIR)
+    for key, fit in run.record["fits"].items():
+        fit["time_s"] = fit["n_epochs"] * (4.0 if key.startswith("combo") else 2.0) * (1 + 0.01 * fit["seed"] ** 2)
+    run._write()
+    row = check_claims(load_ledger(tmp_path), claims=["combo_costs_time"]).iloc[0]
+    assert row["verdict"] == "supported" and row["value"] == pytest.approx(2)
+    one = load_ledger(tmp_path).where(seed=0)
+    assert check_claims(one, claims=["combo_costs_time"])["verdict"].tolist() == ["undecided"]
+
+
+def _fractions(tmp_path, widths, *, n=4000, seeds=(0,)):
+    arms = {f"lora@{f}": {"twin-galaxiesml": (0.0, width)} for f, width in widths.items()}
+    arms["tl@0.0"] = arms["lora@0.0"]
+    folder = tmp_path / "fractions"
+    write_run(folder, arms=arms, study="data_fractions", n=n, parameters=PAIR, direction=None, seeds=seeds)
+    return load_ledger(tmp_path)
+
+
+def test_a_curve_that_flattens_between_40_and_50_percent(tmp_path):
+    widths = {0.0: 0.10, 0.1: 0.085, 0.2: 0.07, 0.3: 0.055, 0.4: 0.035, 0.5: 0.0205, 1.0: 0.02}
+    found = verdicts(_fractions(tmp_path, widths))
+    assert found[["tenth_improves", "plateau_40_50"]].tolist() == ["supported", "supported"]
+
+
+def test_a_curve_that_goes_on_falling_or_never_does(tmp_path):
+    falling = {f: 0.10 - 0.08 * f for f in (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)}
+    found = verdicts(_fractions(tmp_path / "falling", falling))
+    assert found["plateau_40_50"] == "not supported"
+    flat = dict.fromkeys((0.0, 0.1, 0.5, 1.0), 0.05)
+    found = check_claims(_fractions(tmp_path / "flat", flat), claims=["tenth_improves", "plateau_40_50"], **FAST)
+    assert found["verdict"].tolist()[1] == "undecided" and "supported" not in found["verdict"].tolist()
+    assert "no certain gain" in found["evidence"].iloc[1]
+
+
+def test_the_whole_set_of_a_fraction_study_counts_as_the_arm_itself(tmp_path):
+    ledger = _fractions(tmp_path, {0.0: 0.10, 0.1: 0.08, 1.0: 0.03})
+    row = check_claims(ledger, claims=["lora_improves_new_survey"], **FAST).iloc[0]
+    assert row["verdict"] == "supported" and row["study"] == "data_fractions"
+    assert row["value"] == pytest.approx(0.10 / 0.03, rel=0.1)
+
+
+def test_what_cannot_be_tested_says_why(tmp_path, ledger):
+    elsewhere = {"pretrain_survey": "sdss_mgs", "finetune_survey": "boss"}
+    arms = {"tl": {"combo": (0.05, 0.05)}, "lora": {"combo": (0.01, 0.02)}}
+    write_run(tmp_path / "run", arms=arms, parameters=elsewhere)
+    row = check_claims(load_ledger(tmp_path), claims=["lora_bias_2.5"], **FAST).iloc[0]
+    assert row["verdict"] == "not testable" and "no tl and no lora on combo" in row["evidence"]
+    assert np.isnan(row["value"]) and row["sentence"]
+    write_run(tmp_path / "b", arms=arms, study="something_else", parameters=PAIR)
+    row = check_claims(load_ledger(tmp_path / "b"), claims=["lora_bias_2.5"], **FAST).iloc[0]
+    assert "no run of lora_vs_transfer" in row["evidence"]
+
+
+def test_mistakes_are_refused(ledger):
+    with pytest.raises(UnknownNameError, match=r"lora_bias_2\.5"):
+        check_claims(ledger, claims=["lora_bias"])
+    with pytest.raises(UnknownNameError, match="fair, published"):
+        check_claims(ledger, protocol="unfair")
+    with pytest.raises(ConfigError, match="level"):
+        check_claims(ledger, level=95)

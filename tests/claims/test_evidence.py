@@ -1,0 +1,51 @@
+import pytest
+from simulated_runs import write_run
+
+from astrolab.claims import CLAIMS
+from astrolab.claims.evidence import Settings, gather_evidence
+from astrolab.runs.ledger import load_ledger
+
+PAIR = {"pretrain_survey": "twin-transferz", "finetune_survey": "twin-galaxiesml"}
+SETTINGS = Settings("fair", (0.3, 1.5), 20, 0, 0.95, "max_t", None)
+GOOD, BAD = {"combo": (0.0, 0.02)}, {"combo": (0.05, 0.05)}
+
+
+def gather(folder, *names, settings=SETTINGS):
+    return gather_evidence(load_ledger(folder).newest(), claims=[CLAIMS[name] for name in names], settings=settings)
+
+
+def test_every_claim_is_measured_or_missing(tmp_path):
+    write_run(tmp_path / "run", arms={"tl": BAD, "lora": GOOD}, parameters=PAIR)
+    evidence = gather(tmp_path, *CLAIMS)
+    told = [evidence.ratios, evidence.curves, evidence.times, evidence.missing]
+    assert sorted(name for part in told for name in part) == sorted(CLAIMS)
+    assert set(evidence.ratios) == {"lora_bias_2.5", "lora_scatter_2.2"}
+    assert evidence.missing["lora_forgets"] == "no lora and no zero_shot on transferz"
+    assert evidence.n_trials["lora"] == 2
+
+
+def test_only_seeds_that_all_models_have_are_compared(tmp_path):
+    write_run(tmp_path / "a", arms={"tl": BAD}, seeds=(0, 1, 2), parameters=PAIR | {"strategies": ["tl"]})
+    write_run(tmp_path / "b", arms={"lora": GOOD}, seeds=(1, 2, 3), parameters=PAIR | {"strategies": ["lora"]})
+    assert gather(tmp_path, "lora_bias_2.5").ratios["lora_bias_2.5"].family.panel.n_seeds == 2
+
+
+def test_models_of_different_galaxies_are_not_compared(tmp_path):
+    write_run(tmp_path / "a", arms={"tl": BAD}, n=50, parameters=PAIR | {"strategies": ["tl"]})
+    write_run(tmp_path / "b", arms={"lora": GOOD}, n=60, parameters=PAIR | {"strategies": ["lora"]})
+    assert "not one for each" in gather(tmp_path, "lora_bias_2.5").missing["lora_bias_2.5"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        (PAIR, "lora"),
+        (PAIR | {"direction": "reverse"}, "lora-reverse"),
+        ({"pretrain_survey": "galaxiesml", "finetune_survey": "transferz"}, "lora-reverse"),
+        ({"pretrain_survey": "galaxiesml", "finetune_survey": "transferz", "direction": "reverse"}, "lora"),
+        ({"pretrain_survey": "sdss_mgs", "finetune_survey": "boss"}, "lora-elsewhere"),
+    ],
+)
+def test_a_model_is_named_by_the_way_it_was_moved(tmp_path, parameters, name):
+    write_run(tmp_path / "run", arms={"lora": GOOD}, parameters=parameters)
+    assert name in gather(tmp_path, "lora_bias_2.5").n_trials
