@@ -71,7 +71,7 @@ def plot_colour_redshift(
             ax.plot(z, colour, color="white", lw=3.2 if is_own else 0, zorder=3)
             ax.plot(z, colour, color=looks[other].colour, lw=1.6, ls="-" if is_own else (0, (4, 2)), zorder=4)
         ax.set(xlabel=xlabel, xlim=xlim, ylim=ylim, title=f"{looks[name].label} · {len(xy):,}")
-    axes[0, 0].set_ylabel(f"{band_letter(bands[0])} − {band_letter(bands[1])} (AB mag)")
+    axes[0, 0].set_ylabel(f"{band_letter(bands[0])} − {band_letter(bands[1])} (mag)")
     lines = [Line2D([], [], color=look.colour, label=f"median, {look.label}") for look in looks.values()]
     dashes = Line2D([], [], color="0.4", ls=(0, (4, 2)), label="of the other survey")
     write_legend(figure, entries=lines, notes=[dashes] if len(surveys) > 1 else [])

@@ -73,7 +73,9 @@ def plot_galaxies(
         for ax, stamp, value in zip(np.atleast_1d(axes), stamps, values, strict=False):
             ax.imshow(colour_picture(stamp, bands=survey.bands), interpolation="nearest")
             ax.set_title(f"{by} = {value:.2f}", fontsize=6.5, color=INK, pad=2.5)
-    words = {"spread": f"Galaxies by {by}", "lowest": f"Lowest {by}", "highest": f"Highest {by}"}[order]
+    is_band = any(by in (band, band_letter(band)) for survey in surveys for band in survey.bands)
+    ends = ("Brightest in", "Faintest in") if is_band and by not in surveys[0].labels else ("Lowest", "Highest")
+    words = {"spread": f"Galaxies by {by}", "lowest": f"{ends[0]} {by}", "highest": f"{ends[1]} {by}"}[order]
     simulated = any(survey.provenance.simulated for survey in surveys)
     entitle(figure, title=title or words, simulated=simulated)
     return figure

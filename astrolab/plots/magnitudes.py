@@ -50,7 +50,7 @@ def magnitudes_in(survey: Survey, *, band: str) -> np.ndarray:
     Returns
     -------
     ndarray, shape (n,)
-        AB magnitudes, NaN where not measured.
+        Magnitudes, NaN where not measured.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def plot_magnitude_distributions(
             weights = np.full(len(values), 1 / max(len(values), 1))
             ax.hist(values, bins=edges, weights=weights, histtype="step", color=looks[name].colour, lw=1.2)
             ax.plot(np.median(values), 0, marker="^", ms=5, color=looks[name].colour, clip_on=False, zorder=5)
-        ax.set(xlabel=f"{letter} (AB mag)", xlim=(edges[0], edges[-1]))
+        ax.set(xlabel=f"{letter} (mag)", xlim=(edges[0], edges[-1]))
     axes[0, 0].set_ylabel("fraction of galaxies")
     entries = [Line2D([], [], color=looks[s.name].colour, label=f"{looks[s.name].label} · {len(s):,}") for s in surveys]
     median = Line2D([], [], marker="^", ls="none", ms=5, color="0.4", label="median")

@@ -14,7 +14,7 @@ def test_each_panel_holds_the_galaxies_with_both_magnitudes_and_every_median(two
         np.testing.assert_allclose(points[:, 0], survey.labels["z"][measured])
         np.testing.assert_allclose(points[:, 1], (mags[:, 0] - mags[:, 2])[measured])
         assert str(measured.sum()) in ax.get_title(loc="left")
-        assert ax.get_ylabel() == ("g − i (AB mag)" if ax is figure.axes[0] else "")
+        assert ax.get_ylabel() == ("g − i (mag)" if ax is figure.axes[0] else "")
     medians = [line.get_ydata() for line in figure.axes[0].lines]
     assert np.median(medians[0]) == pytest.approx(1.0, abs=0.2)  # g - i of the first survey, see the fixture
     assert np.median(medians[2]) == pytest.approx(0.4, abs=0.2)

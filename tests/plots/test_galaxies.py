@@ -34,6 +34,12 @@ def test_one_row_a_survey_with_what_orders_them_above(two_surveys):
     assert "simulated twin surveys" in figure.get_suptitle()
 
 
+def test_ends_of_a_magnitude_are_bright_and_faint_and_of_anything_else_low_and_high(two_surveys):
+    assert "Brightest in i" in plot_galaxies(two_surveys, by="i", order="lowest", n_galaxies=2).get_suptitle()
+    assert "Highest size" in plot_galaxies(two_surveys, by="size", order="highest", n_galaxies=2).get_suptitle()
+    assert "Lowest z" in plot_galaxies(two_surveys, by="z", order="lowest", n_galaxies=2).get_suptitle()
+
+
 def test_what_is_not_there_is_named(two_surveys):
     with pytest.raises(UnknownNameError, match="spread"):
         plot_galaxies(two_surveys, by="z", order="random")

@@ -17,7 +17,7 @@ def test_a_band_is_found_by_name_and_by_letter(two_surveys):
 
 def test_every_band_has_a_panel_with_the_median_of_each_survey(two_surveys):
     figure = plot_magnitude_distributions(two_surveys)
-    assert [ax.get_xlabel() for ax in figure.axes] == [f"{letter} (AB mag)" for letter in "gri"]
+    assert [ax.get_xlabel() for ax in figure.axes] == [f"{letter} (mag)" for letter in "gri"]
     for number, ax in enumerate(figure.axes):
         drawn = [line.get_xdata()[0] for line in ax.lines]
         assert drawn == pytest.approx([np.nanmedian(s.inputs["magnitudes"][:, number]) for s in two_surveys])
