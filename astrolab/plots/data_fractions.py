@@ -52,7 +52,8 @@ def plot_data_fractions(
     """Draw scores against the fraction of the fine-tuning set, one row a metric, one column a test set.
 
     A line is the mean over training seeds and its band their spread; with one seed the band is the interval over
-    galaxies. Below the panels each arm's plateau stands with its interval, hollow where the gain itself is in doubt.
+    galaxies. Every panel has its own scale. Below them each arm's plateau stands with its interval, hollow where the
+    gain itself is in doubt.
 
     Parameters
     ----------
@@ -90,7 +91,6 @@ def plot_data_fractions(
         figsize=(_PANEL[0] * len(surveys) + 0.5, sum(heights) + 1.0),
         height_ratios=heights,
         sharex=True,
-        sharey="row",
         squeeze=False,
     )
     looks = arm_looks(arms)
@@ -100,14 +100,12 @@ def plot_data_fractions(
         column[-1].set_xlabel("fraction of the fine-tuning set")
         for ax, metric in zip(column, metrics, strict=False):
             rows = summary[summary["survey"].eq(survey) & summary["metric"].eq(metric)]
-            _draw_panel(ax, rows=rows, looks=looks, metric=metric, requirement=requirements.get(metric))
             _draw_printed(ax, rows=printed, survey=survey, metric=metric, looks=looks)
+            _draw_panel(ax, rows=rows, looks=looks, metric=metric, requirement=requirements.get(metric))
         if plateau is not None:
             _draw_plateaus(column[-1], rows=plateau[plateau["survey"] == survey], looks=looks)
     for ax, metric in zip(axes[:, 0], metrics, strict=False):
         ax.set_ylabel(metric_label(metric))
-        if find_metric(metric).sign == "lower":
-            ax.set_ylim(bottom=0)
     axes[-1, 0].xaxis.set_major_formatter(PercentFormatter(1))
     marks = [Line2D([], [], **_line(look), label=look.label) for look in looks.values()]
     write_legend(figure, entries=marks, notes=_notes(summary, plateau=plateau, has_printed=not printed.empty))
@@ -144,6 +142,9 @@ def _draw_panel(
         ax.plot(curve["fraction"], curve["value"], **_line(look))
     ax.grid(axis="y", zorder=0)
     ax.margins(x=0.04)
+    ax.locator_params(axis="y", nbins=5)
+    if find_metric(metric).sign == "lower":
+        ax.set_ylim(bottom=0)
 
 
 def _printed(

@@ -1,0 +1,76 @@
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import PathCollection
+from matplotlib.text import Text
+
+from astrolab.errors import PredictionError
+from astrolab.plots import plot_pareto
+
+ROWS = [
+    ("zero_shot", "base", "base", 0.0, 0.10, 0.0, False),
+    ("a", "lora", "all r2", 0.01, 0.06, 4.0, False),
+    ("b", "lora", "block1 r9", 0.02, 0.07, 8.0, False),
+    ("c", "unfrozen layers", "block4", 0.03, 0.03, 16.0, True),
+]
+COLUMNS = ["arm", "family", "label", "forgetting", "on_new", "time_s", "not_at_the_budget"]
+
+
+@pytest.fixture
+def table():
+    table = pd.DataFrame(ROWS, columns=COLUMNS).assign(metric="scatter", simulated=True)
+    table["gain"] = 0.10 - table["on_new"]
+    for name in ("gain", "forgetting"):
+        table[f"{name}_low"], table[f"{name}_high"] = table[name] - 0.002, table[name] + 0.004
+    return table
+
+
+def scatters(ax):
+    return [collection for collection in ax.collections if isinstance(collection, PathCollection)]
+
+
+def test_every_model_stands_at_its_two_scores_with_its_cost_as_area(table):
+    ax = plot_pareto(table, old="twin-transferz", new="twin-galaxiesml")
+    marks = {tuple(mark.get_offsets()[0]): mark.get_sizes()[0] for mark in scatters(ax)}
+    assert marks.keys() == {(0.01, 0.06), (0.02, 0.07), (0.03, 0.03)}
+    assert marks[0.02, 0.07] == pytest.approx(marks[0.03, 0.03] / 2) == pytest.approx(2 * marks[0.01, 0.06])
+    assert "TransferZ twin" in ax.get_xlabel() and "GalaxiesML twin" in ax.get_ylabel()
+    assert "simulated" in ax.get_title(loc="left")
+
+
+def test_the_staircase_goes_through_those_that_no_other_beats(table):
+    ax = plot_pareto(table)
+    expected = [[0, 0.1], [0.01, 0.1], [0.01, 0.06], [0.03, 0.06], [0.03, 0.03]]
+    assert any(np.array_equal(line.get_xydata(), expected) for line in ax.lines)
+
+
+def test_error_bars_are_those_of_the_gain_and_the_forgetting(table):
+    ax = plot_pareto(table)
+    bars = [segment for c in ax.collections if hasattr(c, "get_segments") for segment in c.get_segments()]
+    assert any(np.allclose(bar, [[0.008, 0.06], [0.014, 0.06]]) for bar in bars)
+    assert any(np.allclose(bar, [[0.01, 0.056], [0.01, 0.062]]) for bar in bars)
+
+
+def test_labels_do_not_cover_one_another_even_where_marks_are_near(table):
+    near = table.assign(forgetting=[0.0, 0.0100, 0.0101, 0.0102], on_new=[0.1, 0.0600, 0.0601, 0.0602])
+    ax = plot_pareto(near)
+    boxes = [Text.get_window_extent(text) for text in ax.texts]  # without the line to the mark
+    assert [text.get_text() for text in ax.texts] == ["all r2", "block1 r9", "block4"]
+    assert not any(boxes[i].overlaps(boxes[j]) for i in range(3) for j in range(i))
+
+
+def test_families_and_hollow_marks_are_explained(table):
+    ax = plot_pareto(table, hollow="not_at_the_budget")
+    hollow = [tuple(mark.get_offsets()[0]) for mark in scatters(ax) if mark.get_facecolor()[0, :3].min() == 1]
+    assert hollow == [(0.03, 0.03)]
+    words = [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    assert {"lora", "unfrozen layers", "not at the budget", "base model"} <= set(words)
+    only = plot_pareto(table, families=["lora"])
+    assert len(scatters(only)) == 2
+
+
+def test_what_is_missing_is_named(table):
+    with pytest.raises(PredictionError, match="n_seen"):
+        plot_pareto(table, cost="n_seen")
+    with pytest.raises(PredictionError, match="dora"):
+        plot_pareto(table, families=["dora"])
