@@ -236,9 +236,9 @@ def _pictures(folder: Path, notebook: Path | None, problems: list[str]) -> tuple
         caption = as_html(said[place].caption) if place < len(said) and said[place].caption else ""
         is_main = place < len(said) and said[place].is_main
         pdf = png.with_suffix(".pdf")
-        pictures.append((place, Picture(png, pdf if pdf.is_file() else None, caption, is_main)))
-    pictures.sort(key=lambda placed: (not placed[1].is_main, placed[0]))
-    return tuple(picture for _, picture in pictures)
+        order = (not is_main, place, png.stat().st_mtime_ns)  # a loop saves its figures one after the other
+        pictures.append((order, Picture(png, pdf if pdf.is_file() else None, caption, is_main)))
+    return tuple(picture for _, picture in sorted(pictures, key=lambda placed: placed[0]))
 
 
 def _is_image(path: Path) -> bool:

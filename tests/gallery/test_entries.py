@@ -29,6 +29,11 @@ def test_the_main_figure_of_the_notebook_comes_first_with_its_caption_as_alterna
     assert entry.pictures[0].pdf.name == "metric_bars.pdf"
 
 
+def test_figures_of_one_loop_stay_in_the_order_they_were_saved_in(make_run):
+    entry = read_entry(make_run(figures=("scatter_by_truth", "truth", "scatter_by_i_mag")))
+    assert [p.png.stem for p in entry.pictures] == ["truth", "scatter_by_truth", "scatter_by_i_mag"]
+
+
 def test_the_parameters_say_which_preset_they_are(make_run):
     assert read_entry(make_run("a")).preset == "quick"
     assert read_entry(make_run("b", **load_preset("lora_vs_transfer", preset="smoke"))).preset == "smoke"
