@@ -84,8 +84,8 @@ def compare_models(
         Columns `by`, ``metric``, ``a``, ``b``, ``value_a``, ``value_b`` (means over seeds), ``difference``, ``low``,
         ``high``, ``p_value`` (adjusted for the family where the intervals are), ``a_better_frac`` (of resamples),
         ``better`` (the name of the better one, or ``"undecided"`` where the interval holds zero), ``n`` (galaxies),
-        ``n_seeds``, ``seed_std`` (spread of the difference over seeds, NaN for one), ``n_comparisons`` (in the family)
-        and ``simulated``.
+        ``n_seeds``, ``seed_std`` (spread of the difference over seeds, NaN for one), ``n_comparisons`` (in the
+        family), ``simulated``, ``level`` and ``correction``.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def compare_models(
     for panel in iterate_panels(predictions, models=names, column=column, by=by, z_range=z_range):
         for family in resample_models(panel, metrics=chosen, n_bootstrap=n_bootstrap, seed=seed, seeds=seeds):
             rows += _compare_family(family, pairs=pairs, level=level, correction=correction)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(level=level, correction=correction)
 
 
 def paired_difference(

@@ -150,8 +150,9 @@ One name means one formula. This page is written by `astrolab.metrics.metrics_pa
 
 $z$ is the truth, $\hat z$ the prediction and $\Delta z = (\hat z - z)/(1 + z)$. Photometric-redshift scores are taken
 over galaxies whose *true* redshift lies in $0.3 < z \le 1.5$, unless `z_range` says otherwise. Intervals are bootstrap
-percentiles over galaxies, and binomial (Jeffreys) for the two rates. Models are compared on the same resampled galaxies,
-and when many are compared their intervals hold together (single-step max-t; Westfall & Young 1993, Romano & Wolf 2005).
+percentiles over galaxies, and binomial (Jeffreys) for the two rates. Models are compared on the same resampled
+galaxies; when many are compared, their intervals hold together (single-step max-t; Westfall & Young 1993, Romano & Wolf
+2005).
 
 | id | formula | better | unit | reference |
 |---|---|---|---|---|
