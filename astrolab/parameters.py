@@ -117,7 +117,7 @@ def find_notebook(study: str) -> Path:
 
 
 def list_studies() -> dict[str, Path]:
-    """Return every study that ships with astrolab, by name.
+    """Return every study that ships with astrolab, by name; the welcome notebook, number 00, is none.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def list_studies() -> dict[str, Path]:
         Study name, and its notebook.
     """
     notebooks = sorted(shipped_folder("notebooks").glob("[0-9][0-9]_*.ipynb"))
-    return {path.stem[3:]: path for path in notebooks}
+    return {path.stem[3:]: path for path in notebooks if not path.stem.startswith("00_")}
 
 
 def read_title(notebook: Path) -> str:
@@ -252,16 +252,47 @@ def read_parameters(namespace: Mapping[str, Any], *, study: str) -> dict[str, An
         If a parameter was injected or edited under a name that the notebook does not have.
     """
     declared = read_declarations(find_notebook(study))
-    strangers = [name for name in namespace if name not in declared and _is_set_by_user(name, namespace[name])]
+    strangers = [name for name in _names_given(namespace) if name not in declared]
     if strangers:
         raise _unknown_parameter(strangers[0], declared, study)
     return {n: p.coerce(namespace.get(n, p.default)) for n, p in declared.items() if n != RUN_DIR}
 
 
+def _names_given(namespace: Mapping[str, Any]) -> list[str]:
+    """Names that the parameters cell, as it was last run, and papermill's cell after it have set.
+
+    Where there is no record of cells, as in a script, that is everything defined so far: but in a kernel, a notebook
+    that is run again would find its own results there.
+    """
+    if "In" not in namespace:
+        return [name for name, value in namespace.items() if _is_set_by_user(name, value)]
+    cells = [(source, _assigned(source)) for source in namespace["In"]]
+    declaring = [number for number, (_, names) in enumerate(cells) if names.get(RUN_DIR) == "declared"]
+    last = cells[declaring[-1] :] if declaring else []
+    return [name for source, names in last if _is_parameters(source, names) for name in names]
+
+
+def _assigned(source: str) -> dict[str, str]:
+    """Names that a cell assigns to at its top level, ``"declared"`` with a type or ``"set"`` without."""
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError:  # a magic, or a cell that failed
+        return {}
+    annotated = (node.target for node in statements if isinstance(node, ast.AnnAssign))
+    declared = {target.id: "declared" for target in annotated if isinstance(target, ast.Name)}
+    targets = (target for node in statements if isinstance(node, ast.Assign) for target in node.targets)
+    return declared | {target.id: "set" for target in targets if isinstance(target, ast.Name)}
+
+
+def _is_parameters(source: str, names: Mapping[str, str]) -> bool:
+    return names.get(RUN_DIR) == "declared" or source.startswith("# Parameters")
+
+
 def _is_set_by_user(name: str, value: Any) -> bool:
-    """Tell a variable of the parameters cell from what IPython and imports put beside it."""
-    shell = {"In", "Out", "exit", "quit", "open", "get_ipython", "annotations"}
-    return not (name.startswith("_") or name in shell or isinstance(value, (types.ModuleType, types.FunctionType)))
+    """Tell a variable from what Python and imports put beside it."""
+    return not (
+        name.startswith("_") or name == "annotations" or isinstance(value, (types.ModuleType, types.FunctionType))
+    )
 
 
 def load_preset(study: str, *, preset: str) -> dict[str, Any]:

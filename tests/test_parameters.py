@@ -48,10 +48,33 @@ def test_an_unknown_parameter_names_the_nearest():
         check_parameters({"n_pretran": 10}, study=STUDY)
 
 
-def test_an_injected_stranger_stops_the_notebook():
-    namespace = {"n_pretrain": 10, "json": json, "_i1": "", "In": [], "n_pretran": 20}
-    with pytest.raises(ParameterError, match="n_pretran"):
-        read_parameters(namespace, study=STUDY)
+DECLARING = 'n_pretrain: int = 10  # how many\nrun_dir: str = ""  # where'
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [DECLARING, "# Parameters\nn_pretran = 20\n"],
+        [DECLARING + "\nn_pretran = 20"],
+        [DECLARING + "\nn_pretran: int = 20"],
+        ["x = 1", DECLARING, "print(x)", DECLARING, "# Parameters\nn_pretran = 20\n"],
+    ],
+    ids=["by papermill", "by hand", "by hand with a type", "in a later run"],
+)
+def test_an_injected_stranger_stops_the_notebook(cells):
+    with pytest.raises(ParameterError, match="n_pretran'"):
+        read_parameters({"n_pretrain": 10, "n_pretran": 20, "In": ["", *cells]}, study=STUDY)
+
+
+def test_a_script_may_define_nothing_else():
+    with pytest.raises(ParameterError, match="n_pretran'"):
+        read_parameters({"n_pretrain": 10, "json": json, "_private": "", "n_pretran": 20}, study=STUDY)
+
+
+def test_a_notebook_that_is_run_again_in_its_kernel_is_not_stopped_by_its_own_results():
+    first = [DECLARING + "\nn_pretran = 20", DECLARING, "import astrolab as al", "scores = 1", "%time x = 2"]
+    namespace = {"n_pretrain": 11, "n_pretran": 20, "scores": 1, "x": 2, "In": ["", *first, DECLARING]}
+    assert read_parameters(namespace, study=STUDY)["n_pretrain"] == 11
 
 
 def test_the_notebook_gets_every_parameter_but_the_run_folder():
