@@ -30,6 +30,7 @@ _HOMES = {
     "astrolab.models.registry": ("make_model",),
     "astrolab.models.adapt": ("adapt", "merge"),
     "astrolab.models.budgets": ("count_trainable", "match_rank"),
+    "astrolab.models.interpolation": ("interpolate",),
     "astrolab.models.saving": ("load_model", "save_model"),
     "astrolab.arms": ("ARMS", "choose_arms", "trial_rates"),
     "astrolab.ablations": ("adapter_arms", "describe_arms", "layer_arms"),
@@ -38,6 +39,7 @@ _HOMES = {
     "astrolab.trainers.loop": ("fit",),
     "astrolab.predictions": ("concat_predictions", "load_predictions", "predict", "save_predictions"),
     "astrolab.metrics.comparing": ("compare_models", "paired_difference"),
+    "astrolab.metrics.pairing": ("keep_common_seeds",),
     "astrolab.metrics.ratios": ("compare_ratio",),
     "astrolab.metrics.scoring": (
         "format_scores",
@@ -46,6 +48,7 @@ _HOMES = {
         "summarise_seeds",
         "tabulate_scores",
     ),
+    "astrolab.paths": ("predict_path",),
     "astrolab.metrics.forgetting": ("measure_forgetting",),
     "astrolab.metrics.pareto": ("pareto_front",),
     "astrolab.metrics.plateau": ("estimate_plateau",),

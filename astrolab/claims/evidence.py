@@ -13,7 +13,7 @@ from astrolab.claims.registry import Claim, Protocol
 from astrolab.errors import PredictionError
 from astrolab.metrics.grouping import ZRange
 from astrolab.metrics.metric import find_metric
-from astrolab.metrics.pairing import iterate_panels
+from astrolab.metrics.pairing import iterate_panels, keep_common_seeds
 from astrolab.metrics.ratios import Ratio
 from astrolab.metrics.resamples import Correction, Seeds, resample_models
 
@@ -134,7 +134,9 @@ def _collect_ratios(predictions: pd.DataFrame, claims: list[Claim], *, settings:
     if not testable:
         return
     names = list(dict.fromkeys(name for claim in testable for name in claim.models(settings.protocol)))
-    rows = _same_seeds(predictions[predictions["model"].isin(names)])
+    # Of arms that are all the same base model, without fine-tuning data, one will do.
+    rows = predictions[predictions["model"].isin(names)].drop_duplicates(["model", "seed", "object_id"])
+    rows = keep_common_seeds(rows, column="model")
     try:
         (panel,) = iterate_panels(rows, models=names, column="model", by=[], z_range=settings.z_range)
     except PredictionError as error:
@@ -146,13 +148,6 @@ def _collect_ratios(predictions: pd.DataFrame, claims: list[Claim], *, settings:
     families = {family.metric.id: family for family in made}
     for claim in testable:
         evidence.ratios[claim.id] = Ratio(families[claim.metric], *claim.models(settings.protocol))
-
-
-def _same_seeds(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The seeds that all models have; where several arms are the same base model, one of them."""
-    first = predictions.drop_duplicates(["model", "seed", "object_id"])
-    seeds_of = first.groupby("model")["seed"].unique().map(set)
-    return first[first["seed"].isin(set.intersection(*seeds_of))]
 
 
 def _collect_curve(predictions: pd.DataFrame, claim: Claim, *, evidence: Evidence) -> None:

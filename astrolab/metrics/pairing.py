@@ -84,6 +84,24 @@ def iterate_panels(
         yield _panel(tables, key=key, models=tuple(models))
 
 
+def keep_common_seeds(predictions: pd.DataFrame, *, column: str = "arm") -> pd.DataFrame:
+    """Return the rows of those training seeds that all models have: what runs with different seeds have in common.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        Columns `column` and ``seed``.
+    column : str
+        Column that tells the models apart.
+
+    Returns
+    -------
+    DataFrame
+    """
+    seeds_of = predictions.groupby(column)["seed"].unique().map(set)
+    return predictions[predictions["seed"].isin(set.intersection(*seeds_of))]
+
+
 def _quoted(models: Sequence[str]) -> str:
     return ", ".join(map(repr, models))
 

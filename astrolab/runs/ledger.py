@@ -37,7 +37,7 @@ class Ledger:
     table : DataFrame
         One row a run, fit, test survey and metric: ``run``, ``experiment`` (runs of one experiment have the same data
         and settings; they differ in seeds, arms and direction at most), ``study``, ``preset``, ``started``, ``status``, ``fit`` (empty where none belongs to a score),
-        the columns of the scores, what the fit cost, ``digest.<role>`` of every survey, and every notebook parameter as
+        the columns of the scores (empty where a study has none of a kind, e.g. no ``fraction``), what the fit cost, ``digest.<role>`` of every survey, and every notebook parameter as
         ``p.<name>`` (lists and dicts as JSON).
     fits : DataFrame
         One row a fit, with or without scores; base models too.
@@ -141,7 +141,7 @@ class Ledger:
                 "Predictions of runs were to be read.",
                 received="a ledger without scores",
                 available=", ".join(self.runs["run"]) or "no run",
-                remedy="Ask for less in `where`, or finish a run first.",
+                remedy="Ask for less, or make a run: `astrolab run lora_vs_transfer --preset smoke` takes a minute.",
             )
         folders = self.runs.set_index("run")["folder"]
         parts = []
@@ -218,8 +218,9 @@ def load_ledger(directories: str | Path | Sequence[str | Path] | None = None) ->
         [trial for run in found for trial in _describe_trials(run)], columns=["run", "fit", *_TRIAL_COLUMNS]
     )
     tables = [_describe_scores(run, fits[fits["run"] == run.name]) for run in found if run.scores is not None]
-    columns = ["run", "fit", "arm", "seed", "survey", *_MEASURED]
+    columns = ["run", "fit", *GROUPS, *_MEASURED]
     scores = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    scores = scores.assign(**{name: np.nan for name in columns if name not in scores})
     told = pd.DataFrame([_standing(run) for run in found])
     table = _run_first(scores.merge(told, on="run", how="left"))
     fits = _run_first(fits.merge(told, on="run", how="left"))

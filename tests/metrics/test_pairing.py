@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from astrolab.errors import PredictionError
-from astrolab.metrics.pairing import iterate_panels
+from astrolab.metrics.pairing import iterate_panels, keep_common_seeds
 
 
 def _predictions(*, arms=("lora", "full"), seeds=(0, 1), surveys=("near", "far"), n=30):
@@ -63,7 +63,8 @@ def test_other_truths_for_the_same_galaxies_are_refused():
         list(iterate_panels(predictions, **SETTINGS))
 
 
-def test_different_seeds_are_refused():
-    predictions = _predictions().query("not (arm == 'full' and seed == 1)")
-    with pytest.raises(PredictionError, match=r"full: \[0\]"):
+def test_different_seeds_are_refused_and_the_common_ones_can_be_kept():
+    predictions = _predictions(seeds=(0, 1, 2)).query("not (arm == 'full' and seed == 1)")
+    with pytest.raises(PredictionError, match=r"full: \[0, 2\]"):
         list(iterate_panels(predictions, **SETTINGS))
+    assert {panel.n_seeds for panel in iterate_panels(keep_common_seeds(predictions), **SETTINGS)} == {2}
