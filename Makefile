@@ -1,14 +1,21 @@
-# Two commands do everything on a fresh machine: `make study` and `make test`.
+# Three commands do everything on a fresh machine: `make study`, `make lab` and `make test`.
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 # Threads that wait by spinning steal from each other on a machine that does anything else: ten times slower, measured.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: study test lint clean
+.PHONY: study lab test lint clean
 
 study: $(STAMP)
 	$(VENV)/bin/astrolab run lora_vs_transfer
+
+# The address is printed, whether a browser is found here or not. LAB=--no-browser, or any other option of jupyter lab.
+lab: export ASTROLAB_RUNS_DIR ?= $(CURDIR)/runs
+lab: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+lab: $(STAMP)
+	$(VENV)/bin/jupyter lab --ServerApp.root_dir=notebooks --LabApp.default_url=/lab/tree/00_welcome.ipynb \
+	  $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB)
 
 test: $(STAMP)
 	$(VENV)/bin/ruff check .
