@@ -16,8 +16,9 @@ import pandas as pd
 
 from astrolab.files import write_atomically
 from astrolab.gallery.entries import Picture, RunEntry, read_entry
-from astrolab.gallery.folders import MARK, find_run_folders, require_replaceable
+from astrolab.gallery.folders import require_replaceable
 from astrolab.parameters import list_studies
+from astrolab.runs.finding import GALLERY_MARK, find_run_folders
 
 _TEMPLATES = Path(__file__).with_name("template")
 _THUMBNAIL_PX = (720, 540)
@@ -64,7 +65,7 @@ def write_gallery(runs: str | Path | Iterable[str | Path], *, out: str | Path = 
         _render("index.html.j2", path=site / "index.html", studies=_by_study(pages), pages=pages)
         shutil.copyfile(_TEMPLATES / "style.css", site / "style.css")
         listed = {"astrolab": version("astrolab"), "runs": {page: list(e.problems) for page, e in pages.items()}}
-        (site / MARK).write_text(json.dumps(listed, indent=1), encoding="utf-8")
+        (site / GALLERY_MARK).write_text(json.dumps(listed, indent=1), encoding="utf-8")
     return out / "index.html"
 
 
@@ -81,7 +82,7 @@ def listed_runs(site: str | Path) -> dict[str, list[str]]:
     dict of str to list of str
         The page of each run, and what is wrong with the run.
     """
-    return json.loads((Path(site) / MARK).read_text(encoding="utf-8"))["runs"]
+    return json.loads((Path(site) / GALLERY_MARK).read_text(encoding="utf-8"))["runs"]
 
 
 def _page_names(entries: Sequence[RunEntry]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ _RECORD_KEYS = ("study", "digest", "status", "started", "parameters", "versions"
 _DERIVED_COSTS = ("learning_rate", "n_trials", "search_time_s")
 _FIT_KEYS = ("arm", "seed", "condition", "simulated", "train_digest", "config", "trials", "history")
 _SCORE_COLUMNS = ("arm", "seed", "survey", "metric", "value", "low", "high", "n", "simulated")
-_LEFT_BY_A_RUN = ("scores.csv", "predictions.parquet", "notebook.ipynb", "notebook.partial.ipynb")
+_LEFT_BY_A_RUN = ("scores.csv", "predictions.parquet", "report.html", "notebook.ipynb", "notebook.partial.ipynb")
+GALLERY_MARK = "gallery.json"
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,7 @@ def find_runs(
     RunError
         If there is no run in any of them.
     """
-    roots = _as_list(runs_dir() if directories is None else directories)
-    missing = [root for root in roots if not root.is_dir()]
-    if missing:
-        raise DataNotFoundError(
-            "Runs were to be collected.",
-            received=f"no folder {missing[0]}",
-            remedy="Make a run first: `astrolab run lora_vs_transfer --preset smoke`; or name another folder.",
-        )
-    folders = list(dict.fromkeys(folder.resolve() for root in roots for folder in _folders(root)))
+    folders = find_run_folders(directories)
     found, skipped = [], {}
     for folder in folders:
         outcome = _read_run(folder)
@@ -84,25 +77,57 @@ def find_runs(
         else:
             found.append((folder, *outcome))
     if not found:
-        raise _no_runs(roots, skipped)
+        raise _no_runs(folders, reasons=skipped)
     names = _short_names([folder for folder, _, _ in found])
     runs = [FoundRun(names[folder], folder, record, scores) for folder, record, scores in found]
     return sorted(runs, key=lambda run: (run.record["started"], run.name)), skipped
 
 
-def _as_list(directories: str | Path | Sequence[str | Path]) -> list[Path]:
-    return [Path(d) for d in ([directories] if isinstance(directories, (str, Path)) else directories)]
+def find_run_folders(directories: str | Path | Sequence[str | Path] | None = None) -> list[Path]:
+    """Find every folder that holds a run, whole or damaged, in some directories, however deep.
+
+    Parameters
+    ----------
+    directories : path or sequence of paths, optional
+        Run folders, or folders that hold some; by default :func:`astrolab.runs.runs_dir`. The run store, galleries and
+        hidden folders are not searched.
+
+    Returns
+    -------
+    list of Path
+        Each once, resolved, in alphabetical order.
+
+    Raises
+    ------
+    DataNotFoundError
+        If a directory does not exist.
+    RunError
+        If there is no run in any of them.
+    """
+    if directories is None:
+        directories = runs_dir()
+    roots = [Path(d) for d in ([directories] if isinstance(directories, str | Path) else directories)]
+    missing = [root for root in roots if not root.is_dir()]
+    if missing:
+        raise DataNotFoundError(
+            "Runs were looked for.",
+            received=f"no folder {missing[0]}",
+            remedy="Make a run first: `astrolab run lora_vs_transfer --preset smoke`; or name another folder.",
+        )
+    folders = sorted({folder for root in roots for folder in _search(root.resolve())})
+    if not folders:
+        raise _no_runs(roots)
+    return folders
 
 
-def _folders(root: Path) -> list[Path]:
-    """Folders under a directory that are a run, or look like one."""
-    looks_like_runs = []
+def _search(root: Path) -> Iterator[Path]:
     for place, inside, files in os.walk(root):
-        if RECORD in files or set(_LEFT_BY_A_RUN) & set(files):
-            looks_like_runs.append(Path(place))
+        if {RECORD, *_LEFT_BY_A_RUN} & set(files):
+            yield Path(place)
             inside.clear()
-        inside[:] = sorted(name for name in inside if name != STORE and not name.startswith("."))
-    return looks_like_runs
+        elif GALLERY_MARK in files:
+            inside.clear()
+        inside[:] = [name for name in inside if name != STORE and not name.startswith(".")]
 
 
 def _read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame | None] | str:
@@ -135,12 +160,12 @@ def _with_scores(folder: Path, record: dict[str, Any]) -> tuple[dict[str, Any], 
     return f"{path.name} has no column {', '.join(lacking)}" if lacking else (record, scores)
 
 
-def _no_runs(roots: Sequence[Path], skipped: dict[Path, str]) -> RunError:
-    where = ", ".join(map(str, roots))
-    reasons = "; ".join(f"{folder.name}: {reason}" for folder, reason in skipped.items())
+def _no_runs(places: Sequence[Path], *, reasons: Mapping[Path, str] | None = None) -> RunError:
+    where = ", ".join(map(str, places)) or "no folder"
+    why = "; ".join(f"{folder.name}: {reason}" for folder, reason in (reasons or {}).items())
     return RunError(
-        "Runs were to be collected.",
-        received=f"{where}, where no folder holds a run that can be read" + (f" ({reasons})" if reasons else ""),
+        "Runs were looked for.",
+        received=f"{where}, where no folder holds a run that can be read" + (f" ({why})" if why else ""),
         available="folders with a run.json",
         remedy="Make a run first: `astrolab run lora_vs_transfer --preset smoke` takes a minute.",
     )

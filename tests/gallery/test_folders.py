@@ -1,32 +1,13 @@
 import pytest
 
-from astrolab.errors import ConfigError, DataNotFoundError, RunError
-from astrolab.gallery.folders import find_run_folders, require_replaceable
+from astrolab.errors import ConfigError
+from astrolab.gallery.folders import require_replaceable
 
 
 def touch(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("{}")
     return path
-
-
-def test_runs_are_found_at_any_depth_whole_or_damaged_and_each_once(tmp_path):
-    whole = touch(tmp_path / "runs/study/a/run.json").parent
-    touch(whole / "models/base-s0/notebook.ipynb")  # inside a run: not another run
-    damaged = touch(tmp_path / "runs/study/b/notebook.partial.ipynb").parent
-    touch(tmp_path / "runs/store/abc.safetensors")
-    touch(tmp_path / "runs/site/gallery.json")
-    touch(tmp_path / "runs/site/runs/study/a/scores.csv")  # a copy in an older gallery
-    touch(tmp_path / "runs/.ipynb_checkpoints/notebook.ipynb")
-    assert find_run_folders(tmp_path / "runs") == [whole, damaged]
-    assert find_run_folders([whole, tmp_path / "runs", str(damaged)]) == [whole, damaged]
-
-
-def test_no_run_and_no_folder_are_two_errors(tmp_path):
-    with pytest.raises(RunError, match="astrolab run"):
-        find_run_folders(tmp_path)
-    with pytest.raises(DataNotFoundError, match="nowhere"):
-        find_run_folders(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("content", [["thesis.tex"], ["index.html"], ["gallery.json", ".git"]])

@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import pytest
+from small_runs import build_run
 
 from astrolab.errors import ConfigError
 from astrolab.gallery import listed_runs, write_gallery
@@ -42,7 +43,7 @@ def pages_of(site):
     return {path: Page(path) for path in site.rglob("index.html")}
 
 
-def write_three(build_run, root):
+def write_three(root):
     """A gallery of a whole run, one that is not finished, and a damaged one of a study with an awkward name."""
     build_run(root / "runs", "first", epochs=3)
     build_run(root / "runs", "second", finish=False, figures=())
@@ -52,9 +53,9 @@ def write_three(build_run, root):
 
 
 @pytest.fixture(scope="module")
-def site(build_run, tmp_path_factory):
+def site(tmp_path_factory):
     """To be read, not written to."""
-    return write_three(build_run, tmp_path_factory.mktemp("gallery"))
+    return write_three(tmp_path_factory.mktemp("gallery"))
 
 
 def test_every_page_stands_alone_and_every_link_leads_somewhere(site):
@@ -114,8 +115,8 @@ def test_the_page_of_a_run_links_figures_as_png_and_pdf_and_the_tables(site):
         assert wanted in links
 
 
-def test_an_older_gallery_is_replaced_as_a_whole_and_anything_else_is_left_alone(build_run, tmp_path):
-    site = write_three(build_run, tmp_path)
+def test_an_older_gallery_is_replaced_as_a_whole_and_anything_else_is_left_alone(tmp_path):
+    site = write_three(tmp_path)
     shutil.rmtree(tmp_path / "runs/lora_vs_transfer/second")
     write_gallery(tmp_path / "runs", out=site)
     assert not (site / "runs/lora_vs_transfer/second").exists()

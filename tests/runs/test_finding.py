@@ -4,7 +4,7 @@ import pytest
 from simulated_runs import write_run
 
 from astrolab.errors import DataNotFoundError, RunError
-from astrolab.runs.finding import describe_skipped, find_runs
+from astrolab.runs.finding import describe_skipped, find_run_folders, find_runs
 
 ARMS = {"lora": {"s": (0.0, 0.02)}}
 
@@ -89,3 +89,21 @@ def test_where_there_is_no_run_the_error_says_which_command_makes_one(tmp_path):
 def test_the_runs_directory_is_the_default(runs_here):
     write_run(runs_here / "study" / "one", arms=ARMS)
     assert [run.name for run in find_runs()[0]] == ["one"]
+
+
+def touch(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{}")
+    return path
+
+
+def test_runs_are_found_at_any_depth_whole_or_damaged_and_each_once(tmp_path):
+    whole = touch(tmp_path / "runs/study/a/run.json").parent
+    touch(whole / "models/base-s0/notebook.ipynb")  # inside a run: not another run
+    damaged = touch(tmp_path / "runs/study/b/notebook.partial.ipynb").parent
+    touch(tmp_path / "runs/store/abc.safetensors")
+    touch(tmp_path / "runs/site/gallery.json")
+    touch(tmp_path / "runs/site/runs/study/a/scores.csv")  # a copy in an older gallery
+    touch(tmp_path / "runs/.ipynb_checkpoints/notebook.ipynb")
+    assert find_run_folders(tmp_path / "runs") == [whole, damaged]
+    assert find_run_folders([whole, tmp_path / "runs", str(damaged)]) == [whole, damaged]
