@@ -74,7 +74,7 @@ def layer_arms(
             f"only {', '.join(layers)} train",
             adapt={"strategy": "layers", "layers": layers},
             family=UNFROZEN,
-            label=name,
+            variant=name,
             learning_rate=learning_rate,
         )
         for name, layers in chosen.items()
@@ -150,7 +150,7 @@ def adapter_arms(
                     f"{adapter} of rank {rank} on {place}, the rest frozen",
                     adapt={"strategy": "lora", "rank": rank, "alpha": alpha, **adapt},
                     family=adapter,
-                    label=f"{place} r{rank}",
+                    variant=f"{place} r{rank}",
                     learning_rate=learning_rate,
                 )
             )
@@ -169,7 +169,7 @@ def describe_arms(arms: Sequence[Arm], *, network: Network) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``arm``, ``family``, ``label``, ``words``, ``n_trainable`` and ``trainable_frac``.
+        Columns ``arm``, ``family``, ``variant``, ``words``, ``n_trainable`` and ``trainable_frac``.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def describe_arms(arms: Sequence[Arm], *, network: Network) -> pd.DataFrame:
         )
     n_total = sum(parameter.numel() for parameter in network.parameters())
     rows = [
-        {"arm": arm.name, "family": arm.family, "label": arm.label or arm.name, "words": arm.words}
+        {"arm": arm.name, "family": arm.family, "variant": arm.variant or arm.name, "words": arm.words}
         | {"n_trainable": count_trainable(network, **arm.adapt)}
         for arm in arms
     ]
@@ -217,5 +217,5 @@ def _matched(network: Network, *, adapter: str, n_trainable: int, tolerance: flo
     return match_rank(network, adapter=adapter, n_trainable=n_trainable, tolerance=tolerance, **setting).rank
 
 
-def _make_arm(name: str, words: str, *, adapt: dict[str, Any], family: str, label: str, learning_rate: float) -> Arm:
-    return Arm(name, words, MappingProxyType(adapt), learning_rate=learning_rate, family=family, label=label)
+def _make_arm(name: str, words: str, *, adapt: dict[str, Any], family: str, variant: str, learning_rate: float) -> Arm:
+    return Arm(name, words, MappingProxyType(adapt), learning_rate=learning_rate, family=family, variant=variant)

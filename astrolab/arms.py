@@ -31,7 +31,7 @@ class Arm:
         Initial learning rate of Adam.
     is_published : bool
         Whether its rate is part of a published recipe, and so never searched.
-    family, label : str
+    family, variant : str
         In an ablation: what it is a variant of, and which one.
     """
 
@@ -42,7 +42,7 @@ class Arm:
     learning_rate: float = 0.0
     is_published: bool = False
     family: str = ""
-    label: str = ""
+    variant: str = ""
 
 
 def _arm(

@@ -44,7 +44,7 @@ def test_adapters_at_one_budget_train_nearly_the_same_number(network):
 
 def test_ranks_and_places_make_one_arm_each(network):
     arms = adapter_arms(network, adapters=["lora"], targets=["block2", "input+regressor"], ranks=[1, 4])
-    assert [(arm.name, arm.label) for arm in arms] == [
+    assert [(arm.name, arm.variant) for arm in arms] == [
         ("lora-block2-r1", "block2 r1"),
         ("lora-block2-r4", "block2 r4"),
         ("lora-input+regressor-r1", "input+regressor r1"),

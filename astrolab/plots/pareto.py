@@ -57,7 +57,7 @@ def plot_pareto(
     ----------
     table : DataFrame
         From :func:`astrolab.measure_forgetting`, merged with the columns `cost` and, where there are any, ``family``
-        and ``label``. A row that cost nothing is the base model.
+        and ``variant``. A row that cost nothing is the base model.
     old, new : str
         Names of the surveys.
     cost : str
@@ -81,7 +81,7 @@ def plot_pareto(
         If the table lacks what is to be drawn.
     """
     table = table if "family" in table else table.assign(family="models")
-    table = table if "label" in table else table.assign(label=table["arm"])
+    table = table if "variant" in table else table.assign(variant=table["arm"])
     for column in (*AXES, cost, *([hollow] if hollow else [])):
         chosen(table, column=column, names=None)
     base, moved = table[table[cost] == 0], table[table[cost] > 0]
@@ -162,7 +162,7 @@ def _write_labels(ax: Axes, *, table: pd.DataFrame, areas: np.ndarray, looks: Ma
         offsets = [tuple((radius + gap) * np.array(way)) for gap in _GAPS for way in _DIRECTIONS]
         style = {"textcoords": "offset points", "fontsize": 6.2, "zorder": 5, "color": looks[row.family][0]}
         line = {"arrowstyle": "-", "color": FAINT, "lw": 0.5, "shrinkA": 0, "shrinkB": radius}
-        text = ax.annotate(row.label, (row.forgetting, row.on_new), (0, 0), arrowprops=line, **style)
+        text = ax.annotate(row.variant, (row.forgetting, row.on_new), (0, 0), arrowprops=line, **style)
         text.set_path_effects([withStroke(linewidth=1.6, foreground="white")])
         clutter = [_clutter(text, offset, taken=taken, frame=ax.bbox, renderer=renderer) for offset in offsets]
         taken.append(_boxed(text, offsets[int(np.argmin(clutter))], renderer=renderer))

@@ -13,7 +13,7 @@ ROWS = [
     ("b", "lora", "block1 r9", 0.02, 0.07, 8.0, False),
     ("c", "unfrozen layers", "block4", 0.03, 0.03, 16.0, True),
 ]
-COLUMNS = ["arm", "family", "label", "forgetting", "on_new", "time_s", "not_at_the_budget"]
+COLUMNS = ["arm", "family", "variant", "forgetting", "on_new", "time_s", "not_at_the_budget"]
 
 
 @pytest.fixture
