@@ -1,0 +1,64 @@
+"""The gallery in a real browser, from the disk: index → page → index, on a desk and on a phone."""
+
+import pytest
+from small_runs import METRICS, build_run, scores_of
+
+from astrolab.gallery import write_gallery
+
+pytestmark = pytest.mark.timeout(900)
+
+SIZES = {"desk": (1280, 900), "phone": (390, 844)}
+SURVEYS = ("twin-transferz", "twin-galaxiesml", "combo")
+ARMS = {"zero_shot": 0.05, "tl": 0.04, "lora": 0.03, "full": 0.035, "combo": 0.02}
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    """Four runs of two studies: whole, of other parameters, not finished, damaged."""
+    runs = tmp_path_factory.mktemp("gallery") / "runs"
+    scores = scores_of(ARMS, surveys=SURVEYS, metrics=METRICS)
+    for name, changed in (("first", {}), ("second", {"epochs": 3, "strategies": list(ARMS), "seeds": [0, 1, 2]})):
+        build_run(runs, name, scores=scores, figures=("metric_bars", "truth", "cost"), **changed)
+    build_run(runs, "2026-01-01T00-00-00-0123abcd", study="my_own_study_of_a_survey", scores=scores, finish=False)
+    (build_run(runs, "damaged", figures=()) / "run.json").write_text("{")
+    return write_gallery(runs, out=runs.parent / "site")
+
+
+def width_of(page) -> int:
+    """How wide the page is, with all that sticks out of it."""
+    return page.evaluate("document.documentElement.scrollWidth")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_index_to_page_and_back(index, open_page, artefacts, size, scheme):
+    width, height = SIZES[size]
+    page = open_page(width, height, color_scheme=scheme)
+    page.goto(index.as_uri())
+    assert page.locator("h1").inner_text() == "Runs"
+    assert width_of(page) == width
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, dark.strip("rgb()").split(","))) < 200) == (scheme == "dark")
+    page.screenshot(path=artefacts / f"gallery_index_{size}_{scheme}.png", full_page=True)
+
+    page.locator(".card h3 a").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/runs/**/index.html")
+    assert width_of(page) == width
+    page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+    page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    page.screenshot(path=artefacts / f"gallery_page_{size}_{scheme}.png", full_page=True)
+    page.get_by_role("link", name="All runs").click()
+    page.wait_for_url("**/site/index.html")
+    assert page.errors == []
+
+
+def test_every_page_fits_a_phone_and_needs_no_script(index, open_page):
+    page = open_page(*SIZES["phone"], java_script_enabled=True)
+    for path in index.parent.rglob("index.html"):
+        page.goto(path.as_uri())
+        assert width_of(page) == SIZES["phone"][0], path
+    bare = open_page(*SIZES["phone"], java_script_enabled=False)
+    bare.goto(index.as_uri())
+    assert bare.locator(".card").count() == 3
+    assert page.errors + bare.errors == []

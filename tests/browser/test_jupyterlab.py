@@ -1,0 +1,165 @@
+"""JupyterLab in a real browser: a study run from its first to its last cell, and the explorer turned by hand."""
+
+import io
+import json
+import re
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+from astrolab.parameters import load_preset
+
+pytestmark = pytest.mark.timeout(3600)
+
+RUN_S = 2400
+# Smaller than the smoke preset: what is watched here is JupyterLab.
+SMALL = {"n_pretrain": 200, "n_finetune": 200, "strategies": ["zero_shot", "lora"], "epochs": 2, "image_size": 16}
+
+
+DRAWN = "of => [...document.querySelectorAll(of)].filter(i => i.complete && i.naturalWidth > 0).length"
+
+EXPLORER = """
+import numpy as np
+import pandas as pd
+import astrolab as al
+
+survey = al.load_survey("twin-galaxiesml", n=240, seed=0, image_size=32)
+z, random = survey.labels["z"].to_numpy(), np.random.default_rng(0)
+known = {"survey": survey.name, "object_id": survey.ids, "label": "z", "truth": z, "seed": 0, "simulated": True}
+tables = [
+    pd.DataFrame(known | {"arm": arm, "pred": z + width * (1 + z) * random.standard_t(3, len(z))})
+    for arm, width in (("zero_shot", 0.06), ("lora", 0.03))
+]
+explorer = al.explore_predictions(pd.concat(tables, ignore_index=True), survey=survey)
+explorer
+"""
+
+
+def with_values(cell: str, values: dict) -> str:
+    """A parameters cell with other values."""
+    for name, value in values.items():
+        cell, n = re.subn(
+            rf"^({name}: [^=]*= ).*?(  #.*)?$", lambda m, v=value: f"{m[1]}{v!r}{m[2] or ''}", cell, flags=re.M
+        )
+        assert n == 1, name
+    return cell
+
+
+def test_a_study_runs_from_its_first_to_its_last_cell(lab, open_page, artefacts):
+    page = open_page()
+    notebook = lab.open(page, "10_lora_vs_transfer.ipynb")
+    source = nbformat.read(notebook.path, as_version=4)
+    (parameters,) = (cell.source for cell in source.cells if "parameters" in cell.metadata.get("tags", []))
+    smoke = load_preset("lora_vs_transfer", preset="smoke")
+
+    editor = notebook.cell("pretrain_survey: str").locator(".cm-content")
+    editor.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(with_values(parameters, smoke | SMALL))
+    page.screenshot(path=artefacts / "lab_parameters.png")
+    notebook.run_all()
+
+    bars = []
+
+    def watch_the_bars():
+        shown = page.locator(".jp-OutputArea-output", has_text=re.compile(r"epoch/s|s/epoch|\d+%\|"))
+        if shown.count():
+            shown.last.scroll_into_view_if_needed()
+            bars.append(shown.last.inner_text())
+            page.screenshot(path=artefacts / "lab_training.png")
+
+    notebook.wait_until_run(timeout_s=RUN_S, meanwhile=watch_the_bars)
+    executed = notebook.save()
+    code = [cell for cell in executed.cells if cell.cell_type == "code"]
+    errors = [output for cell in code for output in cell.outputs if output.output_type == "error"]
+    assert not errors, f"{errors[0].ename}: {errors[0].evalue}"
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+
+    assert bars, "no progress bar was seen"
+    assert not page.locator(".jp-OutputArea-output", has_text="Error displaying widget").count()
+    expected = sum("image/png" in output.get("data", {}) for cell in code for output in cell.outputs)
+    assert expected >= 5
+    notebook.cell("plot_metric_bars").scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)
+    page.screenshot(path=artefacts / "lab_main_figure.png")
+    assert page.evaluate(DRAWN, ".jp-OutputArea-output img") >= expected
+
+    (record,) = (lab.folder / "runs" / "lora_vs_transfer").glob("*/run.json")
+    run = json.loads(record.read_text(encoding="utf-8"))
+    assert run["status"] == "finished"
+    assert run["parameters"]["strategies"] == SMALL["strategies"]
+    assert list((record.parent / "figures").glob("*.png"))
+    assert not [error for error in page.errors if error.startswith("uncaught")]
+
+
+@pytest.fixture
+def explorer_page(lab, open_page):
+    """The explorer on 240 galaxies and two made-up models, run in a notebook of its own."""
+    cell = nbformat.v4.new_code_cell(EXPLORER.strip())
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), lab.folder / "explorer.ipynb")
+    page = open_page(1500, 1500)
+    notebook = lab.open(page, "explorer.ipynb")
+    notebook.run_all()
+    notebook.wait_until_run(timeout_s=RUN_S)
+    page.locator(".astrolab-scores table").wait_for(timeout=120_000)
+    page.locator(".astrolab-cloud canvas").first.wait_for(timeout=120_000)
+    return page
+
+
+def wait_for_text(place, pattern: str) -> str:
+    """Wait until a place shows some text."""
+    place.filter(has_text=re.compile(pattern)).first.wait_for(timeout=60_000)
+    return place.inner_text()
+
+
+def lasso(page, canvas, *, left, top, right, bottom):
+    """Draw a rectangle with the lasso, in fractions of the cloud."""
+    box = canvas.bounding_box()
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=12)
+    page.mouse.up()
+
+
+def test_the_explorer_follows_slider_lasso_and_keyboard(explorer_page, artefacts):
+    page = explorer_page
+    scores, status = page.locator(".astrolab-scores"), page.locator(".astrolab-status")
+    canvas = page.locator(".astrolab-cloud canvas").first
+    wait_for_text(status, "All 240 galaxies")
+    whole = scores.inner_text()
+    page.wait_for_timeout(2000)
+    pixels = np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB")).reshape(-1, 3)
+    assert len(np.unique(pixels, axis=0)) > 50, "the cloud is empty: no WebGL?"
+    page.screenshot(path=artefacts / "explorer_whole.png")
+
+    handle = page.locator(".astrolab-slice-truth .noUi-handle").first
+    handle.focus()
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    said = wait_for_text(status, "in the slice")
+    n_sliced = int(re.match(r"(\d+) of 240", said)[1])
+    assert 0 < n_sliced < 240
+    sliced = scores.inner_text()
+    assert sliced != whole
+    page.screenshot(path=artefacts / "explorer_slice.png")
+
+    page.locator(".astrolab-cloud").get_by_role("button", name=re.compile("lasso", re.I)).first.click()
+    lasso(page, canvas, left=0.12, top=0.2, right=0.55, bottom=0.85)
+    said = wait_for_text(status, "in the selection")
+    assert 0 < int(re.match(r"(\d+) of 240", said)[1]) < n_sliced
+    assert scores.inner_text() != sliced
+    assert page.evaluate(DRAWN, ".astrolab-cutouts img") >= 2
+    assert page.locator(".astrolab-galaxies tbody tr").count() >= 1
+    page.screenshot(path=artefacts / "explorer_lasso.png")
+
+    page.get_by_role("button", name="Clear selection").focus()
+    page.keyboard.press("Enter")
+    wait_for_text(status, "in the slice")
+    assert scores.inner_text() == sliced
+    assert not [error for error in page.errors if error.startswith("uncaught")]
