@@ -55,6 +55,7 @@ _HOMES = {
     "astrolab.published": ("load_published",),
     "astrolab.plots": (
         "plot_colour_redshift",
+        "plot_adapter_path",
         "plot_comparison",
         "plot_cost",
         "plot_data_fractions",
@@ -70,6 +71,7 @@ _HOMES = {
         "plot_truth_distributions",
         "publication_style",
     ),
+    "astrolab.widgets": ("explore_adapter", "explore_predictions", "explore_twin"),
     "astrolab.parameters": ("read_parameters",),
     "astrolab.runs": ("Run", "open_run"),
     "astrolab.runs.ledger": ("Ledger", "load_ledger"),

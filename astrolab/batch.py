@@ -103,6 +103,7 @@ def execute(study: str, *, parameters: Mapping[str, Any], folder: Path, progress
             parameters={**parameters, RUN_DIR: str(folder)},
             kernel_name="python3",
             progress_bar=False,
+            store_widget_state=False,  # nobody will turn these widgets: their figures are in the outputs
             extra_arguments=["--IPKernelApp.log_level=ERROR"],
             stderr_file=sys.stderr if progress else None,
         )

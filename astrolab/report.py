@@ -8,6 +8,7 @@ from pathlib import Path
 from astrolab.files import write_atomically
 
 _TEMPLATES = Path(__file__).with_name("report_template")
+_LIVE_WIDGET = "application/vnd.jupyter.widget-view+json"
 _EQUATION = re.compile(r"\$\$(?P<block>.+?)\$\$|(?<![\\$])\$(?P<inline>[^$\n]+?)\$(?!\$)", re.DOTALL)
 
 
@@ -33,9 +34,12 @@ def write_report(notebook: Path, *, path: Path, title: str) -> Path:
 
     exporter = HTMLExporter(template_name="astrolab", extra_template_basedirs=[str(_TEMPLATES)])
     content = nbformat.read(notebook, as_version=4)
+    content.metadata.pop("widgets", None)
     for cell in content.cells:
         if cell.cell_type == "markdown":
             cell.source = replace_equations(cell.source)
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(_LIVE_WIDGET, None)  # a page without a kernel shows the figure beside it
     body, _ = exporter.from_notebook_node(content, resources={"metadata": {"name": title}})
     with write_atomically(path) as part:
         part.write_text(body, encoding="utf-8")

@@ -38,3 +38,19 @@ def test_the_page_stands_alone(notebook, tmp_path):
     assert "<script" not in page
     assert "https://cdn" not in page
     assert "<title>a run</title>" in page
+
+
+def test_a_widget_is_shown_as_the_figure_beside_it(tmp_path):
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+    pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    model = "0123456789abcdef"
+    data = {"application/vnd.jupyter.widget-view+json": {"model_id": model, "version_major": 2, "version_minor": 0}}
+    shown = new_output("display_data", data=data | {"image/png": pixel, "text/plain": "<PredictionsExplorer>"})
+    notebook = new_notebook(cells=[new_code_cell("explorer", outputs=[shown])])
+    state = {"state": {model: {"model_name": "VBoxModel", "model_module": "@jupyter-widgets/controls", "state": {}}}}
+    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": state}
+    nbformat.write(notebook, tmp_path / "notebook.ipynb")
+    page = write_report(tmp_path / "notebook.ipynb", path=tmp_path / "report.html", title="a run").read_text()
+    assert f"data:image/png;base64,{pixel}" in page
+    assert model not in page

@@ -13,7 +13,8 @@ from astrolab.exploring.answers import answer
 from astrolab.exploring.choices import Choices
 from astrolab.exploring.columns import column_label, column_unit, describe_galaxies, slice_columns
 from astrolab.exploring.comparing import VERDICTS, match_models
-from astrolab.exploring.deviations import with_deviations
+from astrolab.exploring.deviations import is_redshift, with_deviations
+from astrolab.exploring.exploration import Exploration, surveys_by_name
 from astrolab.exploring.export import save_galaxies
 from astrolab.exploring.gathering import gather_predictions
 from astrolab.exploring.selection import brightest_outliers_first, inside_slices, score_galaxies
@@ -22,6 +23,7 @@ __all__ = [
     "VERDICTS",
     "AdapterPath",
     "Choices",
+    "Exploration",
     "answer",
     "brightest_outliers_first",
     "column_label",
@@ -29,9 +31,11 @@ __all__ = [
     "describe_galaxies",
     "gather_predictions",
     "inside_slices",
+    "is_redshift",
     "match_models",
     "save_galaxies",
     "score_galaxies",
     "slice_columns",
+    "surveys_by_name",
     "with_deviations",
 ]

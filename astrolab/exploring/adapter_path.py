@@ -135,8 +135,8 @@ class AdapterPath:
         Returns
         -------
         DataFrame
-            One row a survey and metric: ``survey, metric, value``, and ``base`` and ``adapted``, the values at the two
-            ends of the path.
+            One row a survey and metric: ``survey, metric, value``, and ``base`` and ``adapted``, the values at scales 0
+            and 1 (NaN where the path does not reach them).
 
         Raises
         ------
@@ -147,10 +147,13 @@ class AdapterPath:
         rows = []
         for (survey, metric), curve in self.scores.groupby(["survey", "metric"], sort=False):
             values = curve["value"].to_numpy()
-            value = float(np.interp(scale, self.scales, values))
-            ends = {"base": values[0], "adapted": values[-1]}
+            value = self._at(scale, values)
+            ends = {"base": self._at(0.0, values), "adapted": self._at(1.0, values)}
             rows.append({"survey": survey, "metric": metric, "value": value} | ends)
         return pd.DataFrame(rows)
+
+    def _at(self, scale: float, values: np.ndarray) -> float:
+        return float(np.interp(scale, self.scales, values, left=np.nan, right=np.nan))
 
     def _require_inside(self, scale: float) -> None:
         if not self.scales[0] <= scale <= self.scales[-1]:

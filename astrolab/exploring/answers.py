@@ -42,9 +42,11 @@ def answer(model: Adapted | nn.Module, *, scaling: Scaling, inputs: Mapping[str,
     import torch
     from torch import nn
 
+    from astrolab.datasets.twins.workers import on_one_thread
+
     network = model if isinstance(model, nn.Module) else model.network
     if network.input_name not in inputs:
         raise unknown_name("input of a galaxy", name=network.input_name, names=inputs)
     values = torch.from_numpy(np.array(inputs[network.input_name], dtype=np.float32))[None]
-    with torch.inference_mode():
+    with on_one_thread(), torch.inference_mode():
         return float(network(scaling.apply(values)).reshape(()))

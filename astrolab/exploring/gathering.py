@@ -21,14 +21,22 @@ class HasFolder(Protocol):
     folder: Path
 
 
+@runtime_checkable
+class HasPredictions(Protocol):
+    """Anything that reads predictions by itself, such as a ledger of runs."""
+
+    def predictions(self) -> pd.DataFrame:
+        """Read the predictions."""
+
+
 def gather_predictions(
-    source: pd.DataFrame | HasFolder | str | Path | Mapping[str, Any] | Iterable[Any],
+    source: pd.DataFrame | HasFolder | HasPredictions | str | Path | Mapping[str, Any] | Iterable[Any],
 ) -> pd.DataFrame:
     """Read predictions from a table, a run or its folder, or from several of these.
 
     Parameters
     ----------
-    source : DataFrame, Run, path, mapping of str to these, or sequence of runs or paths
+    source : DataFrame, Run, Ledger, path, mapping of str to these, or sequence of runs or paths
         A path is that of a run folder, or of a file that :func:`astrolab.save_predictions` wrote.
 
     Returns
@@ -48,6 +56,8 @@ def gather_predictions(
         return source
     if isinstance(source, HasFolder):
         return load_predictions(Path(source.folder) / FILE)
+    if isinstance(source, HasPredictions):
+        return source.predictions()
     if isinstance(source, str | Path):
         path = Path(source)
         return load_predictions(path / FILE if path.is_dir() else path)
@@ -77,6 +87,6 @@ def _unknown_source(source: Any) -> PredictionError:
     return PredictionError(
         "Predictions were to be explored.",
         received=f"a {type(source).__name__}",
-        available="a predictions table, a run, the folder of a run, a mapping of names to these, or a list of runs",
+        available="a predictions table, a run or its folder, a ledger, a mapping of names to these, a list of runs",
         remedy="Pass the table that `predict` returned, or the folder of a finished run.",
     )

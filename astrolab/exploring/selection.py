@@ -107,6 +107,8 @@ def brightest_outliers_first(galaxies: pd.DataFrame, *, n: int | None = None) ->
         Row numbers: outliers first, the brightest first where there is a magnitude, else the farthest off; then the
         others, the farthest off first.
     """
+    if galaxies.empty:
+        return np.zeros(0, dtype=int)
     is_outlier = galaxies["is_outlier"].to_numpy(bool)
     farthest = -np.abs(galaxies["deviation"].to_numpy(float))
     magnitude = next((column.name for column in slice_columns(galaxies) if column.kind == "magnitude"), None)

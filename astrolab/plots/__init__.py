@@ -1,5 +1,6 @@
 """Tables in, figures out: data first, everything else by keyword, Axes or a Figure back."""
 
+from astrolab.plots.adapter_path import plot_adapter_path
 from astrolab.plots.colour_redshift import plot_colour_redshift
 from astrolab.plots.comparison import plot_comparison
 from astrolab.plots.cost import plot_cost
@@ -18,6 +19,7 @@ from astrolab.plots.training_curves import plot_training_curves
 from astrolab.plots.truth_distributions import plot_truth_distributions
 
 __all__ = [
+    "plot_adapter_path",
     "plot_colour_redshift",
     "plot_comparison",
     "plot_cost",

@@ -38,6 +38,15 @@ def test_scores_of_both_surveys_move_at_once(along):
         assert scores.loc[(survey, "scatter"), "value"] == pytest.approx(0.0, abs=1e-12)
 
 
+def test_a_path_may_go_beyond_the_adapted_network(along):
+    beyond = along[along["scale"] == 1.0].assign(
+        scale=1.5, pred=lambda table: table["truth"] - 0.05 * (1 + table["truth"])
+    )
+    scores = AdapterPath.of(pd.concat([along, beyond])).scores_at(1.5).set_index(["survey", "metric"])
+    row = scores.loc[("twin-transferz", "bias")]
+    np.testing.assert_allclose([row["value"], row["base"], row["adapted"]], [-0.05, 0.1, 0.0], atol=1e-12)
+
+
 def test_a_scale_beyond_the_path_is_refused(along):
     with pytest.raises(ConfigError, match=r"0\.0 to 1\.0"):
         AdapterPath.of(along).predictions_at(1.2, survey="twin-galaxiesml")

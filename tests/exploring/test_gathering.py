@@ -20,6 +20,11 @@ def test_a_table_a_run_its_folder_and_its_file_are_the_same(predictions, folders
         assert gather_predictions(source).equals(predictions)
 
 
+def test_a_ledger_reads_its_predictions_itself(predictions):
+    ledger = SimpleNamespace(predictions=lambda: predictions)
+    assert gather_predictions(ledger) is predictions
+
+
 def test_several_runs_are_told_apart_by_name(predictions, folders):
     by_key = gather_predictions({"mine": predictions, "theirs": folders[1]})
     assert by_key["run"].value_counts().to_dict() == {"mine": 6, "theirs": 6}

@@ -15,6 +15,7 @@ from astrolab.datasets.twins.population import I_BAND, TYPES, Galaxies, distance
 from astrolab.datasets.twins.render import Sources, render_stamps
 from astrolab.datasets.twins.simulation import sky_noise
 from astrolab.datasets.twins.structure import Shapes, make_shapes
+from astrolab.datasets.twins.workers import on_one_thread
 from astrolab.errors import ConfigError, unknown_name
 
 KINDS = tuple(kind.name for kind in TYPES)
@@ -135,7 +136,8 @@ def simulate_galaxy(knobs: HscTwinKnobs, *, settings: GalaxySettings) -> OneGala
     arrays = [torch.as_tensor(getattr(shapes, name), dtype=torch.float32) for name in names]
     sources = Sources(torch.zeros(1, dtype=torch.int64), *arrays)
     fwhm_px = torch.tensor([knobs.seeing_arcsec]) / knobs.pixel_scale_arcsec
-    alone = render_stamps(sources, n_stamps=1, size=knobs.image_size, fwhm_px=fwhm_px, beta=knobs.seeing_beta)
+    with on_one_thread():
+        alone = render_stamps(sources, n_stamps=1, size=knobs.image_size, fwhm_px=fwhm_px, beta=knobs.seeing_beta)
     variance = alone.clamp(min=0.0) / knobs.gain + sky_noise(knobs, fwhm_px=fwhm_px)[..., None, None] ** 2
     generator = torch.Generator().manual_seed(settings.seed)
     noise = torch.empty_like(alone).normal_(generator=generator) * variance.sqrt()

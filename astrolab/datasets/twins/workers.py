@@ -7,8 +7,9 @@ else. It would also make the last bit of a result depend on the number of cores.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -40,3 +41,14 @@ def map_on_cores(function: Callable[[Item], Result], *, items: Sequence[Item], d
             return list(pool.map(function, items))
     finally:
         torch.set_num_threads(n_threads)  # what threads started later take for theirs
+
+
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Do work on a single galaxy without sharing it: handing it out and waiting takes longer than the work."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)

@@ -2,7 +2,7 @@ import threading
 
 import torch
 
-from astrolab.datasets.twins.workers import map_on_cores
+from astrolab.datasets.twins.workers import map_on_cores, on_one_thread
 
 
 def test_pieces_run_on_single_threads_and_the_caller_keeps_its_own():
@@ -36,3 +36,14 @@ def test_results_do_not_depend_on_the_number_of_cores():
     finally:
         torch.set_num_threads(before)
     assert torch.equal(*surveys)
+
+
+def test_one_galaxy_is_not_shared_between_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with on_one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

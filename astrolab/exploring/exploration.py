@@ -1,0 +1,249 @@
+"""Where somebody is in a predictions table: model and test set, second model, slices, selection; and what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from astrolab.datasets.survey import Survey
+from astrolab.errors import PredictionError
+from astrolab.exploring.choices import Choices
+from astrolab.exploring.columns import describe_galaxies, slice_columns
+from astrolab.exploring.comparing import match_models
+from astrolab.exploring.deviations import with_deviations
+from astrolab.exploring.selection import brightest_outliers_first, inside_slices, score_galaxies
+from astrolab.metrics.grouping import Z_RANGE, ZRange
+
+LISTED_FIRST = ("object_id", "ra", "dec", "truth", "pred", "pred_other", "deviation", "deviation_other", "is_outlier")
+NOBODY = np.zeros(0, dtype=int)
+
+
+class Exploration:
+    """A place in a predictions table. Each method moves to another; the attributes say what is there.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        See :class:`Choices`.
+    surveys : mapping of str to Survey
+        Test sets by the name that the predictions have for them; some or none.
+    z_range : (float, float) or None
+        True redshifts ``(low, high]`` that are scored.
+
+    Attributes
+    ----------
+    choices : Choices
+    values : dict
+        Value of every grouping column.
+    other : str or None
+        Arm of the second model.
+    galaxies : DataFrame
+        The galaxies of this model on this test set, with deviations, what their survey knows of them, and the second
+        model's predictions.
+    selected : ndarray of int
+        Row numbers of `galaxies` that were selected; empty where nothing is.
+    ranges : dict of str to (float, float)
+        Slices by column.
+    """
+
+    def __init__(
+        self, predictions: pd.DataFrame, *, surveys: Mapping[str, Survey] | None = None, z_range: ZRange = Z_RANGE
+    ):
+        self.choices = Choices.of(predictions)
+        self.surveys, self.z_range = dict(surveys or {}), z_range
+        self.values: dict[str, Any] = {}
+        self.other: str | None = None
+        self.ranges: dict[str, tuple[float, float]] = {}
+        self.selected = NOBODY
+        self.choose()
+
+    def choose(self, **values: Any) -> None:
+        """Go to another model or test set; selection and slices stay where the galaxies are the same.
+
+        Parameters
+        ----------
+        **values
+            By grouping column. Where no galaxy has them together with the other choices, these give way.
+
+        Raises
+        ------
+        SchemaError
+            If the survey of that name does not hold the galaxies.
+        PredictionError
+            If the second model was not applied to the same galaxies.
+        """
+        wanted = values | {name: value for name, value in self.values.items() if name not in values}
+        self._load(self.choices.complete(**wanted), other=self.other)
+
+    def compare_with(self, arm: str | None) -> None:
+        """Put a second model beside the first, or none.
+
+        Parameters
+        ----------
+        arm : str or None
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such arm.
+        PredictionError
+            If it was not applied to the same galaxies.
+        """
+        self._load(self.values, other=arm)
+
+    def _load(self, values: dict[str, Any], *, other: str | None) -> None:
+        galaxies = with_deviations(self.choices.galaxies(**values))
+        survey = self.surveys.get(values["survey"])
+        if survey is not None:
+            galaxies = describe_galaxies(galaxies, survey=survey)
+        if other is not None:
+            galaxies = match_models(galaxies, others=self.choices.galaxies(**values | {"arm": other}))
+        stays = hasattr(self, "galaxies") and self.galaxies["object_id"].equals(galaxies["object_id"])
+        self.galaxies, self.values, self.other = galaxies, values, other
+        if not stays:
+            self.selected, self.ranges = NOBODY, {}
+        self._forget("whole", "slice_columns", "inside")
+
+    def slice(self, ranges: Mapping[str, tuple[float, float]]) -> None:
+        """Keep to galaxies inside some ranges.
+
+        Parameters
+        ----------
+        ranges : mapping of str to (float, float)
+            By column.
+        """
+        self.ranges = dict(ranges)
+        self._forget("inside")
+
+    def select(self, rows: np.ndarray) -> None:
+        """Select galaxies.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Row numbers of `galaxies`; none clears the selection.
+        """
+        self.selected = np.asarray(rows, dtype=int)
+
+    def _forget(self, *names: str) -> None:
+        for name in names:
+            self.__dict__.pop(name, None)
+
+    @property
+    def survey(self) -> Survey | None:
+        """The test set itself, where it is known."""
+        return self.surveys.get(self.values["survey"])
+
+    @cached_property
+    def slice_columns(self) -> tuple:
+        """The columns to slice by."""
+        return slice_columns(self.galaxies)
+
+    @cached_property
+    def inside(self) -> np.ndarray:
+        """Which galaxies are inside the slices: (n,) bool."""
+        return inside_slices(self.galaxies, ranges=self.ranges)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Row numbers of the galaxies in view: the selection within the slices, or all within the slices."""
+        return self.selected[self.inside[self.selected]] if len(self.selected) else np.flatnonzero(self.inside)
+
+    @property
+    def outliers(self) -> np.ndarray:
+        """Row numbers of the outliers within the slices."""
+        return np.flatnonzero(self.galaxies["is_outlier"].to_numpy() & self.inside)
+
+    @property
+    def what(self) -> str:
+        """What is in view: ``"selection"``, ``"slice"`` or ``"all"``."""
+        if len(self.selected):
+            return "selection"
+        return "all" if self.inside.all() else "slice"
+
+    @cached_property
+    def whole(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """Scores of all galaxies, by arm and ``"all"``."""
+        return self._score(None, what="all")
+
+    @property
+    def scores(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """Scores by arm and by what was scored: the galaxies in view first, then all of them."""
+        return self.whole if self.what == "all" else self._score(self.rows, what=self.what) | self.whole
+
+    def _score(self, rows: np.ndarray | None, *, what: str) -> dict[tuple[str, str], pd.DataFrame]:
+        arm = str(self.values.get("arm", "model"))
+        sides = {(arm, what): self.galaxies}
+        if self.other is not None:
+            sides[self.other, what] = self.galaxies.assign(pred=self.galaxies["pred_other"])
+        return {name: score_galaxies(side, rows=rows, z_range=self.z_range) for name, side in sides.items()}
+
+    def listed(self, n: int) -> np.ndarray:
+        """Give the galaxies in view that are most worth a look.
+
+        Parameters
+        ----------
+        n : int
+            At most so many.
+
+        Returns
+        -------
+        ndarray of int
+            Row numbers of `galaxies`, brightest outliers first.
+        """
+        rows = self.rows
+        return rows[brightest_outliers_first(self.galaxies.iloc[rows], n=n)]
+
+    def table(self, rows: np.ndarray) -> pd.DataFrame:
+        """Give galaxies with ids, positions, truth and predictions.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+
+        Returns
+        -------
+        DataFrame
+        """
+        first = [name for name in LISTED_FIRST if name in self.galaxies]
+        more = [column.name for column in self.slice_columns if column.name != "truth"]
+        return self.galaxies.iloc[rows][[*first, *more]].reset_index(drop=True)
+
+
+def surveys_by_name(
+    survey: Survey | Mapping[str, Survey] | Iterable[Survey] | None, *, predicted: Iterable[str]
+) -> dict[str, Survey]:
+    """Give test sets by name, however they were passed.
+
+    Parameters
+    ----------
+    survey : Survey, mapping of str to Survey, iterable of Survey, or None
+    predicted : iterable of str
+        Names of the test sets that were predicted.
+
+    Returns
+    -------
+    dict of str to Survey
+
+    Raises
+    ------
+    PredictionError
+        If surveys were passed, and none of them was predicted.
+    """
+    if survey is None:
+        return {}
+    if isinstance(survey, Survey):
+        survey = [survey]
+    named = dict(survey) if isinstance(survey, Mapping) else {one.name: one for one in survey}
+    if not set(named) & set(predicted):
+        raise PredictionError(
+            "Predictions were to be explored with the pixels of their galaxies.",
+            received=f"surveys called {', '.join(named) or 'nothing'}",
+            available=f"predictions of {', '.join(predicted)}",
+            remedy="Pass the test sets under the names that the predictions have, e.g. survey={name: test}.",
+        )
+    return named

@@ -1,0 +1,149 @@
+"""Explorers for JupyterLab: controls wired to the functions of `astrolab.exploring`, `plots` and `datasets.twins`.
+
+Nothing is computed here. Every explorer has ``figure()``, ``table()`` and ``snapshot(path)``, and shows that figure by
+itself where nobody is watching: under papermill, nbconvert and in exported HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from astrolab.errors import ConfigError
+from astrolab.metrics.grouping import Z_RANGE, ZRange
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from astrolab.datasets.scaling import Scaling
+    from astrolab.datasets.survey import Survey
+    from astrolab.datasets.twins import HscTwinKnobs
+    from astrolab.models.adapt import Adapted
+    from astrolab.widgets.adapter import AdapterExplorer
+    from astrolab.widgets.predictions import PredictionsExplorer
+    from astrolab.widgets.twin import TwinExplorer
+
+__all__ = ["explore_adapter", "explore_predictions", "explore_twin"]
+NEEDED = ("ipywidgets", "anywidget", "jscatter")
+
+
+def explore_predictions(
+    predictions: Any,
+    *,
+    survey: Survey | Mapping[str, Survey] | Iterable[Survey] | None = None,
+    z_range: ZRange = Z_RANGE,
+    directory: str | Path | None = None,
+    n_cutouts: int = 12,
+    n_listed: int = 50,
+) -> PredictionsExplorer:
+    """Explore predictions against truth: choose a model, lasso galaxies, see their scores, pictures and positions.
+
+    Parameters
+    ----------
+    predictions : DataFrame, Run, Ledger, path, mapping of str to these, or sequence of runs or paths
+        Predictions, wherever they are; see :func:`astrolab.exploring.gather_predictions`.
+    survey : Survey, or several, optional
+        The test sets that were predicted, for cut-outs, positions, magnitudes and sizes.
+    z_range : (float, float) or None
+        True redshifts ``(low, high]`` that are scored.
+    directory : path, optional
+        Where selections are saved; by default the folder ``selections`` of the run, or here.
+    n_cutouts, n_listed : int
+        At most so many galaxies are shown as pictures and in the table.
+
+    Returns
+    -------
+    PredictionsExplorer
+        A widget; ``snapshot(path)`` keeps what it shows.
+
+    Raises
+    ------
+    ConfigError
+        If the notebook extra is not installed.
+    PredictionError
+        If there are no predictions, or `survey` holds none of the test sets that were predicted.
+    """
+    _require_notebook_stack("explore_predictions")
+    from astrolab.widgets.predictions import PredictionsExplorer
+
+    shown = {"n_cutouts": n_cutouts, "n_listed": n_listed}
+    return PredictionsExplorer(predictions, survey=survey, z_range=z_range, directory=directory, **shown)
+
+
+def explore_adapter(path_predictions: pd.DataFrame, *, z_range: ZRange = Z_RANGE) -> AdapterExplorer:
+    """Explore the way from a base network to its adapted one: move the scale, see both surveys' scores and galaxies.
+
+    Parameters
+    ----------
+    path_predictions : DataFrame
+        Predictions with a column ``scale``, every galaxy once at every scale, as `predict_path` returns them.
+    z_range : (float, float) or None
+        True redshifts ``(low, high]`` that are scored.
+
+    Returns
+    -------
+    AdapterExplorer
+        A widget; ``snapshot(path)`` keeps what it shows.
+
+    Raises
+    ------
+    ConfigError
+        If the notebook extra is not installed.
+    PredictionError
+        If the table is no path.
+    """
+    _require_notebook_stack("explore_adapter")
+    from astrolab.widgets.adapter import AdapterExplorer
+
+    return AdapterExplorer(path_predictions, z_range=z_range)
+
+
+def explore_twin(
+    survey: str | HscTwinKnobs = "twin-galaxiesml",
+    *,
+    models: Mapping[str, tuple[Adapted, Scaling]] | None = None,
+    image_size: int | None = None,
+) -> TwinExplorer:
+    """Turn the knobs of a simulated survey and see one galaxy in each band, its magnitudes, what each model answers.
+
+    Parameters
+    ----------
+    survey : str or HscTwinKnobs
+        Name of a twin with a manifest, or the settings of one.
+    models : mapping of str to (Adapted or nn.Module, Scaling), optional
+        Networks by name, each with the input scaling it was trained with.
+    image_size : int, optional
+        Side of the stamp (px): the size that the networks were trained on.
+
+    Returns
+    -------
+    TwinExplorer
+        A widget; ``snapshot(path)`` keeps what it shows.
+
+    Raises
+    ------
+    ConfigError
+        If the notebook extra is not installed.
+    UnknownNameError, ManifestError
+        If there is no such twin.
+    SchemaError
+        If a network reads other bands.
+    """
+    _require_notebook_stack("explore_twin")
+    from astrolab.widgets.twin import TwinExplorer
+
+    return TwinExplorer(survey, models=models or {}, image_size=image_size)
+
+
+def _require_notebook_stack(function: str) -> None:
+    for name in NEEDED:
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise ConfigError(
+                f"{function} was called, which draws a widget.",
+                received=f"an installation without {name} ({error})",
+                remedy="pip install 'astrolab[notebooks]'",
+            ) from error

@@ -1,0 +1,168 @@
+"""The explorer of an adapter: one slider between the base network and the adapted one, both surveys at once."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.pyplot import close
+
+from astrolab.exploring import AdapterPath, column_label
+from astrolab.metrics import REQUIREMENTS, find_metric
+from astrolab.metrics.grouping import ZRange
+from astrolab.plots.adapter_path import plot_adapter_path, scale_spans
+from astrolab.plots.exploration import SAME, reference_lines
+from astrolab.plots.style import survey_looks
+from astrolab.widgets import controls, markup
+from astrolab.widgets.cloud import Cloud, CloudContent
+from astrolab.widgets.explorer import Explorer
+
+N_STEPS = 100
+CURVES_DPI = 110
+GROUPS = ["scored", "outside the scored range"]
+
+
+class AdapterExplorer(Explorer):
+    """From the base network to the adapted one; made by :func:`astrolab.explore_adapter`.
+
+    Attributes
+    ----------
+    scale : FloatSlider
+        Where on the path.
+    path : AdapterPath
+        Predictions and scores at every scale that was computed.
+    clouds : dict of str to Cloud
+        By survey.
+    """
+
+    def __init__(self, predictions: pd.DataFrame, *, z_range: ZRange):
+        super().__init__(css_class="astrolab-adapter")
+        self.path = AdapterPath.of(predictions, z_range=z_range)
+        self.looks = survey_looks(list(self.path.surveys))
+        low, high = float(self.path.scales[0]), float(self.path.scales[-1])
+        start, end = (float(np.clip(scale, low, high)) for scale in (0.0, 1.0))
+        self.scale = controls.slider(
+            "scale",
+            label="Scale of the adapter",
+            value=end,
+            low=low,
+            high=high,
+            step=(high - low) / N_STEPS,
+            width="460px",
+        )
+        self.base = controls.button("to-base", label="Base network", on_click=lambda: self._go(start))
+        self.adapted = controls.button("to-adapted", label="Adapted network", on_click=lambda: self._go(end))
+        self.clouds = {name: Cloud() for name in self.path.surveys}
+        self.places = {name: controls.markup(name) for name in ("title", "curves", "scores")}
+        self._curves, self._spans = self._draw_curves(low, high)
+        self.cloud_row = controls.row()
+        self.places["title"].value = markup.title_line(self.summary)
+        self.children = [
+            self.appearance,
+            self.places["title"],
+            controls.row(self.scale, self.base, self.adapted),
+            controls.row(self.places["curves"], self.places["scores"]),
+            self.cloud_row,
+        ]
+        self._draw()
+        self.scale.observe(lambda _: self._move(), names="value")
+        self.go_live_if_watched()
+
+    def _go(self, scale: float) -> None:
+        self.scale.value = scale
+
+    @property
+    def summary(self) -> str:
+        """What is shown, in one line."""
+        simulated = " · simulated galaxies" if self.path.simulated else ""
+        return f"From the base network to the adapted one{simulated}"
+
+    def go_live(self) -> None:
+        """Put the clouds in place, which only a browser can draw."""
+        self.is_live = True
+        self.cloud_row.children = [
+            controls.under_title(cloud.widget, title=self.looks[name].label) for name, cloud in self.clouds.items()
+        ]
+
+    def _draw(self) -> None:
+        for name, cloud in self.clouds.items():
+            survey = self.path.surveys[name]
+            low, high = float(survey.truth.min()), float(survey.truth.max())
+            margin = 0.03 * (high - low)
+            both = (low - margin, high + margin)
+            groups = pd.Categorical(np.where(survey.scored, *GROUPS), categories=GROUPS)
+            lines = reference_lines("z", x_range=both)
+            cloud.draw(
+                CloudContent(
+                    x=survey.truth,
+                    y=self.path.predictions_at(self.scale.value, survey=name),
+                    x_label=column_label("truth"),
+                    y_label=column_label("pred"),
+                    x_range=both,
+                    y_range=both,
+                    colour=pd.Series(groups),
+                    colours=dict(zip(GROUPS, (self.looks[name].colour, SAME), strict=True)),
+                    lines=[(line.vertices, line.colour, line.width) for line in lines],
+                )
+            )
+        self._write()
+
+    def _move(self) -> None:
+        for name, cloud in self.clouds.items():
+            cloud.move(self.path.predictions_at(self.scale.value, survey=name))
+        self._write()
+
+    def _write(self) -> None:
+        low, high = self.path.scales[0], self.path.scales[-1]
+        at = (self.scale.value - low) / (high - low)
+        self.places["scores"].value = markup.plain_table(self._in_words(), note=f"at scale {self.scale.value:.2f}")
+        self.places["curves"].value = markup.marked_picture(
+            self._curves, alt="Scores of both surveys against the scale of the adapter", spans=self._spans, at=at
+        )
+
+    def _draw_curves(self, low: float, high: float) -> tuple[str, list[tuple[float, float, float, float]]]:
+        """The curves as a picture, drawn once, and where the ends of the path are in it."""
+        figure, file = plot_adapter_path(self.path.scores, simulated=False, title="Along the path"), io.BytesIO()
+        spans = scale_spans(figure, low=low, high=high)
+        figure.savefig(file, format="png", dpi=CURVES_DPI, bbox_inches=None)
+        close(figure)
+        return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode(), spans
+
+    def _in_words(self) -> pd.DataFrame:
+        """Scores at this scale as text, one row a survey and metric."""
+        rows = []
+        for row in self.table().itertuples():
+            numbers = {"base network": row.base, "here": row.value, "adapted network": row.adapted}
+            text = {name: f"{number:.4f}".replace("-", "−") for name, number in numbers.items()}
+            limit = f"{REQUIREMENTS[row.metric].limit:g}" if row.metric in REQUIREMENTS else ""
+            names = {"test survey": self.looks[row.survey].label, "metric": find_metric(row.metric).label}
+            rows.append(names | text | {"LSST asks (absolute)": limit})
+        return pd.DataFrame(rows)
+
+    def table(self) -> pd.DataFrame:
+        """Return the scores of every survey at this scale, and at both ends of the path.
+
+        Returns
+        -------
+        DataFrame
+            ``scale, survey, metric, value, base, adapted``.
+        """
+        scores = self.path.scores_at(self.scale.value)
+        scores.insert(0, "scale", self.scale.value)
+        return scores
+
+    def figure(self) -> Figure:
+        """Return what is shown, as a figure.
+
+        Returns
+        -------
+        Figure
+        """
+        clouds = {
+            name: (survey.truth, self.path.predictions_at(self.scale.value, survey=name))
+            for name, survey in self.path.surveys.items()
+        }
+        return plot_adapter_path(self.path.scores, scale=self.scale.value, clouds=clouds, simulated=self.path.simulated)

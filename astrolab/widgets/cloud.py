@@ -1,0 +1,215 @@
+"""A cloud of galaxies drawn by the graphics card, which stays smooth at hundreds of thousands of points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jscatter import Line, Scatter
+from jscatter.widget import JupyterScatter
+
+SIDE_PX = 440  # of a square of points; buttons and axes take room beside it
+EDGE = 0.01  # of an axis: points beyond it are drawn so far inside
+POINT_SIZES = ((2_000, 6), (20_000, 4))  # up to so many galaxies, px
+SMALL_POINT_SIZE = 2.5
+SELECTED_COLOUR = "#000000"
+BUTTONS = ["pan_zoom", "lasso", "divider", "full_screen", "reset"]
+
+
+@dataclass(frozen=True, eq=False)
+class CloudContent:
+    """What a cloud shows.
+
+    Attributes
+    ----------
+    x, y : ndarray, shape (n,)
+    x_label, y_label : str
+        With units.
+    x_range, y_range : (float, float)
+        What the axes cover; points beyond lie on the edge.
+    colour : Series, n rows
+        Categories, or numbers; a missing one is drawn as the lowest.
+    colours : dict of str to str, or str
+        Colour of each category, or the name of a matplotlib colour map for numbers.
+    lines : sequence of ((k, 2) ndarray, str, int)
+        Vertices, colour and width (px) of reference lines.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    x_label: str
+    y_label: str
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+    colour: pd.Series
+    colours: Mapping[str, str] | str
+    lines: Sequence[tuple[np.ndarray, str, int]] = ()
+
+    def frame(self) -> pd.DataFrame:
+        """Return the points as the scatter plot takes them."""
+        colour = self.colour.fillna(self.colour.min()).to_numpy(float) if self.is_numeric else self.colour.array
+        inside = {"x": on_axis(self.x, axis_range=self.x_range), "y": on_axis(self.y, axis_range=self.y_range)}
+        return pd.DataFrame(inside | {"colour": colour})
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether colour stands for a number."""
+        return isinstance(self.colours, str)
+
+
+def on_axis(values: np.ndarray, *, axis_range: tuple[float, float]) -> np.ndarray:
+    """Move values beyond an axis to just inside its ends, where they are seen.
+
+    Parameters
+    ----------
+    values : ndarray
+    axis_range : (float, float)
+
+    Returns
+    -------
+    ndarray of float32
+    """
+    low, high = axis_range
+    edge = EDGE * (high - low)
+    return np.clip(values, low + edge, high - edge).astype(np.float32)
+
+
+class Cloud:
+    """A jupyter-scatter plot that is made when it is first looked at.
+
+    Parameters
+    ----------
+    on_select : callable, optional
+        Is given the row numbers that somebody selected in the browser.
+    """
+
+    def __init__(self, *, on_select: Callable[[np.ndarray], None] | None = None):
+        self._on_select = on_select
+        self._scatter: Scatter | None = None
+        self._widget: JupyterScatter | None = None
+        self._is_listening = True
+
+    @property
+    def scatter(self) -> Scatter:
+        """The plot, once `draw` was called."""
+        return self._scatter
+
+    @property
+    def widget(self) -> JupyterScatter:
+        """The plot's widget; made, and listened to, from the first call on."""
+        if self._widget is None:
+            self._widget = self._scatter.show(BUTTONS)
+            self._widget.add_class("astrolab-cloud")
+            self._widget.observe(self._selected, names="selection")
+        return self._widget
+
+    def draw(self, content: CloudContent) -> None:
+        """Show other galaxies, or the same ones elsewhere.
+
+        Parameters
+        ----------
+        content : CloudContent
+        """
+        ranges = {"x_scale": content.x_range, "y_scale": content.y_range}
+        frame = content.frame()
+        self._content, self._frame = content, frame
+        if self._scatter is None:
+            self._scatter = Scatter(
+                data=frame,
+                x="x",
+                y="y",
+                **ranges,
+                width=SIDE_PX,
+                height=SIDE_PX,
+                axes_grid=True,
+                axes_labels=[content.x_label, content.y_label],
+                color_selected=SELECTED_COLOUR,
+                lasso_color=SELECTED_COLOUR,
+                lasso_initiator=False,
+                reticle=False,
+                transition_points=False,
+            )
+        else:
+            with self._at_once():
+                self._scatter.color(by=None, order=None)  # or the new data would be coloured by the old categories
+                self._scatter.data(frame)
+                self._scatter.xy("x", "y", **ranges, animate=False)
+                self._scatter.axes(labels=[content.x_label, content.y_label])
+                self._paint(content)
+            return
+        self._paint(content)
+
+    def _paint(self, content: CloudContent) -> None:
+        if content.is_numeric:
+            known = content.colour.to_numpy(float)
+            limits = tuple(np.nanquantile(known, [0.02, 0.98]))
+            self._scatter.color(by="colour", map=content.colours, norm=limits)
+        else:
+            self._scatter.color(by="colour", map=dict(content.colours), norm=None)
+        size = next((size for limit, size in POINT_SIZES if len(content.x) <= limit), SMALL_POINT_SIZE)
+        self._scatter.size(size)
+        self._scatter.annotations(
+            [
+                Line([tuple(map(float, one)) for one in vertices], colour, width)
+                for vertices, colour, width in content.lines
+            ]
+        )
+
+    def move(self, y: np.ndarray) -> None:
+        """Move the same galaxies up or down.
+
+        Parameters
+        ----------
+        y : ndarray, shape (n,)
+        """
+        self._frame["y"] = on_axis(y, axis_range=self._content.y_range)
+        with self._at_once():
+            self._scatter.y("y", animate=False, scale=self._content.y_range)
+
+    def show_only(self, inside: np.ndarray) -> None:
+        """Hide galaxies.
+
+        Parameters
+        ----------
+        inside : ndarray of bool, shape (n,)
+            Those that stay.
+        """
+        if self._scatter is not None:
+            self._scatter.filter(None if inside.all() else np.flatnonzero(inside))
+
+    def select(self, rows: np.ndarray) -> None:
+        """Mark galaxies as selected, without telling anybody.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+        """
+        if self._scatter is not None:
+            with self._unobserved():
+                self._scatter.selection(rows)
+
+    def _selected(self, change: Mapping[str, np.ndarray | None]) -> None:
+        if not self._is_listening or self._on_select is None:
+            return
+        rows = change["new"]
+        self._on_select(np.zeros(0, dtype=int) if rows is None else np.asarray(rows, dtype=int))
+
+    @contextmanager
+    def _at_once(self) -> Iterator[None]:
+        """Send all changes to the browser in one message: the points are large."""
+        if self._widget is None:
+            yield
+        else:
+            with self._widget.hold_sync():
+                yield
+
+    @contextmanager
+    def _unobserved(self) -> Iterator[None]:
+        self._is_listening = False
+        try:
+            yield
+        finally:
+            self._is_listening = True

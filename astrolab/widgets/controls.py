@@ -1,0 +1,212 @@
+"""Controls that say what they are: every one with a label, reachable by keyboard, found by its class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any
+
+import ipywidgets
+
+LABELS = {
+    "run": "Run",
+    "direction": "Direction",
+    "survey": "Test survey",
+    "arm": "Model",
+    "fraction": "Data fraction",
+    "scale": "Adapter scale",
+    "seed": "Seed",
+    "label": "Label",
+}
+DESCRIPTION = {"description_width": "initial"}
+
+
+def dropdown(name: str, *, label: str, options: Sequence[Any], value: Any, width: str = "230px") -> ipywidgets.Dropdown:
+    """Return a labelled dropdown of class ``astrolab-<name>``.
+
+    Parameters
+    ----------
+    name, label : str
+    options : sequence
+        Values, or (text, value).
+    value : object
+    width : str
+
+    Returns
+    -------
+    ipywidgets.Dropdown
+    """
+    control = ipywidgets.Dropdown(options=options, value=value, description=label, style=DESCRIPTION)
+    return _styled(control, name, width)
+
+
+def range_slider(
+    name: str, *, label: str, low: float, high: float, width: str = "370px"
+) -> ipywidgets.FloatRangeSlider:
+    """Return a labelled slider with two handles that cover everything, of class ``astrolab-slice-<name>``.
+
+    Parameters
+    ----------
+    name, label : str
+    low, high : float
+    width : str
+
+    Returns
+    -------
+    ipywidgets.FloatRangeSlider
+    """
+    step = (high - low) / 200
+    low, high = low - 0.5 * step, high + 0.5 * step  # what rounding in the browser may take away
+    control = ipywidgets.FloatRangeSlider(
+        value=(low, high),
+        min=low,
+        max=high,
+        step=step,
+        description=label,
+        readout_format=".2f",
+        continuous_update=False,
+        style=DESCRIPTION,
+    )
+    return _styled(control, f"slice-{name}", width)
+
+
+def slider(
+    name: str,
+    *,
+    label: str,
+    value: float,
+    low: float,
+    high: float,
+    step: float,
+    digits: int = 2,
+    width: str = "400px",
+    label_width: str = "initial",
+) -> ipywidgets.FloatSlider:
+    """Return a labelled slider of class ``astrolab-<name>`` that reports every move.
+
+    Parameters
+    ----------
+    name, label : str
+    value, low, high, step : float
+    digits : int
+        After the point, in the readout.
+    width, label_width : str
+
+    Returns
+    -------
+    ipywidgets.FloatSlider
+    """
+    control = ipywidgets.FloatSlider(
+        value=value,
+        min=low,
+        max=high,
+        step=step,
+        description=label,
+        readout_format=f".{digits}f",
+        style={"description_width": label_width},
+    )
+    return _styled(control, name, width)
+
+
+def button(name: str, *, label: str, on_click: Callable[[], None], hint: str = "") -> ipywidgets.Button:
+    """Return a button of class ``astrolab-<name>``.
+
+    Parameters
+    ----------
+    name, label : str
+    on_click : callable
+        Without arguments.
+    hint : str
+        Shown when the mouse rests on it.
+
+    Returns
+    -------
+    ipywidgets.Button
+    """
+    control = ipywidgets.Button(description=label, tooltip=hint or label)
+    control.on_click(lambda _: on_click())
+    return _styled(control, name, "auto")
+
+
+def text_field(name: str, *, label: str, value: str, width: str = "260px") -> ipywidgets.Text:
+    """Return a labelled field for a line of text, of class ``astrolab-<name>``.
+
+    Parameters
+    ----------
+    name, label, value : str
+    width : str
+
+    Returns
+    -------
+    ipywidgets.Text
+    """
+    return _styled(ipywidgets.Text(value=value, description=label, style=DESCRIPTION), name, width)
+
+
+def markup(name: str, *, value: str = "") -> ipywidgets.HTML:
+    """Return a place for HTML, of class ``astrolab-<name>``.
+
+    Parameters
+    ----------
+    name, value : str
+
+    Returns
+    -------
+    ipywidgets.HTML
+    """
+    control = ipywidgets.HTML(value)
+    control.add_class(f"astrolab-{name}")
+    return control
+
+
+def row(*controls: ipywidgets.Widget) -> ipywidgets.HBox:
+    """Return controls in a row that wraps where the page is narrow.
+
+    Parameters
+    ----------
+    *controls : Widget
+
+    Returns
+    -------
+    ipywidgets.HBox
+    """
+    box = ipywidgets.HBox(controls)
+    box.add_class("astrolab-row")
+    return box
+
+
+def column(*controls: ipywidgets.Widget) -> ipywidgets.VBox:
+    """Return controls one below the other, of class ``astrolab-side``.
+
+    Parameters
+    ----------
+    *controls : Widget
+
+    Returns
+    -------
+    ipywidgets.VBox
+    """
+    box = ipywidgets.VBox(controls)
+    box.add_class("astrolab-side")
+    return box
+
+
+def under_title(control: ipywidgets.Widget, *, title: str) -> ipywidgets.VBox:
+    """Return a control with a title above it.
+
+    Parameters
+    ----------
+    control : Widget
+    title : str
+
+    Returns
+    -------
+    ipywidgets.VBox
+    """
+    return ipywidgets.VBox([ipywidgets.HTML(f"<b>{escape(title)}</b>"), control])
+
+
+def _styled(control: ipywidgets.Widget, name: str, width: str):
+    control.layout.width = width
+    control.add_class(f"astrolab-{name}")
+    return control

@@ -1,0 +1,128 @@
+"""What every explorer is: a widget that somebody watches, and a figure where nobody does."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.pyplot import close
+
+from astrolab.files import write_atomically
+
+STATIC_DPI = 110
+
+
+def is_watched() -> bool:
+    """Say whether somebody in front of a notebook sees what is displayed.
+
+    A front end offers to ask its user for input; papermill and nbconvert have nobody to ask.
+
+    Returns
+    -------
+    bool
+        False outside a notebook kernel.
+    """
+    from IPython import get_ipython
+
+    kernel = getattr(get_ipython(), "kernel", None)
+    if kernel is None:
+        return False
+    return bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin", True))
+
+
+class Appearance(anywidget.AnyWidget):
+    """What an explorer looks like, and what screen readers call its parts; takes no room itself."""
+
+    _css = Path(__file__).with_name("explorer.css")
+    _esm = Path(__file__).with_name("explorer.js")
+
+
+class Explorer(ipywidgets.VBox):
+    """A widget with a static figure and a table behind it.
+
+    Subclasses build their controls, set `children`, and say what `figure` and `table` hold.
+    """
+
+    def __init__(self, *, css_class: str):
+        super().__init__()
+        self.add_class("astrolab-explorer")
+        self.add_class(css_class)
+        self.is_live = False
+        self.appearance = Appearance()
+
+    @property
+    def summary(self) -> str:
+        """What is shown, in one line."""
+        raise NotImplementedError
+
+    def figure(self) -> Figure:
+        """Return what is shown, as a figure.
+
+        Returns
+        -------
+        Figure
+        """
+        raise NotImplementedError
+
+    def table(self) -> pd.DataFrame:
+        """Return what is shown, as a table.
+
+        Returns
+        -------
+        DataFrame
+        """
+        raise NotImplementedError
+
+    def snapshot(self, path: str | Path) -> tuple[Path, Path]:
+        """Keep what is shown: a figure and a table.
+
+        Parameters
+        ----------
+        path : path
+            Name of the files, with or without ``.png``.
+
+        Returns
+        -------
+        (Path, Path)
+            The PNG file and the CSV file beside it.
+        """
+        image, table = Path(path).with_suffix(".png"), Path(path).with_suffix(".csv")
+        with write_atomically(image) as part:
+            part.write_bytes(self._png(dpi=200))
+        with write_atomically(table) as part:
+            self.table().to_csv(part, index=False)
+        return image, table
+
+    def go_live(self) -> None:
+        """Put in place what only a browser can draw; happens by itself where somebody is watching."""
+        self.is_live = True
+
+    def go_live_if_watched(self) -> None:
+        """Call `go_live` where somebody is watching; subclasses end with this."""
+        if is_watched():
+            self.go_live()
+
+    def _png(self, *, dpi: int = STATIC_DPI) -> bytes:
+        figure, file = self.figure(), io.BytesIO()
+        figure.savefig(file, format="png", dpi=dpi, bbox_inches="tight")
+        close(figure)
+        return file.getvalue()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The figure, for every page that is only read; the widget beside it, for who can turn it."""
+        static = {"text/plain": repr(self), "image/png": base64.b64encode(self._png()).decode()}
+        about = {"image/png": {"alt": self.summary}}
+        if not is_watched():
+            return static, about
+        if not self.is_live:
+            self.go_live()
+        return super()._repr_mimebundle_(**kwargs) | static, about
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.summary}>"

@@ -1,0 +1,361 @@
+"""The explorer of predictions: choices, slices and lasso on one side, scores, pictures and positions on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from astrolab.datasets.survey import Survey
+from astrolab.exploring import (
+    Exploration,
+    column_label,
+    gather_predictions,
+    is_redshift,
+    save_galaxies,
+    surveys_by_name,
+)
+from astrolab.metrics.grouping import ZRange
+from astrolab.plots.cutouts import band_pictures, colour_picture, read_stamps
+from astrolab.plots.exploration import axis_label, cloud_ranges, group_colours, plot_exploration, reference_lines
+from astrolab.plots.style import arm_looks, is_simulated, survey_looks
+from astrolab.widgets import controls, markup
+from astrolab.widgets.cloud import SELECTED_COLOUR, Cloud, CloudContent
+from astrolab.widgets.explorer import Explorer
+
+ALWAYS_SHOWN = ("survey", "arm", "seed", "label")
+AXIS_OPTIONS = (("prediction", "pred"), ("deviation", "deviation"))
+BY_GROUP, NOBODY = "group", ""
+COLOUR_MAP = "cividis"
+
+
+class PredictionsExplorer(Explorer):
+    """Predicted against true, with everything linked; made by :func:`astrolab.explore_predictions`.
+
+    Attributes
+    ----------
+    survey, arm, seed, label, … : Dropdown
+        Which model on which test set: one for every grouping column of the predictions.
+    compare : Dropdown
+        A second model on the same galaxies, or ``""``.
+    axis, colour : Dropdown
+        What is drawn against the truth, and what colours mean.
+    slices : dict of str to FloatRangeSlider
+        By column: galaxies outside are hidden and not scored.
+    clouds : (Cloud, Cloud)
+        The first model's, and the second's.
+    view : Exploration
+        Where all this leads, and what is there.
+    """
+
+    def __init__(
+        self,
+        predictions: Any,
+        *,
+        survey: Survey | Mapping[str, Survey] | Iterable[Survey] | None,
+        z_range: ZRange,
+        directory: str | Path | None,
+        n_cutouts: int,
+        n_listed: int,
+    ):
+        super().__init__(css_class="astrolab-predictions")
+        table = gather_predictions(predictions)
+        surveys = surveys_by_name(survey, predicted=list(table["survey"].unique()) if "survey" in table else [])
+        self.view = Exploration(table, surveys=surveys, z_range=z_range)
+        self.n_cutouts, self.n_listed = n_cutouts, n_listed
+        folder = getattr(predictions, "folder", None)
+        self.directory = Path(directory or (Path(folder) / "selections" if folder else "."))
+        self.clouds = (Cloud(on_select=self.select), Cloud(on_select=self.select))
+        self._listening = True
+        self._make_choosers()
+        self._make_actions()
+        self._make_places()
+        self._loaded()
+        self.go_live_if_watched()
+
+    def _make_choosers(self) -> None:
+        self.choosers: dict[str, ipywidgets.Dropdown] = {}
+        for name, values in self.view.choices.options.items():
+            options = [(_in_words(name, value), value) for value in values]
+            chooser = controls.dropdown(
+                name, label=controls.LABELS[name], options=options, value=self.view.values[name]
+            )
+            if len(values) == 1 and name not in ALWAYS_SHOWN:
+                chooser.layout.display = "none"
+            self._when(chooser, partial(self._chosen, name))
+            self.choosers[name] = chooser
+            setattr(self, name, chooser)
+        arms = [
+            ("no other model", NOBODY),
+            *((_in_words("arm", arm), arm) for arm in self.view.choices.options.get("arm", ())),
+        ]
+        self.compare = controls.dropdown("compare", label="Compare with", options=arms, value=NOBODY)
+        self.axis = controls.dropdown("axis", label="Vertical axis", options=AXIS_OPTIONS, value="pred")
+        self.colour = controls.dropdown("colour", label="Colour", options=[("outliers", BY_GROUP)], value=BY_GROUP)
+        self.slices: dict[str, ipywidgets.FloatRangeSlider] = {}
+        self._when(self.compare, self._compared)
+        self._when(self.axis, self._draw)
+        self._when(self.colour, self._draw)
+
+    def _make_actions(self) -> None:
+        self.actions = controls.row(
+            controls.button(
+                "select-outliers", label="Select outliers", on_click=lambda: self.select(self.view.outliers)
+            ),
+            controls.button(
+                "select-shown", label="Select all shown", on_click=lambda: self.select(np.flatnonzero(self.view.inside))
+            ),
+            controls.button("clear", label="Clear selection", on_click=lambda: self.select(np.zeros(0, dtype=int))),
+        )
+        self.filename = controls.text_field("filename", label="Save selection as", value="selection")
+        self.export = controls.row(
+            self.filename,
+            controls.button("save-csv", label="CSV", hint="Save as CSV", on_click=partial(self._save, ".csv")),
+            controls.button(
+                "save-ecsv", label="ECSV", hint="Save as ECSV, with units", on_click=partial(self._save, ".ecsv")
+            ),
+        )
+
+    def _make_places(self) -> None:
+        names = ("title", "legend", "scores", "status", "cutouts", "galaxies")
+        self.places = {name: controls.markup(name) for name in names}
+        self.slice_row, self.cloud_row = controls.row(), controls.row()
+        side = [self.places["legend"], self.places["scores"], self.actions, self.export, self.places["status"]]
+        main = controls.row(self.cloud_row, controls.column(*side))
+        main.layout.align_items = "flex-start"
+        choices = controls.row(*self.choosers.values(), self.compare, self.axis, self.colour)
+        below = [self.places["cutouts"], self.places["galaxies"]]
+        self.children = [self.appearance, self.places["title"], choices, self.slice_row, main, *below]
+
+    def _when(self, control: ipywidgets.Widget, follow) -> None:
+        """Follow a control, unless it was this explorer that changed it."""
+
+        def changed(_: Mapping[str, Any]) -> None:
+            if self._listening:
+                follow()
+
+        control.observe(changed, names="value")
+
+    # What follows when somebody chooses, slices or selects.
+
+    def _chosen(self, name: str) -> None:
+        self.view.choose(**{name: self.choosers[name].value})
+        self._loaded()
+
+    def _compared(self) -> None:
+        self.view.compare_with(self.compare.value or None)
+        self._loaded()
+
+    def _loaded(self) -> None:
+        """Offer what there is to choose, slice and colour by now, and draw."""
+        self._listening = False
+        for name, value in self.view.values.items():
+            self.choosers[name].value = value
+        self._offer_slices()
+        columns = [(column.label, column.name) for column in self.view.slice_columns if column.kind != "truth"]
+        wanted = self.colour.value
+        self.colour.options = [("what changed" if self.view.other else "outliers", BY_GROUP), *columns]
+        self.colour.value = wanted if wanted in dict(columns).values() and not self.view.other else BY_GROUP
+        self._listening = True
+        self._draw()
+        if self.is_live:
+            self.go_live()
+
+    def _offer_slices(self) -> None:
+        bounds = {column.name: (column.low, column.high) for column in self.view.slice_columns}
+        if bounds == getattr(self, "_bounds", None):
+            self.view.slice({name: slider.value for name, slider in self.slices.items()})
+            return
+        self._bounds, self.slices = bounds, {}
+        for column in self.view.slice_columns:
+            name = column.name if column.kind == "other" else column.kind
+            slider = controls.range_slider(name, label=column.label, low=column.low, high=column.high)
+            self._when(slider, self._sliced)
+            self.slices[column.name] = slider
+        self.slice_row.children = list(self.slices.values())
+
+    def _sliced(self) -> None:
+        self.view.slice({name: slider.value for name, slider in self.slices.items()})
+        self._refresh()
+
+    def select(self, rows: np.ndarray) -> None:
+        """Select galaxies, as a lasso does.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Row numbers of ``view.galaxies``; none clears the selection.
+        """
+        self.view.select(rows)
+        for cloud in self.clouds:
+            cloud.select(self.view.selected)
+        self._refresh()
+
+    def go_live(self) -> None:
+        """Put the clouds in place, which only a browser can draw."""
+        self.is_live = True
+        shown = self.clouds if self.view.other else self.clouds[:1]
+        self.cloud_row.children = [
+            controls.under_title(cloud.widget, title=self._model(number)) for number, cloud in enumerate(shown)
+        ]
+
+    # What is shown.
+
+    def _draw(self) -> None:
+        galaxies, axis = self.view.galaxies, self.axis.value
+        x_range, y_range = cloud_ranges(galaxies, axis=axis)
+        label = str(galaxies["label"].iloc[0])
+        lines = reference_lines(label, x_range=x_range, axis=axis)
+        groups, colours = group_colours(galaxies)
+        by_group = self.colour.value == BY_GROUP
+        for cloud, suffix in zip(self.clouds, ("", "_other"), strict=True):
+            if axis + suffix in galaxies:
+                content = CloudContent(
+                    x=galaxies["truth"].to_numpy(float),
+                    y=galaxies[axis + suffix].to_numpy(float),
+                    x_label=column_label("truth", label=label),
+                    y_label=axis_label(axis, label=label),
+                    x_range=x_range,
+                    y_range=y_range,
+                    colour=pd.Series(groups) if by_group else galaxies[self.colour.value],
+                    colours=colours if by_group else COLOUR_MAP,
+                    lines=[(line.vertices, line.colour, line.width) for line in lines],
+                )
+                cloud.draw(content)
+                cloud.select(self.view.selected)
+        meaning = {line.text: line.colour for line in lines}
+        if by_group:
+            counts = np.bincount(groups.codes, minlength=len(colours))
+            dots = {f"{name}: {n:,}": colour for (name, colour), n in zip(colours.items(), counts, strict=True)}
+            heading = f"Beside {self._model(0)}, {self._model(1)} is …" if self.view.other else ""
+        else:
+            dots, heading = {}, f"Colour: {column_label(self.colour.value)}, from low (dark) to high (light)"
+        self.places["legend"].value = markup.text_note(heading) + markup.legend(
+            dots | {"selected": SELECTED_COLOUR}, lines=meaning
+        )
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Score, picture and list the galaxies in view."""
+        view, rows = self.view, self.view.rows
+        for cloud in self.clouds:
+            cloud.show_only(view.inside)
+        self.places["title"].value = markup.title_line(self.summary)
+        self.places["scores"].value = markup.score_table(self._sides(), note=self._scored())
+        self.listed = view.listed(max(self.n_listed, self.n_cutouts))
+        shown = min(len(rows), self.n_listed)
+        note = (
+            f"{shown:,} of {len(rows):,} galaxies of the {view.what}" if view.what != "all" else f"{shown:,} galaxies"
+        )
+        self.places["galaxies"].value = markup.galaxy_table(self.table(), note=f"{note}, brightest outliers first")
+        self.places["cutouts"].value = self._pictures()
+        self.places["status"].value = markup.text_note(self._status())
+
+    def _status(self) -> str:
+        n, rows = len(self.view.galaxies), self.view.rows
+        if self.view.what == "all":
+            return f"All {n:,} galaxies. Lasso some in the cloud, click one, or move a slider."
+        return f"{len(rows):,} of {n:,} galaxies in the {self.view.what}."
+
+    def _pictures(self) -> str:
+        survey = self.view.survey
+        if survey is None or "image" not in survey.inputs:
+            name = self.view.values["survey"]
+            return markup.text_note(f"No cut-outs: pass the images of {name} to explore_predictions, as survey=….")
+        galaxies = self.view.galaxies.iloc[self.listed[: self.n_cutouts]]
+        stamps = read_stamps(survey, object_ids=galaxies["object_id"].to_numpy())
+        cards = [
+            markup.Card(
+                colour=colour_picture(stamp, bands=survey.bands),
+                bands=band_pictures(stamp),
+                caption=_caption(galaxy),
+                is_framed=bool(galaxy["is_outlier"]),
+            )
+            for stamp, (_, galaxy) in zip(stamps, galaxies.iterrows(), strict=True)
+        ]
+        below = ", ".join(survey.bands)
+        return markup.picture_cards(cards, note=f"Cut-outs, brightest outliers first (framed); below each: {below}")
+
+    def _model(self, number: int) -> str:
+        return _in_words("arm", (self.view.values.get("arm", "model"), self.view.other)[number])
+
+    @property
+    def summary(self) -> str:
+        """What is shown, in one line."""
+        where = _in_words("survey", self.view.values["survey"])
+        models = " and ".join(self._model(k) for k in range(1 + bool(self.view.other)))
+        simulated = " · simulated galaxies" if is_simulated(self.view.galaxies) else ""
+        return f"{models} on {where}{simulated}"
+
+    def _sides(self) -> dict[str, pd.DataFrame]:
+        """Scores under the headings of their columns."""
+        return {
+            what if not self.view.other else f"{_in_words('arm', arm)} · {what}": scores
+            for (arm, what), scores in self.view.scores.items()
+        }
+
+    def _scored(self) -> str:
+        if self.view.z_range is None or not is_redshift(str(self.view.galaxies["label"].iloc[0])):
+            return "± half the 68 % interval"
+        low, high = self.view.z_range
+        return f"Scored: {low:g} < true redshift ≤ {high:g}; ± half the 68 % interval"
+
+    # What is kept.
+
+    def table(self) -> pd.DataFrame:
+        """Return the galaxies that are listed, brightest outliers first.
+
+        Returns
+        -------
+        DataFrame
+            Ids, positions where they are known, truth, prediction, deviation and what else is known of each.
+        """
+        return self.view.table(self.listed[: self.n_listed])
+
+    def figure(self) -> Figure:
+        """Return what is shown, as a figure.
+
+        Returns
+        -------
+        Figure
+        """
+        return plot_exploration(
+            self.view.galaxies,
+            rows=None if self.view.what == "all" else self.view.rows,
+            sides=self._sides(),
+            models=[self._model(k) for k in range(1 + bool(self.view.other))],
+            axis=self.axis.value,
+            survey=self.view.survey,
+            listed=self.listed,
+            title=f"Predictions on {_in_words('survey', self.view.values['survey'])}",
+        )
+
+    def _save(self, suffix: str) -> None:
+        path, rows = (self.directory / self.filename.value).with_suffix(suffix), self.view.rows
+        about = ", ".join(f"{name}={value}" for name, value in self.view.values.items())
+        try:
+            save_galaxies(self.view.table(rows), path=path, comment=f"{self.view.what} of {about}")
+        except OSError as error:
+            self.places["status"].value = markup.text_note(f"Not saved: {error}")
+        else:
+            self.places["status"].value = markup.text_note(f"{len(rows):,} galaxies saved as {path}")
+
+
+def _in_words(column: str, value: Any) -> str:
+    if column == "arm" and value:
+        return arm_looks([value])[value].label
+    return survey_looks([value])[value].label if column == "survey" else str(value)
+
+
+def _caption(galaxy: pd.Series) -> list[str]:
+    numbers = {
+        name: f"{galaxy[name]:.3f}".replace("-", "−") for name in ("truth", "pred", "pred_other") if name in galaxy
+    }
+    lines = [str(galaxy["object_id"]), f"{numbers['truth']} → {numbers['pred']}"]
+    return [*lines, f"other → {numbers['pred_other']}"] if "pred_other" in numbers else lines

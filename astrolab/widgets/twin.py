@@ -1,0 +1,181 @@
+"""The explorer of a twin survey: knobs on one side, the galaxy, its magnitudes and the models' answers on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import ipywidgets
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from astrolab.datasets.manifests import load_manifest
+from astrolab.datasets.twins import HscTwinKnobs, twin_knobs
+from astrolab.datasets.twins.one_galaxy import KINDS, GalaxySettings, simulate_galaxy
+from astrolab.datasets.twins.population import I_BAND
+from astrolab.exploring import answer
+from astrolab.plots.cutouts import band_pictures, colour_picture
+from astrolab.plots.one_galaxy import plot_one_galaxy
+from astrolab.widgets import controls, markup
+from astrolab.widgets.explorer import Explorer
+
+if TYPE_CHECKING:
+    from astrolab.datasets.scaling import Scaling
+    from astrolab.models.adapt import Adapted
+
+BEST_SAMPLED_PX = 2.2  # the sharpest seeing that pixels sample, FWHM
+
+
+class TwinExplorer(Explorer):
+    """One galaxy under a survey's knobs; made by :func:`astrolab.explore_twin`.
+
+    Attributes
+    ----------
+    kind : Dropdown
+        Type of the galaxy.
+    knobs : dict of str to FloatSlider
+        By field of :class:`astrolab.datasets.twins.one_galaxy.GalaxySettings`.
+    galaxy : OneGalaxy
+        What is seen.
+    answers : dict of str to float
+        Redshift that each model predicts.
+    """
+
+    def __init__(
+        self,
+        survey: str | HscTwinKnobs,
+        *,
+        models: Mapping[str, tuple[Adapted, Scaling]],
+        image_size: int | None,
+    ):
+        super().__init__(css_class="astrolab-twin")
+        if isinstance(survey, HscTwinKnobs):
+            self.survey = survey
+        else:
+            self.survey = twin_knobs(load_manifest(survey), image_size=image_size)
+        self.models = dict(models)
+        start = GalaxySettings(seeing_arcsec=self.survey.seeing_arcsec[I_BAND], depth_mag=self.survey.depth_mag[I_BAND])
+        self.kind = controls.dropdown("kind", label="Type", options=KINDS, value=start.kind)
+        self.kind.observe(lambda _: self._look(), names="value")
+        self.knobs = {name: self._knob(name, start) for name in _KNOBS}
+        self.noise = controls.button("noise", label="New noise", on_click=self._new_noise, hint="Observe it again")
+        self.seed = 0
+        self.places = {name: controls.markup(name) for name in ("title", "galaxy", "answers", "magnitudes")}
+        knobs = controls.column(self.kind, *self.knobs.values(), self.noise)
+        seen = controls.column(self.places["galaxy"])
+        told = controls.column(self.places["answers"], self.places["magnitudes"])
+        main = controls.row(knobs, seen, told)
+        main.layout.align_items = "flex-start"
+        self.children = [self.appearance, self.places["title"], main]
+        self._look()
+        self.go_live_if_watched()
+
+    def _knob(self, name: str, start: GalaxySettings) -> ipywidgets.FloatSlider:
+        label, low, high, step, digits = _KNOBS[name]
+        if name == "seeing_arcsec":
+            sharpest = min(self.survey.seeing_arcsec) / self.survey.seeing_arcsec[I_BAND]
+            low = np.ceil(100 * BEST_SAMPLED_PX * self.survey.pixel_scale_arcsec / sharpest) / 100 + 0.01
+        knob = controls.slider(
+            name.replace("_", "-"),
+            label=label,
+            value=getattr(start, name),
+            low=low,
+            high=high,
+            step=step,
+            digits=digits,
+            label_width="180px",
+        )
+        knob.observe(lambda _: self._look(), names="value")
+        return knob
+
+    def _new_noise(self) -> None:
+        self.seed += 1
+        self._look()
+
+    @property
+    def settings(self) -> GalaxySettings:
+        """What the knobs say."""
+        values = {name: knob.value for name, knob in self.knobs.items()}
+        return GalaxySettings(kind=self.kind.value, seed=self.seed, **values)
+
+    @property
+    def summary(self) -> str:
+        """What is shown, in one line."""
+        kind, z = self.galaxy.settings.kind, self.galaxy.settings.z
+        return f"Simulated {kind} galaxy at z = {z:.2f}, M(B) = {self.galaxy.abs_mag:.1f}".replace("-", "−")
+
+    def _look(self) -> None:
+        """Observe the galaxy, and ask the models."""
+        self.galaxy = simulate_galaxy(self.survey, settings=self.settings)
+        self.answers = {
+            name: answer(model, scaling=scaling, inputs=self.galaxy.inputs)
+            for name, (model, scaling) in self.models.items()
+        }
+        self.places["title"].value = markup.title_line(self.summary)
+        self.places["galaxy"].value = markup.large_picture(
+            colour_picture(self.galaxy.image, bands=self.galaxy.bands),
+            bands=dict(zip(self.galaxy.bands, band_pictures(self.galaxy.image), strict=True)),
+        )
+        self.places["answers"].value = self._answers()
+        self.places["magnitudes"].value = markup.plain_table(self._magnitudes(), note="AB magnitudes")
+
+    def _answers(self) -> str:
+        if not self.models:
+            return markup.text_note("No model: pass models={name: (network, scaling)} to hear what each answers.")
+        z = self.settings.z
+        rows = [
+            {"model": name, "answers z": f"{value:.3f}", "off by (1 + z)": f"{(value - z) / (1 + z):+.3f}"}
+            for name, value in self.answers.items()
+        ]
+        table = pd.DataFrame(rows).map(lambda text: text.replace("-", "−") if text[:1] in "+-" else text)
+        return markup.plain_table(table, note=f"true redshift {z:.3f}")
+
+    def _magnitudes(self) -> pd.DataFrame:
+        galaxy = self.galaxy
+        return pd.DataFrame(
+            {
+                "band": galaxy.bands,
+                "true": [f"{value:.2f}" for value in galaxy.mag],
+                "measured": [f"{value:.2f}" for value in galaxy.measured_mag],
+                "±": [f"{value:.2f}" for value in galaxy.measured_mag_error],
+            }
+        )
+
+    def table(self) -> pd.DataFrame:
+        """Return the settings, magnitudes and answers in one row.
+
+        Returns
+        -------
+        DataFrame
+            The fields of the settings, ``<band>_mag``, ``<band>_measured_mag`` with its ``_error``, and
+            ``pred_<model>``.
+        """
+        row = asdict(self.settings)
+        for number, band in enumerate(self.galaxy.bands):
+            measured = self.galaxy.measured_mag[number], self.galaxy.measured_mag_error[number]
+            row |= {f"{band}_mag": self.galaxy.mag[number], f"{band}_measured_mag": measured[0]}
+            row |= {f"{band}_measured_mag_error": measured[1]}
+        return pd.DataFrame([row | {f"pred_{name}": value for name, value in self.answers.items()}])
+
+    def figure(self) -> Figure:
+        """Return what is shown, as a figure.
+
+        Returns
+        -------
+        Figure
+        """
+        return plot_one_galaxy(self.galaxy, answers=self.answers)
+
+
+# label with its unit, smallest and largest value, step, digits
+_KNOBS = {
+    "seeing_arcsec": ("Seeing in i, FWHM (arcsec)", 0.4, 2.0, 0.01, 2),
+    "depth_mag": ("Depth in i, 5σ (mag)", 22.0, 28.0, 0.1, 1),
+    "z": ("Redshift", 0.02, 4.0, 0.01, 2),
+    "i_mag": ("i magnitude (mag)", 16.0, 26.0, 0.1, 1),
+    "size_arcsec": ("Half-light radius (arcsec)", 0.1, 4.0, 0.05, 2),
+    "inclination_deg": ("Inclination (deg)", 0.0, 90.0, 1.0, 0),
+    "angle_deg": ("Position angle (deg)", 0.0, 180.0, 1.0, 0),
+}

@@ -1,0 +1,102 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from astrolab.errors import PredictionError, SchemaError, UnknownNameError
+from astrolab.exploring.exploration import Exploration, surveys_by_name
+from astrolab.metrics.scoring import score
+
+
+@pytest.fixture
+def view(predictions, survey):
+    return Exploration(predictions, surveys={survey.name: survey}, z_range=None)
+
+
+def test_starts_with_the_first_model_and_all_galaxies(view):
+    assert view.values["arm"] == "tl" and view.what == "all"
+    assert view.rows.tolist() == [0, 1, 2]
+    assert {"deviation", "ra", "dec", "i_half_light_radius"} <= set(view.galaxies)
+
+
+def test_a_selection_is_scored_beside_the_whole(view, predictions):
+    view.select([1, 2])
+    scores = view.scores
+    assert list(scores) == [("tl", "selection"), ("tl", "all")]
+    for (_, what), part in (("tl", "selection"), [1, 2]), (("tl", "all"), [0, 1, 2]):
+        rows = predictions.query("arm == 'tl'").iloc[part]
+        expected = score(rows, metrics=["scatter"], z_range=None, n_bootstrap=0)["value"].item()
+        assert scores["tl", what].set_index("metric").loc["scatter", "value"] == pytest.approx(expected)
+
+
+def test_slices_cut_the_selection_too(view):
+    view.select([1, 2])
+    view.slice({"i_cmodel_mag": (19.5, 20.5)})
+    assert view.rows.tolist() == [1] and view.what == "selection"
+    view.select([])
+    assert view.rows.tolist() == [1] and view.what == "slice"
+    assert view.outliers.tolist() == []
+    view.slice({})
+    assert view.outliers.tolist() == [2] and view.what == "all"
+
+
+def test_the_same_galaxies_of_another_model_stay_selected(view):
+    view.select([2])
+    view.slice({"truth": (0.9, 1.1)})
+    view.choose(arm="lora")
+    assert view.galaxies["pred"].tolist() == [0.8, 1.2, 1.1]
+    assert view.rows.tolist() == [2] and view.inside.tolist() == [False, True, True]
+
+
+def test_other_galaxies_start_afresh(predictions):
+    other = predictions.assign(survey="combo", object_id=predictions["object_id"] + 10)
+    view = Exploration(pd.concat([predictions, other], ignore_index=True))
+    view.select([2])
+    view.choose(survey="combo")
+    assert view.what == "all" and view.survey is None
+
+
+def test_a_second_model_is_scored_too(view):
+    view.compare_with("lora")
+    view.select([2])
+    assert list(view.scores) == [("tl", "selection"), ("lora", "selection"), ("tl", "all"), ("lora", "all")]
+    values = {arm: view.scores[arm, "selection"].set_index("metric")["value"] for arm in ("tl", "lora")}
+    assert values["tl"]["bias"] == pytest.approx(0.8) and values["lora"]["bias"] == pytest.approx(0.05)
+    assert view.galaxies["verdict"].tolist() == ["farther", "about the same", "nearer"]
+    view.compare_with(None)
+    assert "verdict" not in view.galaxies
+
+
+def test_the_table_has_ids_and_positions_brightest_outliers_first(view):
+    table = view.table(view.listed(2))
+    assert table["object_id"].tolist() == [2**55 + 3, 2**55 + 2]
+    np.testing.assert_allclose(table["ra"], [150.2, 150.1])
+    assert table.columns[-2:].tolist() == ["i_cmodel_mag", "i_half_light_radius"]
+
+
+def test_an_empty_slice_has_no_scores_and_no_galaxies(view):
+    view.slice({"truth": (0.6, 0.7)})
+    assert view.rows.size == 0 and view.listed(5).size == 0
+    assert view.scores["tl", "slice"]["n"].eq(0).all()
+
+
+def test_what_does_not_fit_is_refused(predictions, survey):
+    with pytest.raises(SchemaError, match="does not hold"):
+        Exploration(predictions.assign(object_id=range(6)), surveys={survey.name: survey})
+    with pytest.raises(UnknownNameError, match="lora"):
+        Exploration(predictions).compare_with("lorra")
+
+
+def test_a_view_stays_where_it_was_after_an_error(view):
+    view.select([1])
+    with pytest.raises(UnknownNameError):
+        view.compare_with("nothing like it")
+    assert view.other is None and view.rows.tolist() == [1]
+
+
+def test_surveys_are_found_by_name_however_they_come(survey):
+    names = ["twin-galaxiesml", "combo"]
+    for given in (survey, [survey], {"twin-galaxiesml": survey}):
+        assert surveys_by_name(given, predicted=names) == {"twin-galaxiesml": survey}
+    assert surveys_by_name(None, predicted=names) == {}
+    with pytest.raises(PredictionError, match="predictions of combo"):
+        surveys_by_name(survey, predicted=["combo"])

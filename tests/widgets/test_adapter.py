@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from astrolab import explore_adapter
+
+
+@pytest.fixture
+def explorer(path_predictions):
+    return explore_adapter(path_predictions)
+
+
+def test_the_slider_moves_both_clouds_and_both_surveys_scores(explorer, path_predictions):
+    explorer.go_live()
+    explorer.scale.value = 0.25
+    for name, cloud in explorer.clouds.items():
+        start = path_predictions[(path_predictions["survey"] == name) & (path_predictions["scale"] == 0.0)]
+        expected = start["truth"] + 0.075 * (1 + start["truth"])
+        low, high = cloud.scatter.y_data.min(), cloud.scatter.y_data.max()
+        np.testing.assert_allclose(cloud.scatter.y_data, np.clip(expected, low, high), atol=1e-5)
+        scaled = cloud.widget.points[:, 1]
+        assert np.corrcoef(scaled, cloud.scatter.y_data)[0, 1] == pytest.approx(1.0)
+    table = explorer.table().set_index(["survey", "metric"])["value"]
+    for name in explorer.clouds:
+        assert table[name, "bias"] == pytest.approx(0.075)
+    assert explorer.places["scores"].value.count("0.0750") == 2
+
+
+def test_the_mark_on_the_curves_follows(explorer):
+    def left():
+        return float(explorer.places["curves"].value.split("left:")[1].split("%")[0])
+
+    positions = []
+    for scale in (0.0, 0.5, 1.0):
+        explorer.scale.value = scale
+        positions.append(left())
+    assert positions[0] < positions[1] < positions[2]
+    assert positions[1] == pytest.approx((positions[0] + positions[2]) / 2, abs=0.02)
+
+
+def test_buttons_go_to_both_ends(explorer):
+    explorer.base.click()
+    assert explorer.scale.value == 0.0
+    assert explorer.table()["value"].equals(explorer.table()["base"].rename("value"))
+    explorer.adapted.click()
+    assert explorer.scale.value == 1.0
+
+
+def test_a_snapshot_is_a_figure_and_a_table(explorer, tmp_path):
+    explorer.scale.value = 0.5
+    image, table = explorer.snapshot(tmp_path / "path")
+    assert image.name == "path.png" and image.stat().st_size > 20_000
+    rows = table.read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "scale,survey,metric,value,base,adapted" and len(rows) == 7

@@ -1,0 +1,94 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from astrolab.widgets.cloud import Cloud, CloudContent, on_axis
+
+
+def content(n=6, *, groups=("good", "bad"), **changes):
+    x = np.linspace(0.0, 1.0, n)
+    parts = {
+        "x": x,
+        "y": x**2,
+        "x_label": "true",
+        "y_label": "predicted",
+        "x_range": (0.0, 1.0),
+        "y_range": (0.0, 1.0),
+        "colour": pd.Series(pd.Categorical([groups[k % 2] for k in range(n)], categories=list(groups))),
+        "colours": dict(zip(groups, ("#0072B2", "#D55E00"), strict=True)),
+        "lines": [(np.array([[0.0, 0.0], [1.0, 1.0]]), "#222222", 1)],
+    }
+    return CloudContent(**parts | changes)
+
+
+@pytest.fixture
+def heard():
+    return []
+
+
+@pytest.fixture
+def cloud(heard):
+    cloud = Cloud(on_select=lambda rows: heard.append(rows.tolist()))
+    cloud.draw(content())
+    return cloud
+
+
+def test_points_lie_where_they_should_on_the_screen(cloud):
+    """The browser is given coordinates from -1 to 1 across each axis."""
+    points = cloud.widget.points
+    np.testing.assert_allclose(points[1:-1, 0], 2 * np.linspace(0, 1, 6)[1:-1] - 1, atol=1e-6)
+    np.testing.assert_allclose(points[1:-1, 1], 2 * np.linspace(0, 1, 6)[1:-1] ** 2 - 1, atol=1e-6)
+
+
+def test_values_beyond_an_axis_lie_just_inside_its_end():
+    np.testing.assert_allclose(on_axis(np.array([-9.0, 0.5, 9.0]), axis_range=(0.0, 2.0)), [0.02, 0.5, 1.98])
+
+
+def test_a_selection_in_the_browser_is_heard_and_one_from_python_is_not(cloud, heard):
+    cloud.widget.selection = np.array([2, 4], dtype="uint32")
+    assert heard == [[2, 4]]
+    cloud.select(np.array([1]))
+    assert heard == [[2, 4]] and cloud.widget.selection.tolist() == [1]
+
+
+def test_other_groups_numbers_and_counts_can_follow_each_other(cloud):
+    for following in (
+        content(9, groups=("nearer", "farther")),
+        content(4, colour=pd.Series([1.0, np.nan, 3.0, 4.0]), colours="cividis"),
+        content(5),
+    ):
+        cloud.draw(following)
+        assert cloud.widget.points.shape[0] == len(following.x)
+        assert cloud.scatter.color_data.to_numpy().shape == following.x.shape
+    cloud.draw(content(4, colour=pd.Series([2.0, np.nan, 3.0, 4.0]), colours="cividis"))
+    assert cloud.scatter.color_data.tolist() == [2.0, 2.0, 3.0, 4.0], "what is missing is drawn as the lowest"
+    assert cloud.widget.annotations[0].vertices == [(-1.0, -1.0), (1.0, 1.0)]
+
+
+def test_axes_follow_their_labels_and_ranges(cloud):
+    cloud.draw(content(y=np.full(6, 0.3), y_range=(-0.6, 0.6), y_label="deviation"))
+    assert cloud.widget.axes_labels == ["true", "deviation"]
+    assert cloud.widget.y_scale_domain == [-0.6, 0.6]
+    np.testing.assert_allclose(cloud.widget.points[:, 1], 0.5, atol=1e-6)
+
+
+def test_the_same_points_move(cloud):
+    cloud.widget  # noqa: B018 - made by looking at it
+    cloud.move(np.full(6, 0.25))
+    np.testing.assert_allclose(cloud.widget.points[:, 1], -0.5, atol=1e-6)
+    cloud.draw(content(3))
+    assert cloud.widget.points.shape[0] == 3
+
+
+def test_galaxies_are_hidden_and_come_back(cloud):
+    cloud.show_only(np.array([True, False, True, False, False, True]))
+    assert cloud.widget.filter.tolist() == [0, 2, 5]
+    cloud.show_only(np.ones(6, dtype=bool))
+    assert cloud.widget.filter is None
+
+
+def test_nothing_is_drawn_before_it_is_looked_at():
+    cloud = Cloud()
+    cloud.show_only(np.array([], dtype=bool))
+    cloud.select(np.array([], dtype=int))
+    assert cloud.scatter is None

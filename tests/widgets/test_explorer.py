@@ -1,0 +1,71 @@
+"""What is displayed where somebody watches, and where nobody does."""
+
+import base64
+import sys
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+
+from astrolab import explore_adapter
+from astrolab.errors import ConfigError
+from astrolab.widgets import explorer as module
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def kernel_that_got(content):
+    kernel = SimpleNamespace(get_parent=lambda channel: {"content": content})
+    return lambda: SimpleNamespace(kernel=kernel)
+
+
+def test_nobody_watches_a_script_papermill_or_nbconvert(monkeypatch):
+    assert not module.is_watched()
+    for allow_stdin in (True, False):
+        monkeypatch.setattr("IPython.get_ipython", kernel_that_got({"allow_stdin": allow_stdin}))
+        assert module.is_watched() is allow_stdin
+
+
+def test_the_figure_stands_beside_the_widget_and_alone_where_nobody_watches(path_predictions, monkeypatch):
+    explorer = explore_adapter(path_predictions)
+    alone, about = explorer._repr_mimebundle_()
+    assert base64.b64decode(alone["image/png"])[:4] == b"\x89PNG"
+    assert WIDGET not in alone and not explorer.is_live
+    assert "base network" in about["image/png"]["alt"]
+    monkeypatch.setattr("IPython.get_ipython", kernel_that_got({"allow_stdin": True}))
+    both, _ = explorer._repr_mimebundle_()
+    assert both[WIDGET]["model_id"] == explorer.model_id and "image/png" in both
+    assert explorer.is_live and len(explorer.cloud_row.children) == 2
+
+
+def test_where_somebody_watches_the_cloud_is_there_from_the_start(path_predictions, monkeypatch):
+    monkeypatch.setattr("IPython.get_ipython", kernel_that_got({"allow_stdin": True}))
+    assert explore_adapter(path_predictions).is_live
+
+
+def test_under_papermill_the_figure_is_in_the_output(tmp_path):
+    import papermill
+
+    source = "\n".join(
+        [
+            "import numpy as np, pandas as pd",
+            "from astrolab import explore_predictions",
+            "truth = np.linspace(0.2, 1.4, 30)",
+            "about = {'survey': 'mine', 'object_id': np.arange(30), 'label': 'z', 'arm': 'tl'}",
+            "explore_predictions(pd.DataFrame({**about, 'truth': truth, 'pred': truth + 0.01}))",
+        ]
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, tmp_path / "in.ipynb")
+    papermill.execute_notebook(tmp_path / "in.ipynb", tmp_path / "out.ipynb", progress_bar=False)
+    (output,) = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[0].outputs
+    assert "image/png" in output["data"] and WIDGET not in output["data"]
+    assert (tmp_path / "out.ipynb").stat().st_size < 1_000_000, "no cloud was made, so no cloud is stored"
+
+
+@pytest.mark.parametrize("missing", ["ipywidgets", "jscatter"])
+def test_without_the_notebook_extra_the_error_says_what_to_install(path_predictions, monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ConfigError, match=r"pip install 'astrolab\[notebooks\]'"):
+        explore_adapter(path_predictions)

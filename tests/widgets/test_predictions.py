@@ -1,0 +1,175 @@
+"""The explorer is driven as a browser drives it: by setting traits and clicking."""
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from astrolab import explore_predictions
+from astrolab.errors import PredictionError
+from astrolab.metrics.scoring import score
+
+
+@pytest.fixture
+def explorer(predictions, survey, tmp_path):
+    return explore_predictions(predictions, survey=survey, directory=tmp_path, n_cutouts=5, n_listed=8)
+
+
+def lasso(explorer, rows):
+    """What the browser sends when somebody draws a lasso."""
+    explorer.go_live()
+    explorer.clouds[0].widget.selection = np.asarray(rows, dtype="uint32")
+
+
+def test_a_lasso_scores_pictures_and_lists_the_selected_galaxies(explorer, predictions):
+    lasso(explorer, [3, 4, 5, 20, 21])
+    part = predictions.query("survey == 'twin-galaxiesml' and arm == 'tl' and seed == 0").iloc[[3, 4, 5, 20, 21]]
+    value = score(part, metrics=["bias"], n_bootstrap=0)["value"].item()
+    scores = explorer.places["scores"].value
+    assert f"{value:.4f}".replace("-", "−") in scores
+    assert "selection" in scores and "all" in scores
+    assert set(explorer.table()["object_id"]) == set(part["object_id"])
+    assert explorer.places["cutouts"].value.count("<figure") == 5
+    assert "5 of 40 galaxies in the selection" in explorer.places["status"].value
+    for number in part["object_id"]:
+        assert str(number) in explorer.places["galaxies"].value
+
+
+def test_a_click_selects_one_galaxy_and_clearing_all(explorer):
+    lasso(explorer, [7])
+    assert explorer.view.rows.tolist() == [7]
+    lasso(explorer, [])
+    assert explorer.view.what == "all" and len(explorer.table()) == 8
+
+
+def test_buttons_select_by_keyboard(explorer):
+    outliers, shown, clear = explorer.actions.children
+    outliers.click()
+    dz = explorer.view.galaxies["deviation"].abs()
+    assert explorer.view.rows.tolist() == np.flatnonzero(dz > 0.15).tolist() != []
+    clear.click()
+    assert explorer.view.what == "all"
+    explorer.slices["truth"].value = (0.2, 0.6)
+    shown.click()
+    truth = explorer.view.galaxies["truth"].to_numpy()
+    assert explorer.view.selected.tolist() == np.flatnonzero(truth <= 0.6).tolist()
+
+
+def test_sliders_hide_galaxies_in_the_cloud_and_score_the_rest(explorer):
+    explorer.go_live()
+    explorer.slices["i_mag"].value = (18.0, 20.0)
+    magnitudes = explorer.view.galaxies["i_mag"].to_numpy()
+    expected = np.flatnonzero((magnitudes >= 18) & (magnitudes <= 20))
+    assert explorer.view.rows.tolist() == expected.tolist()
+    assert explorer.clouds[0].widget.filter.tolist() == expected.tolist()
+    assert "slice" in explorer.places["scores"].value
+    assert list(explorer.slices) == ["truth", "i_mag", "i_half_light_radius"]
+
+
+def test_dropdowns_choose_what_is_drawn(explorer, predictions):
+    explorer.arm.value = "lora"
+    explorer.seed.value = 1
+    expected = predictions.query("survey == 'twin-galaxiesml' and arm == 'lora' and seed == 1")["pred"]
+    assert explorer.view.galaxies["pred"].tolist() == expected.tolist()
+    drawn = explorer.clouds[0].scatter.y_data.to_numpy()
+    low, high = drawn.min(), drawn.max()  # points beyond the axes are drawn on their edge
+    np.testing.assert_allclose(drawn, np.clip(expected, low, high), atol=1e-6)
+    assert low == pytest.approx(expected.min()) and 1.5 < high <= expected.max()
+    explorer.axis.value = "deviation"
+    np.testing.assert_allclose(explorer.clouds[0].scatter.y_data, explorer.view.galaxies["deviation"], atol=1e-6)
+
+
+def test_a_choice_that_no_galaxy_has_gives_way(explorer):
+    explorer.arm.value, explorer.seed.value = "lora", 1
+    explorer.survey.value = "twin-transferz"
+    assert (explorer.arm.value, explorer.seed.value) == ("tl", 0)
+    assert len(explorer.view.galaxies) == 10
+    assert "No cut-outs: pass the images of twin-transferz" in explorer.places["cutouts"].value
+
+
+def test_two_models_stand_side_by_side_with_what_changed_coloured(explorer):
+    explorer.go_live()
+    assert len(explorer.cloud_row.children) == 1
+    lasso(explorer, [1, 2, 3])
+    explorer.compare.value = "lora"
+    assert len(explorer.cloud_row.children) == 2
+    left, right = (cloud.scatter for cloud in explorer.clouds)
+    np.testing.assert_allclose(left.x_data, right.x_data)
+    verdicts = explorer.view.galaxies["verdict"].tolist()
+    assert left.color_data.tolist() == right.color_data.tolist() == verdicts
+    assert explorer.clouds[1].widget.selection.tolist() == [1, 2, 3]
+    scores = explorer.places["scores"].value
+    assert all(text in scores for text in ("transfer learning · selection", "LoRA · selection", "LoRA · all"))
+    assert "nearer" in explorer.places["legend"].value
+    explorer.compare.value = ""
+    assert len(explorer.cloud_row.children) == 1
+
+
+def test_a_lasso_in_the_second_cloud_selects_in_the_first(explorer):
+    explorer.compare.value = "lora"
+    explorer.go_live()
+    explorer.clouds[1].widget.selection = np.array([5, 6], dtype="uint32")
+    assert explorer.clouds[0].widget.selection.tolist() == [5, 6]
+    assert explorer.view.rows.tolist() == [5, 6]
+
+
+def test_colour_can_stand_for_a_magnitude(explorer):
+    explorer.colour.value = "i_mag"
+    np.testing.assert_allclose(explorer.clouds[0].scatter.color_data, explorer.view.galaxies["i_mag"])
+    assert "i mag" in explorer.places["legend"].value
+
+
+def test_the_lines_of_lsst_are_drawn(explorer):
+    explorer.axis.value = "deviation"
+    levels = {round(line.vertices[0][1], 4) for line in explorer.clouds[0].scatter.annotations()["annotations"]}
+    assert levels == {0.0, 0.003, -0.003, 0.02, -0.02, 0.15, -0.15}
+
+
+def test_the_selection_is_saved_with_units(explorer, tmp_path):
+    lasso(explorer, [3, 4])
+    explorer.filename.value = "mine"
+    for button in explorer.export.children[1:]:
+        button.click()
+    assert "saved as" in explorer.places["status"].value
+    table = Table.read(tmp_path / "mine.ecsv")
+    assert sorted(table["object_id"]) == [2**55 + 4, 2**55 + 5]
+    assert str(table["ra"].unit) == "deg"
+    assert len(Table.read(tmp_path / "mine.csv", format="ascii.csv")) == 2
+
+
+def test_what_cannot_be_saved_is_said(explorer, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    explorer.filename.value = "file/below"
+    explorer.export.children[1].click()
+    assert "Not saved" in explorer.places["status"].value
+
+
+def test_a_snapshot_is_a_figure_and_a_table(explorer, tmp_path):
+    lasso(explorer, [3, 4, 5])
+    image, table = explorer.snapshot(tmp_path / "look.png")
+    assert image.read_bytes()[:4] == b"\x89PNG" and image.stat().st_size > 20_000
+    rows = table.read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 4 and rows[0].startswith("object_id,ra,dec,truth,pred,deviation")
+
+
+def test_every_control_says_what_it_is_and_can_be_found(explorer):
+    found = set()
+    for control in [*explorer.choosers.values(), explorer.compare, explorer.axis, explorer.colour, explorer.filename]:
+        assert control.description
+        found |= set(control._dom_classes)
+    for control in [*explorer.actions.children, *explorer.slices.values()]:
+        assert control.description
+        found |= set(control._dom_classes)
+    assert {"astrolab-arm", "astrolab-compare", "astrolab-slice-magnitude", "astrolab-select-outliers"} <= found
+
+
+def test_a_table_without_pixels_seeds_or_anything_kept_is_enough(predictions):
+    bare = predictions.query("arm == 'tl' and seed == 0 and survey == 'twin-galaxiesml'").drop(columns=["seed", "arm"])
+    explorer = explore_predictions(bare.assign(label="feh"))
+    assert list(explorer.slices) == ["truth"]
+    assert "rms error" in explorer.places["scores"].value and "LSST asks" not in explorer.places["scores"].value
+    assert explorer.figure().axes
+
+
+def test_surveys_that_were_not_predicted_are_refused(predictions, survey):
+    with pytest.raises(PredictionError, match="other"):
+        explore_predictions(predictions, survey={"other": survey})
