@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
+# What is installed beside the package; EXTRAS=notebooks,test,browser adds Playwright for tests/browser.
+EXTRAS ?= notebooks,test
 # Threads that wait by spinning steal from each other on a machine that does anything else: ten times slower, measured.
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -29,7 +31,7 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip uv
 	@# Bytecode is made once here: where Python may not write it, every import of torch would compile it again.
-	$(VENV)/bin/uv pip install --compile-bytecode --python $(VENV)/bin/python --editable '.[notebooks,test]'
+	$(VENV)/bin/uv pip install --compile-bytecode --python $(VENV)/bin/python --editable '.[$(EXTRAS)]'
 	touch $(STAMP)
 
 clean:
