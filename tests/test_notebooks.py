@@ -67,11 +67,28 @@ def test_presets_are_valid_and_a_smoke_preset_exists(study):
         assert load_preset(study, preset=preset)
 
 
-@each_study
-def test_the_smoke_run_leaves_a_complete_run_folder(study, tmp_path):
+@pytest.fixture(scope="module")
+def smoke_run(tmp_path_factory):
+    """Make the smoke run of a study, once, in a runs directory that all of them share."""
     from astrolab.batch import run_study
 
-    folder = run_study(study, preset="smoke", directory=tmp_path / "run", progress=False)
+    made = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASTROLAB_RUNS_DIR", str(tmp_path_factory.mktemp("runs")))
+
+        def run(study: str) -> Path:
+            if study == "compare_runs":  # it trains nothing, and looks at what the others left
+                run("lora_vs_transfer")
+            if study not in made:
+                made[study] = run_study(study, preset="smoke", progress=False)
+            return made[study]
+
+        yield run
+
+
+@each_study
+def test_the_smoke_run_leaves_a_complete_run_folder(study, smoke_run):
+    folder = smoke_run(study)
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     assert record["status"] == "finished"
     report = (folder / "report.html").read_text(encoding="utf-8")
@@ -86,3 +103,20 @@ def test_the_smoke_run_leaves_a_complete_run_folder(study, tmp_path):
         assert (folder / name).stat().st_size > 0
     assert bool(list((folder / "models").glob("*/*.safetensors"))) == ("run.fit(" in calls)
     assert not [p for p in Path(folder).rglob("*part*") if p.is_file()]
+
+
+def test_runs_are_compared_in_tables_that_papers_can_print(smoke_run):
+    import pandas as pd
+
+    folder, first = smoke_run("compare_runs"), smoke_run("lora_vs_transfer")
+    assert r"\toprule" in (folder / "scores.tex").read_text(encoding="utf-8")
+    ledger = pd.read_csv(folder / "ledger.csv")
+    of_first = ledger[ledger["run"] == first.name].reset_index(drop=True)
+    scores = pd.read_csv(first / "scores.csv")
+    assert of_first["value"].tolist() == scores["value"].tolist()
+    claims = pd.read_csv(folder / "claims.csv")
+    assert set(claims["protocol"]) == {"fair", "published"} and claims["evidence"].str.len().gt(0).all()
+    beside = pd.read_csv(folder / "beside_the_paper.csv")
+    lora = beside.query("arm == 'lora' and survey == 'combo' and metric == 'scatter'")
+    assert lora["printed"].tolist() == [0.0223]
+    assert (pd.read_csv(folder / "comparisons.csv")["better"].notna()).all()

@@ -111,7 +111,8 @@ def check_claims(
     for name, why in reasons.items():
         if name not in tested:
             words = "; ".join(dict.fromkeys(why)) or f"no run of {' or '.join(STUDIES)}"
-            rows.append({"claim": name, "verdict": NOT_TESTABLE, "evidence": f"No such runs: {words}."})
+            untested = {"claim": name, "verdict": NOT_TESTABLE, "evidence": f"No such runs: {words}."}
+            rows.append(untested | {"study": "", "experiment": ""})
     order = {claim.id: place for place, claim in enumerate(chosen)}
     rows = [_about(row["claim"], settings=settings) | row for row in rows]
     table = pd.DataFrame(sorted(rows, key=lambda row: order[row["claim"]]), columns=list(COLUMNS))
@@ -167,7 +168,9 @@ def _judge_ratio(name: str, *, ratio: Ratio, low: float, high: float, n_trials: 
 
 
 def _range(low: float, high: float) -> str:
-    return f"({low:.3g} to {high:.3g})" if np.isfinite(high) else f"({low:.3g} or more, without an upper end)"
+    if np.isfinite(high):
+        return f"({low:.3g} to {high:.3g})"
+    return f"({low:.3g} or more, without an upper end)" if low > 0 else "(no number is excluded)"
 
 
 def _claimed(claim: Claim) -> str:

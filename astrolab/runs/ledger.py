@@ -36,9 +36,10 @@ class Ledger:
     ----------
     table : DataFrame
         One row a run, fit, test survey and metric: ``run``, ``experiment`` (runs of one experiment have the same data
-        and settings; they differ in seeds, arms and direction at most), ``study``, ``preset``, ``started``, ``status``, ``fit`` (empty where none belongs to a score),
-        the columns of the scores (empty where a study has none of a kind, e.g. no ``fraction``), what the fit cost, ``digest.<role>`` of every survey, and every notebook parameter as
-        ``p.<name>`` (lists and dicts as JSON).
+        and settings; they differ in seeds, arms and direction at most), ``study``, ``preset``, ``started``, ``status``,
+        ``fit`` (empty where none belongs to a score), the columns of the scores (empty where a study has none of a
+        kind, e.g. no ``fraction``), what the fit cost, ``digest.<role>`` of every survey, and every notebook parameter
+        as ``p.<name>`` (lists and dicts as JSON).
     fits : DataFrame
         One row a fit, with or without scores; base models too.
     trials : DataFrame
@@ -104,6 +105,8 @@ class Ledger:
             table = table[_ask(table, query, expression=expression)]
             asks_of_fits = _names(query) <= {re.sub(r"\W", "_", name) for name in fits.columns}
             fits = fits[_ask(fits, query, expression=expression)] if asks_of_fits else _behind(fits, table)
+        if not (expression or conditions):
+            return self
         left = set(table["run"]) | set(fits["run"])
         runs = self.runs[self.runs["run"].isin(left)]
         return replace(self, table=table, fits=fits, trials=_behind(self.trials, fits), runs=runs)
@@ -115,7 +118,13 @@ class Ledger:
         -------
         Ledger
             Arms and seeds of several runs of one experiment can then be pooled: none stands in it twice.
+
+        Raises
+        ------
+        RunError
+            If no run has scores.
         """
+        self._require_scores()
         table = _latest(self.table)
         fits = _latest(self.fits[self.fits["run"].isin(table["run"])])
         runs = self.runs[self.runs["run"].isin(table["run"])]
@@ -136,13 +145,7 @@ class Ledger:
         RunError
             If the table is empty.
         """
-        if self.table.empty:
-            raise RunError(
-                "Predictions of runs were to be read.",
-                received="a ledger without scores",
-                available=", ".join(self.runs["run"]) or "no run",
-                remedy="Ask for less, or make a run: `astrolab run lora_vs_transfer --preset smoke` takes a minute.",
-            )
+        self._require_scores()
         folders = self.runs.set_index("run")["folder"]
         parts = []
         for (run, experiment), rows in self.table.groupby(["run", "experiment"], sort=False):
@@ -151,6 +154,15 @@ class Ledger:
             part = part.merge(rows[shared].drop_duplicates(), on=shared)
             parts.append(part.assign(run=run, experiment=experiment))
         return concat_predictions(parts)
+
+    def _require_scores(self) -> None:
+        if self.table.empty:
+            raise RunError(
+                "Scores of runs were to be looked at.",
+                received="a ledger without any",
+                available=f"runs without scores: {', '.join(self.runs['run']) or 'none'}",
+                remedy="Ask for less, or make a run: `astrolab run lora_vs_transfer --preset smoke` takes a minute.",
+            )
 
     def save(self, path: str | Path, *, metrics: Sequence[str] | None = None) -> Path:
         """Write the ledger to a file, in the format of its suffix.

@@ -124,8 +124,11 @@ def test_predictions_are_those_behind_the_rows(ledger):
     assert again == chosen.where(metric="bias").table["value"].item()
     everything = ledger.predictions()
     assert everything.groupby("run")["fraction"].nunique().to_dict() == {"first": 0, "second": 3}
-    with pytest.raises(RunError, match="without scores"):
-        ledger.where(status="running").predictions()
+    for unfinished in (ledger.where(status="running"), ledger.where(study="neither")):
+        with pytest.raises(RunError, match="astrolab run lora_vs_transfer"):
+            unfinished.predictions()
+        with pytest.raises(RunError, match="astrolab run lora_vs_transfer"):
+            unfinished.newest()
 
 
 def test_a_run_that_lost_its_predictions_says_so(folder, tmp_path):
