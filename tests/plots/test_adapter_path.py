@@ -44,3 +44,13 @@ def test_spans_find_the_scales_in_the_picture(scores):
             pixel = figure.transFigure.transform((fraction, 1.0 - bottom))
             assert to_data.transform(pixel)[0] == pytest.approx(scale, abs=1e-6)
         assert 0 < top < bottom < 1
+
+
+def test_bands_are_the_spread_over_seeds_and_the_scores_say_what_is_simulated(scores):
+    seeds = [scores.assign(seed=seed, value=scores["value"] + 0.002 * seed, simulated=True) for seed in (0, 1)]
+    figure = plot_adapter_path(pd.concat(seeds).assign(low=0.0, high=1.0, n=50))
+    ax = figure.axes[1]
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), [0.061, 0.046, 0.031])
+    edges = ax.collections[1].get_paths()[0].vertices[:, 1]
+    assert edges.max() == pytest.approx(0.061 + np.std([0, 0.002], ddof=1))
+    assert "simulated" in figure.get_suptitle()
