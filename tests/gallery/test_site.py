@@ -86,7 +86,7 @@ def test_pages_are_accessible(site):
 
 def test_the_index_shows_scores_parameters_and_every_problem(site):
     text = Page(site / "index.html").text
-    assert "0.0123 ± 0.0010 ★" in text
+    assert "0.0123 ★ best ± 0.0010" in text
     assert "epochs3" in text.replace("\n", "")
     assert "twin survey: simulated" in text
     assert "It is not finished" in text
