@@ -144,7 +144,8 @@ def _entry(colour: str | None, *, label: str) -> Line2D:
 
 def _interval_note(rows: pd.DataFrame) -> Line2D:
     level, n = rows["level"].iloc[0], int(rows["n_comparisons"].max())
-    words = f"{level:.0%} interval" + (f", for all {n} together" if n > 1 and rows["correction"].iloc[0] == "max_t" else "")
+    is_joint = n > 1 and rows["correction"].iloc[0] == "max_t"
+    words = f"{level:.0%} interval" + (f", for all {n} together" if is_joint else "")
     n_seeds = int(rows["n_seeds"].max())
     words += f"; mean over {n_seeds} seeds" if n_seeds > 1 else ""
     return Line2D([], [], color=FAINT, lw=1.3, label=words)

@@ -158,15 +158,15 @@ def test_intervals_of_a_mean_and_of_a_fraction_hold_as_often_as_they_say():
 
 def test_intervals_about_other_training_seeds_hold_and_those_about_the_networks_at_hand_do_not():
     held = {"fixed": 0, "sampled": 0}
-    for study in range(150):
+    for study in range(100):
         models = (("a", 0.10, 0.05), ("b", 0.15, 0.05))
         predictions = _predictions(n=200, seed=study, models=models, seeds=(0, 1, 2, 3), bend=0.02)
         for seeds in held:
-            row = compare_models(predictions, metrics=["bias_mean"], n_bootstrap=300, seed=study, seeds=seeds).iloc[0]
+            row = compare_models(predictions, metrics=["bias_mean"], n_bootstrap=200, seed=study, seeds=seeds).iloc[0]
             held[seeds] += row["low"] <= -0.05 <= row["high"]
-    error = np.sqrt(0.95 * 0.05 / 150)
-    assert held["sampled"] / 150 > 0.95 - 3 * error
-    assert held["fixed"] / 150 < 0.95 - 5 * error
+    error = np.sqrt(0.95 * 0.05 / 100)
+    assert held["sampled"] / 100 > 0.95 - 3 * error
+    assert held["fixed"] / 100 < 0.95 - 5 * error
 
 
 def test_mistakes_are_refused():

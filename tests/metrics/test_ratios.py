@@ -41,7 +41,7 @@ def test_means_have_fiellers_interval():
     (family,) = resample_models(panel, metrics=[find_metric("bias_mean")], n_bootstrap=8000, seed=0)
     (low, high) = ratio_intervals([Ratio(family, "a", "b")], level=0.95)[0]
     # Fieller 1954: every c for which the mean of a - c b is not told apart from zero.
-    candidates = np.linspace(0.2, 8, 4001)
+    candidates = np.linspace(0.5, 9, 1501)
     t = [scipy.stats.ttest_1samp(dz[0] - c * dz[1], 0).pvalue for c in candidates]
     inside = candidates[np.array(t) > 0.05]
     assert (low, high) == pytest.approx((inside.min(), inside.max()), rel=0.08)
@@ -79,6 +79,20 @@ def test_intervals_of_a_family_of_ratios_all_hold_as_often_as_they_say():
     error = np.sqrt(0.95 * 0.05 / n_surveys)
     assert min(held.values()) / n_surveys > 0.95 - 3 * error
     assert held["scatter"] / n_surveys < 1
+
+
+def test_ratios_of_several_surveys_share_the_probability_of_error():
+    """Independent surveys: each interval holds at the fourth root of the level (Šidák 1967)."""
+    ratios = []
+    for survey in range(4):
+        dz = np.random.default_rng(survey).normal([[0.06], [0.05]], 0.02, (2, 400))
+        panel = Panel({}, ("a", "b"), 1, [(np.zeros(400), one) for one in dz], simulated=False)
+        families = resample_models(panel, metrics=[find_metric("bias_mean")], n_bootstrap=20_000, seed=0)
+        ratios.append(Ratio(families[0], "a", "b"))
+    together = ratio_intervals(ratios, level=0.95)
+    each = ratio_intervals(ratios, level=0.95 ** (1 / 4), correction="none")
+    np.testing.assert_allclose(together, each, rtol=2e-3)
+    assert (together[:, 1] > ratio_intervals(ratios, level=0.95, correction="none")[:, 1]).all()
 
 
 def test_mistakes_are_refused():
