@@ -58,9 +58,8 @@ def measure_forgetting(
     -------
     DataFrame
         One row a model, the reference first: columns `by`, `column`, ``metric``, ``on_new`` and ``on_old`` (how bad it
-        is, averaged over seeds; smaller is better, whatever the metric), ``gain``, ``gain_low``, ``gain_high``,
-        ``forgetting``, ``forgetting_low``, ``forgetting_high``, ``n_new``, ``n_old`` (galaxies), ``n_seeds`` and
-        ``simulated``.
+        is, averaged over seeds; smaller is better, whatever the metric), ``gain``, ``forgetting``, each of these four
+        with its ``_low`` and ``_high``, ``n_new``, ``n_old`` (galaxies), ``n_seeds`` and ``simulated``.
 
     Raises
     ------
@@ -85,16 +84,17 @@ def measure_forgetting(
     ]
     rows = []
     for on_new, on_old in zip(*sides, strict=True):
-        gain = _differences(on_new, sign=-1, level=level)
-        loss = _differences(on_old, sign=1, level=level)
-        for place, name in enumerate(models):
-            about = on_new.panel.key | {column: name, "metric": metric}
-            levels = {"on_new": on_new.sizes[place], "on_old": on_old.sizes[place]}
-            gained = dict(zip(("gain", "gain_low", "gain_high"), gain[place], strict=True))
-            forgotten = dict(zip(("forgetting", "forgetting_low", "forgetting_high"), loss[place], strict=True))
-            standing = {"n_new": len(on_new.panel), "n_old": len(on_old.panel), "n_seeds": on_new.panel.n_seeds}
-            simulated = {"simulated": on_new.panel.simulated or on_old.panel.simulated}
-            rows.append(about | levels | gained | forgotten | standing | simulated)
+        measured = {
+            "on_new": _levels(on_new, level=level),
+            "on_old": _levels(on_old, level=level),
+            "gain": _differences(on_new, sign=-1, level=level),
+            "forgetting": _differences(on_old, sign=1, level=level),
+        }
+        standing = {"n_new": len(on_new.panel), "n_old": len(on_old.panel), "n_seeds": on_new.panel.n_seeds}
+        standing["simulated"] = on_new.panel.simulated or on_old.panel.simulated
+        for place, model in enumerate(models):
+            about = on_new.panel.key | {column: model, "metric": metric}
+            rows.append(about | _named({name: values[place] for name, values in measured.items()}) | standing)
     return pd.DataFrame(rows)
 
 
@@ -115,8 +115,19 @@ def _resample(panel: Panel, *, metric: str, n_bootstrap: int, seed: int, seeds: 
     return resample_models(panel, metrics=[find_metric(metric)], n_bootstrap=n_bootstrap, seed=seed, seeds=how)[0]
 
 
+def _levels(resamples: Resamples, *, level: float) -> np.ndarray:
+    """How bad each model is, with its interval: shape (n_models, 3)."""
+    spread = resamples.sizes[:, None] + resamples.deviations
+    return np.stack([resamples.sizes, *percentile_interval(spread, level=level)], axis=1)
+
+
 def _differences(resamples: Resamples, *, sign: int, level: float) -> np.ndarray:
     """Difference of each model to the first, with its interval: shape (n_models, 3)."""
     measured = sign * (resamples.sizes - resamples.sizes[0])
     spread = measured[:, None] + sign * (resamples.deviations - resamples.deviations[0])
     return np.stack([measured, *percentile_interval(spread, level=level)], axis=1)
+
+
+def _named(measured: dict[str, np.ndarray]) -> dict[str, float]:
+    ends = ("", "_low", "_high")
+    return {f"{name}{end}": float(v) for name, values in measured.items() for end, v in zip(ends, values, strict=True)}

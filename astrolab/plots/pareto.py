@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.pyplot import subplots
 from matplotlib.text import Annotation, Text
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from matplotlib.transforms import Bbox
 
 from astrolab.metrics import find_metric, front_steps, pareto_front
@@ -33,6 +34,8 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "h", "X")
 _AREAS = (18.0, 220.0)  # square points of the cheapest and the dearest mark
 _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.8), (-0.8, 0.8), (0.8, -0.8), (-0.8, -0.8))
 _GAPS = (2.0, 11.0, 20.0)  # points between a mark and its label: where there is room, near
+_LOG_FROM = 4.0  # times the best score: from there the axis is logarithmic
+_FAR = 3.0  # times the median: who forgets more stands at the edge
 AXES = ("forgetting", "on_new")
 
 
@@ -50,8 +53,9 @@ def plot_pareto(
 ) -> Axes:
     """Draw every model where it stands between two surveys; those that no other beats are joined by a staircase.
 
-    Left is better on the old survey, down is better on the new one. Error bars are of the differences to the base
-    model, which stands where the dotted lines cross. The area of a mark grows with its cost.
+    Left is better on the old survey, down is better on the new one. The base model stands where the dotted lines cross;
+    horizontal error bars are of the difference to it. The area of a mark grows with its cost. A model that forgets far
+    more than the others stands at the right edge, with its number.
 
     Parameters
     ----------
@@ -87,29 +91,44 @@ def plot_pareto(
     base, moved = table[table[cost] == 0], table[table[cost] > 0]
     families = chosen(moved, column="family", names=families)
     moved = moved[moved["family"].isin(families)]
+    edge = _edge(moved["forgetting"])
     ax = ax or subplots(figsize=(PAGE_WIDTH_INCH, 5.4))[1]
     looks = {name: (_COLOURS[i % 8], _MARKERS[i % 8]) for i, name in enumerate(families)}
     areas = _areas(moved[cost])
     _draw_base(ax, base=base)
-    _draw_front(ax, table=pd.concat([base, moved]))
+    _draw_front(ax, table=pd.concat([base, moved]), edge=edge)
     for row, area in zip(moved.itertuples(), areas, strict=True):
         is_hollow = bool(hollow) and bool(getattr(row, hollow))
-        _draw_mark(ax, row=row, area=area, look=looks[row.family], is_hollow=is_hollow)
+        _draw_mark(ax, row=row, area=area, look=looks[row.family], is_hollow=is_hollow, edge=edge)
     metric = table["metric"].iloc[0]
     names = {name: look.label for name, look in survey_looks([old, new]).items()}
     ax.set_xlabel(f"forgotten on {names[old]}: rise in {find_metric(metric).label}")
     ax.set_ylabel(f"{metric_label(metric)} on {names[new]}")
+    if table["on_new"].max() > _LOG_FROM * table["on_new"].min() > 0:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(ScalarFormatter())
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.grid(zorder=0)
     ax.margins(0.08)
     _write_legend(ax, looks=looks, costs=moved[cost], cost=cost, hollow=hollow)
     entitle(ax, title=title, simulated=is_simulated(table))
-    _write_labels(ax, table=moved, areas=areas, looks=looks)
+    beyond = moved["forgetting"] > edge
+    names = moved["variant"].where(~beyond, moved["variant"] + moved["forgetting"].map(" ({:.2g} ▸)".format))
+    placed = moved.assign(variant=names, forgetting=moved["forgetting"].clip(upper=edge))
+    _write_labels(ax, table=placed, areas=areas, looks=looks)
     return ax
 
 
 def _areas(costs: pd.Series) -> np.ndarray:
     """Areas proportional to the cost, within what can be seen."""
     return np.maximum(_AREAS[1] * costs.to_numpy(float) / costs.max(), _AREAS[0])
+
+
+def _edge(forgetting: pd.Series) -> float:
+    """Where the axis is cut: beyond most of the models, if some lie much farther out than these."""
+    limit = _FAR * forgetting.median()
+    return float(limit) if forgetting.max() > limit > 0 else np.inf
 
 
 def _draw_base(ax: Axes, *, base: pd.DataFrame) -> None:
@@ -119,19 +138,20 @@ def _draw_base(ax: Axes, *, base: pd.DataFrame) -> None:
         ax.plot(row.forgetting, row.on_new, marker="+", ms=9, mew=1.4, color=INK, ls="none", zorder=4)
 
 
-def _draw_front(ax: Axes, *, table: pd.DataFrame) -> None:
-    front = table[pareto_front(table, columns=AXES)]
+def _draw_front(ax: Axes, *, table: pd.DataFrame, edge: float) -> None:
+    front = table[pareto_front(table, columns=AXES) & (table["forgetting"] <= edge)]
     ax.plot(*front_steps(front[list(AXES)].to_numpy(float)).T, color=INK, lw=0.9, alpha=0.55, zorder=2)
 
 
-def _draw_mark(ax: Axes, *, row: tuple, area: float, look: tuple[str, str], is_hollow: bool) -> None:
+def _draw_mark(ax: Axes, *, row: tuple, area: float, look: tuple[str, str], is_hollow: bool, edge: float) -> None:
     colour, marker = look
-    left, right = row.forgetting - row.forgetting_low, row.forgetting_high - row.forgetting
-    below, above = row.gain_high - row.gain, row.gain - row.gain_low
-    errors = np.clip([[left, right], [below, above]], 0, None)[..., None]
-    ax.errorbar(row.forgetting, row.on_new, xerr=errors[0], yerr=errors[1], color=colour, lw=0.7, alpha=0.45, zorder=2)
     style = {"facecolor": "white", "edgecolor": colour, "lw": 1.2} if is_hollow else {"color": colour, "lw": 0}
-    ax.scatter(row.forgetting, row.on_new, s=area, marker=marker, alpha=0.9, zorder=3, **style)
+    x, y = min(row.forgetting, edge), row.on_new
+    ax.scatter(x, y, s=area, marker=marker, alpha=0.9, zorder=3, **style)
+    bars = {"color": colour, "lw": 0.7, "alpha": 0.45, "zorder": 2}
+    ax.plot([x, x], [row.on_new_low, row.on_new_high], **bars)
+    if row.forgetting <= edge:
+        ax.plot([row.forgetting_low, min(row.forgetting_high, edge)], [y, y], **bars)
 
 
 def _write_legend(

@@ -34,6 +34,8 @@ def test_gain_and_forgetting_are_differences_to_the_model_that_was_not_moved():
         assert row["forgetting"] == pytest.approx(scatter["old", arm] - scatter["old", "zero_shot"])
         assert row["on_new"] == pytest.approx(scatter["new", arm])
         assert 0 < row["gain_low"] < row["gain"] < row["gain_high"]
+        assert row["on_old"] == pytest.approx(scatter["old", arm])
+        assert row["on_old_low"] < row["on_old"] < row["on_old_high"]
     base = table.loc["zero_shot"]
     assert table.index[0] == "zero_shot" and (base["gain"], base["forgetting"]) == (0, 0)
     assert (base["forgetting_low"], base["forgetting_high"]) == (0, 0)

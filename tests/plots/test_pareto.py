@@ -19,8 +19,7 @@ COLUMNS = ["arm", "family", "variant", "forgetting", "on_new", "time_s", "not_at
 @pytest.fixture
 def table():
     table = pd.DataFrame(ROWS, columns=COLUMNS).assign(metric="scatter", simulated=True)
-    table["gain"] = 0.10 - table["on_new"]
-    for name in ("gain", "forgetting"):
+    for name in ("on_new", "forgetting"):
         table[f"{name}_low"], table[f"{name}_high"] = table[name] - 0.002, table[name] + 0.004
     return table
 
@@ -44,11 +43,23 @@ def test_the_staircase_goes_through_those_that_no_other_beats(table):
     assert any(np.array_equal(line.get_xydata(), expected) for line in ax.lines)
 
 
-def test_error_bars_are_those_of_the_gain_and_the_forgetting(table):
-    ax = plot_pareto(table)
-    bars = [segment for c in ax.collections if hasattr(c, "get_segments") for segment in c.get_segments()]
-    assert any(np.allclose(bar, [[0.008, 0.06], [0.014, 0.06]]) for bar in bars)
-    assert any(np.allclose(bar, [[0.01, 0.056], [0.01, 0.062]]) for bar in bars)
+def test_error_bars_are_those_of_the_score_and_of_the_forgetting(table):
+    bars = [line.get_xydata() for line in plot_pareto(table).lines if len(line.get_xydata()) == 2]
+    for expected in ([[0.008, 0.06], [0.014, 0.06]], [[0.01, 0.058], [0.01, 0.064]]):
+        assert any(np.allclose(bar, expected) for bar in bars)
+
+
+def test_who_forgets_far_more_stands_at_the_edge_with_the_number(table):
+    far = table.assign(forgetting=[0.0, 0.01, 0.02, 0.9])
+    ax = plot_pareto(far)
+    assert max(mark.get_offsets()[0][0] for mark in scatters(ax)) == pytest.approx(3 * 0.02)
+    assert "block4 (0.9 ▸)" in [text.get_text() for text in ax.texts]
+    assert ax.get_xlim()[1] < 0.1
+
+
+def test_scores_far_apart_get_a_logarithmic_axis(table):
+    assert plot_pareto(table).get_yscale() == "linear"
+    assert plot_pareto(table.assign(on_new=[0.7, 0.06, 0.07, 0.03])).get_yscale() == "log"
 
 
 def test_labels_do_not_cover_one_another_even_where_marks_are_near(table):
