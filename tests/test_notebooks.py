@@ -77,7 +77,7 @@ def smoke_run(tmp_path_factory):
         patch.setenv("ASTROLAB_RUNS_DIR", str(tmp_path_factory.mktemp("runs")))
 
         def run(study: str) -> Path:
-            if study == "compare_runs":  # it trains nothing, and looks at what the others left
+            if study in ("compare_runs", "explore_predictions"):  # they train nothing, and look at what others left
                 run("lora_vs_transfer")
             if study not in made:
                 made[study] = run_study(study, preset="smoke", progress=False)

@@ -87,7 +87,8 @@ def _draw_curves(ax: Axes, scores: pd.DataFrame, *, metric: str, looks: Mapping)
 
 
 def _draw_galaxies(ax: Axes, *, truth: np.ndarray, pred: np.ndarray, look) -> None:
-    low, high = float(truth.min()), float(truth.max())
+    margin = 0.03 * float(np.ptp(truth))
+    low, high = float(truth.min()) - margin, float(truth.max()) + margin
     ax.scatter(truth, np.clip(pred, low, high), s=4, lw=0, color=look.colour, alpha=0.6, rasterized=True)
     for line in reference_lines("z", x_range=(low, high)):
         ax.plot(*line.vertices.T, color=line.colour, lw=0.7 * line.width, zorder=0)

@@ -110,7 +110,8 @@ class Explorer(ipywidgets.VBox):
 
     def _png(self, *, dpi: int = STATIC_DPI) -> bytes:
         figure, file = self.figure(), io.BytesIO()
-        figure.savefig(file, format="png", dpi=dpi, bbox_inches="tight")
+        figure.set_layout_engine("none")  # it was laid out when it was drawn; doing so again takes as long as drawing
+        figure.savefig(file, format="png", dpi=dpi)
         close(figure)
         return file.getvalue()
 

@@ -5,6 +5,7 @@ import pytest
 from astrolab.datasets.survey import Provenance, Survey
 from astrolab.errors import UnknownNameError
 from astrolab.exploring import match_models, score_galaxies, with_deviations
+from astrolab.plots.cutouts import galaxy_picture
 from astrolab.plots.exploration import axis_label, cloud_ranges, group_colours, plot_exploration, reference_lines
 
 
@@ -95,7 +96,14 @@ def test_cut_outs_stand_below_where_there_are_pixels(galaxies):
         provenance=Provenance(survey="twin-galaxiesml", title="twin", simulated=True),
     )
     figure = plot_exploration(galaxies, survey=survey, listed=[5, 7, 9])
-    titles = [ax.get_title(loc="left") for ax in figure.axes if ax.images]
+    (strip,) = [ax for ax in figure.axes if ax.images]
     expected = galaxies.iloc[[5, 7, 9]]
-    assert titles == [f"{row.truth:.2f} → {row.pred:.2f}" for row in expected.itertuples()]
+    assert [text.get_text() for text in strip.texts] == [
+        f"{row.truth:.2f} → {row.pred:.2f}" for row in expected.itertuples()
+    ]
+    pixels = strip.images[0].get_array()
+    for number, row in enumerate((5, 7, 9)):
+        picture = galaxy_picture(survey.inputs["image"][row], bands=survey.bands)
+        left = round(strip.texts[number].get_position()[0])
+        np.testing.assert_array_equal(pixels[:, left : left + picture.shape[1]], picture)
     assert not [ax for ax in plot_exploration(galaxies, listed=[5]).axes if ax.images]
