@@ -1,6 +1,7 @@
 """JupyterLab in a real browser: a study run from its first to its last cell, and the explorer turned by hand."""
 
 import io
+import itertools
 import json
 import re
 
@@ -116,14 +117,16 @@ def wait_for_text(place, pattern: str) -> str:
 
 
 def lasso(page, canvas, *, left, top, right, bottom):
-    """Draw a rectangle with the lasso, in fractions of the cloud."""
+    """Draw a rectangle with the lasso, in fractions of the cloud, as slowly as a hand does."""
     box = canvas.bounding_box()
-    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
-    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]  # it closes by itself
+    places = [np.array([box["x"] + x * box["width"], box["y"] + y * box["height"]]) for x, y in corners]
     page.mouse.move(*places[0])
     page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=12)
+    for start, end in itertools.pairwise(places):
+        for step in np.linspace(0, 1, 11)[1:]:
+            page.mouse.move(*(start + step * (end - start)))
+            page.wait_for_timeout(15)
     page.mouse.up()
 
 
