@@ -71,7 +71,7 @@ def layer_arms(
     return tuple(
         _make_arm(
             f"unfreeze-{name}",
-            f"only {', '.join(layers)} train",
+            f"{', '.join(layers)} as they are; the rest frozen",
             adapt={"strategy": "layers", "layers": layers},
             family=UNFROZEN,
             variant=name,
@@ -147,7 +147,7 @@ def adapter_arms(
             arms.append(
                 _make_arm(
                     f"{adapter}-{place}-r{rank}",
-                    f"{adapter} of rank {rank} on {place}, the rest frozen",
+                    f"{adapter} of rank {rank} on {place}",
                     adapt={"strategy": "lora", "rank": rank, "alpha": alpha, **adapt},
                     family=adapter,
                     variant=f"{place} r{rank}",

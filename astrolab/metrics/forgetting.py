@@ -123,7 +123,7 @@ def _levels(resamples: Resamples, *, level: float) -> np.ndarray:
 
 def _differences(resamples: Resamples, *, sign: int, level: float) -> np.ndarray:
     """Difference of each model to the first, with its interval: shape (n_models, 3)."""
-    measured = sign * (resamples.sizes - resamples.sizes[0])
+    measured = sign * (resamples.sizes - resamples.sizes[0]) + 0.0  # no negative zero for the first
     spread = measured[:, None] + sign * (resamples.deviations - resamples.deviations[0])
     return np.stack([measured, *percentile_interval(spread, level=level)], axis=1)
 

@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.pyplot import figure as new_figure
 
+from astrolab.exploring.columns import column_label
 from astrolab.metrics import REQUIREMENTS, with_intervals
 from astrolab.plots.exploration import reference_lines
-from astrolab.plots.style import BAND, INK, entitle, in_style, is_simulated, metric_label, survey_looks
+from astrolab.plots.style import BAND, INK, Look, entitle, in_style, is_simulated, metric_label, survey_looks
 
 _PANEL_INCH = (2.3, 2.0)
 
@@ -23,6 +24,7 @@ def plot_adapter_path(
     *,
     scale: float | None = None,
     clouds: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+    label: str = "z",
     simulated: bool = False,
     title: str = "From the base network to the adapted one",
 ) -> Figure:
@@ -37,6 +39,8 @@ def plot_adapter_path(
         Where on the path the clouds are; marked in every panel.
     clouds : mapping of str to (truth, pred), optional
         Galaxies of each survey at that scale, each (n,); a panel for each, below.
+    label : str
+        What is predicted.
     simulated : bool
         Whether any of the galaxies are; scores with a column ``simulated`` say so by themselves.
     title : str
@@ -59,12 +63,12 @@ def plot_adapter_path(
         _draw_curves(ax, scores[scores["metric"] == metric], metric=metric, looks=looks)
         if scale is not None:
             ax.axvline(scale, color=INK, lw=1.0, ls=(0, (2, 2)))
-    axes[0].legend(loc="best")
+    parts[0].legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=len(surveys))
     if clouds:
         for ax, (survey, (truth, pred)) in zip(
             parts[1].subplots(1, len(clouds), squeeze=False)[0], clouds.items(), strict=True
         ):
-            _draw_galaxies(ax, truth=truth, pred=pred, look=looks[survey])
+            _draw_galaxies(ax, truth=truth, pred=pred, look=looks[survey], label=label)
     at = "" if scale is None else f" · galaxies at scale {scale:.2f}"
     entitle(figure, title=title + at, simulated=simulated)
     return figure
@@ -86,13 +90,14 @@ def _draw_curves(ax: Axes, scores: pd.DataFrame, *, metric: str, looks: Mapping)
     ax.set(xlabel="scale of the adapter", ylabel=metric_label(metric))
 
 
-def _draw_galaxies(ax: Axes, *, truth: np.ndarray, pred: np.ndarray, look) -> None:
+def _draw_galaxies(ax: Axes, *, truth: np.ndarray, pred: np.ndarray, look: Look, label: str) -> None:
     margin = 0.03 * float(np.ptp(truth))
     low, high = float(truth.min()) - margin, float(truth.max()) + margin
     ax.scatter(truth, np.clip(pred, low, high), s=4, lw=0, color=look.colour, alpha=0.6, rasterized=True)
-    for line in reference_lines("z", x_range=(low, high)):
+    for line in reference_lines(label, x_range=(low, high)):
         ax.plot(*line.vertices.T, color=line.colour, lw=0.7 * line.width, zorder=0)
-    ax.set(xlim=(low, high), ylim=(low, high), aspect="equal", xlabel="true redshift", ylabel="predicted redshift")
+    labels = {"xlabel": column_label("truth", label=label), "ylabel": column_label("pred", label=label)}
+    ax.set(xlim=(low, high), ylim=(low, high), aspect="equal", **labels)
     ax.set_title(look.label, color=look.colour, fontweight="bold", loc="center")
 
 
