@@ -142,7 +142,7 @@ _CLAIMS = (
     Claim(
         id="combo_costs_time",
         sentence=_RETRAINING,
-        source=f"{_PAPER}, abstract; 1.5 times for the same number of epochs, section 3",
+        source=f"{_PAPER}, abstract; 1.5 times for the same number of epochs, text",
         metric="time_s",
         worse="combo",
         better="lora",
@@ -153,7 +153,7 @@ _CLAIMS = (
     Claim(
         id="lora_bias_combo_1.1",
         sentence="On Combo, LoRA has 1.1 times the bias of the model trained on both sets.",
-        source=f"{_PAPER}, section 4 and Table 2",
+        source=f"{_PAPER}, Table 2 and its discussion",
         metric="bias",
         worse="lora",
         better="combo",
@@ -162,7 +162,7 @@ _CLAIMS = (
     Claim(
         id="lora_scatter_combo_1.2",
         sentence="On Combo, LoRA has 1.2 times the scatter of the model trained on both sets.",
-        source=f"{_PAPER}, section 4 and Table 2",
+        source=f"{_PAPER}, Table 2 and its discussion",
         worse="lora",
         better="combo",
         times=1.2,
@@ -170,7 +170,7 @@ _CLAIMS = (
     Claim(
         id="combo_bias_galaxiesml_3",
         sentence="On GalaxiesML, the model trained on both sets has 3 times the bias of LoRA.",
-        source=f"{_PAPER}, section 4 and Table 2",
+        source=f"{_PAPER}, Table 2 and its discussion",
         survey="galaxiesml",
         metric="bias",
         worse="combo",
@@ -180,7 +180,7 @@ _CLAIMS = (
     Claim(
         id="lora_scatter_galaxiesml_1.2",
         sentence="On GalaxiesML, LoRA has 1.2 times the scatter of the model trained on both sets.",
-        source=f"{_PAPER}, section 4 and Table 2",
+        source=f"{_PAPER}, Table 2 and its discussion",
         survey="galaxiesml",
         worse="lora",
         better="combo",
@@ -189,7 +189,7 @@ _CLAIMS = (
     Claim(
         id="lora_bias_transferz_20",
         sentence="On TransferZ-Images, LoRA has 20 times the bias of the model trained on both sets.",
-        source=f"{_PAPER}, section 4 and Table 2",
+        source=f"{_PAPER}, Table 2 and its discussion",
         survey="transferz",
         metric="bias",
         worse="lora",
@@ -199,7 +199,7 @@ _CLAIMS = (
     Claim(
         id="lora_scatter_transferz_1.5",
         sentence="On TransferZ-Images, LoRA has 1.5 times the scatter of the model trained on both sets.",
-        source=f"{_PAPER}, section 4 and Table 2",
+        source=f"{_PAPER}, Table 2 and its discussion",
         survey="transferz",
         worse="lora",
         better="combo",
@@ -208,7 +208,7 @@ _CLAIMS = (
     Claim(
         id="reverse_bias_4.7",
         sentence="On Combo, LoRA moved the other way (CNN-LoRA-Rev) has 4.7 times the bias of LoRA.",
-        source=f"{_PAPER}, appendix A and Table 3",
+        source=f"{_PAPER}, Table 3 and its discussion",
         metric="bias",
         worse="lora-reverse",
         better="lora",
@@ -217,7 +217,7 @@ _CLAIMS = (
     Claim(
         id="reverse_scatter_1.7",
         sentence="On Combo, LoRA moved the other way (CNN-LoRA-Rev) has 1.7 times the scatter of LoRA.",
-        source=f"{_PAPER}, appendix A and Table 3",
+        source=f"{_PAPER}, Table 3 and its discussion",
         worse="lora-reverse",
         better="lora",
         times=1.7,
@@ -225,7 +225,7 @@ _CLAIMS = (
     Claim(
         id="tenth_improves",
         sentence="As little as 10 % of the fine-tuning data improves the scatter on the new survey.",
-        source=f"{_PAPER}, section 4 and Fig. 4 (GalaxiesML)",
+        source=f"{_PAPER}, Fig. 4 (GalaxiesML) and its discussion",
         survey="galaxiesml",
         worse="zero_shot",
         better="lora@0.1",
@@ -233,7 +233,7 @@ _CLAIMS = (
     Claim(
         id="plateau_40_50",
         sentence="The gain of LoRA from more fine-tuning data plateaus at 40–50 % of them.",
-        source=f"{_PAPER}, section 4 and Fig. 4 (GalaxiesML)",
+        source=f"{_PAPER}, Fig. 4 (GalaxiesML) and its discussion",
         survey="galaxiesml",
         better="lora",
         kind="plateau",
