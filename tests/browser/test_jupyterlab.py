@@ -66,7 +66,7 @@ def test_a_study_runs_from_its_first_to_its_last_cell(lab, open_page, artefacts)
 
     def watch_the_bars():
         shown = page.locator(".jp-OutputArea-output", has_text=re.compile(r"epoch/s|s/epoch|\d+%\|"))
-        if shown.count():
+        if len(bars) < 3 and shown.count():
             shown.last.scroll_into_view_if_needed()
             bars.append(shown.last.inner_text())
             page.screenshot(path=artefacts / "lab_training.png")
@@ -101,7 +101,7 @@ def explorer_page(lab, open_page):
     cell = nbformat.v4.new_code_cell(EXPLORER.strip())
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), lab.folder / "explorer.ipynb")
-    page = open_page(1500, 1500)
+    page = open_page(1400, 1100)
     notebook = lab.open(page, "explorer.ipynb")
     notebook.run_all()
     notebook.wait_until_run(timeout_s=RUN_S)
