@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from astrolab.errors import ConfigError, PredictionError
-from astrolab.exploring.selection import REDSHIFT_METRICS
+from astrolab.exploring.deviations import is_redshift
+from astrolab.exploring.selection import OTHER_METRICS, REDSHIFT_METRICS
 from astrolab.metrics import find_metric
 from astrolab.metrics.grouping import Z_RANGE, ZRange, require_scorable
 
@@ -44,6 +45,8 @@ class AdapterPath:
         The test sets.
     scores : DataFrame
         ``scale, survey, metric, value``, computed at each scale.
+    label : str
+        What is predicted.
     simulated : bool
         Whether any of the galaxies are.
     """
@@ -51,22 +54,24 @@ class AdapterPath:
     scales: np.ndarray
     surveys: Mapping[str, PathOfSurvey]
     scores: pd.DataFrame
+    label: str
     simulated: bool
 
     @classmethod
     def of(
-        cls, predictions: pd.DataFrame, *, metrics: Sequence[str] = REDSHIFT_METRICS[:3], z_range: ZRange = Z_RANGE
+        cls, predictions: pd.DataFrame, *, metrics: Sequence[str] | None = None, z_range: ZRange = Z_RANGE
     ) -> AdapterPath:
         """Arrange predictions with a column ``scale`` galaxy by galaxy, and score them at every scale.
 
         Parameters
         ----------
         predictions : DataFrame
-            Columns ``survey, object_id, truth, pred, scale``: every galaxy once at every scale.
-        metrics : sequence of str
-            Ids of registered metrics.
+            Columns ``survey, object_id, label, truth, pred, scale``: every galaxy once at every scale.
+        metrics : sequence of str, optional
+            Ids of registered metrics; by default bias, scatter and outlier rate of a redshift, else the rms error, the
+            mean absolute error and R².
         z_range : (float, float) or None
-            True redshifts ``(low, high]`` that are scored.
+            True redshifts ``(low, high]`` that are scored; other labels are scored whole.
 
         Returns
         -------
@@ -80,7 +85,11 @@ class AdapterPath:
         UnknownNameError
             If a metric does not exist.
         """
-        require_scorable(predictions, columns=["survey", "object_id", "scale"])
+        require_scorable(predictions, columns=["survey", "object_id", "label", "scale"])
+        label = str(predictions["label"].iloc[0])
+        redshift = is_redshift(label)
+        metrics = metrics or (REDSHIFT_METRICS if redshift else OTHER_METRICS)[:3]
+        z_range = z_range if redshift else None
         scales = np.sort(predictions["scale"].unique())
         if len(scales) < 2:
             raise PredictionError(
@@ -100,7 +109,7 @@ class AdapterPath:
             for k, scale in enumerate(scales)
         ]
         simulated = "simulated" in predictions and bool(predictions["simulated"].any())
-        return cls(scales, surveys, pd.DataFrame(rows), simulated)
+        return cls(scales, surveys, pd.DataFrame(rows), label, simulated)
 
     def predictions_at(self, scale: float, *, survey: str) -> np.ndarray:
         """Give the predictions at a scale, linearly between the two nearest scales that were computed.

@@ -8,7 +8,6 @@ import io
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.pyplot import close
 
 from astrolab.exploring import AdapterPath, column_label
 from astrolab.metrics import REQUIREMENTS, find_metric
@@ -18,7 +17,7 @@ from astrolab.plots.exploration import SAME, reference_lines
 from astrolab.plots.style import survey_looks
 from astrolab.widgets import controls, markup
 from astrolab.widgets.cloud import Cloud, CloudContent
-from astrolab.widgets.explorer import Explorer
+from astrolab.widgets.explorer import Explorer, detached
 
 N_STEPS = 100
 CURVES_DPI = 110
@@ -94,13 +93,13 @@ class AdapterExplorer(Explorer):
             margin = 0.03 * (high - low)
             both = (low - margin, high + margin)
             groups = pd.Categorical(np.where(survey.scored, *GROUPS), categories=GROUPS)
-            lines = reference_lines("z", x_range=both)
+            lines = reference_lines(self.path.label, x_range=both)
             cloud.draw(
                 CloudContent(
                     x=survey.truth,
                     y=self.path.predictions_at(self.scale.value, survey=name),
-                    x_label=column_label("truth"),
-                    y_label=column_label("pred"),
+                    x_label=column_label("truth", label=self.path.label),
+                    y_label=column_label("pred", label=self.path.label),
                     x_range=both,
                     y_range=both,
                     colour=pd.Series(groups),
@@ -125,10 +124,10 @@ class AdapterExplorer(Explorer):
 
     def _draw_curves(self, low: float, high: float) -> tuple[str, list[tuple[float, float, float, float]]]:
         """The curves as a picture, drawn once, and where the ends of the path are in it."""
-        figure, file = plot_adapter_path(self.path.scores, simulated=False, title="Along the path"), io.BytesIO()
+        figure, file = detached(plot_adapter_path(self.path.scores, title="Along the path")), io.BytesIO()
         spans = scale_spans(figure, low=low, high=high)
+        figure.set_layout_engine("none")  # or it would be laid out anew, and the marks lie beside their places
         figure.savefig(file, format="png", dpi=CURVES_DPI, bbox_inches=None)
-        close(figure)
         return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode(), spans
 
     def _in_words(self) -> pd.DataFrame:
@@ -165,4 +164,11 @@ class AdapterExplorer(Explorer):
             name: (survey.truth, self.path.predictions_at(self.scale.value, survey=name))
             for name, survey in self.path.surveys.items()
         }
-        return plot_adapter_path(self.path.scores, scale=self.scale.value, clouds=clouds, simulated=self.path.simulated)
+        figure = plot_adapter_path(
+            self.path.scores,
+            scale=self.scale.value,
+            clouds=clouds,
+            label=self.path.label,
+            simulated=self.path.simulated,
+        )
+        return detached(figure)

@@ -129,6 +129,7 @@ class Cloud:
                 color_selected=SELECTED_COLOUR,
                 lasso_color=SELECTED_COLOUR,
                 lasso_initiator=False,
+                lasso_min_dist=1,  # a lasso that ends this near its beginning (px) is taken for a click
                 reticle=False,
                 transition_points=False,
             )

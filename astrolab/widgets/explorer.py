@@ -36,6 +36,22 @@ def is_watched() -> bool:
     return bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin", True))
 
 
+def detached(figure: Figure) -> Figure:
+    """Take a figure out of pyplot's hands, or a notebook would show it a second time below the widget.
+
+    Parameters
+    ----------
+    figure : Figure
+
+    Returns
+    -------
+    Figure
+        The same; it can be saved like any other.
+    """
+    close(figure)
+    return figure
+
+
 class Appearance(anywidget.AnyWidget):
     """What an explorer looks like, and what screen readers call its parts; takes no room itself."""
 
@@ -62,7 +78,7 @@ class Explorer(ipywidgets.VBox):
         raise NotImplementedError
 
     def figure(self) -> Figure:
-        """Return what is shown, as a figure.
+        """Return what is shown, as a figure that pyplot knows nothing of.
 
         Returns
         -------
@@ -112,7 +128,6 @@ class Explorer(ipywidgets.VBox):
         figure, file = self.figure(), io.BytesIO()
         figure.set_layout_engine("none")  # it was laid out when it was drawn; doing so again takes as long as drawing
         figure.savefig(file, format="png", dpi=dpi)
-        close(figure)
         return file.getvalue()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:

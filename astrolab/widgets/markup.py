@@ -28,7 +28,8 @@ def text_note(text: str) -> str:
     -------
     str
     """
-    return f'<div class="astrolab-note" role="status" aria-live="polite">{escape(text)}</div>'
+    lines = "<br>".join(map(escape, text.splitlines()))
+    return f'<div class="astrolab-note" role="status" aria-live="polite">{lines}</div>'
 
 
 def title_line(text: str) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from astrolab.datasets.survey import Survey
+from astrolab.errors import AstrolabError
 from astrolab.exploring import (
     Exploration,
     column_label,
@@ -27,7 +28,7 @@ from astrolab.plots.exploration import axis_label, cloud_ranges, group_colours, 
 from astrolab.plots.style import arm_looks, is_simulated, survey_looks
 from astrolab.widgets import controls, markup
 from astrolab.widgets.cloud import SELECTED_COLOUR, Cloud, CloudContent
-from astrolab.widgets.explorer import Explorer
+from astrolab.widgets.explorer import Explorer, detached
 
 ALWAYS_SHOWN = ("survey", "arm", "seed", "label")
 AXIS_OPTIONS = (("prediction", "pred"), ("deviation", "deviation"))
@@ -134,11 +135,16 @@ class PredictionsExplorer(Explorer):
         self.children = [self.appearance, self.places["title"], choices, self.slice_row, main, *below]
 
     def _when(self, control: ipywidgets.Widget, follow) -> None:
-        """Follow a control, unless it was this explorer that changed it."""
+        """Follow a control, unless it was this explorer that changed it; what cannot be followed is said and undone."""
 
         def changed(_: Mapping[str, Any]) -> None:
-            if self._listening:
+            if not self._listening:
+                return
+            try:
                 follow()
+            except AstrolabError as error:
+                self._show_choices()
+                self.places["status"].value = markup.text_note(str(error))
 
         control.observe(changed, names="value")
 
@@ -153,10 +159,9 @@ class PredictionsExplorer(Explorer):
         self._loaded()
 
     def _loaded(self) -> None:
-        """Offer what there is to choose, slice and colour by now, and draw."""
+        """Offer what there is to slice and colour by now, and draw."""
+        self._show_choices()
         self._listening = False
-        for name, value in self.view.values.items():
-            self.choosers[name].value = value
         self._offer_slices()
         columns = [(column.label, column.name) for column in self.view.slice_columns if column.kind != "truth"]
         wanted = self.colour.value
@@ -166,6 +171,14 @@ class PredictionsExplorer(Explorer):
         self._draw()
         if self.is_live:
             self.go_live()
+
+    def _show_choices(self) -> None:
+        """Set the dropdowns to what is chosen."""
+        self._listening = False
+        for name, value in self.view.values.items():
+            self.choosers[name].value = value
+        self.compare.value = self.view.other or NOBODY
+        self._listening = True
 
     def _offer_slices(self) -> None:
         bounds = {column.name: (column.low, column.high) for column in self.view.slice_columns}
@@ -237,7 +250,7 @@ class PredictionsExplorer(Explorer):
         else:
             dots, heading = {}, f"Colour: {column_label(self.colour.value)}, from low (dark) to high (light)"
         self.places["legend"].value = markup.text_note(heading) + markup.legend(
-            dots | {"selected": SELECTED_COLOUR}, lines=meaning
+            dots | {"selected: ringed": SELECTED_COLOUR}, lines=meaning
         )
         self._refresh()
 
@@ -325,7 +338,7 @@ class PredictionsExplorer(Explorer):
         -------
         Figure
         """
-        return plot_exploration(
+        figure = plot_exploration(
             self.view.galaxies,
             rows=None if self.view.what == "all" else self.view.rows,
             sides=self._sides(),
@@ -335,9 +348,10 @@ class PredictionsExplorer(Explorer):
             listed=self.listed,
             title=f"Predictions on {_in_words('survey', self.view.values['survey'])}",
         )
+        return detached(figure)
 
     def _save(self, suffix: str) -> None:
-        path, rows = (self.directory / self.filename.value).with_suffix(suffix), self.view.rows
+        path, rows = (self.directory / (self.filename.value or "selection")).with_suffix(suffix), self.view.rows
         about = ", ".join(f"{name}={value}" for name, value in self.view.values.items())
         try:
             save_galaxies(self.view.table(rows), path=path, comment=f"{self.view.what} of {about}")

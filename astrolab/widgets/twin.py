@@ -19,7 +19,7 @@ from astrolab.exploring import answer
 from astrolab.plots.cutouts import band_pictures, colour_picture
 from astrolab.plots.one_galaxy import plot_one_galaxy
 from astrolab.widgets import controls, markup
-from astrolab.widgets.explorer import Explorer
+from astrolab.widgets.explorer import Explorer, detached
 
 if TYPE_CHECKING:
     from astrolab.datasets.scaling import Scaling
@@ -166,7 +166,7 @@ class TwinExplorer(Explorer):
         -------
         Figure
         """
-        return plot_one_galaxy(self.galaxy, answers=self.answers)
+        return detached(plot_one_galaxy(self.galaxy, answers=self.answers))
 
 
 # label with its unit, smallest and largest value, step, digits

@@ -47,6 +47,14 @@ def test_a_path_may_go_beyond_the_adapted_network(along):
     np.testing.assert_allclose([row["value"], row["base"], row["adapted"]], [-0.05, 0.1, 0.0], atol=1e-12)
 
 
+def test_other_labels_are_scored_whole_with_their_own_metrics(along):
+    path = AdapterPath.of(along.assign(label="feh"), z_range=(3.0, 4.0))
+    scores = path.scores_at(0.0).set_index(["survey", "metric"])["value"]
+    truth = path.surveys["twin-transferz"].truth
+    assert scores["twin-transferz", "mae"] == pytest.approx(np.mean(0.1 * (1 + truth)))
+    assert path.label == "feh" and set(path.scores["metric"]) == {"rmse", "mae", "r2"}
+
+
 def test_a_scale_beyond_the_path_is_refused(along):
     with pytest.raises(ConfigError, match=r"0\.0 to 1\.0"):
         AdapterPath.of(along).predictions_at(1.2, survey="twin-galaxiesml")

@@ -1,11 +1,13 @@
 """What is displayed where somebody watches, and where nobody does."""
 
 import base64
+import io
 import sys
 from types import SimpleNamespace
 
 import nbformat
 import pytest
+from matplotlib import pyplot
 
 from astrolab import explore_adapter
 from astrolab.errors import ConfigError
@@ -36,6 +38,14 @@ def test_the_figure_stands_beside_the_widget_and_alone_where_nobody_watches(path
     both, _ = explorer._repr_mimebundle_()
     assert both[WIDGET]["model_id"] == explorer.model_id and "image/png" in both
     assert explorer.is_live and len(explorer.cloud_row.children) == 2
+
+
+def test_a_figure_is_not_shown_a_second_time_by_pyplot(path_predictions):
+    explorer = explore_adapter(path_predictions)
+    figure = explorer.figure()
+    explorer._repr_mimebundle_()
+    assert pyplot.get_fignums() == []
+    figure.savefig(io.BytesIO(), format="pdf")
 
 
 def test_where_somebody_watches_the_cloud_is_there_from_the_start(path_predictions, monkeypatch):

@@ -104,6 +104,16 @@ def test_two_models_stand_side_by_side_with_what_changed_coloured(explorer):
     assert len(explorer.cloud_row.children) == 1
 
 
+def test_a_comparison_that_is_not_possible_is_said_and_undone(predictions, survey):
+    fewer = predictions[(predictions["arm"] != "lora") | (predictions["object_id"] % 2 == 0)]
+    explorer = explore_predictions(fewer, survey=survey)
+    explorer.compare.value = "lora"
+    assert "galaxies, 20 in common" in explorer.places["status"].value
+    assert explorer.compare.value == "" and explorer.view.other is None
+    explorer.arm.value = "lora"
+    assert len(explorer.view.galaxies) == 20
+
+
 def test_a_lasso_in_the_second_cloud_selects_in_the_first(explorer):
     explorer.compare.value = "lora"
     explorer.go_live()
@@ -134,6 +144,12 @@ def test_the_selection_is_saved_with_units(explorer, tmp_path):
     assert sorted(table["object_id"]) == [2**55 + 4, 2**55 + 5]
     assert str(table["ra"].unit) == "deg"
     assert len(Table.read(tmp_path / "mine.csv", format="ascii.csv")) == 2
+
+
+def test_a_selection_without_a_name_gets_one(explorer, tmp_path):
+    explorer.filename.value = ""
+    explorer.export.children[1].click()
+    assert (tmp_path / "selection.csv").is_file()
 
 
 def test_what_cannot_be_saved_is_said(explorer, tmp_path):
