@@ -123,7 +123,7 @@ def read_entry(folder: Path) -> RunEntry:
     return RunEntry(
         folder=folder,
         study=study,
-        question=(read_title(notebook) if notebook else "") or study,
+        question=_question(notebook, study),
         record=record,
         settings=settings,
         scores=scores,
@@ -163,13 +163,19 @@ def _best_notebook(folder: Path, study: str, problems: list[str]) -> Path | None
     return list_studies().get(study)
 
 
+def _question(notebook: Path | None, study: str) -> str:
+    """Title of the run's notebook; of the shipped one, where papermill has put its error above the title."""
+    candidates = filter(None, (notebook, list_studies().get(study)))
+    return next(filter(None, map(read_title, candidates)), study)
+
+
 def _what_is_unfinished(folder: Path, record: Mapping[str, Any]) -> list[str]:
-    if not record or record["status"] == "finished":
+    if record and record["status"] == "finished":
         return []
     failure = _failure(folder / "notebook.partial.ipynb")
     if failure:
         return [f"It is not finished: {failure}. The same command goes on from there."]
-    return ["It is not finished: it is at work, or was cut off. The same command goes on with it."]
+    return ["It is not finished: it is at work, or was cut off. The same command goes on with it."] if record else []
 
 
 def _failure(notebook: Path) -> str:
@@ -179,9 +185,16 @@ def _failure(notebook: Path) -> str:
         cells = load_notebook(notebook)["cells"]
         outputs = [output for cell in cells for output in cell.get("outputs", [])]
         errors = [output for output in outputs if output["output_type"] == "error"]
-        return f"{errors[0]['ename']}: {errors[0]['evalue'].splitlines()[0]}" if errors else ""
+        return _in_one_line(errors[0]["ename"], errors[0]["evalue"]) if errors else ""
     except _UNREADABLE:
         return ""
+
+
+def _in_one_line(name: str, message: str) -> str:
+    """Name of an error and its first line; of an error in four parts, what was received too."""
+    lines = [" ".join(line.split()) for line in message.splitlines()]
+    received = [line.partition(": ")[2] for line in lines[1:2] if line.startswith("received")]
+    return ": ".join([name, *(text.rstrip(".") for text in (*lines[:1], *received) if text)])
 
 
 def _settings(parameters: Mapping[str, Any], declared: Mapping[str, Parameter]) -> tuple[Setting, ...]:

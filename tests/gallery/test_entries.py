@@ -56,13 +56,40 @@ def test_a_study_that_is_not_shipped_is_shown_by_its_name(make_run):
     assert all(setting.is_changed for setting in entry.settings)
 
 
-def test_a_run_that_failed_says_why(make_run):
+def fail(folder, *, evalue):
+    """Leave what papermill leaves of a notebook whose cell failed: its own remark first, then the title."""
+    cells = [nbformat.v4.new_markdown_cell("<span>An Exception was encountered</span>")]
+    cells += [nbformat.v4.new_markdown_cell("# A question?"), nbformat.v4.new_code_cell("n: int = 1  # n")]
+    cells[-1].metadata["tags"] = ["parameters"]
+    cells[-1].outputs = [nbformat.v4.new_output("error", ename="RunError", evalue=evalue, traceback=[])]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "notebook.partial.ipynb")
+
+
+FOUR_PARTS = "Runs were to be collected.\n  received : an empty folder\n  to do    : Make one."
+
+
+@pytest.mark.parametrize(
+    ("evalue", "said"),
+    [
+        ("bad\nlong story", "not finished: RunError: bad. The"),
+        ("", "not finished: RunError. The"),
+        (FOUR_PARTS, "not finished: RunError: Runs were to be collected: an empty folder. The"),
+    ],
+)
+def test_a_run_that_failed_says_why_under_the_question_it_asked(make_run, evalue, said):
     folder = make_run(finish=False)
-    cell = nbformat.v4.new_code_cell("1 / 0", metadata={"tags": ["parameters"]})
-    cell.source = "n: int = 1  # n"
-    cell.outputs = [nbformat.v4.new_output("error", ename="ValueError", evalue="bad\nlong story", traceback=[])]
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / "notebook.partial.ipynb")
-    assert "not finished: ValueError: bad." in read_entry(folder).problems[0]
+    fail(folder, evalue=evalue)
+    entry = read_entry(folder)
+    assert said in entry.problems[0]
+    assert entry.question == read_title(find_notebook("lora_vs_transfer"))
+
+
+def test_a_run_that_failed_before_it_was_opened_says_why_too(make_run):
+    folder = make_run(figures=())
+    (folder / "run.json").unlink()
+    fail(folder, evalue="bad")
+    assert "no run.json" in read_entry(folder).problems[0]
+    assert "RunError: bad" in read_entry(folder).problems[1]
 
 
 def damage(name, text):
