@@ -120,12 +120,11 @@ def _surveys(parameters: dict[str, Any]) -> dict[str, Survey]:
 
 def _require_same(survey: Survey, *, role: str, record: dict[str, Any], folder: Path) -> None:
     noted = record["surveys"].get(role, {})
-    files = survey.provenance.digest  # what run.json notes; which galaxies of these files follows from the parameters
-    if (files, len(survey)) != (noted.get("digest"), noted.get("n")):
+    if survey.digest != noted.get("digest"):
         raise RunError(
             f"The {role} survey of {folder.name} was to be loaded again.",
-            received=f"{len(survey):,} galaxies of files with digest {files[:12]}…",
-            available=f"the run stood on {noted.get('n', 0):,} of files with digest {str(noted.get('digest'))[:12]}…",
+            received=f"{len(survey):,} galaxies with digest {survey.digest[:12]}…",
+            available=f"the run stood on {noted.get('n', 0):,} galaxies with digest {str(noted.get('digest'))[:12]}…",
             remedy=f"The files, or the code that simulates them (astrolab {record['versions']['astrolab']}), have "
             f"changed since: run the study again with `astrolab run {record['study']}`.",
         )

@@ -142,7 +142,7 @@ class Run:
             Role in the study, and survey.
         """
         self.record["surveys"] = {
-            role: {"repr": repr(survey), "n": len(survey), "digest": survey.digest, **asdict(survey.provenance)}
+            role: {**asdict(survey.provenance), "repr": repr(survey), "n": len(survey), "digest": survey.digest}
             for role, survey in surveys.items()
         }
         self._write()

@@ -88,6 +88,13 @@ def test_a_shared_fit_is_made_once_and_gives_every_run_the_same_weights(case, se
     load_model(folders[1].parent)
 
 
+def test_the_record_tells_which_galaxies_of_a_file_there_were(case):
+    run = open_run(study="s", parameters={})
+    run.record_surveys({"all": case.train, "some": case.train.take(slice(10))})
+    noted = load_record(run.folder)["surveys"]
+    assert noted["all"]["digest"] == case.train.digest != noted["some"]["digest"]
+
+
 def test_a_study_that_only_looks_leaves_no_tables():
     run = open_run(study="s", parameters={})
     run.finish()
