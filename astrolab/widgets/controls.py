@@ -203,7 +203,21 @@ def under_title(control: ipywidgets.Widget, *, title: str) -> ipywidgets.VBox:
     -------
     ipywidgets.VBox
     """
-    return ipywidgets.VBox([ipywidgets.HTML(f"<b>{escape(title)}</b>"), control])
+    place = ipywidgets.VBox([ipywidgets.HTML(), control])
+    set_title(place, title=title)
+    return place
+
+
+def set_title(place: ipywidgets.VBox, *, title: str) -> None:
+    """Change the title above a control.
+
+    Parameters
+    ----------
+    place : ipywidgets.VBox
+        From :func:`under_title`.
+    title : str
+    """
+    place.children[0].value = f"<b>{escape(title)}</b>"
 
 
 def _styled(control: ipywidgets.Widget, name: str, width: str):

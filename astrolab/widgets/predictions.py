@@ -214,9 +214,13 @@ class PredictionsExplorer(Explorer):
         """Put the clouds in place, which only a browser can draw."""
         self.is_live = True
         shown = self.clouds if self.view.other else self.clouds[:1]
-        self.cloud_row.children = [
-            controls.under_title(cloud.widget, title=self._model(number)) for number, cloud in enumerate(shown)
-        ]
+        titles = [self._model(number) for number in range(len(shown))]
+        if len(self.cloud_row.children) == len(shown):  # a cloud that is taken out and put back draws on a dead canvas
+            for place, title in zip(self.cloud_row.children, titles, strict=True):
+                controls.set_title(place, title=title)
+        else:
+            places = zip(shown, titles, strict=True)
+            self.cloud_row.children = [controls.under_title(cloud.widget, title=title) for cloud, title in places]
 
     # What is shown.
 

@@ -165,4 +165,9 @@ def test_the_explorer_follows_slider_lasso_and_keyboard(explorer_page, artefacts
     page.keyboard.press("Enter")
     wait_for_text(status, "in the slice")
     assert scores.inner_text() == sliced
+
+    page.locator(".astrolab-arm select").select_option(label="LoRA")
+    wait_for_text(page.get_by_role("heading", name="LoRA on GalaxiesML twin"), "^LoRA")
+    page.wait_for_timeout(2000)  # errors of the page come after the answer of the kernel
+    assert scores.inner_text() != sliced
     assert not [error for error in page.errors if error.startswith("uncaught")]

@@ -189,3 +189,12 @@ def test_a_table_without_pixels_seeds_or_anything_kept_is_enough(predictions):
 def test_surveys_that_were_not_predicted_are_refused(predictions, survey):
     with pytest.raises(PredictionError, match="other"):
         explore_predictions(predictions, survey={"other": survey})
+
+
+def test_another_model_changes_the_cloud_in_place(explorer):
+    explorer.go_live()
+    (place,) = explorer.cloud_row.children
+    assert place.children[0].value == "<b>transfer learning</b>"
+    explorer.arm.value = "lora"
+    assert explorer.cloud_row.children == (place,)
+    assert place.children[0].value == "<b>LoRA</b>"
