@@ -67,9 +67,7 @@ class LeakAudit:
         return f"leak audit of {pairs} train/test pairs: {found}{unseen}"
 
 
-def audit_leaks(
-    *, train: Mapping[str, Survey], test: Mapping[str, Survey], radius_arcsec: float = 1.0
-) -> LeakAudit:
+def audit_leaks(*, train: Mapping[str, Survey], test: Mapping[str, Survey], radius_arcsec: float = 1.0) -> LeakAudit:
     """Compare every train set with every test set by object id, by position and by identical magnitudes.
 
     Parameters

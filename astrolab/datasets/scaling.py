@@ -256,7 +256,8 @@ def fit_scaling(survey: Survey, *, input_name: str = "image", method: str = "asi
         raise PixelError(
             f"A scaling {method!r} was to be fitted on the {input_name} of {survey.name!r}.",
             received=", ".join(f"{b} {w:.3g}" for b, w in zip(survey.bands, measured["width"], strict=True))
-            + " as noise or spread of the bands; scale " + str(measured.get("scale", 1.0)),
+            + " as noise or spread of the bands; scale "
+            + str(measured.get("scale", 1.0)),
             remedy="Each band needs finite values that differ; look for empty bands, or for NaN with check_finite.",
         )
     return Scaling(method=method, input_name=input_name, bands=survey.bands, fitted_on=survey.digest, **measured)

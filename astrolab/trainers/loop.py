@@ -113,9 +113,7 @@ def fit(
     return _result(trained, state=state, bench=bench, best_epoch=best_epoch)
 
 
-def fit_digest(
-    adapted: Adapted, *, train: Survey, validation: Survey, scaling: Scaling, config: TrainConfig
-) -> str:
+def fit_digest(adapted: Adapted, *, train: Survey, validation: Survey, scaling: Scaling, config: TrainConfig) -> str:
     """Fingerprint everything that the outcome of `fit` depends on, but the code: equal digests, equal weights.
 
     Parameters

@@ -115,8 +115,11 @@ def test_a_catalogue_without_rows_is_refused(tmp_path, catalogue_manifest):
 
 def test_real_deep_photometry(shared_data, catalogue_manifest):
     path = shared_data / "photoz_deep_ugrizy" / "combined_catalog_DEEP23.fits"
-    manifest = catalogue_manifest(path=path.name, layout={"format": "fits"}, magnitudes={
-        "bands": list("ugrizy"), "columns": list("ugrizy"), "missing": [-99.0, 99.0]})
+    manifest = catalogue_manifest(
+        path=path.name,
+        layout={"format": "fits"},
+        magnitudes={"bands": list("ugrizy"), "columns": list("ugrizy"), "missing": [-99.0, 99.0]},
+    )
     survey = read_catalogue(path, manifest=manifest)
     assert len(survey) == 14_172
     assert set(survey.catalogue["source"][:]) == {"DEEP2/3"}
