@@ -13,6 +13,7 @@ from astrolab.errors import PredictionError, unknown_name
 from astrolab.predictions import COLUMNS
 
 GROUPING = ("run", "direction", "survey", "arm", "fraction", "scale", "seed", "label")
+ABSENT = "–"  # what a model has in a column that only others have, e.g. `fraction` where several studies meet
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,8 @@ class Choices:
     table : DataFrame
         The predictions.
     options : dict of str to tuple
-        Of each grouping column that the table has, its values in the order of their appearance.
+        Of each grouping column that the table has, its values in the order of their appearance; a missing one is
+        :data:`ABSENT`.
     rows : dict of tuple to ndarray
         Row numbers of every combination, by the values of `options` in their order.
     """
@@ -62,7 +64,7 @@ class Choices:
         options, codes = {}, []
         for name in (name for name in GROUPING if name in table):
             code, values = pd.factorize(table[name], use_na_sentinel=False)
-            options[name] = tuple(values.tolist() if hasattr(values, "tolist") else values)
+            options[name] = tuple(ABSENT if pd.isna(value) else value for value in values.tolist())
             codes.append(code)
         shape = tuple(map(len, options.values()))
         number = np.ravel_multi_index(codes, shape)

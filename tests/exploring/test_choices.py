@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from astrolab.errors import PredictionError, UnknownNameError
-from astrolab.exploring.choices import Choices
+from astrolab.exploring.choices import ABSENT, Choices
 
 
 def test_options_are_in_the_order_of_the_table(predictions):
@@ -43,3 +43,11 @@ def test_a_combination_that_is_not_there_is_refused_and_the_nearest_found(predic
         choices.galaxies(arm="tl", seed=1)
     assert choices.complete(arm="tl", seed=1)["seed"] == 0
     assert choices.complete(seed=1, arm="tl") == {"survey": "twin-galaxiesml", "arm": "lora", "seed": 1, "label": "z"}
+
+
+def test_studies_with_other_columns_meet_in_one_table(predictions):
+    fractions = predictions.assign(run="b", fraction=0.5)
+    choices = Choices.of(pd.concat([predictions.assign(run="a", direction="forward"), fractions]))
+    assert choices.options["fraction"] == (ABSENT, 0.5)
+    assert choices.complete(run="b")["direction"] == ABSENT
+    assert choices.galaxies(run="a", arm="lora", direction="forward", fraction=ABSENT)["fraction"].isna().all()

@@ -198,3 +198,13 @@ def test_another_model_changes_the_cloud_in_place(explorer):
     explorer.arm.value = "lora"
     assert explorer.cloud_row.children == (place,)
     assert place.children[0].value == "<b>LoRA</b>"
+
+
+def test_runs_of_several_studies_are_explored_together(predictions):
+    fractions = predictions.assign(fraction=0.5)
+    explorer = explore_predictions({"arms": predictions.assign(direction="forward"), "curves": fractions})
+    assert explorer.fraction.value == "–"
+    explorer.run.value = "curves"
+    assert (explorer.fraction.value, explorer.direction.value) == (0.5, "–")
+    explorer.compare.value = "lora"
+    assert len(explorer.view.galaxies) == len(explorer.view.galaxies.dropna(subset="pred_other"))
