@@ -9,13 +9,8 @@ from typing import Any
 
 from astrolab.errors import RunError
 from astrolab.files import write_atomically
-from astrolab.parameters import (
-    RUN_DIR,
-    check_parameters,
-    find_notebook,
-    load_preset,
-    read_declarations,
-)
+from astrolab.parameters import RUN_DIR, check_parameters, find_notebook, read_declarations
+from astrolab.presets import load_preset
 from astrolab.report import write_report
 from astrolab.runs import find_unfinished, new_run_folder, parameters_digest
 

@@ -14,7 +14,8 @@ import yaml
 from astrolab.cli_data import data_app
 from astrolab.cli_results import results
 from astrolab.errors import AstrolabError, ParameterError
-from astrolab.parameters import find_notebook, list_presets, list_studies, read_declarations, read_title
+from astrolab.parameters import find_notebook, list_studies, read_declarations, read_title
+from astrolab.presets import list_presets
 
 app = typer.Typer(
     help="What happens when a model learned on one survey must work on another.",

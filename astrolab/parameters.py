@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from astrolab.errors import ParameterError, unknown_name
 from astrolab.shipped import shipped_folder
 
@@ -293,45 +291,3 @@ def _is_set_by_user(name: str, value: Any) -> bool:
     return not (
         name.startswith("_") or name == "annotations" or isinstance(value, (types.ModuleType, types.FunctionType))
     )
-
-
-def load_preset(study: str, *, preset: str) -> dict[str, Any]:
-    """Read a preset of a study, checked against its notebook.
-
-    Parameters
-    ----------
-    study : str
-    preset : str
-        ``"smoke"``, ``"paper"``, … (``notebooks/presets/<study>.<preset>.yaml``), or the path of a YAML file.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such preset.
-    ParameterError
-        If the preset sets something that the notebook does not declare.
-    """
-    presets = list_presets(study)
-    path = presets.get(preset, Path(preset))
-    if not path.is_file():
-        raise unknown_name("preset", name=preset, names=presets)
-    return check_parameters(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, study=study)
-
-
-def list_presets(study: str) -> dict[str, Path]:
-    """Return the presets that ship with a study, by name.
-
-    Parameters
-    ----------
-    study : str
-
-    Returns
-    -------
-    dict of str to Path
-    """
-    files = sorted((shipped_folder("notebooks") / "presets").glob(f"{study}.*.yaml"))
-    return {path.name.split(".")[1]: path for path in files}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from astrolab.parameters import list_presets, list_studies, load_preset, read_declarations
+from astrolab.parameters import list_studies, read_declarations
+from astrolab.presets import list_presets, load_preset
 
 STUDIES = list_studies()
 each_study = pytest.mark.parametrize("study", STUDIES)

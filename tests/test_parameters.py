@@ -3,7 +3,7 @@ import json
 import pytest
 
 from astrolab.errors import ParameterError, UnknownNameError
-from astrolab.parameters import Parameter, check_parameters, load_preset, read_declarations, read_parameters
+from astrolab.parameters import Parameter, check_parameters, read_declarations, read_parameters
 
 STUDY = "lora_vs_transfer"
 
@@ -84,11 +84,9 @@ def test_the_notebook_gets_every_parameter_but_the_run_folder():
     assert "run_dir" not in parameters
 
 
-def test_an_unknown_study_or_preset_lists_what_there_is():
+def test_an_unknown_study_lists_what_there_is():
     with pytest.raises(UnknownNameError, match=STUDY):
         check_parameters({}, study="lora_vs_transfers")
-    with pytest.raises(UnknownNameError, match="smoke"):
-        load_preset(STUDY, preset="smoky")
 
 
 def test_a_cell_that_is_not_declarations_is_refused(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,13 +16,12 @@ from astrolab.metrics.summary import tabulate_scores
 from astrolab.parameters import (
     RUN_DIR,
     Parameter,
-    list_presets,
     list_studies,
     load_notebook,
-    load_preset,
     read_declarations,
     read_title,
 )
+from astrolab.presets import recognise_preset
 from astrolab.runs.records import read_record
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, SyntaxError)
@@ -128,7 +127,7 @@ def read_entry(folder: Path) -> RunEntry:
         settings=settings,
         scores=scores,
         headline=headline,
-        preset=_preset(study, settings) if notebook else "",
+        preset=recognise_preset(study, parameters=record.get("parameters", {})),
         pictures=_pictures(folder, notebook, problems),
         problems=tuple(problems),
     )
@@ -204,18 +203,6 @@ def _settings(parameters: Mapping[str, Any], declared: Mapping[str, Parameter]) 
         default = known.coerce(known.default) if known else None
         settings.append(Setting(name, value, default, known.help if known else "", known is None or value != default))
     return tuple(setting for setting in settings if setting.name != RUN_DIR)
-
-
-def _preset(study: str, settings: Sequence[Setting]) -> str:
-    changed = {setting.name: setting.value for setting in settings if setting.is_changed}
-    defaults = {setting.name: setting.default for setting in settings}
-    if not changed:
-        return "quick" if settings else ""
-    for name in list_presets(study):
-        preset = load_preset(study, preset=name)
-        if changed == {key: value for key, value in preset.items() if value != defaults.get(key)}:
-            return name
-    return ""
 
 
 def _read_scores(

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from astrolab.errors import ConfigError, RunError, UnknownNameError, unknown_name
+from astrolab.errors import ConfigError, RunError, unknown_name
 from astrolab.files import write_atomically
 from astrolab.metrics.grouping import GROUPS
-from astrolab.parameters import find_notebook, list_presets, load_preset, read_declarations
 from astrolab.predictions import concat_predictions, load_predictions
+from astrolab.presets import recognise_preset
 from astrolab.runs.finding import FoundRun, describe_skipped, find_runs
 from astrolab.runs.fits import cost_table
 from astrolab.runs.latex import scores_as_latex
@@ -264,7 +264,7 @@ def _identity(run: FoundRun) -> dict[str, Any]:
         "run": run.name,
         "experiment": _experiment(record),
         "study": record["study"],
-        "preset": _preset(record),
+        "preset": recognise_preset(record["study"], parameters=record["parameters"]),
         "started": record["started"],
         "status": record["status"],
     }
@@ -275,21 +275,6 @@ def _experiment(record: dict[str, Any]) -> str:
     parameters = {name: value for name, value in record["parameters"].items() if name not in _MAY_DIFFER}
     told = [record["study"], parameters, sorted(str(survey.get("digest")) for survey in record["surveys"].values())]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def _preset(record: dict[str, Any]) -> str:
-    """The shipped preset with exactly these parameters, seeds aside: quick, smoke, …, or nothing."""
-    study, given = record["study"], {k: v for k, v in record["parameters"].items() if k != "seeds"}
-    try:
-        declared = read_declarations(find_notebook(study))
-    except UnknownNameError:
-        return ""
-    for preset in ("quick", *list_presets(study)):
-        chosen = {} if preset == "quick" else load_preset(study, preset=preset)
-        values = {name: chosen.get(name, p.coerce(p.default)) for name, p in declared.items()}
-        if {name: value for name, value in values.items() if name in given} == given:
-            return preset
-    return ""
 
 
 def _standing(run: FoundRun) -> dict[str, Any]:

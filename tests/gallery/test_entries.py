@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from astrolab.gallery.entries import read_entry
-from astrolab.parameters import find_notebook, load_preset, read_title
+from astrolab.parameters import find_notebook, read_title
+from astrolab.presets import load_preset
 
 
 def test_a_whole_run_is_read_without_a_problem(make_run):

@@ -8,7 +8,6 @@ from simulated_runs import write_run
 from astrolab.errors import ConfigError, DataNotFoundError, RunError, UnknownNameError
 from astrolab.metrics import score
 from astrolab.models.adapt import adapt
-from astrolab.parameters import find_notebook, read_declarations
 from astrolab.runs import open_run
 from astrolab.runs.ledger import load_ledger
 
@@ -155,14 +154,6 @@ def test_seeds_of_several_runs_of_one_experiment_are_pooled_and_the_newest_count
     assert set(newest.where(arm="full").table["run"]) == {"more arms"}
     assert sorted(newest.scores["seed"].unique()) == [0, 1, 2]
     assert set(newest.fits["arm"]) == {"base", "zero_shot", "lora", "full"}
-
-
-def test_a_preset_is_recognised_by_its_parameters(tmp_path):
-    declared = read_declarations(find_notebook("lora_vs_transfer"))
-    defaults = {name: p.coerce(p.default) for name, p in declared.items() if name != "run_dir"}
-    write_run(tmp_path / "quick", arms=ARMS, parameters=defaults | {"seeds": [5]})
-    write_run(tmp_path / "own", arms=ARMS, parameters=defaults | {"epochs": 77})
-    assert load_ledger(tmp_path).runs.set_index("run")["preset"].to_dict() == {"quick": "quick", "own": ""}
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "tex"])
