@@ -11,9 +11,7 @@ STUDY = "lora_vs_transfer"
 def defaults():
     """What the record of a run says that was made with the notebook as it stands."""
     declared = read_declarations(find_notebook(STUDY))
-    return {
-        parameter.name: parameter.coerce(parameter.default) for parameter in declared if parameter.name != "run_dir"
-    }
+    return {name: parameter.coerce(parameter.default) for name, parameter in declared.items() if name != "run_dir"}
 
 
 def test_an_unknown_preset_lists_what_there_is():
