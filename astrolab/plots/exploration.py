@@ -295,5 +295,6 @@ def _draw_pictures(part: SubFigure, galaxies: pd.DataFrame, *, survey: Survey) -
         left = number * (width + gap)
         strip[:, left : left + width] = picture
         colour = BAD if galaxy.is_outlier else INK
-        ax.text(left, -0.03 * height, f"{galaxy.truth:.2f} → {galaxy.pred:.2f}", fontsize=7, color=colour, va="bottom")
+        numbers = f"{galaxy.truth:.2f} → {galaxy.pred:.2f}".replace("-", "−")
+        ax.text(left, -0.03 * height, numbers, fontsize=7, color=colour, va="bottom")
     ax.imshow(strip, interpolation="nearest")

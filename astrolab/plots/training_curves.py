@@ -16,6 +16,7 @@ from astrolab.plots.style import FAINT, INK, Look, arm_looks, chosen, entitle, i
 
 _COLUMNS = 4
 _BOX = {"fc": "white", "ec": "none", "pad": 1.0}
+_ROOM_ABOVE = 0.15  # of the height of a panel
 
 
 @in_style
@@ -60,6 +61,7 @@ def plot_training_curves(
     figure, axes = subplots(n_rows, n_columns, figsize=size, sharey=True, squeeze=False)
     for ax, (arm, look) in zip(axes.flat, arm_looks(arms).items(), strict=False):
         _draw_panel(ax, runs=history[history["arm"] == arm], look=look, kept_by=kept_by)
+    _make_room_above(axes[0, 0])
     for ax in axes.flat[len(arms) :]:
         ax.remove()
     for ax in axes.flat[max(len(arms) - n_columns, 0) : len(arms)]:
@@ -95,6 +97,12 @@ def _draw_panel(ax: Axes, *, runs: pd.DataFrame, look: Look, kept_by: str) -> No
     ax.grid(axis="y")
     ax.margins(x=0.03)
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+
+
+def _make_room_above(ax: Axes) -> None:
+    """Raise the upper end that all panels share, so that no curve runs behind a learning rate."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + _ROOM_ABOVE * (high - low))
 
 
 def _power(rate: float) -> str:

@@ -99,7 +99,7 @@ def test_cut_outs_stand_below_where_there_are_pixels(galaxies):
     (strip,) = [ax for ax in figure.axes if ax.images]
     expected = galaxies.iloc[[5, 7, 9]]
     assert [text.get_text() for text in strip.texts] == [
-        f"{row.truth:.2f} → {row.pred:.2f}" for row in expected.itertuples()
+        f"{row.truth:.2f} → {row.pred:.2f}".replace("-", "−") for row in expected.itertuples()
     ]
     pixels = strip.images[0].get_array()
     for number, row in enumerate((5, 7, 9)):

@@ -45,3 +45,12 @@ def test_the_history_of_one_run_is_enough(history):
 def test_an_arm_that_did_not_train_is_refused_by_name(history):
     with pytest.raises(PredictionError, match="zero_shot"):
         plot_training_curves(history, arms=["zero_shot"])
+
+
+def test_no_curve_runs_behind_the_learning_rate(history):
+    figure = plot_training_curves(history)
+    figure.canvas.draw()
+    for ax in figure.axes:
+        label = ax.texts[0].get_window_extent()
+        highest = max(line.get_ydata().max() for line in ax.lines if line.get_linestyle() == "-")
+        assert ax.transData.transform((0, highest))[1] < label.y0
