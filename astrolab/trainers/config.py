@@ -17,6 +17,7 @@ CHOICES = {
     "augment": ("none", "dihedral"),
     "precision": ("auto", "float32", "bfloat16"),
     "channels_last": ("auto", True, False),
+    "compile": (True, False),
     "storage": ("auto", "device", "stream"),
 }
 INTEGERS = {"epochs": 1, "batch_size": 1, "plateau_patience": 0, "patience": 1, "seed": 0}
@@ -60,6 +61,9 @@ class TrainConfig:
         Arithmetic of the network; ``"auto"`` takes bfloat16 for images on hardware with units for it.
     channels_last : {"auto", True, False}
         Memory order of images; ``"auto"`` follows the hardware.
+    compile : bool
+        Compile the network into fewer, larger kernels (``torch.compile``), recorded and replayed as CUDA graphs on a
+        GPU: the same numbers but for rounding. Pays for long runs alone, the first epochs wait for the compiler.
     storage : {"auto", "device", "stream"}
         Whether the surveys are held on the device or read batch by batch; the result is the same.
     device : str
@@ -98,6 +102,7 @@ class TrainConfig:
     augment: str = "none"
     precision: str = "auto"
     channels_last: str | bool = "auto"
+    compile: bool = False
     storage: str = "auto"
     device: str = "auto"
     seed: int = 0

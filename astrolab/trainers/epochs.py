@@ -67,6 +67,8 @@ class Workbench:
         -------
         Tensor, shape ()
         """
+        if self.config.compile:
+            torch.compiler.cudagraph_mark_step_begin()
         half = self.hardware.precision == "bfloat16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
             pred = model(inputs.to(torch.bfloat16 if half else torch.float32))

@@ -139,11 +139,12 @@ def _train(
 ) -> None:
     train = _feed(data.train, adapted=adapted, data=data, bench=bench, clamp=bench.config.label_clamp)
     validation = _feed(data.validation, adapted=adapted, data=data, bench=bench, clamp=None)
-    model = bench.accelerator.prepare_model(adapted.network, device_placement=False)
+    network = _compiled(adapted.network, bench=bench)
+    model = bench.accelerator.prepare_model(network, device_placement=False)
     while state.stopped is None:
         begun, epoch = perf_counter(), len(state.history) + 1
         train_loss = train_epoch(adapted, model=model, state=state, feed=train, bench=bench, epoch=epoch)
-        validation_loss = validate(adapted.network, feed=validation, bench=bench)
+        validation_loss = validate(network, feed=validation, bench=bench)
         _require_finite(train_loss, validation_loss=validation_loss, state=state, kept=kept)
         bar.set_postfix(train=f"{train_loss:.4f}", validation=f"{validation_loss:.4f}", lr=f"{state.learning_rate:.0e}")
         bar.update()
@@ -190,6 +191,13 @@ def _identity(adapted: Adapted, *, data: TrainingData, bench: Workbench) -> dict
 def _placed(network: nn.Module, *, bench: Workbench) -> nn.Module:
     network.to(bench.device)
     return network.to(memory_format=torch.channels_last) if bench.hardware.channels_last else network
+
+
+def _compiled(network: nn.Module, *, bench: Workbench) -> nn.Module:
+    if not bench.config.compile:
+        return network
+    torch.compiler.reset()  # torch compiles a few networks a process, and then goes on uncompiled without a word
+    return torch.compile(network, dynamic=False, mode="reduce-overhead" if bench.device.type == "cuda" else None)
 
 
 def _feed(

@@ -237,6 +237,25 @@ def test_channels_last_and_bfloat16_change_the_rounding_only(larger_case):
         assert all(p.is_contiguous() and p.dtype == torch.float32 for p in other.adapted.network.parameters())
 
 
+def test_a_compiled_network_trains_to_the_same_numbers_but_for_rounding(case, monkeypatch):
+    compiled, compile_network = [], torch.compile
+
+    def without_a_compiler(network, *, dynamic, mode):  # the same graphs, run operation by operation
+        compiled.append((network, mode))
+        return compile_network(network, backend="aot_eager", dynamic=dynamic)
+
+    monkeypatch.setattr(torch, "compile", without_a_compiler)
+    config = case.config.with_changes(epochs=2)
+    plain = fit(case.mlp, **case.arguments(case.mlp, config=config))
+    assert not compiled
+    result = fit(case.mlp, **case.arguments(case.mlp, config=config.with_changes(compile=True)))
+    assert [mode for _, mode in compiled] == [None] and result.adapted.network is compiled[0][0]
+    pd.testing.assert_frame_equal(result.history[TIMELESS], plain.history[TIMELESS], rtol=1e-4)
+    weights = dict(plain.adapted.network.state_dict())
+    for name, tensor in result.adapted.network.state_dict().items():
+        torch.testing.assert_close(tensor, weights[name], rtol=1e-3, atol=1e-4)
+
+
 def test_the_bar_goes_to_stderr_under_its_own_name(case, capsys):
     fit(case.mlp, **case.arguments(case.mlp, progress=True, description="lora (seed 3)"))
     shown = capsys.readouterr()
