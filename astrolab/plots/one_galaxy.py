@@ -11,12 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.pyplot import figure as new_figure
 
 from astrolab.plots.cutouts import band_pictures, colour_picture
-from astrolab.plots.style import FAINT, INK, entitle, in_style
+from astrolab.plots.style import FAINT, INK, arm_looks, entitle, in_style
 
 if TYPE_CHECKING:
     from astrolab.datasets.twins.one_galaxy import OneGalaxy
-
-_MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 @in_style
@@ -69,11 +67,11 @@ def _draw_magnitudes(ax: Axes, galaxy: OneGalaxy) -> None:
 def _draw_answers(ax: Axes, galaxy: OneGalaxy, *, answers: Mapping[str, float]) -> None:
     z = galaxy.settings.z
     ax.axvline(z, color=INK, lw=1.2)
-    for number, value in enumerate(answers.values()):
-        colour = _MODEL_COLOURS[number % len(_MODEL_COLOURS)]
-        ax.plot([z, value], [number, number], color=colour, lw=1)
-        ax.plot(value, number, "o", color=colour, ms=5)
-    ax.set_yticks(range(len(answers)), list(answers))
+    looks = arm_looks(list(answers))
+    for number, (name, value) in enumerate(answers.items()):
+        ax.plot([z, value], [number, number], color=looks[name].colour, lw=1)
+        ax.plot(value, number, looks[name].marker, color=looks[name].colour, ms=5)
+    ax.set_yticks(range(len(answers)), [look.label for look in looks.values()])
     ax.set_ylim(len(answers) - 0.4, -0.6)
     low, high = min([z, *answers.values()]), max([z, *answers.values()])
     ax.set_xlim(min(low - 0.1, 0.0), high + 0.2)

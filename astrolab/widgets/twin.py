@@ -18,6 +18,7 @@ from astrolab.datasets.twins.population import I_BAND
 from astrolab.exploring import answer
 from astrolab.plots.cutouts import band_pictures, colour_picture
 from astrolab.plots.one_galaxy import plot_one_galaxy
+from astrolab.plots.style import arm_looks
 from astrolab.widgets import controls, markup
 from astrolab.widgets.explorer import Explorer, detached
 
@@ -125,8 +126,9 @@ class TwinExplorer(Explorer):
         if not self.models:
             return markup.text_note("No model: pass models={name: (network, scaling)} to hear what each answers.")
         z = self.settings.z
+        looks = arm_looks(list(self.answers))
         rows = [
-            {"model": name, "answers z": f"{value:.3f}", "off by (1 + z)": f"{(value - z) / (1 + z):+.3f}"}
+            {"model": looks[name].label, "answers z": f"{value:.3f}", "off by (1 + z)": f"{(value - z) / (1 + z):+.3f}"}
             for name, value in self.answers.items()
         ]
         table = pd.DataFrame(rows).map(lambda text: text.replace("-", "−") if text[:1] in "+-" else text)
