@@ -27,7 +27,8 @@ def list_surveys() -> None:
     """List the surveys that can be asked for by name."""
     rows = [("name", "kind", "title", "galaxies", "on disk")]
     for survey in survey_table().itertuples():
-        n = "?" if pd.isna(survey.n) else f"{survey.n:,}"
+        unknown = "of its members" if survey.kind.startswith("recipe") else "?"
+        n = unknown if pd.isna(survey.n) else f"{survey.n:,}"
         rows.append((survey.name, survey.kind, survey.title, n, survey.on_disk))
     typer.echo(in_columns(rows))
     typer.echo(f"\ndata folder  {data_dir()}")

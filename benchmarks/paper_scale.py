@@ -1,6 +1,6 @@
 """Table 2 of arXiv:2601.00146 at its published size, on twin surveys: one command, resumable.
 
-    python benchmarks/paper_scale.py                                    # 100,442 + 286,401 galaxies; needs a GPU
+    python benchmarks/paper_scale.py --compile                          # 100,442 + 286,401 galaxies; needs a GPU
     python benchmarks/paper_scale.py --fraction 0.01 --epochs-fraction 0.02   # a look at it on a CPU
 
 The four networks of the table with the published recipe: batches of 512, no input scaling, no augmentation, the
@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("--fraction", type=float, default=1.0, help="of the published numbers of galaxies")
     parser.add_argument("--epochs-fraction", type=float, default=1.0, help="of the published numbers of epochs")
     parser.add_argument("--batch-size", type=int, default=512)
+    parser.add_argument("--compile", action="store_true", help="compile the networks; pays at full size")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--directory", type=Path, default=Path("runs/paper_scale"), help="the run folder")
     parser.add_argument("--json", type=Path, help="write the summary there")
@@ -100,7 +101,9 @@ def main() -> None:
     parameters = {name: str(value) for name, value in vars(arguments).items() if name not in ("json", "directory")}
     run = al.open_run(study="paper_scale", parameters=parameters, directory=arguments.directory)
     samples, seconds = load_samples(arguments.fraction, seed=arguments.seed)
-    config = al.TrainConfig(batch_size=arguments.batch_size, ema="published", seed=arguments.seed)
+    config = al.TrainConfig(
+        batch_size=arguments.batch_size, ema="published", compile=arguments.compile, seed=arguments.seed
+    )
     predictions = train_table(
         run, samples=samples, epochs_fraction=arguments.epochs_fraction, seed=arguments.seed, config=config
     )

@@ -63,7 +63,8 @@ class TrainConfig:
         Memory order of images; ``"auto"`` follows the hardware.
     compile : bool
         Compile the network into fewer, larger kernels (``torch.compile``), recorded and replayed as CUDA graphs on a
-        GPU: the same numbers but for rounding. Pays for long runs alone, the first epochs wait for the compiler.
+        GPU: the same steps but for rounding and other dropout masks. The first epoch waits for the compiler, for
+        minutes: only long runs gain.
     storage : {"auto", "device", "stream"}
         Whether the surveys are held on the device or read batch by batch; the result is the same.
     device : str
