@@ -104,7 +104,12 @@ def _column_facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "label", f"{manifest.label.name} (column {' or '.join(manifest.label.column)}{reach})"
     if manifest.image:
         image = manifest.image
-        yield "image", f"{image.key} (n, {len(image.bands)}, y, x): {', '.join(image.bands)}; {image.unit}".rstrip("; ")
+        where = (
+            f"{image.key[0]} (n, {len(image.bands)}, y, x)"
+            if len(image.key) == 1
+            else f"{', '.join(image.key)} (n, y, x)"
+        )
+        yield "image", f"{where}: {', '.join(image.bands)}; {image.unit}".rstrip("; ")
         yield "", f"{image.pixel_scale_arcsec} arcsec/px" if image.pixel_scale_arcsec else ""
         yield "", ", ".join(f"{size} px" for size in image.sizes)
     if manifest.magnitudes:

@@ -6,18 +6,18 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.io import fits
 
 from astrolab.datasets.columns import assemble_survey
+from astrolab.datasets.fits_tables import fits_columns
 from astrolab.datasets.images import h5_columns
 from astrolab.datasets.manifest_schema import Format, Manifest
-from astrolab.datasets.rows import ColumnRows, Rows, missing_key, open_h5, require_file
+from astrolab.datasets.rows import ColumnRows, Rows, open_h5, require_file
 from astrolab.datasets.survey import Survey
-from astrolab.errors import CorruptFileError, SchemaError
+from astrolab.errors import CorruptFileError
 
 Columns = dict[str, Rows]
 
@@ -85,26 +85,9 @@ def _table_columns(table: pd.DataFrame) -> Columns:
 def _read_fits(path: Path, layout: Format, id_column: str | None) -> Columns:
     try:
         with fits.open(path, memmap=False) as hdus:
-            table = _fits_table(hdus, path=path, wanted=layout.table)
-            return {name: ColumnRows(np.asarray(table.data[name])) for name in table.columns.names}
+            return fits_columns(hdus, path=path, wanted=layout.table)
     except (OSError, TypeError) as error:
         raise _unreadable(path, layout, reason=str(error)) from error
-
-
-def _fits_table(hdus: fits.HDUList, *, path: Path, wanted: str | None) -> fits.BinTableHDU | fits.TableHDU:
-    tables = {}
-    for number, hdu in enumerate(hdus):
-        if isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
-            tables |= {str(number): hdu, hdu.name: hdu} if hdu.name else {str(number): hdu}
-    if not tables:
-        raise SchemaError(
-            f"A table was to be read from {path.name}.",
-            received=f"a FITS file of {len(hdus)} HDUs without one",
-            remedy="For images set kind = 'images' in the manifest.",
-        )
-    if wanted is not None and wanted not in tables:
-        raise missing_key(path, key=wanted, keys=list(tables))
-    return tables[wanted] if wanted is not None else next(iter(tables.values()))
 
 
 def _read_hdf5(path: Path, layout: Format, id_column: str | None) -> Columns:

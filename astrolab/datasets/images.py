@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +12,19 @@ import numpy as np
 from astropy.io import fits
 
 from astrolab.datasets.columns import assemble_survey
+from astrolab.datasets.fits_tables import fits_columns, has_table
 from astrolab.datasets.manifest_schema import Manifest
-from astrolab.datasets.rows import ColumnRows, CroppedRows, H5Rows, Rows, h5_keys, missing_key, open_h5, require_file
+from astrolab.datasets.rows import (
+    ColumnRows,
+    CroppedRows,
+    H5Rows,
+    LazyRows,
+    Rows,
+    h5_keys,
+    missing_key,
+    open_h5,
+    require_file,
+)
 from astrolab.datasets.survey import Survey
 from astrolab.errors import CorruptFileError, SchemaError
 
@@ -25,7 +36,7 @@ def read_images(path: str | Path, *, manifest: Manifest, image_size: int | None 
 
     HDF5 files follow the schema of GalaxiesML and TransferZ-Images (Do et al. 2024, arXiv:2410.00271): `image`
     (n, band, y, x), and one dataset (n,) or (n, 1) a column. A FITS or npz file holds the same array, or one scene
-    (band, y, x).
+    (band, y, x); the columns of a FITS file are those of its table. The bands may also lie in an array each.
 
     Parameters
     ----------
@@ -59,15 +70,16 @@ def read_images(path: str | Path, *, manifest: Manifest, image_size: int | None 
 
 
 def _read_hdf5(path: Path, manifest: Manifest) -> Contents:
-    key = manifest.image.key
+    keys = manifest.image.key
     with open_h5(path) as file:
-        if not isinstance(file.get(key), h5py.Dataset):
-            raise missing_key(path, key=key, keys=h5_keys(file))
-        image = H5Rows.of(path, dataset=file[key])
-        _refuse_other_bands(path, manifest=manifest, found=file[key].attrs.get("bands"))
+        for key in keys:
+            if not isinstance(file.get(key), h5py.Dataset):
+                raise missing_key(path, key=key, keys=h5_keys(file))
+        parts = [H5Rows.of(path, dataset=file[key]) for key in keys]
+        _refuse_other_bands(path, manifest=manifest, found=file[keys[0]].attrs.get("bands"))
         columns = h5_columns(path, file=file, group=manifest.format.table if manifest.format else None)
-    columns.pop(key, None)
-    return image, columns
+    image = parts[0] if len(parts) == 1 else BandRows(parts, path=path)
+    return image, {name: rows for name, rows in columns.items() if name not in keys}
 
 
 def h5_columns(path: Path, *, file: h5py.File, group: str | None = None) -> dict[str, Rows]:
@@ -92,28 +104,31 @@ def h5_columns(path: Path, *, file: h5py.File, group: str | None = None) -> dict
 
 
 def _read_npz(path: Path, manifest: Manifest) -> Contents:
-    key = manifest.image.key
+    keys = manifest.image.key
     try:
         with np.load(path, allow_pickle=False) as file:
-            if key not in file.files:
-                raise missing_key(path, key=key, keys=file.files)
+            for key in keys:
+                if key not in file.files:
+                    raise missing_key(path, key=key, keys=file.files)
             arrays = {name: file[name] for name in file.files}
     except (zipfile.BadZipFile, ValueError, EOFError) as error:
         raise _unreadable(path, kind="npz", reason=str(error)) from error
     _refuse_other_bands(path, manifest=manifest, found=arrays.get("bands", arrays.get("filters")))
-    image = _stamps(arrays.pop(key), path=path)
+    image = _stamps([arrays.pop(key) for key in keys], path=path)
     columns = {name: ColumnRows(values) for name, values in arrays.items() if values.shape == image.shape[:1]}
     return image, columns
 
 
 def _read_fits(path: Path, manifest: Manifest) -> Contents:
-    key = manifest.image.key
     try:
         with fits.open(path, memmap=False) as hdus:
             names = [hdu.name for hdu in hdus]
-            if key.upper() not in names:
-                raise missing_key(path, key=key, keys=names)
-            return _stamps(hdus[key].data, path=path), {}
+            for key in manifest.image.key:
+                if key.upper() not in names:
+                    raise missing_key(path, key=key, keys=names)
+            image = _stamps([hdus[key].data for key in manifest.image.key], path=path)
+            wanted = manifest.format.table
+            return image, fits_columns(hdus, path=path, wanted=wanted) if wanted or has_table(hdus) else {}
     except (OSError, TypeError) as error:
         raise _unreadable(path, kind="FITS", reason=str(error)) from error
 
@@ -121,14 +136,40 @@ def _read_fits(path: Path, manifest: Manifest) -> Contents:
 _READERS = {"hdf5": _read_hdf5, "npz": _read_npz, "fits": _read_fits}
 
 
-def _stamps(pixels: np.ndarray | None, *, path: Path) -> np.ndarray:
-    if pixels is None or pixels.ndim not in (3, 4):
+class BandRows(LazyRows):
+    """Images (n, band, y, x) from one array (n, y, x) a band.
+
+    Raises
+    ------
+    SchemaError
+        Where the arrays are of different shapes, or no stacks of images.
+    """
+
+    def __init__(self, parts: Sequence[Rows], *, path: Path):
+        _refuse_ragged([part.shape for part in parts], path=path, n_dims=(3,))
+        self.parts = tuple(parts)
+        self.shape, self.dtype = (len(parts[0]), len(parts), *parts[0].shape[1:]), parts[0].dtype
+
+    def _read(self, numbers: np.ndarray) -> np.ndarray:
+        return np.stack([part[numbers] for part in self.parts], axis=1)
+
+
+def _stamps(parts: Sequence[np.ndarray | None], *, path: Path) -> np.ndarray:
+    """Images (n, band, y, x) from one array that holds them, or one scene, or from one array a band."""
+    n_dims = (3, 4) if len(parts) == 1 else (2, 3)
+    _refuse_ragged([() if part is None else part.shape for part in parts], path=path, n_dims=n_dims)
+    pixels = parts[0] if len(parts) == 1 else np.stack(parts, axis=-3)
+    return np.asarray(pixels.reshape(-1, *pixels.shape[-3:]), dtype=np.float32)
+
+
+def _refuse_ragged(shapes: Sequence[tuple[int, ...]], *, path: Path, n_dims: tuple[int, ...]) -> None:
+    if len(shapes[0]) not in n_dims or len(set(shapes)) > 1:
+        wanted = "(n, band, y, x) or one scene (band, y, x)" if len(shapes) == 1 else "one array (n, y, x) a band"
         raise SchemaError(
-            f"Images (n, band, y, x) or one scene (band, y, x) were to be read from {path.name}.",
-            received="no pixels" if pixels is None else f"an array of shape {pixels.shape}",
+            f"Images, {wanted}, were to be read from {path.name}.",
+            received=", ".join(f"shape {shape}" if shape else "no pixels" for shape in dict.fromkeys(shapes)),
             remedy="Correct [image] key in the manifest.",
         )
-    return np.asarray(pixels.reshape(-1, *pixels.shape[-3:]), dtype=np.float32)
 
 
 def _refuse_other_bands(path: Path, *, manifest: Manifest, found: Iterable[str | bytes] | None) -> None:

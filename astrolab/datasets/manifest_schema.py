@@ -74,9 +74,9 @@ class Sky:
 
 @dataclass(frozen=True)
 class Image:
-    """Cutouts: the key of the (n, band, y, x) array, its bands in order, unit, pixel scale and sizes on disk (px)."""
+    """Cutouts: key of the array (n, band, y, x), or a key a band; bands, unit, pixel scale and sizes on disk (px)."""
 
-    key: str = holds(TEXT)
+    key: tuple[str, ...] = holds(TEXTS)
     bands: tuple[str, ...] = holds(TEXTS)
     unit: str = holds(TEXT, default="")
     pixel_scale_arcsec: float | None = holds(POSITIVE, default=None)
@@ -326,6 +326,8 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
         section = getattr(manifest, name)
         if section and len(set(section.bands)) < len(section.bands):
             yield f"[{name}] bands: a band is named twice: {', '.join(section.bands)}"
+    if manifest.image and len(manifest.image.key) not in (1, len(manifest.image.bands)):
+        yield f"[image]: {len(manifest.image.bands)} bands but {len(manifest.image.key)} keys; give one, or one a band"
     magnitudes = manifest.magnitudes
     if magnitudes and len(magnitudes.bands) != len(magnitudes.columns):
         yield f"[magnitudes]: {len(magnitudes.bands)} bands but {len(magnitudes.columns)} columns"

@@ -59,8 +59,8 @@ def _probe(path: Path, manifest: Manifest) -> Iterator[str]:
         read_survey(stored, paths=[path], image_size=manifest.entry_for(path).size)
     except AstrolabError as error:
         yield in_one_line(error)
-        if manifest.kind == "images" and (manifest.format and manifest.format.format != "hdf5"):
-            return
+        if manifest.format and manifest.format.format == "npz":
+            return  # no catalogue is read from such a file
     table = replace(
         stored,
         kind="catalogue",

@@ -4,8 +4,9 @@ import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 
-from astrolab.datasets.images import read_images
+from astrolab.datasets.images import BandRows, read_images
 from astrolab.errors import CorruptFileError, DataNotFoundError, SchemaError
 
 
@@ -154,6 +155,49 @@ def test_cutouts_in_npz_and_fits(tmp_path, images_manifest):
     np.testing.assert_array_equal(scene.inputs["image"][0:1][0], stamps[0])
     with pytest.raises(SchemaError, match="available: PRIMARY"):
         read_images(tmp_path / "scene.fits", manifest=images_manifest(image=image | {"key": "SCI"}, **bare))
+
+
+def write_fits(path, *, stamps, table=None):
+    """One HDU (n, y, x) a band, and a table of labels."""
+    hdus = [fits.PrimaryHDU(), *(fits.ImageHDU(stamps[:, k], name=f"BAND_{band}") for k, band in enumerate("gri"))]
+    hdus += [fits.BinTableHDU(Table(table), name="LABELS")] if table else []
+    fits.HDUList(hdus).writeto(path)
+
+
+def test_a_fits_survey_with_an_hdu_a_band_and_a_table_of_labels(tmp_path, images_manifest):
+    stamps = np.random.default_rng(0).normal(size=(4, 3, 12, 12)).astype(np.float32)
+    ids, z = 2**53 + 1 + np.arange(4), np.array([0.1, 0.2, 0.3, 0.4])
+    write_fits(tmp_path / "train.fits", stamps=stamps, table={"object_id": ids, "z": z, "ra": 150 + z, "dec": z})
+    parts = {
+        "image": {"key": ["BAND_G", "BAND_R", "BAND_I"], "bands": ["g", "r", "i"]},
+        "label": {"name": "z", "column": "z"},
+        "files": [{"path": "train.fits"}],
+        "magnitudes": None,
+    }
+    survey = read_images(tmp_path / "train.fits", manifest=images_manifest(**parts, format={"format": "fits"}))
+    np.testing.assert_array_equal(survey.inputs["image"][[2, 0]], stamps[[2, 0]])
+    assert survey.ids.tolist() == ids.tolist() and survey.ids.dtype == np.int64
+    np.testing.assert_array_equal(survey.labels["z"], z)
+    np.testing.assert_array_equal(survey.sky_deg[:, 0], 150 + z)
+    named = images_manifest(**parts, format={"format": "fits", "table": "OTHERS"})
+    with pytest.raises(SchemaError, match="LABELS"):
+        read_images(tmp_path / "train.fits", manifest=named)
+
+
+def test_bands_in_a_dataset_each_stay_on_disk(tmp_path, images_manifest):
+    stamps = np.random.default_rng(0).normal(size=(4, 2, 12, 10)).astype(np.float32)
+    with h5py.File(tmp_path / "train.h5", "w") as file:
+        file["flux_g"], file["flux_r"], file["z"] = stamps[:, 0], stamps[:, 1], np.arange(4.0)
+    parts = {"label": {"name": "z", "column": "z"}, "files": ["train.h5"], "id": None, "sky": None, "magnitudes": None}
+    image = {"key": ["flux_g", "flux_r"], "bands": ["g", "r"]}
+    survey = read_images(tmp_path / "train.h5", manifest=images_manifest(image=image, **parts))
+    assert isinstance(survey.inputs["image"], BandRows) and "flux_g" not in survey.catalogue
+    np.testing.assert_array_equal(survey.inputs["image"][1:3], stamps[1:3])
+    with h5py.File(tmp_path / "train.h5", "a") as file:
+        del file["flux_r"]
+        file["flux_r"] = stamps[:, 1, :5]
+    with pytest.raises(SchemaError, match="one array"):
+        read_images(tmp_path / "train.h5", manifest=images_manifest(image=image, **parts))
 
 
 def test_real_decals_cutouts(shared_data, images_manifest):

@@ -11,7 +11,7 @@ FILES = tuple(FileEntry(path=f"{s}_{split}.h5", aliases=(f"deep/{split}{s}.h5",)
 
 
 def survey(**changes):
-    image = Image(key="image", bands=("g", "r"), sizes=(64, 127))
+    image = Image(key=("image",), bands=("g", "r"), sizes=(64, 127))
     whole = {"name": "sky", "title": "Sky", "version": "1", "kind": "images", "image": image, "files": FILES}
     return Manifest(**{**whole, **changes})
 
@@ -52,7 +52,8 @@ def test_hashes_carry_their_algorithm():
         ({"image": None}, r"needs the section \[image\]"),
         ({"kind": "catalogue"}, r"\[format\]"),
         ({"kind": "recipe", "image": None, "files": ()}, r"\[recipe\]"),
-        ({"image": Image(key="image", bands=("g", "g"), sizes=(64, 127))}, "named twice"),
+        ({"image": Image(key=("image",), bands=("g", "g"), sizes=(64, 127))}, "named twice"),
+        ({"image": Image(key=("a", "b"), bands=("g", "r", "i"), sizes=(64, 127))}, "3 bands but 2 keys"),
         ({"magnitudes": Magnitudes(bands=("g", "r"), columns=("g_mag",))}, "2 bands but 1 columns"),
         ({"magnitudes": Magnitudes(bands=("u",), columns=("u_mag",))}, "not among those"),
         ({"files": (*FILES, FileEntry(path="64_test.h5"))}, "named 2 times"),
