@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,20 +81,20 @@ def score_table(sides: Mapping[str, pd.DataFrame], *, note: str = "") -> str:
     -------
     str
     """
-    first = next(iter(sides.values()))
     heads = [f'<th scope="col">{escape(name)}<br>n = {side["n"].iloc[0]:,}</th>' for name, side in sides.items()]
-    with_limit = first["limit"].notna().any()
-    if with_limit:
-        heads.append('<th scope="col">LSST asks</th>')
     rows = []
-    for number, metric in enumerate(first.itertuples()):
+    for number, metric in enumerate(next(iter(sides.values())).itertuples()):
         cells = [f"<td>{_score_cell(side.iloc[number])}</td>" for side in sides.values()]
-        if with_limit:
-            bound = "|bias| &lt; " if metric.metric == "bias" else "&lt; "
-            cells.append(f"<td>{bound}{metric.limit:g}</td>" if np.isfinite(metric.limit) else "<td></td>")
-        rows.append(f'<tr><th scope="row">{escape(metric.label)}</th>{"".join(cells)}</tr>')
+        rows.append(f'<tr><th scope="row">{escape(metric.label)}{_limit(metric)}</th>{"".join(cells)}</tr>')
     caption = f"<caption>{escape(note)}</caption>" if note else ""
     return _table(caption=caption, heads=['<th scope="col"></th>', *heads], rows=rows)
+
+
+def _limit(metric: Any) -> str:
+    if not np.isfinite(metric.limit):
+        return ""
+    size = "|bias| &lt;" if metric.metric == "bias" else "&lt;"
+    return f"<br><small>LSST asks {size} {metric.limit:g}</small>"
 
 
 def _score_cell(score: pd.Series) -> str:
