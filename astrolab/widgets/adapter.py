@@ -60,7 +60,7 @@ class AdapterExplorer(Explorer):
         self.cloud_row = controls.row()
         self.places["title"].value = markup.title_line(self.summary)
         self.children = [
-            self.appearance,
+            self.page,
             self.places["title"],
             controls.row(self.scale, self.base, self.adapted),
             controls.row(self.places["curves"], self.places["scores"]),
@@ -110,9 +110,12 @@ class AdapterExplorer(Explorer):
         self._write()
 
     def _move(self) -> None:
+        self.page.draw(self._move_clouds)
+        self._write()
+
+    def _move_clouds(self) -> None:
         for name, cloud in self.clouds.items():
             cloud.move(self.path.predictions_at(self.scale.value, survey=name))
-        self._write()
 
     def _write(self) -> None:
         low, high = self.path.scales[0], self.path.scales[-1]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import ipywidgets
 import pandas as pd
+import traitlets
 from matplotlib.figure import Figure
 from matplotlib.pyplot import close
 
@@ -52,11 +54,58 @@ def detached(figure: Figure) -> Figure:
     return figure
 
 
-class Appearance(anywidget.AnyWidget):
-    """What an explorer looks like, and what screen readers call its parts; takes no room itself."""
+class Page(anywidget.AnyWidget):
+    """The page that shows an explorer: its style, what screen readers call its parts, and when it has drawn.
+
+    A cloud that is told to draw while it is drawing does not: what was told last would never be seen. So drawings are
+    asked for one at a time, and the page says when it has done each. It takes no room itself.
+
+    Attributes
+    ----------
+    asked : int
+        How many drawings were asked for.
+    drawn : int
+        How many of them are done; -1 while no page shows the explorer.
+    """
 
     _css = Path(__file__).with_name("explorer.css")
     _esm = Path(__file__).with_name("explorer.js")
+    asked = traitlets.Int(0).tag(sync=True)
+    drawn = traitlets.Int(-1).tag(sync=True)
+
+    def __init__(self):
+        super().__init__()
+        self._next: Callable[[], None] | None = None
+
+    @property
+    def is_drawing(self) -> bool:
+        """Whether a drawing is under way."""
+        return 0 <= self.drawn < self.asked
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether another drawing waits for it."""
+        return self._next is not None
+
+    def draw(self, tell: Callable[[], None]) -> None:
+        """Have clouds draw: now, or when what they draw is done. Of drawings that wait, only the latest is made.
+
+        Parameters
+        ----------
+        tell : callable
+            Tells the clouds what to draw.
+        """
+        if self.is_drawing:
+            self._next = tell
+        else:
+            tell()
+            self.asked += 1
+
+    @traitlets.observe("drawn")
+    def _go_on(self, _: Any) -> None:
+        if self._next is not None and not self.is_drawing:
+            tell, self._next = self._next, None
+            self.draw(tell)
 
 
 class Explorer(ipywidgets.VBox):
@@ -70,7 +119,7 @@ class Explorer(ipywidgets.VBox):
         self.add_class("astrolab-explorer")
         self.add_class(css_class)
         self.is_live = False
-        self.appearance = Appearance()
+        self.page = Page()
 
     @property
     def summary(self) -> str:

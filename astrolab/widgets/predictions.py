@@ -132,7 +132,7 @@ class PredictionsExplorer(Explorer):
         main.layout.align_items = "flex-start"
         choices = controls.row(*self.choosers.values(), self.compare, self.axis, self.colour)
         below = [self.places["cutouts"], self.places["galaxies"]]
-        self.children = [self.appearance, self.places["title"], choices, self.slice_row, main, *below]
+        self.children = [self.page, self.places["title"], choices, self.slice_row, main, *below]
 
     def _when(self, control: ipywidgets.Widget, follow) -> None:
         """Follow a control, unless it was this explorer that changed it; what cannot be followed is said and undone."""
@@ -206,8 +206,6 @@ class PredictionsExplorer(Explorer):
             Row numbers of ``view.galaxies``; none clears the selection.
         """
         self.view.select(rows)
-        for cloud in self.clouds:
-            cloud.select(self.view.selected)
         self._refresh()
 
     def go_live(self) -> None:
@@ -231,21 +229,22 @@ class PredictionsExplorer(Explorer):
         lines = reference_lines(label, x_range=x_range, axis=axis)
         groups, colours = group_colours(galaxies)
         by_group = self.colour.value == BY_GROUP
-        for cloud, suffix in zip(self.clouds, ("", "_other"), strict=True):
-            if axis + suffix in galaxies:
-                content = CloudContent(
-                    x=galaxies["truth"].to_numpy(float),
-                    y=galaxies[axis + suffix].to_numpy(float),
-                    x_label=column_label("truth", label=label),
-                    y_label=axis_label(axis, label=label),
-                    x_range=x_range,
-                    y_range=y_range,
-                    colour=pd.Series(groups) if by_group else galaxies[self.colour.value],
-                    colours=colours if by_group else COLOUR_MAP,
-                    lines=[(line.vertices, line.colour, line.width) for line in lines],
-                )
-                cloud.draw(content)
-                cloud.select(self.view.selected)
+        contents = [
+            CloudContent(
+                x=galaxies["truth"].to_numpy(float),
+                y=galaxies[axis + suffix].to_numpy(float),
+                x_label=column_label("truth", label=label),
+                y_label=axis_label(axis, label=label),
+                x_range=x_range,
+                y_range=y_range,
+                colour=pd.Series(groups) if by_group else galaxies[self.colour.value],
+                colours=colours if by_group else COLOUR_MAP,
+                lines=[(line.vertices, line.colour, line.width) for line in lines],
+            )
+            for suffix in ("", "_other")
+            if axis + suffix in galaxies
+        ]
+        self.page.draw(partial(self._draw_clouds, contents))
         meaning = {line.text: line.colour for line in lines}
         if by_group:
             counts = np.bincount(groups.codes, minlength=len(colours))
@@ -258,11 +257,22 @@ class PredictionsExplorer(Explorer):
         )
         self._refresh()
 
+    def _draw_clouds(self, contents: list[CloudContent]) -> None:
+        for cloud, content in zip(self.clouds, contents, strict=False):
+            cloud.draw(content)
+        self._mark()
+
+    def _mark(self) -> None:
+        """Show in the clouds which galaxies are selected, and which are inside the slices."""
+        for cloud in self.clouds:
+            cloud.select(self.view.selected)
+            cloud.show_only(self.view.inside)
+
     def _refresh(self) -> None:
         """Score, picture and list the galaxies in view."""
         view, rows = self.view, self.view.rows
-        for cloud in self.clouds:
-            cloud.show_only(view.inside)
+        if not self.page.is_waited_for:  # else the clouds still show other galaxies
+            self._mark()
         self.places["title"].value = markup.title_line(self.summary)
         self.places["scores"].value = markup.score_table(self._sides(), note=self._scored())
         self.listed = view.listed(max(self.n_listed, self.n_cutouts))

@@ -69,7 +69,7 @@ class TwinExplorer(Explorer):
         told = controls.column(self.places["answers"], self.places["magnitudes"])
         main = controls.row(knobs, seen, told)
         main.layout.align_items = "flex-start"
-        self.children = [self.appearance, self.places["title"], main]
+        self.children = [self.page, self.places["title"], main]
         self._look()
         self.go_live_if_watched()
 

@@ -95,19 +95,45 @@ def test_a_study_runs_from_its_first_to_its_last_cell(lab, open_page, artefacts)
     assert not [error for error in page.errors if error.startswith("uncaught")]
 
 
+# A page that takes its time to draw, as one with many galaxies and a weak graphics card does.
+SLOWLY = """delay_ms => {
+  const draw = window.requestAnimationFrame.bind(window);
+  window.requestAnimationFrame = act => setTimeout(() => draw(act), delay_ms);
+}"""
+
+ADAPTER = """
+import numpy as np
+import pandas as pd
+import astrolab as al
+
+z = np.linspace(0.2, 1.6, 300)
+columns = {"object_id": np.arange(300), "label": "z", "truth": z, "simulated": True}
+tables = [
+    pd.DataFrame(columns | {"survey": survey, "pred": z + shift * scale * (1 + z), "scale": scale})
+    for survey, shift in (("twin-transferz", 0.4), ("twin-galaxiesml", -0.3))
+    for scale in (0.0, 0.5, 1.0)
+]
+al.explore_adapter(pd.concat(tables, ignore_index=True))
+"""
+
+
 @pytest.fixture
-def explorer_page(lab, open_page):
-    """The explorer on 240 galaxies and two made-up models, run in a notebook of its own."""
-    cell = nbformat.v4.new_code_cell(EXPLORER.strip())
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), lab.folder / "explorer.ipynb")
-    page = open_page(1400, 1100)
-    notebook = lab.open(page, "explorer.ipynb")
-    notebook.run_all()
-    notebook.wait_until_run(timeout_s=RUN_S)
-    page.locator(".astrolab-scores table").wait_for(timeout=120_000)
-    page.locator(".astrolab-cloud canvas").first.wait_for(timeout=120_000)
-    return page
+def run_in_lab(lab, open_page):
+    """Run a cell in a notebook of its own, and give the page when the explorer in it has drawn."""
+
+    def run(source, *, name):
+        cell = nbformat.v4.new_code_cell(source.strip())
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), lab.folder / name)
+        page = open_page(1400, 1100)
+        notebook = lab.open(page, name)
+        notebook.run_all()
+        notebook.wait_until_run(timeout_s=RUN_S)
+        page.locator(".astrolab-scores table").wait_for(timeout=120_000)
+        page.locator(".astrolab-cloud canvas").first.wait_for(timeout=120_000)
+        return page
+
+    return run
 
 
 def wait_for_text(place, pattern: str) -> str:
@@ -130,8 +156,9 @@ def lasso(page, canvas, *, left, top, right, bottom):
     page.mouse.up()
 
 
-def test_the_explorer_follows_slider_lasso_and_keyboard(explorer_page, artefacts):
-    page = explorer_page
+def test_the_explorer_follows_slider_lasso_and_keyboard(run_in_lab, artefacts):
+    """On 240 galaxies and two made-up models."""
+    page = run_in_lab(EXPLORER, name="explorer.ipynb")
     scores, status = page.locator(".astrolab-scores"), page.locator(".astrolab-status")
     canvas = page.locator(".astrolab-cloud canvas").first
     wait_for_text(status, "All 240 galaxies")
@@ -170,4 +197,32 @@ def test_the_explorer_follows_slider_lasso_and_keyboard(explorer_page, artefacts
     wait_for_text(page.get_by_role("heading", name="LoRA on GalaxiesML twin"), "^LoRA")
     page.wait_for_timeout(2000)  # errors of the page come after the answer of the kernel
     assert scores.inner_text() != sliced
+    assert not [error for error in page.errors if error.startswith("uncaught")]
+
+
+def test_the_galaxies_stop_where_the_slider_stops_however_fast_it_went(run_in_lab, artefacts):
+    page = run_in_lab(ADAPTER, name="adapter.ipynb")
+    scores = page.locator(".astrolab-scores")
+    clouds = page.locator(".astrolab-cloud").all()
+
+    def pictures():
+        page.wait_for_timeout(4000)
+        images = [Image.open(io.BytesIO(cloud.screenshot())).convert("L") for cloud in clouds]
+        return [np.asarray(image, float)[8:-8, 8:-8] for image in images]  # without shadows that fall on the edge
+
+    at_end = pictures()
+    assert len(at_end) == 2
+    page.evaluate(SLOWLY, 200)
+    page.locator(".astrolab-scale .noUi-handle").focus()
+    for _ in range(50):
+        page.keyboard.press("ArrowLeft")
+    wait_for_text(scores, "at scale 0.50")
+    fast = pictures()
+    page.screenshot(path=artefacts / "adapter_halfway.png")
+    for key in ("ArrowLeft", "ArrowRight"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(4000)
+    wait_for_text(scores, "at scale 0.50")
+    for there, here, slow in zip(at_end, fast, pictures(), strict=True):
+        assert np.abs(there - here).mean() > 20 * np.abs(slow - here).mean()
     assert not [error for error in page.errors if error.startswith("uncaught")]

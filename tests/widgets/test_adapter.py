@@ -51,3 +51,18 @@ def test_a_snapshot_is_a_figure_and_a_table(explorer, tmp_path):
     assert image.name == "path.png" and image.stat().st_size > 20_000
     rows = table.read_text(encoding="utf-8").splitlines()
     assert rows[0] == "scale,survey,metric,value,base,adapted" and len(rows) == 7
+
+
+def test_moves_that_come_while_the_clouds_draw_are_not_lost(explorer):
+    explorer.go_live()
+    explorer.page.drawn = explorer.page.asked
+    cloud = next(iter(explorer.clouds.values()))
+    for scale in (0.9, 0.6, 0.3):
+        explorer.scale.value = scale
+    assert "at scale 0.30" in explorer.places["scores"].value
+    early = cloud.scatter.y_data.copy()
+    explorer.page.drawn = explorer.page.asked
+    late = cloud.scatter.y_data.copy()
+    explorer.page.drawn = explorer.page.asked
+    explorer.scale.value = 0.9
+    assert not np.allclose(early, late) and np.allclose(cloud.scatter.y_data, early)

@@ -79,3 +79,18 @@ def test_without_the_notebook_extra_the_error_says_what_to_install(path_predicti
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ConfigError, match=r"pip install 'astrolab\[notebooks\]'"):
         explore_adapter(path_predictions)
+
+
+def test_drawings_are_asked_for_one_at_a_time_and_the_last_is_made():
+    page, told = module.Page(), []
+    for number in range(3):  # nobody watches: nothing to wait for
+        page.draw(lambda number=number: told.append(number))
+    assert told == [0, 1, 2]
+    page.drawn = page.asked  # what a browser says when it shows the page
+    for number in range(3, 7):
+        page.draw(lambda number=number: told.append(number))
+    assert told == [0, 1, 2, 3] and page.is_drawing and page.is_waited_for
+    page.drawn = page.asked
+    assert told == [0, 1, 2, 3, 6] and page.is_drawing and not page.is_waited_for
+    page.drawn = page.asked
+    assert told == [0, 1, 2, 3, 6] and not page.is_drawing

@@ -208,3 +208,17 @@ def test_runs_of_several_studies_are_explored_together(predictions):
     assert (explorer.fraction.value, explorer.direction.value) == (0.5, "–")
     explorer.compare.value = "lora"
     assert len(explorer.view.galaxies) == len(explorer.view.galaxies.dropna(subset="pred_other"))
+
+
+def test_a_choice_made_while_the_cloud_draws_is_drawn_with_its_selection(explorer, predictions):
+    explorer.go_live()
+    explorer.page.drawn = explorer.page.asked
+    explorer.arm.value = "lora"
+    explorer.select(np.array([3, 5]))
+    explorer.arm.value = "tl"
+    assert explorer.page.is_waited_for
+    explorer.page.drawn = explorer.page.asked
+    expected = predictions.query("survey == 'twin-galaxiesml' and arm == 'tl' and seed == 0")["pred"]
+    drawn = explorer.clouds[0].scatter.y_data.to_numpy()
+    np.testing.assert_allclose(drawn, np.clip(expected, drawn.min(), drawn.max()), atol=1e-6)
+    assert list(explorer.clouds[0].widget.selection) == [3, 5]
