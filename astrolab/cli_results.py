@@ -107,7 +107,7 @@ def _experiment(ledger: Ledger, *, metrics: list[str] | None) -> str:
 def _costs(ledger: Ledger) -> str:
     fits = ledger.fits.drop_duplicates(["arm", "seed", "fit"])
     by = [name for name in ("arm", "fraction") if name in fits and fits[name].notna().any()]
-    costs = fits.groupby(by, sort=False, dropna=False)[list(_COSTS)].mean().round(1)
-    memory_mb = (costs.pop("peak_memory_bytes").astype(float) / 1e6).round(0)
+    costs = fits.groupby(by, sort=False, dropna=False)[list(_COSTS)].mean().astype(float).round(1)
+    memory_mb = (costs.pop("peak_memory_bytes") / 1e6).round(0)
     counts = costs.drop(columns="time_s").round(0).astype(int)
     return pd.concat([counts, costs[["time_s"]], memory_mb.rename("peak_memory_MB")], axis=1).to_string()

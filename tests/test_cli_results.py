@@ -1,3 +1,5 @@
+import re
+
 import pandas as pd
 import pytest
 from simulated_runs import write_run
@@ -39,6 +41,7 @@ def test_everything_is_printed_with_costs_and_what_was_skipped(folder):
     assert "simulated twin surveys" in text and "spread over 2 seeds" in text
     assert "n_trainable" in text and "time_s" in text
     assert "run.json is damaged" in text
+    assert not re.search(r"\d\.\d{5}", text), "costs are rounded, too"
 
 
 def test_a_study_an_expression_and_metrics_narrow_it(folder):

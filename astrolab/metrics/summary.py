@@ -84,7 +84,7 @@ def with_intervals(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_best(summary: pd.DataFrame, *, column: str = "arm") -> pd.Series:
-    """Say of each row whether it is the best of its group, by the metric's own sign.
+    """Say of each row whether it is the best of its group, by the metric's own sign; alone it is not.
 
     Parameters
     ----------
@@ -101,7 +101,8 @@ def is_best(summary: pd.DataFrame, *, column: str = "arm") -> pd.Series:
     for name, rows in summary.groupby("metric"):
         badness[rows.index] = find_metric(name).badness(rows["value"])
     competing = [name for name in summary.columns if name not in (column, *_MEASURED, "n_seeds")]
-    return badness == badness.groupby([summary[name] for name in competing], dropna=False).transform("min")
+    rivals = badness.groupby([summary[name] for name in competing], dropna=False)
+    return (badness == rivals.transform("min")) & (rivals.transform("size") > 1)
 
 
 def tabulate_scores(scores: pd.DataFrame) -> pd.DataFrame:

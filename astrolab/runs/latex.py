@@ -70,6 +70,8 @@ def _line(cells: list[str]) -> str:
 
 
 def _text(value: object) -> str:
+    if pd.isna(value):
+        return "--"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

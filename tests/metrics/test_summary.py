@@ -41,6 +41,7 @@ def test_one_seed_keeps_its_bootstrap_interval(scores):
 def test_the_best_bias_is_the_one_nearest_zero(scores):
     summary = with_intervals(scores)
     assert summary[is_best(summary)]["arm"].tolist() == ["full"]
+    assert not is_best(summary[summary["arm"] == "full"]).any(), "nobody is the best of one"
 
 
 def test_the_terminal_table_says_what_it_shows(scores):

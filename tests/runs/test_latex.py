@@ -47,6 +47,13 @@ def test_every_row_has_as_many_cells_as_the_head_and_names_are_escaped(scores):
     assert not re.search(r"(?<!\\)_(?!\{)", "\n".join(lines))
 
 
+def test_a_study_without_fractions_has_a_dash_beside_one_with(scores):
+    both = pd.concat([scores.assign(study="arms"), scores.assign(study="curves", fraction=0.5)])
+    lines = scores_as_latex(both).splitlines()
+    assert any(line.startswith("arms & ") and " & -- & " in line for line in lines)
+    assert "nan" not in "\n".join(lines)
+
+
 def test_latex_accepts_it(scores, tmp_path):
     if shutil.which("pdflatex") is None:
         pytest.skip("LaTeX is not on this machine")
