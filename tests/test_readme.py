@@ -1,0 +1,32 @@
+"""What the README shows of the ledger can be typed as it stands."""
+
+import re
+from pathlib import Path
+
+from simulated_runs import SURVEYS, write_run
+
+import astrolab as al
+from astrolab.parameters import find_notebook, read_declarations
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_ledger_is_used_as_the_readme_shows(tmp_path, monkeypatch):
+    declared = read_declarations(find_notebook("lora_vs_transfer"))
+    quick = {name: parameter.coerce(parameter.default) for name, parameter in declared.items() if name != "run_dir"}
+    arms = {name: {survey: (0.01, width) for survey in SURVEYS} for name, width in (("lora", 0.02), ("tl", 0.06))}
+    for name in ("first", "again"):
+        write_run(tmp_path / "runs" / name, arms=arms, parameters=quick)
+    write_run(tmp_path / "runs" / "smoke", arms=arms, parameters={"epochs": 1})
+    fractions = {f"lora@{fraction}": arms["lora"] for fraction in (0.1, 0.5, 1.0)}
+    write_run(tmp_path / "runs" / "other", arms=fractions, study="data_fractions", direction=None)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASTROLAB_RUNS_DIR", raising=False)
+    section = README.partition("## Compare")[2]
+    *statements, claims = re.search(r"```python\n(.*?)```", section, re.S)[1].strip().splitlines()
+    *statements, comparison = statements
+    namespace = {"al": al}
+    exec("\n".join(statements), namespace)
+    compared = eval(comparison, namespace)
+    assert set(compared.query("metric == 'scatter'")["better"]) == {"lora"}
+    assert set(eval(claims, namespace)["protocol"]) == {"fair"}
