@@ -159,7 +159,7 @@ def run_astrolab(arguments):
     """`fit` on surveys that are read from the file."""
     import pandas as pd
 
-    from astrolab.datasets.rows import H5Rows
+    from astrolab.datasets.hdf5 import H5Rows
     from astrolab.datasets.scaling import fit_scaling
     from astrolab.datasets.survey import Provenance, Survey
     from astrolab.trainers.config import TrainConfig

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 from astropy.io import fits
 
 from astrolab.datasets.columns import assemble_survey
-from astrolab.datasets.fits_tables import fits_columns
-from astrolab.datasets.images import h5_columns
+from astrolab.datasets.fits_files import fits_columns
+from astrolab.datasets.hdf5 import h5_columns, open_h5
 from astrolab.datasets.manifest_schema import Format, Manifest
-from astrolab.datasets.rows import ColumnRows, Rows, open_h5, require_file
+from astrolab.datasets.missing import require_file
+from astrolab.datasets.rows import ColumnRows, Rows
 from astrolab.datasets.survey import Survey
 from astrolab.errors import CorruptFileError
 

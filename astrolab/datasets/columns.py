@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from astrolab.datasets.manifest_schema import Manifest
-from astrolab.datasets.rows import LazyRows, Rows, missing_key
+from astrolab.datasets.missing import missing_key
+from astrolab.datasets.rows import LazyRows, Rows
 from astrolab.datasets.survey import Provenance, Survey
 from astrolab.errors import SchemaError
 

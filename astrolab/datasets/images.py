@@ -12,19 +12,11 @@ import numpy as np
 from astropy.io import fits
 
 from astrolab.datasets.columns import assemble_survey
-from astrolab.datasets.fits_tables import fits_columns, has_table
+from astrolab.datasets.fits_files import fits_columns, fits_pixels, has_table
+from astrolab.datasets.hdf5 import H5Rows, h5_columns, h5_keys, open_h5
 from astrolab.datasets.manifest_schema import Manifest
-from astrolab.datasets.rows import (
-    ColumnRows,
-    CroppedRows,
-    H5Rows,
-    LazyRows,
-    Rows,
-    h5_keys,
-    missing_key,
-    open_h5,
-    require_file,
-)
+from astrolab.datasets.missing import missing_key, require_file
+from astrolab.datasets.rows import ColumnRows, CroppedRows, LazyRows, Rows
 from astrolab.datasets.survey import Survey
 from astrolab.errors import CorruptFileError, SchemaError
 
@@ -32,7 +24,7 @@ Contents = tuple[Rows, dict[str, Rows]]
 
 
 def read_images(path: str | Path, *, manifest: Manifest, image_size: int | None = None) -> Survey:
-    """Open the galaxies of one image file; no pixel is read.
+    """Open the galaxies of one image file; pixels of HDF5 and plain FITS files stay on disk.
 
     HDF5 files follow the schema of GalaxiesML and TransferZ-Images (Do et al. 2024, arXiv:2410.00271): `image`
     (n, band, y, x), and one dataset (n,) or (n, 1) a column. A FITS or npz file holds the same array, or one scene
@@ -78,29 +70,7 @@ def _read_hdf5(path: Path, manifest: Manifest) -> Contents:
         parts = [H5Rows.of(path, dataset=file[key]) for key in keys]
         _refuse_other_bands(path, manifest=manifest, found=file[keys[0]].attrs.get("bands"))
         columns = h5_columns(path, file=file, group=manifest.format.table if manifest.format else None)
-    image = parts[0] if len(parts) == 1 else BandRows(parts, path=path)
-    return image, {name: rows for name, rows in columns.items() if name not in keys}
-
-
-def h5_columns(path: Path, *, file: h5py.File, group: str | None = None) -> dict[str, Rows]:
-    """Describe every dataset of an open HDF5 file, or of one group of it, as a table column.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    file : h5py.File
-        The same, open.
-    group : str, optional
-        Columns are named without this prefix, and others left out.
-
-    Returns
-    -------
-    dict of str to Rows
-    """
-    prefix = f"{group.strip('/')}/" if group else ""
-    keys = [key for key in h5_keys(file) if key.startswith(prefix) and file[key].shape]
-    return {key.removeprefix(prefix): ColumnRows(H5Rows.of(path, dataset=file[key])) for key in keys}
+    return _one_stack(parts, path=path), {name: rows for name, rows in columns.items() if name not in keys}
 
 
 def _read_npz(path: Path, manifest: Manifest) -> Contents:
@@ -114,19 +84,23 @@ def _read_npz(path: Path, manifest: Manifest) -> Contents:
     except (zipfile.BadZipFile, ValueError, EOFError) as error:
         raise _unreadable(path, kind="npz", reason=str(error)) from error
     _refuse_other_bands(path, manifest=manifest, found=arrays.get("bands", arrays.get("filters")))
-    image = _stamps([arrays.pop(key) for key in keys], path=path)
+    parts = [arrays.pop(key) for key in keys]
+    n_dims = _axes_of_a_stack(parts)
+    image = _one_stack([part[None] if part.ndim == n_dims - 1 else part for part in parts], path=path)
     columns = {name: ColumnRows(values) for name, values in arrays.items() if values.shape == image.shape[:1]}
     return image, columns
 
 
 def _read_fits(path: Path, manifest: Manifest) -> Contents:
+    keys = manifest.image.key
     try:
         with fits.open(path, memmap=False) as hdus:
             names = [hdu.name for hdu in hdus]
-            for key in manifest.image.key:
+            for key in keys:
                 if key.upper() not in names:
                     raise missing_key(path, key=key, keys=names)
-            image = _stamps([hdus[key].data for key in manifest.image.key], path=path)
+            parts = [fits_pixels(hdus[key], path=path, n_dims=_axes_of_a_stack(keys)) for key in keys]
+            image = _one_stack(parts, path=path)
             wanted = manifest.format.table
             return image, fits_columns(hdus, path=path, wanted=wanted) if wanted or has_table(hdus) else {}
     except (OSError, TypeError) as error:
@@ -137,39 +111,34 @@ _READERS = {"hdf5": _read_hdf5, "npz": _read_npz, "fits": _read_fits}
 
 
 class BandRows(LazyRows):
-    """Images (n, band, y, x) from one array (n, y, x) a band.
+    """Images (n, band, y, x) from one stack (n, y, x) a band."""
 
-    Raises
-    ------
-    SchemaError
-        Where the arrays are of different shapes, or no stacks of images.
-    """
-
-    def __init__(self, parts: Sequence[Rows], *, path: Path):
-        _refuse_ragged([part.shape for part in parts], path=path, n_dims=(3,))
+    def __init__(self, parts: Sequence[Rows]):
         self.parts = tuple(parts)
-        self.shape, self.dtype = (len(parts[0]), len(parts), *parts[0].shape[1:]), parts[0].dtype
+        self.shape = (len(parts[0]), len(parts), *parts[0].shape[1:])
+        self.dtype = np.result_type(*(part.dtype for part in parts))
 
     def _read(self, numbers: np.ndarray) -> np.ndarray:
         return np.stack([part[numbers] for part in self.parts], axis=1)
 
 
-def _stamps(parts: Sequence[np.ndarray | None], *, path: Path) -> np.ndarray:
-    """Images (n, band, y, x) from one array that holds them, or one scene, or from one array a band."""
-    n_dims = (3, 4) if len(parts) == 1 else (2, 3)
-    _refuse_ragged([() if part is None else part.shape for part in parts], path=path, n_dims=n_dims)
-    pixels = parts[0] if len(parts) == 1 else np.stack(parts, axis=-3)
-    return np.asarray(pixels.reshape(-1, *pixels.shape[-3:]), dtype=np.float32)
+def _axes_of_a_stack(parts: Sequence) -> int:
+    """4 where one array (n, band, y, x) holds all bands, 3 where every band has an array (n, y, x)."""
+    return 4 if len(parts) == 1 else 3
 
 
-def _refuse_ragged(shapes: Sequence[tuple[int, ...]], *, path: Path, n_dims: tuple[int, ...]) -> None:
-    if len(shapes[0]) not in n_dims or len(set(shapes)) > 1:
-        wanted = "(n, band, y, x) or one scene (band, y, x)" if len(shapes) == 1 else "one array (n, y, x) a band"
+def _one_stack(parts: Sequence[Rows], *, path: Path) -> Rows:
+    """Images (n, band, y, x) from the arrays that a manifest names: one, or one (n, y, x) a band."""
+    if len(parts) == 1:
+        return parts[0]
+    shapes = list(dict.fromkeys(part.shape for part in parts))
+    if len(shapes) > 1 or len(shapes[0]) != 3:
         raise SchemaError(
-            f"Images, {wanted}, were to be read from {path.name}.",
-            received=", ".join(f"shape {shape}" if shape else "no pixels" for shape in dict.fromkeys(shapes)),
+            f"Images, one array (n, y, x) a band, were to be read from {path.name}.",
+            received=", ".join(f"shape {shape}" for shape in shapes),
             remedy="Correct [image] key in the manifest.",
         )
+    return BandRows(parts)
 
 
 def _refuse_other_bands(path: Path, *, manifest: Manifest, found: Iterable[str | bytes] | None) -> None:

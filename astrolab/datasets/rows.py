@@ -7,15 +7,13 @@ cropped, split and concatenated is a few small objects until a batch of it is re
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import h5py
 import numpy as np
 
-from astrolab.errors import CorruptFileError, DataNotFoundError, SchemaError
+from astrolab.errors import SchemaError
 
 Index = slice | np.ndarray | Sequence[int]
 
@@ -59,79 +57,35 @@ class LazyRows:
         raise NotImplementedError
 
 
-class H5Rows(LazyRows):
-    """One dataset of an HDF5 file, read when asked.
+class MappedRows(LazyRows):
+    """An uncompressed array somewhere in a file, memory-mapped: a random batch costs no more than its own bytes.
 
-    A contiguous, uncompressed dataset is memory-mapped, so that a random batch costs no more than its own bytes. A
-    chunked or compressed one is read chunk by chunk, each chunk decompressed once a request. The file is opened on
-    the first read, once in every process, and is never part of a pickle.
+    The file is mapped on the first read, and never part of a pickle.
 
     Parameters
     ----------
     path : path
-        The HDF5 file.
-    key : str
-        Name of the dataset, e.g. ``"image"`` or ``"photometry/mag_i_lsst"``.
-
-    Raises
-    ------
-    DataNotFoundError, CorruptFileError
-        Where there is no such file, or none that HDF5 can read.
-    SchemaError
-        Where the file has no such dataset.
+        The file.
+    offset : int
+        Where the first value lies (bytes).
+    shape : tuple of int
+    dtype : dtype
+        As stored; reading gives the same in the byte order of the machine.
     """
 
-    def __init__(self, path: str | Path, *, key: str):
-        with open_h5(path) as file:
-            if not isinstance(file.get(key), h5py.Dataset):
-                raise missing_key(path, key=key, keys=h5_keys(file))
-            self._describe(Path(path), file[key])
-
-    def _describe(self, path: Path, dataset: h5py.Dataset) -> None:
-        self.path, self.key = path, dataset.name
-        self.shape, self.dtype = dataset.shape, dataset.dtype
-        self._offset = dataset.id.get_offset() if dataset.dtype.hasobject is False else None
-        self._chunk_rows = dataset.chunks[0] if dataset.chunks else max(len(dataset), 1)
-        self._source, self._process = None, None
-
-    @classmethod
-    def of(cls, path: str | Path, *, dataset: h5py.Dataset) -> H5Rows:
-        """Describe a dataset of a file that is open already, without opening it again."""
-        rows = cls.__new__(cls)
-        rows._describe(Path(path), dataset)
-        return rows
+    def __init__(self, path: str | Path, *, offset: int, shape: tuple[int, ...], dtype: np.dtype):
+        self.path, self.offset, self.shape = Path(path), offset, shape
+        self.stored_dtype, self.dtype = dtype, dtype.newbyteorder("=")
+        self._values = None
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_source": None, "_process": None}
-
-    def _open(self) -> np.ndarray | h5py.Dataset:
-        if self._source is None or self._process != os.getpid():
-            if self._offset is None:
-                self._source = open_h5(self.path)[self.key]
-            else:
-                mapped = np.memmap(self.path, dtype=self.dtype, mode="r", offset=self._offset, shape=self.shape)
-                self._source = mapped.view(np.ndarray)
-            self._process = os.getpid()
-        return self._source
+        return self.__dict__ | {"_values": None}
 
     def _read(self, numbers: np.ndarray) -> np.ndarray:
-        source = self._open()
-        if isinstance(source, np.ndarray):
-            return source[numbers]
-        try:
-            return self._read_chunks(source, numbers)
-        except OSError as error:
-            raise corrupt_file(self.path, reason=str(error)) from error
-
-    def _read_chunks(self, dataset: h5py.Dataset, numbers: np.ndarray) -> np.ndarray:
-        wanted, places = np.unique(numbers, return_inverse=True)
-        found = np.empty((len(wanted), *self.shape[1:]), dtype=self.dtype)
-        cuts = np.flatnonzero(np.diff(wanted // self._chunk_rows)) + 1
-        for begin, end in zip([0, *cuts], [*cuts, len(wanted)], strict=True):
-            if end > begin:
-                first, last = wanted[begin], wanted[end - 1]
-                found[begin:end] = dataset[first : last + 1][wanted[begin:end] - first]
-        return found[places]
+        if self._values is None:
+            mapped = np.memmap(self.path, dtype=self.stored_dtype, mode="r", offset=self.offset, shape=self.shape)
+            self._values = mapped.view(np.ndarray)
+        return self._values[numbers].astype(self.dtype, copy=False)
 
 
 class TakenRows(LazyRows):
@@ -282,90 +236,3 @@ def read_only(array: np.ndarray) -> np.ndarray:
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def open_h5(path: str | Path) -> h5py.File:
-    """Open an HDF5 file for reading, or say in plain words why it cannot be.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-
-    Returns
-    -------
-    h5py.File
-
-    Raises
-    ------
-    DataNotFoundError
-        Where there is no file.
-    CorruptFileError
-        Where the file is empty, truncated, or not HDF5 at all.
-    """
-    path = require_file(path)
-    try:
-        return h5py.File(path, "r", locking="best-effort")
-    except OSError as error:
-        raise corrupt_file(path, reason=str(error)) from error
-
-
-def require_file(path: str | Path) -> Path:
-    """Give a path back if there is a file, and say so if there is none.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    DataNotFoundError
-        Where there is no file.
-    """
-    path = Path(path)
-    if path.is_file():
-        return path
-    raise DataNotFoundError(
-        f"The file {path.name} was to be read.",
-        received=f"no file at {path}",
-        remedy="Check the path, or fetch or simulate the survey again.",
-    )
-
-
-def corrupt_file(path: Path, *, reason: str) -> CorruptFileError:
-    """Say what is wrong with a file that HDF5 cannot read."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        begins_well = file.read(8) == b"\x89HDF\r\n\x1a\n"
-    if size == 0:
-        received = "an empty file (0 bytes)"
-    elif begins_well:
-        received = f"an HDF5 file cut short or damaged, {size:,} bytes ({reason})"
-    else:
-        received = f"a file that is not HDF5, {size:,} bytes ({reason})"
-    return CorruptFileError(
-        f"The file {path.name} was to be read as HDF5.",
-        received=received,
-        remedy=f"Delete {path} and fetch or simulate it again.",
-    )
-
-
-def missing_key(path: str | Path, *, key: str, keys: Sequence[str]) -> SchemaError:
-    """Build the error for a dataset or column that a file does not have."""
-    return SchemaError(
-        f"{key!r} was asked for in {Path(path).name}.",
-        received="a file without it",
-        available=", ".join(keys) or "nothing",
-        remedy="Correct the name in the manifest, or use the file that has it.",
-    )
-
-
-def h5_keys(file: h5py.File) -> tuple[str, ...]:
-    """Name every dataset of an open HDF5 file, groups included, e.g. ``"photometry/redshift"``."""
-    keys: list[str] = []
-    file.visititems(lambda name, item: keys.append(name) if isinstance(item, h5py.Dataset) else None)
-    return tuple(keys)

@@ -7,6 +7,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from astrolab.datasets.images import BandRows, read_images
+from astrolab.datasets.rows import MappedRows
 from astrolab.errors import CorruptFileError, DataNotFoundError, SchemaError
 
 
@@ -151,7 +152,7 @@ def test_cutouts_in_npz_and_fits(tmp_path, images_manifest):
     bare |= {"label": None, "format": {"format": "fits"}, "files": [{"path": "scene.fits"}]}
     manifest = images_manifest(image=image, **bare)
     scene = read_images(tmp_path / "scene.fits", manifest=manifest)
-    assert scene.inputs["image"].dtype == np.float32 and scene.inputs["image"].shape == (1, 5, 20, 16)
+    assert isinstance(scene.inputs["image"], MappedRows) and scene.inputs["image"].shape == (1, 5, 20, 16)
     np.testing.assert_array_equal(scene.inputs["image"][0:1][0], stamps[0])
     with pytest.raises(SchemaError, match="available: PRIMARY"):
         read_images(tmp_path / "scene.fits", manifest=images_manifest(image=image | {"key": "SCI"}, **bare))
