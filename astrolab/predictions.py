@@ -79,6 +79,8 @@ def predict(
         If `batch_size` is not positive.
     UnknownNameError
         If the survey has no such input, label or column.
+    SchemaError
+        If its bands or units are not those of the scaling.
     PixelError
         If the scaled inputs of an object are NaN or infinite.
     PredictionError
@@ -91,6 +93,7 @@ def predict(
     network = model if isinstance(model, torch.nn.Module) else model.network
     rows = _column(survey.inputs, name=network.input_name, kind=f"input of {survey.name}")
     truth = _column(survey.labels, name=label, kind=f"label of {survey.name}")
+    scaling.require_fits(survey)
     kept = {name: _kept(survey, name=name) for name in keep}
     pred = np.empty(len(survey), dtype=np.float64)
     with _evaluating(network, device=_device(device)) as place, torch.inference_mode():

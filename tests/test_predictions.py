@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from astrolab.datasets.scaling import Scaling
 from astrolab.errors import (
     ConfigError,
     CorruptFileError,
@@ -37,6 +38,9 @@ class Sum(torch.nn.Module):
 
 
 class Doubling:
+    def require_fits(self, survey):
+        pass
+
     def apply(self, inputs):
         return 2 * inputs
 
@@ -57,6 +61,15 @@ def survey():
         catalogue={"i_mag": rng.uniform(18, 25, n)},
         provenance=SimpleNamespace(simulated=True),
     )
+
+
+def test_a_survey_in_other_bands_is_refused_before_anything_is_predicted(survey):
+    survey.bands, survey.unit_of = ("sdss-g", "sdss-r", "sdss-i"), lambda name: ""
+    scaling = Scaling("none", input_name="magnitudes", bands=survey.bands, centre=(0,) * 3, width=(1,) * 3)
+    assert len(predict(Sum(), survey=survey, scaling=scaling, device="cpu")) == 23
+    survey.bands = ("hsc-g", "hsc-r", "hsc-i")
+    with pytest.raises(SchemaError, match="hsc-g"):
+        predict(Sum(), survey=survey, scaling=scaling, device="cpu")
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 23, 1000])

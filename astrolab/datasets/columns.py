@@ -109,10 +109,18 @@ def assemble_survey(
             digest=fingerprint(path),
             id_scheme=manifest.id.scheme if manifest.id else manifest.name,
             image_unit=manifest.image.unit if manifest.image else "",
+            magnitude_unit=_magnitude_unit(manifest),
             pixel_scale_arcsec=manifest.image.pixel_scale_arcsec if manifest.image else None,
             citation=manifest.citation.keys,
         ),
     )
+
+
+def _magnitude_unit(manifest: Manifest) -> str:
+    if manifest.magnitudes is None:
+        return ""
+    unit = manifest.magnitudes.unit
+    return "AB mag" if unit in AB_ZERO_POINT else unit  # fluxes become magnitudes
 
 
 def fingerprint(path: Path) -> str:

@@ -36,7 +36,7 @@ class Scaling:
     colour. The one scale s for all bands keeps it so; it makes the brightest pixel of a typical galaxy 1. Everything
     lies well inside the range of float16.
 
-    ``"standard"``, for magnitudes: :math:`x = (m - \bar m_k) / \mathrm{std}_k`; a missing value becomes 0, the mean.
+    ``"standard"``, for magnitudes: :math:`x = (m - \bar m_k) / \mathrm{std}_k`; missing ones become 0, the mean.
 
     ``"none"``: values as they are, as published (Seenivasan et al. 2025).
 
@@ -56,6 +56,8 @@ class Scaling:
         Divided by at the end (1 unless "asinh").
     imputed_frac : tuple of float
         Fraction of missing values in every band of the galaxies it was fitted on.
+    unit : str
+        Of the values it takes; empty where unknown.
     fitted_on : str
         Digest of these galaxies.
 
@@ -72,6 +74,7 @@ class Scaling:
     width: tuple[float, ...]
     scale: float = 1.0
     imputed_frac: tuple[float, ...] = ()
+    unit: str = ""
     fitted_on: str = ""
 
     def __post_init__(self):
@@ -124,28 +127,30 @@ class Scaling:
         library = torch if is_tensor else np
         scaled = (values - centre) / width
         if self.method == "standard":
-            return library.nan_to_num(scaled, nan=0.0, posinf=np.inf, neginf=-np.inf)
+            is_catalogue = self.input_name == "magnitudes"
+            return library.nan_to_num(scaled, nan=0.0, posinf=np.inf, neginf=-np.inf) if is_catalogue else scaled
         return library.arcsinh(scaled) / np.float32(self.scale).item()
 
-    def require_bands(self, bands: tuple[str, ...]) -> None:
-        """Refuse inputs of other bands, or of the same in another order.
+    def require_fits(self, survey: Survey) -> None:
+        """Refuse a survey of other bands, of the same in another order, or in another unit.
 
         Parameters
         ----------
-        bands : tuple of str
-            Bands of the survey to be scaled.
+        survey : Survey
+            To be scaled.
 
         Raises
         ------
         SchemaError
-            Where they are not the bands of this scaling.
+            Where its bands are not those of this scaling, or both units are known and differ.
         """
-        if tuple(bands) != self.bands:
+        unit = survey.unit_of(self.input_name)
+        if survey.bands != self.bands or (unit and self.unit and unit != self.unit):
             raise SchemaError(
-                "A survey was to be scaled.",
-                received=f"bands {', '.join(bands)}",
-                available=f"a scaling for {', '.join(self.bands)}, in this order",
-                remedy="Fit a scaling on a survey with these bands.",
+                f"The {self.input_name} of {survey.name} was to be scaled.",
+                received=f"bands {' '.join(survey.bands)}" + f" in {unit}" * bool(unit),
+                available=f"a scaling of bands {' '.join(self.bands)}" + f" in {self.unit}" * bool(self.unit),
+                remedy="Fit a scaling on a survey with these bands, in this order and unit, or convert the survey.",
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -227,7 +232,7 @@ def fit_scaling(survey: Survey, *, input_name: str = "image", method: str = "asi
     input_name : str
         Which input.
     method : {"asinh", "standard", "none"}
-        See `Scaling`. "asinh" looks at no more than 1,024 galaxies, "standard" at all.
+        See `Scaling`. Of images no more than 1,024 galaxies are looked at, of magnitudes all.
     seed : int
         Chooses the galaxies looked at.
 
@@ -249,9 +254,10 @@ def fit_scaling(survey: Survey, *, input_name: str = "image", method: str = "asi
     n_bands = len(survey.bands)
     measured = {"centre": (0.0,) * n_bands, "width": (1.0,) * n_bands}
     if method == "asinh":
+        _refuse_magnitudes(survey, input_name)
         measured |= _measure_asinh(_sample(survey, input_name, seed))
     elif method == "standard":
-        measured |= _measure_standard(survey.inputs[input_name][:])
+        measured |= _measure_standard(_sample(survey, input_name, seed))
     if not _are_positive(*measured["width"], measured.get("scale", 1.0)):
         raise PixelError(
             f"A scaling {method!r} was to be fitted on the {input_name} of {survey.name!r}.",
@@ -260,7 +266,18 @@ def fit_scaling(survey: Survey, *, input_name: str = "image", method: str = "asi
             + str(measured.get("scale", 1.0)),
             remedy="Each band needs finite values that differ; look for empty bands, or for NaN with check_finite.",
         )
-    return Scaling(method=method, input_name=input_name, bands=survey.bands, fitted_on=survey.digest, **measured)
+    source = {"bands": survey.bands, "unit": survey.unit_of(input_name), "fitted_on": survey.digest}
+    return Scaling(method=method, input_name=input_name, **source, **measured)
+
+
+def _refuse_magnitudes(survey: Survey, input_name: str) -> None:
+    if input_name == "magnitudes":
+        raise ConfigError(
+            f"The magnitudes of {survey.name!r} were to be scaled by 'asinh'.",
+            received="numbers that are logarithms already, without sky noise",
+            available="standard, none",
+            remedy="Use the scaling 'standard'.",
+        )
 
 
 def sky_noise(images: np.ndarray) -> np.ndarray:
@@ -294,7 +311,8 @@ def sky_noise(images: np.ndarray) -> np.ndarray:
 
 
 def _sample(survey: Survey, input_name: str, seed: int) -> np.ndarray:
-    chosen = subsample(survey, n=min(N_SAMPLE, len(survey)), seed=seed)
+    is_catalogue = input_name == "magnitudes"
+    chosen = survey if is_catalogue else subsample(survey, n=min(N_SAMPLE, len(survey)), seed=seed)
     return np.asarray(chosen.inputs[input_name][:])
 
 

@@ -31,8 +31,8 @@ class Provenance:
         SHA-256 of the files' fingerprints (see `astrolab.datasets.loading.fingerprint`).
     id_scheme : str
         Ids of two surveys may be compared where they share a scheme; schemes of a mixture are joined by ``+``.
-    image_unit : str
-        Unit of the pixels.
+    image_unit, magnitude_unit : str
+        Unit of the pixels, and of the magnitudes; empty where unknown.
     pixel_scale_arcsec : float or None
         Side of a pixel (arcsec).
     citation : tuple of str
@@ -49,6 +49,7 @@ class Provenance:
     digest: str = ""
     id_scheme: str = ""
     image_unit: str = ""
+    magnitude_unit: str = ""
     pixel_scale_arcsec: float | None = None
     citation: tuple[str, ...] = ()
     knobs: dict[str, Any] = field(default_factory=dict)
@@ -149,6 +150,19 @@ class Survey:
             parts.append(f"{name} {'×'.join(map(str, rows.shape[1:]))} {_band_span(self.bands)}".rstrip())
         parts += [_label_span(self.labels[name]) for name in self.labels if len(self)]
         return f"{title}: {' · '.join(parts)}"
+
+    def unit_of(self, input_name: str) -> str:
+        """Give the unit of an input, empty where it is unknown.
+
+        Parameters
+        ----------
+        input_name : str
+
+        Returns
+        -------
+        str
+        """
+        return self.provenance.image_unit if input_name == "image" else self.provenance.magnitude_unit
 
     @property
     def digest(self) -> str:
@@ -271,6 +285,7 @@ def _refuse_differences(parts: Sequence[Survey]) -> None:
         "bands": lambda part: part.bands,
         "labels": lambda part: tuple(part.labels),
         "image unit": lambda part: part.provenance.image_unit,
+        "magnitude unit": lambda part: part.provenance.magnitude_unit,
         "pixel scale (arcsec)": lambda part: part.provenance.pixel_scale_arcsec,
     }
     for trait, of in traits.items():

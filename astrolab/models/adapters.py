@@ -71,7 +71,7 @@ def adapter_config(strategy: Strategy, *, targets: tuple[str, ...]) -> PeftConfi
 
     shared = {"r": strategy.rank, "target_modules": list(targets)}
     if strategy.adapter in ("loha", "lokr"):
-        shared |= {"alpha": strategy.alpha, "module_dropout": strategy.dropout}
+        shared |= {"alpha": strategy.alpha}  # of their dropouts, one can leave no gradient, the other divides by 0
         if strategy.adapter == "loha":
             return LoHaConfig(**shared)
         return LoKrConfig(**shared, decompose_factor=strategy.kronecker_factor or -1)

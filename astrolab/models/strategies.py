@@ -72,8 +72,7 @@ class Strategy:
     alpha : float
         For ``"lora"``: the adapter is scaled by ``alpha / rank`` (rslora: ``alpha / sqrt(rank)``).
     dropout : float
-        For ``"lora"``: probability of dropping an input of the adapter while training (loha and lokr have no such
-        dropout and drop the whole adapter of a layer instead).
+        For ``"lora"``: probability of dropping an input of the adapter while training; loha and lokr have none.
     targets : tuple of str or None
         For ``"lora"``: layer sets or modules to adapt; None for every convolution and linear layer.
     kronecker_factor : int or None

@@ -15,6 +15,8 @@ from astrolab.errors import ConfigError, EmptySplitError, SchemaError
 from astrolab.trainers.config import TrainConfig
 
 N_NAMED = 5
+N_PROBED = 16
+MOST_CLAMPED = 0.05
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class TrainingData:
         SchemaError
             Where an input is missing, bands disagree, or a label is missing, NaN or infinite.
         ConfigError
-            Where magnitudes were to be turned and mirrored, or images that are not square.
+            Where magnitudes were to be turned and mirrored, or images that are not square; where clamping would change
+            more than a few training labels.
         """
         for survey, smallest in ((self.train, 2), (self.validation, 1)):
             if len(survey) < smallest:
@@ -59,6 +62,7 @@ class TrainingData:
                 )
             self._require_bands(survey, network=network)
             survey_labels(survey, label=config.label)
+        self._require_labels_within(config)
         shape = self.row_shape(network.input_name)
         if config.augment == "dihedral" and (len(shape) != 3 or shape[1] != shape[2]):
             raise ConfigError(
@@ -66,6 +70,20 @@ class TrainingData:
                 received=f"{network.input_name} of shape {shape}",
                 available="square images",
                 remedy="Use augment='none', or image_size= of load_survey for square images.",
+            )
+
+    def _require_labels_within(self, config: TrainConfig) -> None:
+        if config.label_clamp is None:
+            return
+        labels = survey_labels(self.train, label=config.label)
+        outside = labels != labels.clip(*config.label_clamp)
+        if outside.mean() > MOST_CLAMPED:
+            low, high = config.label_clamp
+            raise ConfigError(
+                f"Training labels {config.label!r} of {self.train.name} were to be clamped to {low:g} … {high:g}.",
+                received=f"{outside.sum():,} of {len(labels):,} outside, from {labels.min():g} to {labels.max():g}",
+                available=f"at most {MOST_CLAMPED:.0%} outside: the clamp is for a few outliers of a redshift",
+                remedy="Set TrainConfig.label_clamp to a range that holds the labels, or to None.",
             )
 
     def row_shape(self, input_name: str) -> tuple[int, ...]:
@@ -95,7 +113,8 @@ class TrainingData:
         surveys = {"train": self.train, "validation": self.validation}
         labels = {name: sha256(survey_labels(s, label=label).tobytes()).hexdigest() for name, s in surveys.items()}
         galaxies = {name: survey.digest for name, survey in surveys.items()}
-        return {"galaxies": galaxies, "labels": labels, "scaling": self.scaling.to_dict()}
+        inputs = {name: _input_digest(survey, name=self.scaling.input_name) for name, survey in surveys.items()}
+        return {"galaxies": galaxies, "inputs": inputs, "labels": labels, "scaling": self.scaling.to_dict()}
 
     def _require_bands(self, survey: Survey, *, network: nn.Module) -> None:
         name = network.input_name
@@ -106,23 +125,27 @@ class TrainingData:
                 available=", ".join(survey.inputs),
                 remedy="Choose a network for one of these inputs, or a survey with this one.",
             )
-        if (
-            survey.bands != self.scaling.bands
-            or len(survey.bands) != network.n_bands
-            or name != self.scaling.input_name
-        ):
+        if name != self.scaling.input_name or len(survey.bands) != network.n_bands:
             raise SchemaError(
                 f"The network was to learn from the {name} of {survey.name}.",
-                received=f"a survey in {' '.join(survey.bands)}, a scaling of {self.scaling.input_name} in "
-                f"{' '.join(self.scaling.bands)}, a network for {network.n_bands} bands",
-                remedy="Fit the scaling on this input and these bands, and make the network with their number.",
+                received=f"{len(survey.bands)} bands, a scaling of {self.scaling.input_name}, a network for "
+                f"{network.n_bands} bands",
+                remedy="Fit the scaling on this input, and make the network with the number of these bands.",
             )
+        self.scaling.require_fits(survey)
         if tuple(survey.inputs[name].shape[1:]) != self.row_shape(name):
             raise SchemaError(
                 f"The {name} of {self.train.name} and of {survey.name} were to be used together.",
                 received=f"shapes {self.row_shape(name)} and {tuple(survey.inputs[name].shape[1:])}",
                 remedy="Load both surveys with the same image_size.",
             )
+
+
+def _input_digest(survey: Survey, *, name: str) -> str:
+    """SHA-256 of what the manifest made of the files: the shape, all magnitudes, the images of a few galaxies."""
+    rows = survey.inputs[name]
+    probe = slice(None) if name == "magnitudes" else slice(None, None, -(-len(rows) // N_PROBED))
+    return sha256(f"{rows.shape} {rows.dtype}".encode() + np.ascontiguousarray(rows[probe]).tobytes()).hexdigest()
 
 
 def survey_labels(survey: Survey, *, label: str) -> np.ndarray:

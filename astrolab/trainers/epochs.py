@@ -87,7 +87,7 @@ class Workbench:
         -------
         float
         """
-        totals = self.accelerator.reduce(torch.stack(list(sums)), reduction="sum").double().cpu()
+        totals = self.accelerator.reduce(torch.stack(list(sums)), reduction="sum").cpu().double()
         return float((totals / torch.tensor([len(batch) for batch in batches])).mean())
 
 

@@ -128,7 +128,8 @@ def _found_device(name: str) -> torch.device:
 
 def _room_bytes(device: torch.device, *, accelerator: Accelerator) -> int:
     if device.type == "cuda":
-        return int(MEMORY_SHARE * torch.cuda.mem_get_info(device)[0])
+        held_in_vain = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(MEMORY_SHARE * (torch.cuda.mem_get_info(device)[0] + held_in_vain))
     return int(MEMORY_SHARE * psutil.virtual_memory().available / accelerator.num_processes)
 
 

@@ -29,7 +29,7 @@ from astrolab.trainers.data import TrainingData, survey_labels
 from astrolab.trainers.epochs import Workbench, train_epoch, validate
 from astrolab.trainers.feeding import Feed, make_feed
 from astrolab.trainers.hardware import choose_hardware
-from astrolab.trainers.results import HISTORY, FitResult, peak_memory_bytes, untrained_result
+from astrolab.trainers.results import HISTORY, FitResult, peak_memory_bytes, reset_peak_memory, untrained_result
 from astrolab.trainers.state import TrainingState
 
 
@@ -49,7 +49,8 @@ def fit(
 
     Same arguments, same result: the order of the galaxies, the dropout masks and the augmentation depend on
     ``config.seed`` and the epoch alone, whether the surveys are held on the device or streamed, whether the run was
-    killed and resumed or not.
+    killed and resumed or not. (On a GPU to rounding: cuDNN is held to deterministic kernels, but the gradient of the
+    pooling layer adds in any order.)
 
     Parameters
     ----------
@@ -105,7 +106,11 @@ def fit(
         kept = Checkpoint(Path(checkpoint) if checkpoint else None, every=checkpoint_every, identity=identity)
         kept.restore(state)
         if state.stopped is None:
-            with _bar(description or start.strategy, state=state, bench=bench, is_shown=progress) as bar:
+            reset_peak_memory(bench.device)
+            with (
+                _bar(description or start.strategy, state=state, bench=bench, is_shown=progress) as bar,
+                torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True),
+            ):
                 _train(trained, data=data, state=state, bench=bench, kept=kept, bar=bar)
         best_epoch = state.load_best()
     trained.network.to(memory_format=torch.contiguous_format).eval()
@@ -152,6 +157,7 @@ def _train(
         state.end_epoch(
             train_loss=train_loss, validation_loss=validation_loss, time_s=time_s, epochs=bench.config.epochs
         )
+        state.peak_memory_bytes = max(state.peak_memory_bytes, peak_memory_bytes(bench.device))
         if bench.accelerator.is_main_process:
             kept.save(state)
 
@@ -172,17 +178,15 @@ def _workbench(adapted: Adapted, *, data: TrainingData, config: TrainConfig) -> 
             available=f"at least {2 * hardware.n_processes}",
             remedy="Use larger batches, or fewer processes.",
         )
-    if hardware.device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats(hardware.device)
     return Workbench(config=config, hardware=hardware, accelerator=accelerator)
 
 
 def _identity(adapted: Adapted, *, data: TrainingData, bench: Workbench) -> dict[str, Any]:
-    """Everything that the history depends on; where the inputs are held is not part of it."""
+    """Everything that the history depends on: not where inputs are held, nor which of several GPUs this process has."""
     hardware = bench.hardware.to_dict()
     return {
         "config": {name: value for name, value in bench.config.to_dict().items() if name not in hardware},
-        "hardware": {name: value for name, value in hardware.items() if name != "storage"},
+        "hardware": {name: v for name, v in hardware.items() if name != "storage"} | {"device": bench.device.type},
         "data": data.digests(label=bench.config.label),
         "network": {"digest": digest(adapted.network), "strategy": adapted.settings.to_dict()},
     }
@@ -246,7 +250,7 @@ def _result(adapted: Adapted, *, state: TrainingState, bench: Workbench, best_ep
         time_s=float(history["time_s"].sum()),
         n_seen=state.n_seen,
         n_trainable=adapted.plan.n_trainable,
-        peak_memory_bytes=peak_memory_bytes(bench.device),
+        peak_memory_bytes=state.peak_memory_bytes,
         config=bench.config,
         hardware=bench.hardware,
     )

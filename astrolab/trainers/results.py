@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import resource
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -41,7 +43,7 @@ class FitResult:
     n_trainable : int
         Parameters that trained.
     peak_memory_bytes : int
-        Largest memory in use: of the GPU during training, or else of this process so far.
+        Largest memory in use while training: of the GPU, or else of this process.
     config : TrainConfig
     hardware : Hardware or None
         Every ``"auto"`` as it was decided; None where nothing was trained.
@@ -100,8 +102,22 @@ def untrained_result(adapted: Adapted, *, config: TrainConfig) -> FitResult:
     )
 
 
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin to measure the largest memory in use anew, where the system allows it: on CUDA and on Linux.
+
+    Parameters
+    ----------
+    device : torch.device
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the "high water mark" of the resident set
+
+
 def peak_memory_bytes(device: torch.device) -> int:
-    """Measure the largest memory in use: of a CUDA device since its last reset, or else of this process so far.
+    """Measure the largest memory in use since the last reset: of a CUDA device, or else of this process.
 
     Parameters
     ----------

@@ -33,6 +33,8 @@ class TrainingState:
         One entry an epoch.
     n_seen : int
         Galaxies seen while training, counted once an epoch each.
+    peak_memory_bytes : int
+        Largest memory in use so far, before a resumption too.
     stopped : str or None
         Why training ended.
     """
@@ -49,6 +51,7 @@ class TrainingState:
         self.stopping = Stopping.from_config(config)
         self.history: list[dict[str, float]] = []
         self.n_seen = 0
+        self.peak_memory_bytes = 0
         self.stopped: str | None = None
         self._best: dict[str, Tensor] = {}
 
@@ -109,6 +112,7 @@ class TrainingState:
             "stopping": self.stopping.to_dict(),
             "history": list(self.history),
             "n_seen": self.n_seen,
+            "peak_memory_bytes": self.peak_memory_bytes,
             "stopped": self.stopped,
         }
 
@@ -155,6 +159,7 @@ class TrainingState:
         self.optimizer.param_groups[0]["lr"] = header["learning_rate"]
         self.stopping = Stopping(**header["stopping"])
         self.history, self.n_seen, self.stopped = header["history"], header["n_seen"], header["stopped"]
+        self.peak_memory_bytes = header["peak_memory_bytes"]
 
     @property
     def _is_fused(self) -> bool:

@@ -1,6 +1,7 @@
 """Scaling measures noise and spread correctly, and does the same to arrays, tensors and saved copies of itself."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,12 +118,35 @@ def test_the_fit_is_reproducible_and_looks_at_few(make_survey):
 
 def test_other_bands_are_refused(sky_survey):
     scaling = fit_scaling(sky_survey)
-    scaling.require_bands(sky_survey.bands)
+    scaling.require_fits(sky_survey)
     with pytest.raises(SchemaError, match="in this order"):
-        scaling.require_bands(sky_survey.bands[::-1])
+        scaling.require_fits(replace(sky_survey, bands=sky_survey.bands[::-1]))
     for shape in [(4, 3, 8, 8), (5,), (8, 8, 5)]:
         with pytest.raises(SchemaError):
             scaling.apply(np.zeros(shape))
+
+
+def test_another_unit_is_refused_where_both_are_known(sky_survey):
+    def in_unit(unit):
+        return replace(sky_survey, provenance=replace(sky_survey.provenance, image_unit=unit))
+
+    scaling = fit_scaling(in_unit("nJy"))
+    assert scaling.unit == "nJy"
+    for unit in ("nJy", ""):
+        scaling.require_fits(in_unit(unit))
+    with pytest.raises(SchemaError, match="counts"):
+        scaling.require_fits(in_unit("counts"))
+
+
+def test_a_missing_magnitude_is_imputed_and_a_missing_pixel_is_not(sky_survey):
+    images = np.array(sky_survey.inputs["image"])
+    images[0, 0] = np.nan
+    scaling = fit_scaling(sky_survey, method="standard")
+    assert np.isnan(scaling.apply(images)[0, 0]).all()
+    magnitudes = replace(scaling, input_name="magnitudes")
+    assert (magnitudes.apply(images[..., 0, 0])[0, 0] == 0).all()
+    with pytest.raises(ConfigError, match="logarithms"):
+        fit_scaling(replace(sky_survey, inputs={"magnitudes": images[..., 0, 0]}), input_name="magnitudes")
 
 
 @pytest.mark.parametrize("images", [np.zeros((4, 5, 8, 8)), np.full((4, 5, 8, 8), np.nan)])

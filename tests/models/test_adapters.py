@@ -46,7 +46,8 @@ def test_settings_reach_peft():
     config = adapter_config(strategy, targets=("classifier.0",))
     assert (config.r, config.lora_alpha, config.lora_dropout, config.bias) == (8, 32, 0.2, "none")
     assert config.use_rslora and not config.use_dora
-    assert adapter_config(Strategy("lora", adapter="lokr"), targets=("classifier.0",)).module_dropout == 0.1
+    lokr = adapter_config(Strategy("lora", adapter="lokr", rank=8), targets=("classifier.0",))
+    assert (lokr.r, lokr.module_dropout, lokr.rank_dropout) == (8, 0, 0)
 
 
 def test_a_kronecker_factor_sets_the_size_of_both_factors(small_network):

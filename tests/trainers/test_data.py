@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from astrolab.errors import ConfigError, EmptySplitError, SchemaError
@@ -18,9 +19,11 @@ def test_surveys_that_fit_are_accepted(case):
 
 def test_what_does_not_fit_is_refused(case):
     renamed = replace(case.validation, bands=("hsc-i", "hsc-r", "hsc-g"))
+    in_nanojansky = replace(case.validation, provenance=replace(case.validation.provenance, image_unit="nJy"))
     cropped = replace(case.validation, inputs={"image": case.validation.inputs["image"][..., :6]})
     refused = [
         (SchemaError, {"validation": renamed}),
+        (SchemaError, {"validation": in_nanojansky, "scaling": replace(case.image_scaling, unit="counts")}),
         (SchemaError, {"validation": cropped}),
         (SchemaError, {"scaling": case.magnitude_scaling}),
         (SchemaError, {"train": replace(case.train, inputs={"magnitudes": case.train.inputs["magnitudes"]})}),
@@ -53,3 +56,28 @@ def test_the_digests_follow_galaxies_and_labels(case):
     one, two = data_of(case).digests(label="z"), data_of(case, train=shifted).digests(label="z")
     assert one["galaxies"] == two["galaxies"] and one["labels"]["train"] != two["labels"]["train"]
     assert data_of(case, train=case.train.take(slice(9))).digests(label="z")["galaxies"] != one["galaxies"]
+
+
+def test_the_digests_follow_what_is_read_from_the_same_files(case):
+    images, magnitudes = case.train.inputs["image"], case.train.inputs["magnitudes"].copy()
+    cropped = replace(case.train, inputs={"image": images[..., 1:7, 1:7]})
+    in_other_units = replace(case.train, inputs={"image": images * 2})
+    assert cropped.digest == in_other_units.digest == case.train.digest
+    digests = {data_of(case, train=survey).digests(label="z")["inputs"]["train"] for survey in (case.train, cropped)}
+    digests.add(data_of(case, train=in_other_units).digests(label="z")["inputs"]["train"])
+    assert len(digests) == 3
+    magnitudes[17, 1] = np.nan  # one sentinel more
+    one, two = (
+        data_of(case, train=survey, scaling=case.magnitude_scaling).digests(label="z")["inputs"]["train"]
+        for survey in (case.train, replace(case.train, inputs={"magnitudes": magnitudes}))
+    )
+    assert one != two
+
+
+def test_a_clamp_that_would_change_the_labels_is_refused(case):
+    masses = pd.DataFrame({"logmass": np.linspace(9, 11, len(case.train))})
+    data = data_of(case, train=replace(case.train, labels=masses), validation=replace(case.train, labels=masses))
+    config = TrainConfig(label="logmass")
+    with pytest.raises(ConfigError, match=r"45 of 45 outside, from 9 to 11"):
+        data.require_fit(case.cnn, config=config)
+    data.require_fit(case.cnn, config=config.with_changes(label_clamp=None))

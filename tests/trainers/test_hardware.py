@@ -41,6 +41,13 @@ def test_what_does_not_fit_is_streamed_or_refused(case):
         choose(case, n_rows=too_many, config=TrainConfig(device="cpu", storage="device"))
 
 
+def test_memory_that_torch_keeps_of_earlier_fits_counts_as_room(monkeypatch):
+    in_bytes = {"mem_get_info": (10, 48), "memory_reserved": 30, "memory_allocated": 2}
+    for name, value in in_bytes.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    assert hardware._room_bytes(torch.device("cuda"), accelerator=None) == hardware.MEMORY_SHARE * 38
+
+
 def test_a_device_that_is_not_there_is_refused(case):
     missing = f"cuda:{torch.cuda.device_count()}"
     for name in (missing, "gpu", "cpu:x"):

@@ -129,30 +129,38 @@ def test_a_killed_run_goes_on_to_the_same_history(case, tmp_path, server):
     assert resumed.n_seen == 4 * 45
 
 
-def train_together(case, rank, port, folder):
+def train_together(case, rank, port, folder, model):
     """Set what `accelerate launch` or `torchrun` sets in each of its processes, and train."""
     of_all = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
     os.environ.update(of_all | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
-    result = fit(case.mlp, **case.arguments(case.mlp, checkpoint=folder / "run.safetensors"))
+    result = fit(model, **case.arguments(case.mlp, checkpoint=folder / "run.safetensors"))
     assert result.hardware.n_processes == 2
     result.history.to_json(folder / f"history-{rank}.json", double_precision=15)
 
 
-def test_two_processes_take_the_steps_of_one(case, tmp_path, server):
+@pytest.mark.parametrize("adapter", [None, "loha"])
+def test_two_processes_take_the_steps_of_one(case, tmp_path, server, adapter):
+    model = adapt(case.mlp, strategy="lora", adapter=adapter) if adapter else case.mlp
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    children = [server.Process(target=train_together, args=(case, rank, port, tmp_path)) for rank in (0, 1)]
+    children = [server.Process(target=train_together, args=(case, rank, port, tmp_path, model)) for rank in (0, 1)]
     for child in children:
         child.start()
     for child in children:
         child.join()
-    alone = fit(case.mlp, **case.arguments(case.mlp)).history
+    alone = fit(model, **case.arguments(case.mlp)).history
     for rank in (0, 1):
         together = pd.read_json(tmp_path / f"history-{rank}.json")
         pd.testing.assert_frame_equal(together[TIMELESS], alone[TIMELESS], rtol=1e-6, check_dtype=False)
     with pytest.raises(CheckpointError, match=r"hardware\.n_processes was 2, is 1"):
-        fit(case.mlp, **case.arguments(case.mlp, checkpoint=tmp_path / "run.safetensors"))
+        fit(model, **case.arguments(case.mlp, checkpoint=tmp_path / "run.safetensors"))
+
+
+@pytest.mark.parametrize("adapter", ["lora", "loha", "lokr"])
+def test_one_adapter_alone_gets_a_gradient_in_every_step(case, adapter):
+    adapted = adapt(case.mlp, strategy="lora", adapter=adapter, targets=("input",), dropout=0.9)
+    assert fit(adapted, **case.arguments(case.mlp)).n_epochs == case.config.epochs
 
 
 def test_a_finished_run_is_returned_without_training(case, tmp_path, monkeypatch):
@@ -160,6 +168,13 @@ def test_a_finished_run_is_returned_without_training(case, tmp_path, monkeypatch
     first = fit(case.mlp, **arguments)
     monkeypatch.setattr("astrolab.trainers.loop._train", None)
     assert same_history(first, fit(case.mlp, **arguments))
+
+
+def test_a_run_goes_on_on_another_device_of_the_same_kind(case, tmp_path):
+    arguments = case.arguments(case.mlp, checkpoint=tmp_path / "run.safetensors")
+    first = fit(case.mlp, **arguments)
+    moved = fit(case.mlp, **arguments | {"config": case.config.with_changes(device="cpu:0")})
+    assert same_history(first, moved) and first.peak_memory_bytes == moved.peak_memory_bytes
 
 
 def test_checkpoints_may_be_rarer_and_the_last_is_always_written(case, tmp_path):
@@ -215,10 +230,11 @@ def test_divergence_names_epoch_and_rate_and_keeps_the_last_good_checkpoint(case
 
 def test_training_labels_are_clamped_and_validation_labels_are_not(case):
     def loss_of(**labels):
-        surveys = {
-            name: replace(getattr(case, name), labels=pd.DataFrame({"z": np.full(len(getattr(case, name)), z)}))
-            for name, z in labels.items()
-        }
+        surveys = {}
+        for name, z in labels.items():
+            survey = getattr(case, name)
+            one_high = np.where(np.arange(len(survey)) == 0, z, 1.0)
+            surveys[name] = replace(survey, labels=pd.DataFrame({"z": one_high}))
         config = case.config.with_changes(epochs=1, learning_rate=1e-12)
         return fit(case.mlp, **case.arguments(case.mlp, config=config, **surveys)).history.iloc[0]
 

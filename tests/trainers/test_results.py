@@ -1,6 +1,9 @@
+import os
+
+import pytest
 import torch
 
-from astrolab.trainers.results import HISTORY, peak_memory_bytes, untrained_result
+from astrolab.trainers.results import HISTORY, peak_memory_bytes, reset_peak_memory, untrained_result
 
 
 def test_nothing_trained_has_an_empty_history(case):
@@ -15,3 +18,13 @@ def test_peak_memory_grows_with_what_is_held():
     held = torch.ones(100_000_000)
     assert 2e7 < before <= peak_memory_bytes(torch.device("cpu"))
     assert peak_memory_bytes(torch.device("cpu")) >= held.nbytes
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the system keeps no peak to reset")
+def test_peak_memory_is_that_since_the_last_reset():
+    held = torch.ones(100_000_000)
+    with_it = peak_memory_bytes(torch.device("cpu"))
+    n_bytes = held.nbytes
+    del held
+    reset_peak_memory(torch.device("cpu"))
+    assert peak_memory_bytes(torch.device("cpu")) < with_it - 0.9 * n_bytes
