@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
@@ -104,9 +105,10 @@ def choose_arms(names: Sequence[str], *, learning_rates: Mapping[str, float] | N
     UnknownNameError
         If a name is not an arm.
     ConfigError
-        If an arm is named twice.
+        If an arm is named twice, or a learning rate is not above 0.
     """
     rates = dict(learning_rates or {})
+    _refuse_rates({name: rate for name, rate in rates.items() if not _is_rate(rate)})
     for name in [*names, *rates]:
         if name not in ARMS:
             raise unknown_name("arm", name=name, names=ARMS)
@@ -118,6 +120,20 @@ def choose_arms(names: Sequence[str], *, learning_rates: Mapping[str, float] | N
             remedy="Name each arm once; repeat runs through `seeds`.",
         )
     return tuple(replace(ARMS[name], learning_rate=rates.get(name, ARMS[name].learning_rate)) for name in names)
+
+
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
+def _refuse_rates(wrong: Mapping[str, Any]) -> None:
+    if wrong:
+        raise ConfigError(
+            "Learning rates were chosen for arms.",
+            received=", ".join(f"{name}: {rate!r}" for name, rate in wrong.items()),
+            available="numbers above 0",
+            remedy="Give numbers such as 1.0e-4 (YAML reads 1e-4 as text); an arm without one keeps its own.",
+        )
 
 
 def trial_rates(arm: Arm, *, n_trials: int, step: float = 10**0.5) -> tuple[float, ...]:

@@ -70,7 +70,7 @@ def fraction_grid(arms: Sequence[Arm], *, fractions: Sequence[float]) -> tuple[t
 
 
 def stretch_epochs(config: TrainConfig, *, n_train: int, n_full: int) -> TrainConfig:
-    """Give a fit on few galaxies as many steps as one on all of them: more epochs, and more patience in epochs.
+    """Give a fit on few galaxies as many steps as one on all of them: more of everything that is counted in epochs.
 
     Parameters
     ----------
@@ -102,11 +102,8 @@ def stretch_epochs(config: TrainConfig, *, n_train: int, n_full: int) -> TrainCo
             remedy="Give the sizes of the fraction and of the whole training set.",
         )
     steps, steps_full = (math.ceil(n / config.batch_size) for n in (n_train, n_full))
-    return config.with_changes(
-        epochs=math.ceil(config.epochs * steps_full / steps),
-        patience=config.patience and math.ceil(config.patience * steps_full / steps),
-        plateau_patience=math.ceil(config.plateau_patience * steps_full / steps),
-    )
+    in_epochs = {name: getattr(config, name) for name in ("epochs", "patience", "plateau_patience", "ema_span")}
+    return config.with_changes(**{name: n and math.ceil(n * steps_full / steps) for name, n in in_epochs.items()})
 
 
 def _starts_from_nothing(arm: Arm) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from astrolab.errors import ParameterError, unknown_name
+from astrolab.parameter_rules import require_sensible
 from astrolab.shipped import shipped_folder
 
 RUN_DIR = "run_dir"
@@ -48,13 +49,21 @@ class Parameter:
         Raises
         ------
         ParameterError
-            If the value is not of the declared type.
+            If the value is not of the declared type, or makes no sense under this name.
         """
+        coerced = self._typed(value)
+        require_sensible(self.name, value=coerced, words=self.help)
+        return coerced
+
+    def _typed(self, value: Any) -> Any:
         container, _, item = self.kind.partition("[")
         if container == "list":
             if not isinstance(value, (list, tuple)):
                 raise self._mistyped(value)
             return [self._scalar(entry, item.rstrip("]") or None) for entry in value]
+        if container == "dict" and item and isinstance(value, dict):
+            kind = item.rstrip("]").split(", ")[1]
+            return {key: self._scalar(entry, kind) for key, entry in value.items()}
         return self._scalar(value, container)
 
     def _scalar(self, value: Any, kind: str | None) -> Any:

@@ -23,3 +23,9 @@ def test_wrong_names_and_repeats_are_refused():
         choose_arms(["lora"], learning_rates={"lorra": 1.0})
     with pytest.raises(ConfigError, match="once"):
         choose_arms(["lora", "lora"])
+
+
+@pytest.mark.parametrize("rate", ["1e-4", 0, -1.0, True, float("inf")])
+def test_what_is_no_learning_rate_is_refused_before_anything_trains(rate):
+    with pytest.raises(ConfigError, match="numbers above 0"):
+        choose_arms(["lora"], learning_rates={"lora": rate})

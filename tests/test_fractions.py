@@ -40,6 +40,7 @@ def test_stretched_fits_take_at_least_as_many_steps_and_less_than_an_epoch_more(
     assert full <= stretched.epochs * an_epoch < full + an_epoch
     factor = math.ceil(1000 / batch_size) / an_epoch
     assert (stretched.patience, stretched.plateau_patience) == (math.ceil(3 * factor), math.ceil(2 * factor))
+    assert stretched.ema_span == math.ceil(10 * factor)
     assert stretch_epochs(config.with_changes(patience=None), n_train=n_train, n_full=1000).patience is None
 
 

@@ -17,6 +17,8 @@ STUDY = "lora_vs_transfer"
         ("list[int]", [0, 1], [0, 1]),
         ("list[str]", ("lora",), ["lora"]),
         ("bool", True, True),
+        ("dict", {"width": 8}, {"width": 8}),
+        ("dict[str, float]", {"lora": "1e-4"}, {"lora": 1e-4}),
     ],
 )
 def test_values_come_out_in_the_declared_type(kind, value, expected):
@@ -35,12 +37,14 @@ def test_values_come_out_in_the_declared_type(kind, value, expected):
         ("list[int]", ["a"]),
         ("list[str]", "lora"),
         ("str", 3),
+        ("dict[str, float]", {"lora": "fast"}),
     ],
 )
 def test_a_wrong_type_is_refused_in_four_parts(kind, value):
     with pytest.raises(ParameterError, match="to do") as error:
         Parameter("rate", kind, None, "help").coerce(value)
-    assert repr(value[0] if kind == "list[int]" else value) in str(error.value)
+    wrong = {"list[int]": lambda: value[0], "dict[str, float]": lambda: value["lora"]}.get(kind, lambda: value)()
+    assert repr(wrong) in str(error.value)
 
 
 def test_an_unknown_parameter_names_the_nearest():

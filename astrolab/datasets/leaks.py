@@ -22,19 +22,36 @@ class LeakAudit:
     ----------
     table : DataFrame
         One row a pair and way of comparing: ``train``, ``test``, ``by`` ("id", "sky" or "inputs"), ``n_common``
-        (galaxies of the test set that are in the train set), ``n_train``, ``n_test``, ``comparable`` (False where the
-        two have no ids of one scheme, no positions, or no magnitudes of the same bands).
+        (galaxies of the test set that are in the train set; missing where the two cannot be compared in this way),
+        ``n_train``, ``n_test``, ``comparable`` (False where the two have no ids of one scheme, no positions, or no
+        magnitudes of the same bands).
     """
 
     table: pd.DataFrame
 
     @property
-    def is_clean(self) -> bool:
-        """Whether nothing in common was found."""
-        return not self.table["n_common"].any()
+    def leaks(self) -> pd.DataFrame:
+        """The rows of `table` in which something in common was found."""
+        return self.table[self.table["n_common"].fillna(0) > 0]
 
-    def require_clean(self) -> LeakAudit:
-        """Stop where a galaxy is in a train set and a test set.
+    @property
+    def unknown(self) -> list[tuple[str, str]]:
+        """Every train and test set that cannot be compared in any way."""
+        seen = self.table.groupby(["train", "test"], sort=False)["comparable"].any()
+        return [pair for pair, comparable in seen.items() if not comparable]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every pair could be compared and nothing in common was found."""
+        return self.leaks.empty and not self.unknown
+
+    def require_clean(self, *, allow_unknown: bool = False) -> LeakAudit:
+        """Stop where a galaxy is in a train set and a test set, or where nobody can know.
+
+        Parameters
+        ----------
+        allow_unknown : bool
+            Let pairs pass that cannot be compared; the table and `repr` still say so.
 
         Returns
         -------
@@ -44,26 +61,34 @@ class LeakAudit:
         Raises
         ------
         LeakError
-            Names every leak and its size.
+            Names every leak and its size, or every pair that cannot be compared.
         """
-        if self.is_clean:
-            return self
-        leaks = self.table[self.table["n_common"] > 0]
+        if not self.leaks.empty:
+            raise self._leaking()
+        if self.unknown and not allow_unknown:
+            raise LeakError(
+                "No galaxy may be in a train set and in a test set.",
+                received="no way to know for " + "; ".join(f"train {a!r} and test {b!r}" for a, b in self.unknown),
+                available="comparison by ids of one scheme, by position, by magnitudes of the same bands",
+                remedy="Add [id], [sky] or [magnitudes] to the manifests, or allow it (allow_unknown) and say so.",
+            )
+        return self
+
+    def _leaking(self) -> LeakError:
         found = [
             f"{leak.n_common:,} of {leak.n_test:,} galaxies of {leak.test!r} are in train {leak.train!r} by {leak.by}"
-            for leak in leaks.itertuples()
+            for leak in self.leaks.itertuples()
         ]
-        raise LeakError(
+        return LeakError(
             "No galaxy may be in a train set and in a test set.",
             received="; ".join(found),
             remedy="Take them out of the train set: drop_common(train, against=[test]).",
         )
 
     def __repr__(self) -> str:
-        blind = self.table.groupby(["train", "test"], sort=False)["comparable"].any().eq(False).sum()
         pairs = len(self.table) // len(WAYS)
-        found = "no galaxy in common" if self.is_clean else f"up to {self.table['n_common'].max():,} galaxies in common"
-        unseen = f", {blind} pairs that cannot be compared" if blind else ""
+        found = "no galaxy in common" if self.leaks.empty else f"up to {self.table['n_common'].max():,} in common"
+        unseen = f", {len(self.unknown)} pairs that cannot be compared" if self.unknown else ""
         return f"leak audit of {pairs} train/test pairs: {found}{unseen}"
 
 
@@ -88,7 +113,7 @@ def audit_leaks(*, train: Mapping[str, Survey], test: Mapping[str, Survey], radi
         for by in WAYS
     ]
     columns = ["train", "test", "by", "n_common", "n_train", "n_test", "comparable"]
-    return LeakAudit(pd.DataFrame(rows, columns=columns))
+    return LeakAudit(pd.DataFrame(rows, columns=columns).astype({"n_common": "Int64"}))
 
 
 def drop_common(survey: Survey, *, against: Sequence[Survey], radius_arcsec: float = 1.0) -> Survey:
@@ -139,5 +164,5 @@ def clear_training(splits: Splits, *, against: Sequence[Survey], radius_arcsec: 
 
 def _compare(train: Survey, test: Survey, *, by: str, radius_arcsec: float) -> dict[str, object]:
     marks = in_common(test, other=train, by=by, radius_arcsec=radius_arcsec)
-    counts = {"n_common": 0 if marks is None else int(marks.sum()), "n_train": len(train), "n_test": len(test)}
+    counts = {"n_common": None if marks is None else int(marks.sum()), "n_train": len(train), "n_test": len(test)}
     return {"by": by, **counts, "comparable": marks is not None}

@@ -43,7 +43,9 @@ def concat(surveys: Sequence[Survey], *, name: str) -> Survey:
     return stack_surveys(members, name=name, provenance=_joint_provenance(surveys, name))
 
 
-def combine(surveys: Sequence[Survey], *, keep: str, name: str = "combo") -> Survey:
+def combine(
+    surveys: Sequence[Survey], *, keep: str, name: str = "combo", allow_unknown_overlap: bool = False
+) -> Survey:
     """Make the union of surveys; of a galaxy that several of them have, one row is kept.
 
     This is the recipe of Combo (Seenivasan et al. 2025, arXiv:2601.00146, section 2): the row of survey `keep` goes
@@ -57,6 +59,8 @@ def combine(surveys: Sequence[Survey], *, keep: str, name: str = "combo") -> Sur
         Name of the survey whose rows are kept.
     name : str
         Name of the result.
+    allow_unknown_overlap : bool
+        Join surveys that cannot be compared too: a galaxy may then be in the union twice.
 
     Returns
     -------
@@ -67,7 +71,7 @@ def combine(surveys: Sequence[Survey], *, keep: str, name: str = "combo") -> Sur
     UnknownNameError
         Where `keep` is none of the surveys.
     SchemaError
-        Where two surveys cannot be compared, so that a galaxy could be in the union twice.
+        Where two surveys cannot be compared, and that is not allowed.
     """
     if keep not in {survey.name for survey in surveys}:
         raise unknown_name("survey whose rows are kept", name=keep, names=[survey.name for survey in surveys])
@@ -76,12 +80,14 @@ def combine(surveys: Sequence[Survey], *, keep: str, name: str = "combo") -> Sur
     for place in ranking:
         survey = surveys[place]
         for other in list(kept.values()):
-            survey = survey.take(~_same_galaxy(survey, other))
+            survey = survey.take(~_same_galaxy(survey, other, allow_unknown=allow_unknown_overlap))
         kept[place] = survey
     return concat([kept[place] for place in range(len(surveys))], name=name)
 
 
-def combine_splits(splits: Sequence[Splits], *, keep: str, name: str = "combo") -> Splits:
+def combine_splits(
+    splits: Sequence[Splits], *, keep: str, name: str = "combo", allow_unknown_overlap: bool = False
+) -> Splits:
     """Make the union of split surveys, part by part, as the published splits of Combo are the unions of its members'.
 
     Parameters
@@ -91,26 +97,28 @@ def combine_splits(splits: Sequence[Splits], *, keep: str, name: str = "combo") 
         Name of the survey whose rows are kept.
     name : str
         Name of the result.
+    allow_unknown_overlap : bool
+        As for `combine`.
 
     Returns
     -------
     Splits
     """
-    return Splits(*(combine([getattr(one, part) for one in splits], keep=keep, name=name) for part in PARTS))
+    options = {"keep": keep, "name": name, "allow_unknown_overlap": allow_unknown_overlap}
+    return Splits(*(combine([getattr(one, part) for one in splits], **options) for part in PARTS))
 
 
-def _same_galaxy(survey: Survey, other: Survey) -> np.ndarray:
+def _same_galaxy(survey: Survey, other: Survey, *, allow_unknown: bool) -> np.ndarray:
     marks = [in_common(survey, other=other, by=by) for by in WAYS]
     known = [mark for mark in marks if mark is not None]
-    if not known:
+    if not known and not allow_unknown:
         raise SchemaError(
             f"The galaxies that {survey.name!r} and {other.name!r} have in common were to be found.",
             received=f"ids of schemes {survey.provenance.id_scheme!r} and {other.provenance.id_scheme!r}, "
             "no positions and no magnitudes of the same bands in both",
-            remedy="Add [sky] columns or a common [id] scheme to the manifests; "
-            "or use concat, if you know that no galaxy is in both.",
+            remedy="Add [sky] columns or a common [id] scheme to the manifests, or allow_unknown_overlap and say so.",
         )
-    return np.logical_or.reduce(known)
+    return np.logical_or.reduce([np.zeros(len(survey), dtype=bool), *known])
 
 
 def _with_member(survey: Survey) -> Survey:

@@ -200,6 +200,22 @@ class Survey:
             provenance=self.provenance,
         )
 
+    def require_columns(self, names: Sequence[str]) -> None:
+        """Refuse columns that are neither labels nor in the catalogue.
+
+        Parameters
+        ----------
+        names : sequence of str
+
+        Raises
+        ------
+        UnknownNameError
+        """
+        known = [*self.labels, *self.catalogue]
+        for name in names:
+            if name not in known:
+                raise unknown_name(f"column of {self.name!r}", name=name, names=known)
+
     def table(self, *names: str) -> pd.DataFrame:
         """Read the ids, the labels and the catalogue columns asked for.
 
@@ -218,9 +234,7 @@ class Survey:
         UnknownNameError
             For a column that the survey does not have.
         """
-        for name in names:
-            if name not in self.catalogue:
-                raise unknown_name(f"catalogue column of {self.name!r}", name=name, names=self.catalogue)
+        self.require_columns(names)
         columns = {name: np.asarray(self.catalogue[name][:]) for name in names if name not in self.labels}
         return pd.DataFrame({"object_id": self.ids, **self.labels, **columns})
 

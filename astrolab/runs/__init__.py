@@ -11,8 +11,8 @@
         models/<arm>-s<seed>/ weights (safetensors), model card
     runs/store/<digest>.safetensors    fits that several runs share, such as base models
 
-`records` names folders and says what stands in ``run.json``, `folder` is an open run, `trials` and `store` are how it
-trains; `ledger` reads any number of finished ones.
+`code` fingerprints what trains, `records` names folders and says what stands in ``run.json``, `folder` is an open run,
+`trials` and `store` are how it trains; `ledger` reads any number of finished ones.
 """
 
 from astrolab.runs.folder import Run, open_run

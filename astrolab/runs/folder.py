@@ -228,7 +228,7 @@ def open_run(*, study: str, parameters: Mapping[str, Any], directory: str | Path
     Raises
     ------
     RunError
-        If another process is in the folder, or it holds a run with other parameters.
+        If another process is in the folder, or it holds a run with other parameters or of other code.
     """
     digest = parameters_digest(study, parameters=parameters)
     found = Path(directory) if directory else unfinished_run(study, digest=digest)
@@ -264,7 +264,8 @@ def _other_parameters(folder: Path, record: Mapping[str, Any], parameters: Mappi
     ]
     return RunError(
         f"The run folder {folder.name} was opened to go on with a run.",
-        received="; ".join(changed) or f"a run of astrolab {record['versions']['astrolab']}",
-        available="the parameters it was started with",
+        received="; ".join(changed)
+        or f"astrolab {record['versions']['astrolab']} with other code that trains",
+        available="the parameters and the code it was started with",
         remedy="Give the changed run a new folder, or set the parameters back.",
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from astrolab.errors import ConfigError
+from astrolab.runs.code import code_digest
 
 RECORD = "run.json"
 _RECORDED_PACKAGES = ("astrolab", "torch", "torchvision", "peft", "accelerate", "numpy", "pandas", "astropy")
@@ -29,7 +30,9 @@ def runs_dir() -> Path:
 
 
 def parameters_digest(study: str, *, parameters: Mapping[str, Any]) -> str:
-    """Return eight hexadecimal digits that name a study with its parameters.
+    """Return eight hexadecimal digits that name a study with its parameters, and the code that trains.
+
+    A run that was cut off goes on only under the same name: never half of it with other code.
 
     Parameters
     ----------
@@ -41,7 +44,7 @@ def parameters_digest(study: str, *, parameters: Mapping[str, Any]) -> str:
     -------
     str
     """
-    text = json.dumps([study, version("astrolab"), dict(parameters)], sort_keys=True)
+    text = json.dumps([study, version("astrolab"), code_digest(), dict(parameters)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -128,6 +131,7 @@ def new_record(study: str, *, parameters: Mapping[str, Any]) -> dict[str, Any]:
         "status": "running",
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "parameters": dict(parameters),
+        "code": code_digest()[:8],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _RECORDED_PACKAGES}},
         "platform": platform.platform(),
         "n_cores": os.cpu_count(),

@@ -8,11 +8,10 @@ another name, and `fit` proves the identity written inside the file once more: a
 from __future__ import annotations
 
 import hashlib
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from astrolab.runs.code import code_digest
 from astrolab.runs.records import runs_dir
 
 if TYPE_CHECKING:
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from astrolab.trainers.config import TrainConfig
 
 STORE = "store"
-_PACKAGE = Path(__file__).resolve().parents[1]
-_CODE_THAT_TRAINS = ("models", "trainers", "datasets/scaling.py")
-_PACKAGES_THAT_TRAIN = ("torch", "torchvision", "peft", "accelerate")
 
 
 def stored_fit(adapted: Adapted, *, sample: Splits, scaling: Scaling, config: TrainConfig) -> Path:
@@ -45,26 +41,5 @@ def stored_fit(adapted: Adapted, *, sample: Splits, scaling: Scaling, config: Tr
     from astrolab.trainers.loop import fit_digest
 
     fitted = fit_digest(adapted, train=sample.train, validation=sample.validation, scaling=scaling, config=config)
-    name = hashlib.sha256(f"{fitted} {code_digest(_PACKAGE)}".encode()).hexdigest()[:20]
+    name = hashlib.sha256(f"{fitted} {code_digest()}".encode()).hexdigest()[:20]
     return runs_dir() / STORE / f"{name}.safetensors"
-
-
-@cache
-def code_digest(package: Path) -> str:
-    """Return a fingerprint of the code that makes weights out of galaxies: astrolab's own and the libraries' versions.
-
-    Parameters
-    ----------
-    package : Path
-        The folder of the package.
-
-    Returns
-    -------
-    str
-    """
-    total = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in _PACKAGES_THAT_TRAIN).encode())
-    for part in _CODE_THAT_TRAINS:
-        path = package / part
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            total.update(f"{file.relative_to(package).as_posix()}\n".encode() + file.read_bytes())
-    return total.hexdigest()

@@ -20,7 +20,7 @@ CHOICES = {
     "compile": (True, False),
     "storage": ("auto", "device", "stream"),
 }
-INTEGERS = {"epochs": 1, "batch_size": 1, "plateau_patience": 0, "patience": 1, "seed": 0}
+INTEGERS = {"epochs": 1, "batch_size": 1, "plateau_patience": 0, "patience": 1, "ema_span": 2, "seed": 0}
 REALS = {"learning_rate": "above", "weight_decay": "from", "clip_norm": "above", "plateau_factor": "fraction"}
 
 
@@ -53,6 +53,9 @@ class TrainConfig:
         Epochs without a new best smoothed validation loss after which training stops; None never stops early.
     ema : {"corrected", "published"}
         Weight of the newest validation loss in the smoothed one: 2/11, or 9/11 as in the published code.
+    ema_span : int
+        Epochs that the smoothing looks back on, 10 in these numbers. A run of few epochs ends before it can follow the
+        loss: take ``select="best_raw"`` there.
     select : {"best_ema", "best_raw", "last"}
         Which weights come back.
     augment : {"none", "dihedral"}
@@ -99,6 +102,7 @@ class TrainConfig:
     plateau_patience: int = 5
     patience: int | None = 20
     ema: str = "corrected"
+    ema_span: int = 10
     select: str = "best_ema"
     augment: str = "none"
     precision: str = "auto"

@@ -6,17 +6,14 @@ from dataclasses import asdict, dataclass, replace
 
 from astrolab.trainers.config import TrainConfig
 
-SPAN = 10
-NEWEST_WEIGHT = {"corrected": 2 / (SPAN + 1), "published": 1 - 2 / (SPAN + 1)}
-
 
 @dataclass(frozen=True)
 class Stopping:
     r"""The smoothed validation loss so far, the best epochs so far, and whether it is time to stop.
 
-    The smoothing is :math:`e_t = w\,v_t + (1 - w)\,e_{t-1}` with :math:`e_1 = v_1`. A ten-epoch average has
-    :math:`w = 2 / (10 + 1)`; the published code has the two coefficients exchanged, :math:`w = 9/11`, which hardly
-    smooths. Both are offered by name in `TrainConfig.ema`.
+    The smoothing is :math:`e_t = w\,v_t + (1 - w)\,e_{t-1}` with :math:`e_1 = v_1`. An average over n epochs has
+    :math:`w = 2 / (n + 1)`; the published code, n = 10, has the two coefficients exchanged, :math:`w = 9/11`, which
+    hardly smooths. Both are offered by name in `TrainConfig.ema`.
 
     Parameters
     ----------
@@ -48,13 +45,14 @@ class Stopping:
         Parameters
         ----------
         config : TrainConfig
-            Its `ema` and `patience` are used.
+            Its `ema`, `ema_span` and `patience` are used.
 
         Returns
         -------
         Stopping
         """
-        return cls(newest_weight=NEWEST_WEIGHT[config.ema], patience=config.patience)
+        weight = 2 / (config.ema_span + 1)
+        return cls(newest_weight=weight if config.ema == "corrected" else 1 - weight, patience=config.patience)
 
     def after(self, validation_loss: float) -> Stopping:
         """Give the state one epoch later.

@@ -40,7 +40,7 @@ def test_every_pair_is_compared_and_a_leak_stops_the_run(leaky, make_survey):
     clean = make_survey(n=10, seed=5, first_id=5000)
     audit = audit_leaks(train={"a": train, "c": clean}, test={"b": test, "c": clean.take(slice(0))})
     assert len(audit.table) == 2 * 2 * 3
-    assert not audit.is_clean and repr(audit) == "leak audit of 4 train/test pairs: up to 7 galaxies in common"
+    assert not audit.is_clean and repr(audit) == "leak audit of 4 train/test pairs: up to 7 in common"
     with pytest.raises(LeakError, match=r"7 of 50 galaxies of 'b' are in train 'a' by id") as caught:
         audit.require_clean()
     assert "drop_common" in caught.value.remedy
@@ -66,8 +66,21 @@ def test_what_cannot_be_compared_is_not_called_clean_silently(make_survey):
     a = make_survey(name="a", sky_deg=None)
     b = make_survey(name="b", scheme="sdss", inputs={})
     audit = audit_leaks(train={"a": a}, test={"b": b})
-    assert not audit.table["comparable"].any()
+    assert not audit.table["comparable"].any() and audit.table["n_common"].isna().all()
     assert repr(audit).endswith("no galaxy in common, 1 pairs that cannot be compared")
+    assert not audit.is_clean
+    with pytest.raises(LeakError, match="no way to know for train 'a' and test 'b'"):
+        audit.require_clean()
+    assert audit.require_clean(allow_unknown=True) is audit
+
+
+def test_a_leak_is_never_allowed(leaky, make_survey):
+    train, test = leaky
+    stranger = make_survey(name="c", scheme="sdss", inputs={}, sky_deg=None)
+    audit = audit_leaks(train={"a": train, "c": stranger}, test={"b": test})
+    assert audit.unknown == [("c", "b")]
+    with pytest.raises(LeakError, match="are in train 'a' by id"):
+        audit.require_clean(allow_unknown=True)
 
 
 def test_a_split_does_not_leak(make_survey):

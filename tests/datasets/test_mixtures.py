@@ -55,7 +55,7 @@ def test_combine_refuses_what_it_cannot_compare(make_survey):
     images = {"image": np.zeros((3, 5, 8, 8), np.float32)}
     a = make_survey(n=3, name="a", sky_deg=None, inputs=images)
     b = make_survey(n=3, name="b", scheme="sdss", inputs=images)
-    with pytest.raises(SchemaError, match="use concat"):
+    with pytest.raises(SchemaError, match="allow_unknown_overlap"):
         combine([a, b], keep="a")
     with pytest.raises(UnknownNameError):
         combine([a, b], keep="c")

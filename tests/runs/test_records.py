@@ -15,11 +15,13 @@ def test_the_record_names_versions_and_parameters():
     assert record["versions"]["python"] == platform.python_version()
 
 
-def test_the_digest_depends_on_values_and_not_on_their_order():
+def test_the_digest_depends_on_values_and_code_and_not_on_their_order(monkeypatch):
     digest = parameters_digest("s", parameters={"a": 1, "b": [2]})
     assert parameters_digest("s", parameters={"b": [2], "a": 1}) == digest
     assert parameters_digest("s", parameters={"a": 1, "b": [3]}) != digest
     assert parameters_digest("t", parameters={"a": 1, "b": [2]}) != digest
+    monkeypatch.setattr("astrolab.runs.records.code_digest", lambda: "other code")
+    assert parameters_digest("s", parameters={"a": 1, "b": [2]}) != digest
 
 
 def test_a_folder_without_a_run_is_said_to_be_one(tmp_path):

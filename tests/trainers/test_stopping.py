@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from astrolab.trainers.config import TrainConfig
@@ -20,8 +21,14 @@ def test_a_step_decays_with_the_weight_of_the_past(ema, kept):
 
 def test_the_corrected_average_is_that_of_pandas():
     losses = np.random.default_rng(0).uniform(size=40)
-    pd = pytest.importorskip("pandas")
     np.testing.assert_allclose(smoothed(losses, "corrected"), pd.Series(losses).ewm(span=10, adjust=False).mean())
+
+
+def test_the_span_is_that_of_pandas_too():
+    losses, stopping = [1.0, 0.2, 0.6], Stopping.from_config(TrainConfig(ema_span=3))
+    for loss in losses:
+        stopping = stopping.after(loss)
+    assert stopping.ema == pytest.approx(pd.Series(losses).ewm(span=3, adjust=False).mean().iloc[-1])
 
 
 def test_patience_counts_epochs_since_the_best_smoothed_loss():
