@@ -44,7 +44,7 @@ def load_survey(
     directory : path, optional
         Where the files lie, or the twin is to be kept, instead of the data folder.
     download : bool
-        Fetch what is not here.
+        Fetch what is not here into the data folder (``$ASTROLAB_DATA_DIR``).
 
     Returns
     -------
@@ -70,18 +70,29 @@ def load_survey(
     if manifest.twin:
         from astrolab.datasets.twins import simulate_survey  # brings torch, which files do not need
 
-        n = n or manifest.twin.n
-        on_disk = manifest.size_on_disk(image_size)
+        n, size = n or manifest.twin.n, image_size or manifest.twin.knobs.get("image_size")
+        on_disk = manifest.size_on_disk(size)
         paths = simulate_survey(manifest, n=n, seed=seed, directory=directory, image_size=on_disk)
-        survey = read_survey(manifest, paths=paths, image_size=image_size)
+        survey = read_survey(manifest, paths=paths, image_size=size)
         knobs = {**manifest.twin.knobs, "n": n, "seed": seed}
         return replace(survey, provenance=replace(survey.provenance, knobs=knobs))
     if download:
+        _refuse_directory(manifest, directory)
         paths = fetch(manifest, size=image_size)
     else:
         paths = locate(manifest, size=image_size, directory=directory and Path(directory))
     survey = read_survey(manifest, paths=paths, image_size=image_size)
     return survey if n is None else subsample(survey, n=n, seed=seed)
+
+
+def _refuse_directory(manifest: Manifest, directory: str | Path | None) -> None:
+    if directory:
+        raise ConfigError(
+            f"{manifest.name!r} was to be fetched and read.",
+            received=f"download=True and directory={str(directory)!r}",
+            available="one of the two: files are fetched into the data folder",
+            remedy="Set ASTROLAB_DATA_DIR to have the data folder elsewhere, or leave out directory.",
+        )
 
 
 def read_survey(manifest: Manifest, *, paths: Sequence[Path], image_size: int | None = None) -> Survey:

@@ -138,7 +138,7 @@ def _joint_provenance(surveys: Sequence[Survey], name: str) -> Provenance:
         digest=hashlib.sha256("\n".join(survey.digest for survey in surveys).encode()).hexdigest(),
         id_scheme="+".join(schemes),
         image_unit=sources[0].image_unit,
-        magnitude_unit=sources[0].magnitude_unit,
+        magnitude_unit=sources[0].magnitude_unit if all("magnitudes" in survey.inputs for survey in surveys) else "",
         pixel_scale_arcsec=sources[0].pixel_scale_arcsec,
         citation=tuple(dict.fromkeys(key for source in sources for key in source.citation)),
         knobs={survey.name: survey.provenance.knobs for survey in surveys},

@@ -299,9 +299,10 @@ def _refuse_differences(parts: Sequence[Survey]) -> None:
         "bands": lambda part: part.bands,
         "labels": lambda part: tuple(part.labels),
         "image unit": lambda part: part.provenance.image_unit,
-        "magnitude unit": lambda part: part.provenance.magnitude_unit,
         "pixel scale (arcsec)": lambda part: part.provenance.pixel_scale_arcsec,
     }
+    if all("magnitudes" in part.inputs for part in parts):
+        traits["magnitude unit"] = lambda part: part.provenance.magnitude_unit
     for trait, of in traits.items():
         values = {str(of(part)): part.name for part in parts}
         if len(values) > 1:

@@ -264,8 +264,7 @@ def _other_parameters(folder: Path, record: Mapping[str, Any], parameters: Mappi
     ]
     return RunError(
         f"The run folder {folder.name} was opened to go on with a run.",
-        received="; ".join(changed)
-        or f"astrolab {record['versions']['astrolab']} with other code that trains",
+        received="; ".join(changed) or f"astrolab {record['versions']['astrolab']} with other code that trains",
         available="the parameters and the code it was started with",
         remedy="Give the changed run a new folder, or set the parameters back.",
     )

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from astrolab.datasets.manifests import load_manifest
 from astrolab.datasets.twins import HscTwinKnobs, twin_knobs
 from astrolab.datasets.twins.one_galaxy import KINDS, GalaxySettings, simulate_galaxy
-from astrolab.datasets.twins.population import I_BAND
 from astrolab.exploring import answer
 from astrolab.plots.cutouts import band_pictures, colour_picture
 from astrolab.plots.one_galaxy import plot_one_galaxy
@@ -57,7 +56,8 @@ class TwinExplorer(Explorer):
         else:
             self.survey = twin_knobs(load_manifest(survey), image_size=image_size)
         self.models = dict(models)
-        start = GalaxySettings(seeing_arcsec=self.survey.seeing_arcsec[I_BAND], depth_mag=self.survey.depth_mag[I_BAND])
+        i_band = self.survey.i_band
+        start = GalaxySettings(seeing_arcsec=self.survey.seeing_arcsec[i_band], depth_mag=self.survey.depth_mag[i_band])
         self.kind = controls.dropdown("kind", label="Type", options=KINDS, value=start.kind)
         self.kind.observe(lambda _: self._look(), names="value")
         self.knobs = {name: self._knob(name, start) for name in _KNOBS}
@@ -76,7 +76,7 @@ class TwinExplorer(Explorer):
     def _knob(self, name: str, start: GalaxySettings) -> ipywidgets.FloatSlider:
         label, low, high, step, digits = _KNOBS[name]
         if name == "seeing_arcsec":
-            sharpest = min(self.survey.seeing_arcsec) / self.survey.seeing_arcsec[I_BAND]
+            sharpest = min(self.survey.seeing_arcsec) / self.survey.seeing_arcsec[self.survey.i_band]
             low = np.ceil(100 * BEST_SAMPLED_PX * self.survey.pixel_scale_arcsec / sharpest) / 100 + 0.01
         knob = controls.slider(
             name.replace("_", "-"),

@@ -120,6 +120,24 @@ def twins(tmp_path, monkeypatch, write_published):
     return calls
 
 
+def test_a_twin_is_as_large_as_its_knob_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path / "data"))
+    manifest = tmp_path / "large.toml"
+    manifest.write_text(
+        'name = "large"\ntitle = "Large twin"\nversion = "1"\nkind = "images"\nsimulated = true\n'
+        '[id]\ncolumn = "object_id"\nscheme = "large"\n'
+        '[twin]\nof = "galaxiesml"\nsimulator = "hsc_grizy"\nn = 12\n'
+        '[twin.knobs]\nselection = "spectroscopic"\nimage_size = 127\n'
+    )
+    assert load_survey(manifest).inputs["image"].shape == (12, 5, 127, 127)
+    assert load_survey(manifest, image_size=32).inputs["image"].shape == (12, 5, 32, 32)
+
+
+def test_files_are_not_fetched_past_a_directory(images_manifest, tmp_path):
+    with pytest.raises(ConfigError, match="ASTROLAB_DATA_DIR"):
+        load_survey(images_manifest(), directory=tmp_path, download=True)
+
+
 def test_a_twin_is_simulated_and_read_by_the_same_reader(twins):
     survey = load_survey("twin-faint", n=24, seed=5)
     assert twins == [("twin-faint", 24, 5)]

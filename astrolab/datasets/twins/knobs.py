@@ -14,6 +14,7 @@ from astrolab.errors import ConfigError, unknown_name
 SCHEMAS = ("galaxiesml", "transferz")
 SELECTIONS = ("spectroscopic", "flux_limited")
 N_TYPES = 4
+MIN_FWHM_PX = 2.2
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class HscTwinKnobs:
         Which galaxies get in: a mixture of redshift programmes (bright main sample, luminous red galaxies, deeper
         samples), or everything brighter than `i_limit_mag`.
     bands : tuple of str
-        Filter curves, in speclite's names.
+        Filter curves, in speclite's names; one of them an i band, in which galaxies are selected.
     i_limit_mag : float
         i magnitude at which a flux-limited survey is half complete.
     z_range : (float, float)
@@ -92,6 +93,8 @@ class HscTwinKnobs:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         _one_of(self.schema, "schema", SCHEMAS)
         _one_of(self.selection, "selection", SELECTIONS)
+        _require(self.letters.count("i") == 1, "bands", self.bands, "speclite's names of filters, one of them i")
+        _require(len(set(self.letters)) == len(self.bands), "bands", self.bands, "one band of each letter")
         for name in ("depth_mag", "seeing_arcsec"):
             _require(len(getattr(self, name)) == len(self.bands), name, getattr(self, name), "one number per band")
         _require(len(self.type_mix) == N_TYPES, "type_mix", self.type_mix, f"{N_TYPES} factors")
@@ -106,7 +109,8 @@ class HscTwinKnobs:
         for name in ("pixel_scale_arcsec", "gain"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "positive")
         fwhm_px = min(self.seeing_arcsec) / self.pixel_scale_arcsec
-        _require(fwhm_px > 2.2, "seeing_arcsec", self.seeing_arcsec, "more than 2.2 pixels, so that pixels sample it")
+        sampled = f"more than {MIN_FWHM_PX} pixels, so that pixels sample it"
+        _require(fwhm_px > MIN_FWHM_PX, "seeing_arcsec", self.seeing_arcsec, sampled)
         numbers = [v for value in asdict(self).values() for v in (value if isinstance(value, tuple) else (value,))]
         finite = all(math.isfinite(v) for v in numbers if not isinstance(v, str))
         _require(finite, "a knob", self, "finite numbers")
@@ -137,6 +141,22 @@ class HscTwinKnobs:
         missing = [name for name in ("schema", "selection") if name not in knobs]
         _require(not missing, "knobs", dict(knobs), f"a value for {' and '.join(missing)}")
         return cls(**knobs)
+
+    @property
+    def letters(self) -> tuple[str, ...]:
+        """What the bands are called in the published columns: g, r, i, z, y."""
+        return tuple(band.rpartition("-")[2][:1] for band in self.bands)
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """What the bands are called in manifests: hsc-g, sdss-u."""
+        instruments = [band.rpartition("-")[0].rstrip("0123456789") for band in self.bands]
+        return tuple(f"{instrument}-{letter}" for instrument, letter in zip(instruments, self.letters, strict=True))
+
+    @property
+    def i_band(self) -> int:
+        """Which of the bands is i."""
+        return self.letters.index("i")
 
     @property
     def digest(self) -> str:

@@ -11,7 +11,7 @@ import torch
 from astrolab.datasets.twins.knobs import HscTwinKnobs
 from astrolab.datasets.twins.measurement import measure_fluxes
 from astrolab.datasets.twins.photometry import Z_MAX, colour_grid
-from astrolab.datasets.twins.population import I_BAND, TYPES, Galaxies, distance_modulus
+from astrolab.datasets.twins.population import TYPES, Galaxies, distance_modulus
 from astrolab.datasets.twins.render import Sources, render_stamps
 from astrolab.datasets.twins.simulation import sky_noise
 from astrolab.datasets.twins.structure import Shapes, make_shapes
@@ -144,7 +144,7 @@ def simulate_galaxy(knobs: HscTwinKnobs, *, settings: GalaxySettings) -> OneGala
     ratio, error = (tensor.double().numpy()[0] for tensor in measure_fluxes(alone, noise=noise, variance=variance))
     return OneGalaxy(
         settings=settings,
-        bands=tuple(f"hsc-{band.rsplit('-', 1)[1][0]}" for band in knobs.bands),
+        bands=knobs.band_names,
         image=(alone + noise)[0].numpy(),
         noiseless=alone[0].numpy(),
         mag=galaxy.mag[0],
@@ -166,8 +166,8 @@ def observing(knobs: HscTwinKnobs, *, settings: GalaxySettings) -> HscTwinKnobs:
     -------
     HscTwinKnobs
     """
-    factor = settings.seeing_arcsec / knobs.seeing_arcsec[I_BAND]
-    deeper = settings.depth_mag - knobs.depth_mag[I_BAND]
+    factor = settings.seeing_arcsec / knobs.seeing_arcsec[knobs.i_band]
+    deeper = settings.depth_mag - knobs.depth_mag[knobs.i_band]
     return replace(
         knobs,
         seeing_arcsec=tuple(one * factor for one in knobs.seeing_arcsec),
@@ -183,7 +183,7 @@ def _galaxy(knobs: HscTwinKnobs, *, settings: GalaxySettings) -> Galaxies:
     for _ in range(_ITERATIONS):
         youth, dust_av = kind.typical_youth(abs_mag), kind.typical_dust(abs_mag) * knobs.dust_scale
         offset = grid(z=z, youth=youth, dust_av=dust_av)
-        abs_mag = settings.i_mag - modulus - offset[:, I_BAND]
+        abs_mag = settings.i_mag - modulus - offset[:, knobs.i_band]
     mag = offset + (modulus + abs_mag)[:, None]
     return Galaxies(np.array([number]), z, abs_mag, youth, dust_av, mag)
 

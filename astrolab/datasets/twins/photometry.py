@@ -107,7 +107,7 @@ def colour_grid(bands: tuple[str, ...]) -> ColourGrid:
         Redshifts 0 to 4.6; reference band of the luminosity: Bessell B.
     """
     youth, dust_av = np.linspace(0.0, 1.0, 17), np.linspace(0.0, 2.4, 9)
-    rest = np.exp(np.arange(np.log(550.0), np.log(12_500.0), LN_STEP))
+    rest = np.exp(np.arange(np.log(480.0), np.log(12_500.0), LN_STEP))
     sed = galaxy_sed(rest, youth=youth[:, None], dust_av=dust_av[None, :])
     flux_nu = (sed * rest**2).reshape(-1, len(rest))
     absolute = -2.5 * np.log10(flux_nu @ filter_weights(rest, bands=(REST_BAND,)))

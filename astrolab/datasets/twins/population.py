@@ -20,7 +20,6 @@ MAGNITUDES = np.arange(-24.5, -11.0, 0.1)  # absolute, rest-frame B (AB, h = 0.7
 N_Z = 400
 REFERENCE_MAG = -20.5
 MAX_DUST = 2.4
-I_BAND = 2
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,7 @@ def _cells(knobs: HscTwinKnobs) -> _Cells:
     i_mag = np.empty(number.shape)
     for row, t in enumerate(TYPES):
         dust_av = np.minimum(t.typical_dust(MAGNITUDES) * knobs.dust_scale, MAX_DUST)
-        offset = grid(z=z[:, None], youth=t.typical_youth(MAGNITUDES), dust_av=dust_av)[..., I_BAND]
+        offset = grid(z=z[:, None], youth=t.typical_youth(MAGNITUDES), dust_av=dust_av)[..., knobs.i_band]
         i_mag[row] = offset + modulus[:, None] + MAGNITUDES
     return _Cells(edges, number, i_mag)
 

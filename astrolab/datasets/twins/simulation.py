@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from astrolab.datasets.twins.catalogue import base_columns
-from astrolab.datasets.twins.knobs import HscTwinKnobs
+from astrolab.datasets.twins.catalogue import BLOCK, base_columns
+from astrolab.datasets.twins.knobs import MIN_FWHM_PX, HscTwinKnobs
 from astrolab.datasets.twins.measurement import measure_fluxes, measure_shapes
 from astrolab.datasets.twins.population import Galaxies, draw_galaxies
 from astrolab.datasets.twins.profiles import seeing_terms
@@ -23,11 +23,10 @@ from astrolab.datasets.twins.render import Sources, render_scene
 from astrolab.datasets.twins.structure import Shapes, draw_neighbours, draw_shapes
 from astrolab.datasets.twins.workers import map_on_cores
 
-BLOCK = 1024
 EXPOSURE = {"cpu": 128, "cuda": BLOCK}  # stamps made at once, on one core
 COMMON_BLOCK = 64
-# the ultra-deep COSMOS coadds, from which the shared galaxies' pixels are taken
-COSMOS = {"depth_mag": (27.8, 27.7, 27.3, 26.8, 25.9), "seeing_arcsec": (0.72, 0.50, 0.56, 0.53, 0.64)}
+# depth (mag) and seeing (arcsec) of HSC's ultra-deep COSMOS coadds, from which the shared galaxies' pixels are taken
+COSMOS = {"g": (27.8, 0.72), "r": (27.7, 0.50), "i": (27.3, 0.56), "z": (26.8, 0.53), "y": (25.9, 0.64)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +161,7 @@ def n_common(knobs: HscTwinKnobs, *, n: int) -> int:
 def _common_block(knobs: HscTwinKnobs, *, n: int, seed: int, **options) -> Block:
     """Galaxies of both twins: spectroscopic targets in the COSMOS field, with its depth and seeing."""
     wanted = n_common(knobs, n=n)
-    alike = replace(knobs, **COSMOS, selection="spectroscopic", type_mix=(1.0,) * 4, dust_scale=1.0)
+    alike = replace(_in_cosmos(knobs), selection="spectroscopic", type_mix=(1.0,) * 4, dust_scale=1.0)
     blocks = []
     for number in range(max(1, -(-wanted // COMMON_BLOCK))):
         key = (knobs.common_seed, seed, number)
@@ -170,6 +169,14 @@ def _common_block(knobs: HscTwinKnobs, *, n: int, seed: int, **options) -> Block
     images = torch.cat([block.images for block in blocks])
     columns = {name: np.concatenate([block.columns[name] for block in blocks]) for name in blocks[0].columns}
     return Block(images, columns).take(np.arange(wanted))
+
+
+def _in_cosmos(knobs: HscTwinKnobs) -> HscTwinKnobs:
+    """With the depth and seeing of COSMOS, where HSC has the band and the pixels sample that seeing."""
+    own = zip(knobs.letters, knobs.depth_mag, knobs.seeing_arcsec, strict=True)
+    depth, seeing = zip(*(COSMOS.get(letter, (depth, seeing)) for letter, depth, seeing in own), strict=True)
+    is_sampled = min(seeing) > MIN_FWHM_PX * knobs.pixel_scale_arcsec
+    return replace(knobs, depth_mag=depth, seeing_arcsec=seeing if is_sampled else knobs.seeing_arcsec)
 
 
 def _interleave(own: Block, common: Block, places: np.ndarray) -> Block:
@@ -277,17 +284,11 @@ def _measured_columns(knobs: HscTwinKnobs, *, galaxies: Galaxies, measured: dict
     if "peak" in values:
         per_arcsec2 = np.maximum(values.pop("peak"), 1e-6) / knobs.pixel_scale_arcsec**2
         values["peak_surface_brightness"] = knobs.zero_point_mag - 2.5 * np.log10(per_arcsec2)
-    letters = band_letters(knobs)
     return {
         f"{letter}_{name}": column[:, band].astype(np.float32)
         for name, column in values.items()
-        for band, letter in enumerate(letters)
+        for band, letter in enumerate(knobs.letters)
     }
-
-
-def band_letters(knobs: HscTwinKnobs) -> tuple[str, ...]:
-    """Give the letters that name the bands in the published columns: g, r, i, z, y."""
-    return tuple(band.rsplit("-", 1)[1][0] for band in knobs.bands)
 
 
 def _crowding(knobs: HscTwinKnobs, *, scene: Scene) -> dict[str, np.ndarray]:
@@ -296,6 +297,6 @@ def _crowding(knobs: HscTwinKnobs, *, scene: Scene) -> dict[str, np.ndarray]:
     columns = {}
     for limit in (5, 10, 15):
         count = 1 + np.bincount(scene.where[radius < limit], minlength=len(scene.galaxies))
-        names = [f"{letter}_central_image_pop_{limit}px_rad" for letter in band_letters(knobs)]
+        names = [f"{letter}_central_image_pop_{limit}px_rad" for letter in knobs.letters]
         columns |= dict.fromkeys(names, count.astype(np.float32))
     return columns

@@ -13,7 +13,6 @@ from astrolab.datasets.twins.population import TYPES, Galaxies, counts_per_arcmi
 
 SIZE_SCATTER = 0.38  # of ln(radius), van der Wel et al. (2014, ApJ 788, 28)
 NEIGHBOUR_MARGIN_PX = 6
-REFERENCE_BAND = 2  # i
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +169,6 @@ def _fluxes(galaxies: Galaxies, *, knobs: HscTwinKnobs, bulge_frac: np.ndarray) 
     grid = colour_grid(knobs.bands)
     older = grid(z=galaxies.z, youth=0.35 * galaxies.youth, dust_av=0.5 * galaxies.dust_av)
     whole = grid(z=galaxies.z, youth=galaxies.youth, dust_av=galaxies.dust_av)
-    redder = (older - older[:, [REFERENCE_BAND]]) - (whole - whole[:, [REFERENCE_BAND]])
+    redder = (older - older[:, [knobs.i_band]]) - (whole - whole[:, [knobs.i_band]])
     share = np.minimum(bulge_frac[:, None] * 10.0 ** (-0.4 * redder), 0.97)
     return total[..., None] * np.stack([share, 1.0 - share], axis=-1)

@@ -17,7 +17,7 @@ from filelock import FileLock
 from astrolab.datasets.fetch import survey_dir
 from astrolab.datasets.manifest_schema import FileEntry, Manifest
 from astrolab.datasets.twins.knobs import HscTwinKnobs
-from astrolab.datasets.twins.simulation import Block, band_letters, simulate_blocks
+from astrolab.datasets.twins.simulation import Block, simulate_blocks
 from astrolab.errors import ConfigError, ManifestError, unknown_name
 from astrolab.files import require_space, write_atomically
 
@@ -218,4 +218,4 @@ def _describe(file: h5py.File, *, knobs: HscTwinKnobs, seed: int, n: int, split:
     file.attrs.update(about)
     file.attrs["knobs"] = json.dumps(asdict(knobs), sort_keys=True)
     file.attrs["digest"] = settings_digest(knobs)
-    file["image"].attrs["bands"] = list(band_letters(knobs))
+    file["image"].attrs["bands"] = list(knobs.letters)

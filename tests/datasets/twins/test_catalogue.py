@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 
 from astrolab.datasets.twins.catalogue import base_columns
 from astrolab.datasets.twins.knobs import HscTwinKnobs
@@ -36,6 +37,18 @@ def test_ids_are_whole_unique_and_beyond_what_a_float_can_hold():
     assert ids.min() > 2**53
     assert len(np.unique(ids)) == len(ids)
     assert not np.isin(columns_of(FAINT, key=(1, 1, 0))["object_id"], ids).any()
+
+
+def test_no_two_galaxies_are_so_near_that_they_look_like_one():
+    """At random, about fifty pairs of these were within an arcsecond: leaks that are none."""
+    own = [columns_of(FAINT, n=1024, key=(0, 1, block)) for block in range(20)]
+    shared = [columns_of(FAINT, n=64, key=(557, 0, block), is_common=True) for block in range(3)]
+    ra, dec = (np.concatenate([part[name] for part in own + shared]) for name in ("ra", "dec"))
+    sky = SkyCoord(ra, dec, unit="deg")
+    assert sky.match_to_catalog_sky(sky, nthneighbor=2)[1].arcsec.min() > 1.49
+    counts, _, _ = np.histogram2d(ra, dec, bins=8)
+    chi2 = ((counts - counts.mean()) ** 2 / counts.mean()).sum()
+    assert 63 * 0.5 < chi2 < 63 * 1.6, "as uneven as galaxies thrown at random"
 
 
 def test_names_are_bytes_and_positions_are_in_the_survey():

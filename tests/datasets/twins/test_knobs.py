@@ -16,6 +16,7 @@ GOOD = {"schema": "galaxiesml", "selection": "spectroscopic"}
         ({"image_size": 5}, "16 to 512"),
         ({"seeing_arcsec": [0.1] * 5}, "2.2 pixels"),
         ({"gain": 0.0}, "positive"),
+        ({"bands": ["hsc2017-g", "hsc2017-r2"]}, "one of them i"),
         ({"seeing_scatter": -0.1}, "not negative"),
         ({"zero_point_mag": float("nan")}, "finite"),
     ],
@@ -23,6 +24,12 @@ GOOD = {"schema": "galaxiesml", "selection": "spectroscopic"}
 def test_what_cannot_be_is_refused_at_once(change, said):
     with pytest.raises(ConfigError, match=said):
         HscTwinKnobs.from_mapping(GOOD | change)
+
+
+def test_bands_are_called_as_in_columns_and_in_manifests():
+    knobs = HscTwinKnobs("galaxiesml", "flux_limited")
+    assert knobs.letters == ("g", "r", "i", "z", "y") and knobs.letters[knobs.i_band] == "i"
+    assert knobs.band_names == ("hsc-g", "hsc-r", "hsc-i", "hsc-z", "hsc-y")
 
 
 def test_an_unknown_knob_is_named_with_the_nearest():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from astrolab.datasets.manifests import load_manifest
-from astrolab.datasets.twins import simulate_arrays, twin_knobs
+from astrolab.datasets.twins import HscTwinKnobs, simulate_arrays, twin_knobs
 from astrolab.datasets.twins.simulation import n_common, sky_noise
 
 BRIGHT, FAINT = (
@@ -84,6 +84,26 @@ def test_the_deep_twin_has_the_noise_of_the_real_cosmos_coadds(shared_data):
     real = np.sqrt(np.median(variance, axis=(1, 2)))
     fwhm_px = torch.tensor([FAINT.seeing_arcsec]) / FAINT.pixel_scale_arcsec
     np.testing.assert_allclose(sky_noise(FAINT, fwhm_px=fwhm_px)[0].numpy(), real, rtol=0.35)
+
+
+def test_other_filters_and_pixels():
+    """SDSS: five bands with u among them, i not the third, pixels too coarse for the seeing of COSMOS."""
+    knobs = HscTwinKnobs(
+        "galaxiesml",
+        "flux_limited",
+        bands=tuple(f"sdss2010-{letter}" for letter in "ugriz"),
+        i_limit_mag=20.0,
+        depth_mag=(22.3, 23.3, 23.1, 22.3, 20.8),
+        seeing_arcsec=(1.53, 1.44, 1.32, 1.26, 1.29),
+        pixel_scale_arcsec=0.396,
+        image_size=24,
+    )
+    images, columns = simulate_arrays(knobs, n=300, seed=0)
+    assert images.shape == (300, 5, 24, 24) and knobs.band_names[0] == "sdss-u"
+    own = columns["object_id"] % 2 == 0
+    assert np.median(columns["i_cmodel_mag"] - columns["specz_mag_i"]) == pytest.approx(0, abs=0.05)
+    assert np.quantile(columns["specz_mag_i"][own], 0.99) < 21
+    assert 0.3 < np.median(columns["g_cmodel_mag"] - columns["r_cmodel_mag"]) < 1.5
 
 
 def test_compact_images_and_morphology_are_optional(twins):
