@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from astrolab.errors import DiskFullError
+
+_MACHINE = re.sub(r"\W", "", platform.node())
 
 
 @contextmanager
@@ -42,11 +49,13 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    _remove_abandoned(path)
+    part = path.with_name(_part_name(path, process=os.getpid()))
+    replaced = path.with_name(_part_name(path, process=f"{os.getpid()}-replaced"))
     try:
         yield part
         if part.is_dir() and path.is_dir():
-            shutil.rmtree(path)
+            os.replace(path, replaced)
         os.replace(part, path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -54,6 +63,19 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         remove(part)
+        remove(replaced)
+
+
+def _part_name(path: Path, *, process: int | str) -> str:
+    return f".part-{_MACHINE}-{process}-{path.name}"
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what processes of this machine that were killed have left of the same file."""
+    for part in path.parent.glob(_part_name(Path(glob.escape(path.name)), process="*")):
+        process = part.name.removeprefix(f".part-{_MACHINE}-").partition("-")[0]
+        if process.isdigit() and not psutil.pid_exists(int(process)):
+            remove(part)
 
 
 def remove(path: Path) -> None:

@@ -1,5 +1,7 @@
 import errno
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -25,6 +27,25 @@ def test_a_folder_replaces_a_folder(tmp_path):
             (part / "card").write_text(text)
     assert (path / "card").read_text() == "second"
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write_and_nothing_else(tmp_path):
+    path = tmp_path / "model-[1]"
+    code = (
+        "import os, sys, signal; from astrolab.files import write_atomically\n"
+        "with write_atomically(sys.argv[1]) as part:\n"
+        "    part.mkdir(); (part / 'half').write_text('x'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    (abandoned,) = tmp_path.iterdir()
+    of_another = abandoned.with_name(abandoned.name.replace("model", "other"))
+    of_another.mkdir()
+    elsewhere = tmp_path / ".part-anothermachine-1-model-[1]"
+    elsewhere.mkdir()
+    with write_atomically(path) as part:
+        assert not abandoned.exists()
+        part.mkdir()
+    assert path.is_dir() and of_another.is_dir() and elsewhere.is_dir()
 
 
 def test_a_full_disk_is_named_and_cleaned_up(tmp_path):
