@@ -11,6 +11,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 study: $(STAMP)
 	$(VENV)/bin/astrolab run lora_vs_transfer
+	@echo 'To go on in this terminal: source $(VENV)/bin/activate, then astrolab --help'
 
 # The address is printed, whether a browser is found here or not. LAB=--no-browser, or any other option of jupyter lab.
 lab: export ASTROLAB_RUNS_DIR ?= $(CURDIR)/runs

@@ -15,7 +15,7 @@ from astrolab.datasets.manifests import load_manifest
 from astrolab.datasets.mixtures import combine
 from astrolab.datasets.splits import subsample
 from astrolab.datasets.survey import Survey, stack_surveys
-from astrolab.errors import ConfigError, ManifestError
+from astrolab.errors import ConfigError, ManifestError, SchemaError
 
 
 def load_survey(
@@ -82,7 +82,21 @@ def load_survey(
     else:
         paths = locate(manifest, size=image_size, directory=directory and Path(directory))
     survey = read_survey(manifest, paths=paths, image_size=image_size)
+    _refuse_labels_outside(survey, manifest=manifest)
     return survey if n is None else subsample(survey, n=n, seed=seed)
+
+
+def _refuse_labels_outside(survey: Survey, *, manifest: Manifest) -> None:
+    if manifest.label is None or manifest.label.range is None:
+        return
+    (low, high), values = manifest.label.range, survey.labels[manifest.label.name]
+    outside = values[~values.between(low, high)]
+    if len(outside):
+        raise SchemaError(
+            f"The label {manifest.label.name!r} of {survey.name!r} lies from {low:g} to {high:g}, says the manifest.",
+            received=f"{len(outside):,} of {len(values):,} galaxies outside, such as {outside.iloc[0]:g}",
+            remedy="Leave galaxies without a label out of the files, or correct [label] range in the manifest.",
+        )
 
 
 def _refuse_directory(manifest: Manifest, directory: str | Path | None) -> None:

@@ -133,6 +133,17 @@ def test_a_twin_is_as_large_as_its_knob_says(tmp_path, monkeypatch):
     assert load_survey(manifest, image_size=32).inputs["image"].shape == (12, 5, 32, 32)
 
 
+def test_labels_outside_the_range_of_the_manifest_are_refused(tmp_path, write_published, images_manifest):
+    z = np.linspace(0.1, 0.9, 20)
+    z[3] = -99
+    write_published(tmp_path / "train.hdf5", n=20, size=16, specz_redshift=z)
+    label = {"name": "z", "column": "specz_redshift"}
+    manifest = images_manifest(tmp_path, files=["train.hdf5"], sizes=[16], label=label | {"range": [0, 4]})
+    with pytest.raises(SchemaError, match="1 of 20 galaxies outside, such as -99"):
+        load_survey(manifest)
+    assert len(load_survey(images_manifest(tmp_path, files=["train.hdf5"], sizes=[16], label=label))) == 20
+
+
 def test_files_are_not_fetched_past_a_directory(images_manifest, tmp_path):
     with pytest.raises(ConfigError, match="ASTROLAB_DATA_DIR"):
         load_survey(images_manifest(), directory=tmp_path, download=True)
