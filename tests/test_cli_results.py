@@ -72,3 +72,10 @@ def test_a_ledger_of_unfinished_runs_alone_can_be_printed(tmp_path):
     write_run(tmp_path / "one", arms=ARMS, finished=False)
     text = call(tmp_path)
     assert "1 unfinished" in text and "running" in text
+
+
+def test_a_table_written_beside_the_runs_does_not_hide_them(tmp_path):
+    write_run(tmp_path / "one", arms=ARMS)
+    before = call(tmp_path)
+    call(tmp_path, "--out", tmp_path / "scores.csv")
+    assert call(tmp_path) == before
