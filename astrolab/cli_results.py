@@ -92,15 +92,16 @@ def _runs(ledger: Ledger) -> str:
 def _experiment(ledger: Ledger, *, metrics: list[str] | None) -> str:
     from astrolab.metrics.comparing import HEADLINE_METRICS
     from astrolab.metrics.scoring import tabulate_scores
+    from astrolab.metrics.summary import describe_spread
 
     scores = ledger.scores
     shown = metrics or [name for name in HEADLINE_METRICS if name in set(scores["metric"])]
     scores = scores[scores["metric"].isin(shown)] if shown else scores
-    n_seeds = scores["seed"].nunique()
-    spread = f"± spread over {n_seeds} seeds" if n_seeds > 1 else "± bootstrap interval over galaxies"
-    words = [scores["study"].iloc[0], f"experiment {scores['experiment'].iloc[0]}", f"{spread}, * best"]
+    table = tabulate_scores(scores.drop(columns=["study", "experiment"]))
+    spread = describe_spread(table["n_seeds"], otherwise="bootstrap interval over galaxies")
+    words = [scores["study"].iloc[0], f"experiment {scores['experiment'].iloc[0]}", f"± {spread}, * best"]
     words += ["simulated twin surveys"] if scores["simulated"].any() else []
-    table = tabulate_scores(scores.drop(columns=["study", "experiment"])).drop(columns="n_seeds")
+    table = table if table["n_seeds"].nunique() > 1 else table.drop(columns="n_seeds")
     return "\n".join([" · ".join(words), table.rename_axis(columns=None).to_string(), "", _costs(ledger)])
 
 

@@ -13,7 +13,7 @@ from matplotlib.pyplot import subplots
 from matplotlib.ticker import PercentFormatter
 
 from astrolab.errors import PredictionError
-from astrolab.metrics import REQUIREMENTS, Requirement, find_metric, with_intervals
+from astrolab.metrics import REQUIREMENTS, Requirement, describe_spread, find_metric, with_intervals
 from astrolab.plots.style import (
     BAND,
     FAINT,
@@ -182,8 +182,7 @@ def _draw_plateaus(ax: Axes, *, rows: pd.DataFrame, looks: Mapping[str, Look]) -
 
 
 def _notes(summary: pd.DataFrame, *, plateau: pd.DataFrame | None, has_printed: bool) -> list[Line2D]:
-    n_seeds = summary["n_seeds"].max()
-    spread = f"spread over {n_seeds} seeds" if n_seeds > 1 else "interval over galaxies"
+    spread = describe_spread(summary["n_seeds"], otherwise="interval over galaxies")
     notes = [Line2D([], [], color=FAINT, lw=6, alpha=0.3, label=spread)]
     if plateau is not None:
         share, metric = 1 - plateau["tolerance"].iloc[0], find_metric(plateau["metric"].iloc[0]).label

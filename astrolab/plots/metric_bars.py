@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.pyplot import subplots
 
 from astrolab.errors import PredictionError
-from astrolab.metrics import REQUIREMENTS, Requirement, find_metric, is_best, with_intervals
+from astrolab.metrics import REQUIREMENTS, Requirement, describe_spread, find_metric, is_best, with_intervals
 from astrolab.plots.style import (
     BAND,
     INK,
@@ -216,8 +216,7 @@ def _draw_star(ax: Axes, *, x: float, row: tuple, printed: float | None) -> None
 
 
 def _error_bar_note(summary: pd.DataFrame) -> Line2D:
-    n_seeds = summary["n_seeds"].max()
-    words = f"spread over {n_seeds} seeds" if n_seeds > 1 else "interval over galaxies"
+    words = describe_spread(summary["n_seeds"], otherwise="interval over galaxies")
     return Line2D([], [], marker="|", ls="none", color=INK, ms=7, mew=0.9, label=words)
 
 

@@ -76,3 +76,9 @@ def test_scores_without_fractions_are_refused(scores):
         plot_data_fractions(scores.drop(columns="fraction"))
     with pytest.raises(PredictionError, match="one direction"):
         plot_data_fractions(pd.concat([scores.assign(direction=d) for d in ("forward", "reverse")]))
+
+
+def test_the_legend_says_what_bands_are_where_only_some_arms_have_several_seeds(scores):
+    figure = plot_data_fractions(scores.query("arm == 'lora' or seed == 0"))
+    words = "spread over seeds where there are several, else interval over galaxies"
+    assert words in [text.get_text() for text in figure.legends[0].get_texts()]
