@@ -61,6 +61,11 @@ def test_prose_quotes_no_measured_number(study):
 
 
 @each_study
+def test_printed_numbers_are_chosen_by_how_a_model_was_moved(study):
+    assert "load_published(" not in "\n".join(cells_of(study, "code")), "use load_counterpart, or compare_with_paper"
+
+
+@each_study
 def test_presets_are_valid_and_a_smoke_preset_exists(study):
     presets = list_presets(study)
     assert "smoke" in presets

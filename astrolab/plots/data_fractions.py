@@ -62,7 +62,7 @@ def plot_data_fractions(
     metrics, arms, surveys : sequence of str, optional
         What to draw, and in which order.
     published : DataFrame, optional
-        From :func:`astrolab.load_published`, with a column ``fraction``: hollow diamonds, measured on other data.
+        From :func:`astrolab.load_counterpart`, with a column ``fraction``: hollow diamonds, measured on other data.
     plateau : DataFrame, optional
         From :func:`astrolab.estimate_plateau`, of one metric.
     requirements : mapping of str to Requirement
@@ -150,7 +150,7 @@ def _draw_panel(
 def _printed(
     published: pd.DataFrame | None, *, arms: Sequence[str], surveys: Sequence[str], metrics: Sequence[str]
 ) -> pd.DataFrame:
-    if published is None:
+    if published is None or published.empty:
         return pd.DataFrame({"arm": [], "survey": [], "metric": [], "fraction": [], "value": []})
     chosen(published, column="fraction", names=None)
     there = {"arm": arms, "survey": [real_survey(name) for name in surveys], "metric": metrics}

@@ -61,8 +61,8 @@ def plot_metric_bars(
     metrics, arms, surveys : sequence of str, optional
         What to draw, and in which order.
     published : DataFrame, optional
-        From :func:`astrolab.published.load_published`; a twin is matched with the survey it stands for, a survey that
-        the paper did not use has none.
+        From :func:`astrolab.load_counterpart`; a twin is matched with the survey it stands for, a survey that the paper
+        did not use has none.
     requirements : mapping of str to Requirement
         By metric.
     title : str

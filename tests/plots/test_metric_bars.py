@@ -64,6 +64,7 @@ def test_scores_without_intervals_can_be_drawn(scores):
 
 def test_surveys_that_the_paper_did_not_use_have_no_printed_values(scores):
     published = load_published("lora_vs_transfer", direction="forward")
+    assert not any("printed" in text for text in _texts(plot_metric_bars(scores, published=published.iloc[:0])))
     own = scores.assign(survey=scores["survey"].str.replace("twin-", "my-"))
     assert not any("printed" in text for text in _texts(plot_metric_bars(own, published=published)))
 
