@@ -77,6 +77,7 @@ _HOMES = {
     "astrolab.parameters": ("read_parameters",),
     "astrolab.runs": ("Run", "open_run"),
     "astrolab.runs.beside": ("compare_runs_with_paper", "compare_with_paper", "describe_counterparts"),
+    "astrolab.runs.costs": ("summarise_costs",),
     "astrolab.runs.ledger": ("Ledger", "load_ledger"),
     "astrolab.reloading": ("find_run", "reload_model", "reload_surveys"),
     "astrolab.claims": ("CLAIMS", "check_claims"),

@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import pandas as pd
 import typer
 
 from astrolab.errors import RunError, unknown_name
 
 if TYPE_CHECKING:
     from astrolab.runs.ledger import Ledger
-
-_COSTS = ("n_train", "n_trainable", "n_trials", "n_seen", "time_s", "peak_memory_bytes")
 
 
 def results(
@@ -106,9 +103,8 @@ def _experiment(ledger: Ledger, *, metrics: list[str] | None) -> str:
 
 
 def _costs(ledger: Ledger) -> str:
-    fits = ledger.fits.drop_duplicates(["arm", "seed", "fit"])
-    by = [name for name in ("arm", "fraction") if name in fits and fits[name].notna().any()]
-    costs = fits.groupby(by, sort=False, dropna=False)[list(_COSTS)].mean().astype(float).round(1)
-    memory_mb = (costs.pop("peak_memory_bytes") / 1e6).round(0)
-    counts = costs.drop(columns="time_s").round(0).astype(int)
-    return pd.concat([counts, costs[["time_s"]], memory_mb.rename("peak_memory_MB")], axis=1).to_string()
+    from astrolab.runs.costs import COUNTS, summarise_costs
+
+    costs = summarise_costs(ledger).drop(columns=["study", "experiment", "search_time_s"])
+    counts = costs[list(COUNTS)].round(0).astype(int)
+    return costs.assign(**counts).round({"time_s": 1, "peak_memory_MB": 0}).to_string(index=False)

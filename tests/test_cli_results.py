@@ -85,6 +85,19 @@ def test_where_seeds_differ_each_row_says_how_many_it_has(tmp_path):
     assert sorted((row[-1], "lora" in row) for row in rows) == [("1", False), ("1", False), ("2", True), ("2", True)]
 
 
+def test_costs_of_both_directions_are_printed(tmp_path):
+    for direction, time_s in (("forward", 10.0), ("reverse", 90.0)):
+        told = {"parameters": {"direction": direction}, "direction": direction}
+        write_run(tmp_path / direction, arms=ARMS, time_s=time_s, **told)
+    ends_in_costs = re.compile(r" (base|lora|tl) .*\d\.\d +0\.0$")
+    costs = [line.split() for line in call(tmp_path).splitlines() if ends_in_costs.search(line)]
+    assert [(row[0], row[1], row[-2]) for row in costs] == [
+        (direction, arm, time_s)
+        for direction, time_s in (("forward", "10.0"), ("reverse", "90.0"))
+        for arm in ("base", "lora", "tl")
+    ]
+
+
 def test_a_table_written_beside_the_runs_does_not_hide_them(tmp_path):
     write_run(tmp_path / "one", arms=ARMS)
     before = call(tmp_path)
