@@ -79,6 +79,7 @@ _HOMES = {
     "astrolab.runs.beside": ("compare_runs_with_paper", "compare_with_paper", "describe_counterparts"),
     "astrolab.runs.costs": ("summarise_costs",),
     "astrolab.runs.ledger": ("Ledger", "load_ledger"),
+    "astrolab.runs.pairs": ("compare_arms", "describe_pairs"),
     "astrolab.reloading": ("find_run", "reload_model", "reload_surveys"),
     "astrolab.claims": ("CLAIMS", "check_claims"),
     "astrolab.batch": ("run_study",),

@@ -123,6 +123,6 @@ def test_runs_are_compared_in_tables_that_papers_can_print(smoke_run):
     claims = pd.read_csv(folder / "claims.csv")
     assert set(claims["protocol"]) == {"fair", "published"} and claims["evidence"].str.len().gt(0).all()
     beside = pd.read_csv(folder / "beside_the_paper.csv")
-    lora = beside.query("arm == 'lora' and survey == 'combo' and metric == 'scatter'")
+    lora = beside.query("study == 'lora_vs_transfer' and arm == 'lora' and survey == 'combo' and metric == 'scatter'")
     assert lora["printed"].tolist() == [0.0223]
     assert (pd.read_csv(folder / "comparisons.csv")["better"].notna()).all()
