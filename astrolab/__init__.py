@@ -53,6 +53,7 @@ _HOMES = {
     "astrolab.metrics.pareto": ("pareto_front",),
     "astrolab.metrics.plateau": ("estimate_plateau",),
     "astrolab.published": ("load_published",),
+    "astrolab.published.counterparts": ("describe_counterpart", "load_counterpart"),
     "astrolab.plots": (
         "plot_colour_redshift",
         "plot_adapter_path",
@@ -75,7 +76,10 @@ _HOMES = {
     "astrolab.widgets": ("explore_adapter", "explore_predictions", "explore_twin"),
     "astrolab.parameters": ("read_parameters",),
     "astrolab.runs": ("Run", "open_run"),
+    "astrolab.runs.beside": ("compare_runs_with_paper", "compare_with_paper", "describe_counterparts"),
+    "astrolab.runs.costs": ("summarise_costs",),
     "astrolab.runs.ledger": ("Ledger", "load_ledger"),
+    "astrolab.runs.pairs": ("compare_arms", "describe_pairs"),
     "astrolab.reloading": ("find_run", "reload_model", "reload_surveys"),
     "astrolab.claims": ("CLAIMS", "check_claims"),
     "astrolab.batch": ("run_study",),

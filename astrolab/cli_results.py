@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import pandas as pd
 import typer
 
 from astrolab.errors import RunError, unknown_name
 
 if TYPE_CHECKING:
     from astrolab.runs.ledger import Ledger
-
-_COSTS = ("n_train", "n_trainable", "n_trials", "n_seen", "time_s", "peak_memory_bytes")
 
 
 def results(
@@ -92,22 +89,22 @@ def _runs(ledger: Ledger) -> str:
 def _experiment(ledger: Ledger, *, metrics: list[str] | None) -> str:
     from astrolab.metrics.comparing import HEADLINE_METRICS
     from astrolab.metrics.scoring import tabulate_scores
+    from astrolab.metrics.summary import describe_spread
 
     scores = ledger.scores
     shown = metrics or [name for name in HEADLINE_METRICS if name in set(scores["metric"])]
     scores = scores[scores["metric"].isin(shown)] if shown else scores
-    n_seeds = scores["seed"].nunique()
-    spread = f"± spread over {n_seeds} seeds" if n_seeds > 1 else "± bootstrap interval over galaxies"
-    words = [scores["study"].iloc[0], f"experiment {scores['experiment'].iloc[0]}", f"{spread}, * best"]
+    table = tabulate_scores(scores.drop(columns=["study", "experiment"]))
+    spread = describe_spread(table["n_seeds"], otherwise="bootstrap interval over galaxies")
+    words = [scores["study"].iloc[0], f"experiment {scores['experiment'].iloc[0]}", f"± {spread}, * best"]
     words += ["simulated twin surveys"] if scores["simulated"].any() else []
-    table = tabulate_scores(scores.drop(columns=["study", "experiment"])).drop(columns="n_seeds")
+    table = table if table["n_seeds"].nunique() > 1 else table.drop(columns="n_seeds")
     return "\n".join([" · ".join(words), table.rename_axis(columns=None).to_string(), "", _costs(ledger)])
 
 
 def _costs(ledger: Ledger) -> str:
-    fits = ledger.fits.drop_duplicates(["arm", "seed", "fit"])
-    by = [name for name in ("arm", "fraction") if name in fits and fits[name].notna().any()]
-    costs = fits.groupby(by, sort=False, dropna=False)[list(_COSTS)].mean().astype(float).round(1)
-    memory_mb = (costs.pop("peak_memory_bytes") / 1e6).round(0)
-    counts = costs.drop(columns="time_s").round(0).astype(int)
-    return pd.concat([counts, costs[["time_s"]], memory_mb.rename("peak_memory_MB")], axis=1).to_string()
+    from astrolab.runs.costs import COUNTS, summarise_costs
+
+    costs = summarise_costs(ledger).drop(columns=["study", "experiment", "search_time_s"])
+    counts = costs[list(COUNTS)].round(0).astype(int)
+    return costs.assign(**counts).round({"time_s": 1, "peak_memory_MB": 0}).to_string(index=False)

@@ -75,19 +75,23 @@ def write_run(
     finished: bool = True,
     direction: str | None = "forward",
     simulated: bool = True,
+    time_s: float = 2.0,
 ) -> Run:
-    """Write a run folder; an arm may be `lora@0.1`, for a fraction of the fine-tuning set."""
+    """Write a run folder; an arm may be `lora@0.1`, for a fraction of the fine-tuning set.
+
+    Fits of an arm take `time_s` and a second more for each further seed, those of the base model `time_s`.
+    """
     given = {"seeds": list(seeds), "epochs": 3, "z_range": [0.3, 1.5]} | dict(parameters or {})
     run = open_run(study=study, parameters=given, directory=directory)
     survey = {"repr": "…", "n": n, "digest": "d1", "survey": "twin-galaxiesml", "simulated": simulated}
     run.record["surveys"] = {"finetune": survey}
     for seed in seeds:
-        run.record["fits"][f"base-s{seed}"] = fit_record("base", seed=seed)
+        run.record["fits"][f"base-s{seed}"] = fit_record("base", seed=seed, time_s=time_s)
         for arm in arms:
             name, _, fraction = arm.partition("@")
             condition = {"fraction": float(fraction)} if fraction else {}
             key = f"{arm.replace('@', '-fraction')}-s{seed}"
-            run.record["fits"][key] = fit_record(name, seed=seed, condition=condition, time_s=2.0 + seed)
+            run.record["fits"][key] = fit_record(name, seed=seed, condition=condition, time_s=time_s + seed)
     run._write()
     if not finished:
         run._lock.release(force=True)

@@ -72,3 +72,34 @@ def test_a_ledger_of_unfinished_runs_alone_can_be_printed(tmp_path):
     write_run(tmp_path / "one", arms=ARMS, finished=False)
     text = call(tmp_path)
     assert "1 unfinished" in text and "running" in text
+
+
+def test_where_seeds_differ_each_row_says_how_many_it_has(tmp_path):
+    for names, seeds in ((["lora"], (0, 1)), (["tl"], (0,))):
+        arms = {name: ARMS[name] for name in names}
+        # The seeds of a run are among what runs of one experiment may differ in.
+        write_run(tmp_path / names[0], arms=arms, seeds=seeds, parameters={"strategies": names})
+    text = call(tmp_path, "--metric", "scatter")
+    assert "± spread over seeds where there are several, else bootstrap interval over galaxies" in text
+    rows = [line.split() for line in text.splitlines() if "±" in line and "·" not in line]
+    assert sorted((row[-1], "lora" in row) for row in rows) == [("1", False), ("1", False), ("2", True), ("2", True)]
+
+
+def test_costs_of_both_directions_are_printed(tmp_path):
+    for direction, time_s in (("forward", 10.0), ("reverse", 90.0)):
+        told = {"parameters": {"direction": direction}, "direction": direction}
+        write_run(tmp_path / direction, arms=ARMS, time_s=time_s, **told)
+    ends_in_costs = re.compile(r" (base|lora|tl) .*\d\.\d +0\.0$")
+    costs = [line.split() for line in call(tmp_path).splitlines() if ends_in_costs.search(line)]
+    assert [(row[0], row[1], row[-2]) for row in costs] == [
+        (direction, arm, time_s)
+        for direction, time_s in (("forward", "10.0"), ("reverse", "90.0"))
+        for arm in ("base", "lora", "tl")
+    ]
+
+
+def test_a_table_written_beside_the_runs_does_not_hide_them(tmp_path):
+    write_run(tmp_path / "one", arms=ARMS)
+    before = call(tmp_path)
+    call(tmp_path, "--out", tmp_path / "scores.csv")
+    assert call(tmp_path) == before

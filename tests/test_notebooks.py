@@ -71,6 +71,11 @@ def test_the_published_recipes_share_one_base_model():
 
 
 @each_study
+def test_printed_numbers_are_chosen_by_how_a_model_was_moved(study):
+    assert "load_published(" not in "\n".join(cells_of(study, "code")), "use load_counterpart, or compare_with_paper"
+
+
+@each_study
 def test_presets_are_valid_and_a_smoke_preset_exists(study):
     presets = list_presets(study)
     assert "smoke" in presets
@@ -128,6 +133,6 @@ def test_runs_are_compared_in_tables_that_papers_can_print(smoke_run):
     claims = pd.read_csv(folder / "claims.csv")
     assert set(claims["protocol"]) == {"fair", "published"} and claims["evidence"].str.len().gt(0).all()
     beside = pd.read_csv(folder / "beside_the_paper.csv")
-    lora = beside.query("arm == 'lora' and survey == 'combo' and metric == 'scatter'")
+    lora = beside.query("study == 'lora_vs_transfer' and arm == 'lora' and survey == 'combo' and metric == 'scatter'")
     assert lora["printed"].tolist() == [0.0223]
     assert (pd.read_csv(folder / "comparisons.csv")["better"].notna()).all()

@@ -16,6 +16,7 @@ from astrolab.metrics.metric import find_metric
 from astrolab.metrics.pairing import iterate_panels, keep_common_seeds
 from astrolab.metrics.ratios import Ratio
 from astrolab.metrics.resamples import Correction, Seeds, resample_models
+from astrolab.published.counterparts import find_direction
 
 if TYPE_CHECKING:
     from astrolab.runs.ledger import Ledger
@@ -96,20 +97,14 @@ def _name_predictions(ledger: Ledger) -> pd.DataFrame:
     predictions = ledger.predictions()
     if "scale" in predictions:
         predictions = predictions[predictions["scale"].isna() | predictions["scale"].eq(1)]
-    directions = {run: _direction(rows.iloc[0]) for run, rows in ledger.table.groupby("run")}
+    directions = {run: find_direction(rows.iloc[0], prefix="p.") for run, rows in ledger.table.groupby("run")}
     names = _model_names(predictions, direction=predictions["run"].map(directions))
     return predictions.assign(model=names, real_survey=predictions["survey"].str.removeprefix("twin-"))
 
 
 def _name_fits(ledger: Ledger) -> pd.DataFrame:
-    return ledger.fits.assign(model=_model_names(ledger.fits, direction=ledger.fits.apply(_direction, axis=1)))
-
-
-def _direction(row: pd.Series) -> str:
-    """Forward where the model was moved as in the paper: from TransferZ, or its twin."""
-    turned = row.get("p.direction") == "reverse"
-    first = str(row.get("p.finetune_survey" if turned else "p.pretrain_survey")).removeprefix("twin-")
-    return {"transferz": "forward", "galaxiesml": "reverse"}.get(first, "elsewhere")
+    directions = ledger.fits.apply(find_direction, axis=1, prefix="p.")
+    return ledger.fits.assign(model=_model_names(ledger.fits, direction=directions))
 
 
 def _model_names(table: pd.DataFrame, *, direction: pd.Series) -> pd.Series:

@@ -10,7 +10,7 @@ from astrolab.metrics.plateau import estimate_plateau
 from astrolab.metrics.ratios import compare_ratio
 from astrolab.metrics.requirements import REQUIREMENTS, Requirement
 from astrolab.metrics.scoring import score, score_slices
-from astrolab.metrics.summary import format_scores, is_best, summarise_seeds, with_intervals
+from astrolab.metrics.summary import describe_spread, format_scores, is_best, summarise_seeds, with_intervals
 
 __all__ = [
     "DEFAULT_METRICS",
@@ -20,6 +20,7 @@ __all__ = [
     "Requirement",
     "compare_models",
     "compare_ratio",
+    "describe_spread",
     "estimate_plateau",
     "find_metric",
     "format_scores",

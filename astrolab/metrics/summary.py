@@ -83,6 +83,35 @@ def with_intervals(scores: pd.DataFrame) -> pd.DataFrame:
     ).drop(columns="std")
 
 
+def describe_spread(n_seeds: pd.Series, *, otherwise: str = "bootstrap interval") -> str:
+    """Say in words what the interval of :func:`with_intervals` is, of rows that need not have the same number of seeds.
+
+    Parameters
+    ----------
+    n_seeds : Series of int
+        Number of training seeds of each row.
+    otherwise : str
+        What the interval of one seed is called.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> describe_spread(pd.Series([3, 3]))
+    'spread over 3 seeds'
+    >>> describe_spread(pd.Series([3, 1]))
+    'spread over seeds where there are several, else bootstrap interval'
+    """
+    fewest, most = int(n_seeds.min()), int(n_seeds.max())
+    if most == 1:
+        return otherwise
+    if fewest == 1:
+        return f"spread over seeds where there are several, else {otherwise}"
+    return f"spread over {most} seeds" if fewest == most else f"spread over {fewest} to {most} seeds"
+
+
 def is_best(summary: pd.DataFrame, *, column: str = "arm") -> pd.Series:
     """Say of each row whether it is the best of its group, by the metric's own sign; alone it is not.
 
@@ -159,18 +188,20 @@ def format_scores(scores: pd.DataFrame) -> str:
     summary = with_intervals(scores)
     summary["best"] = is_best(summary)
     heads = [name for name in ("direction", "survey", *CONDITIONS, "label") if name in summary]
+    several_counts = summary["n_seeds"].nunique() > 1
     blocks = []
     for values, block in summary.groupby(heads, sort=False, dropna=False) if heads else [((), summary)]:
         cells = block.assign(text=[_cell(row) for row in block.itertuples()])
         table = cells.pivot(index="arm", columns="metric", values="text")
-        table = table.loc[block["arm"].unique(), block["metric"].unique()].reset_index()
+        table = table.loc[block["arm"].unique(), block["metric"].unique()]
+        if several_counts:
+            table["n_seeds"] = block.groupby("arm")["n_seeds"].max().astype(str)
+        table = table.reset_index()
         named = zip(heads, values, strict=True)
         words = [f"{name} {value}" if name in CONDITIONS else f"{value}" for name, value in named]
         title = " · ".join(words) + (" (simulated)" if block["simulated"].any() else "")
         blocks.append("\n".join([title, *_aligned(table)]))
-    n_seeds = summary["n_seeds"].max()
-    spread = f"spread over {n_seeds} seeds" if n_seeds > 1 else "bootstrap interval"
-    return "\n\n".join(blocks) + f"\n* best of its column;  ±: {spread}"
+    return "\n\n".join(blocks) + f"\n* best of its column;  ±: {describe_spread(summary['n_seeds'])}"
 
 
 def _is_several(summary: pd.DataFrame, name: str) -> bool:

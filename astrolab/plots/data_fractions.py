@@ -13,7 +13,7 @@ from matplotlib.pyplot import subplots
 from matplotlib.ticker import PercentFormatter
 
 from astrolab.errors import PredictionError
-from astrolab.metrics import REQUIREMENTS, Requirement, find_metric, with_intervals
+from astrolab.metrics import REQUIREMENTS, Requirement, describe_spread, find_metric, with_intervals
 from astrolab.plots.style import (
     BAND,
     FAINT,
@@ -62,7 +62,7 @@ def plot_data_fractions(
     metrics, arms, surveys : sequence of str, optional
         What to draw, and in which order.
     published : DataFrame, optional
-        From :func:`astrolab.load_published`, with a column ``fraction``: hollow diamonds, measured on other data.
+        From :func:`astrolab.load_counterpart`, with a column ``fraction``: hollow diamonds, measured on other data.
     plateau : DataFrame, optional
         From :func:`astrolab.estimate_plateau`, of one metric.
     requirements : mapping of str to Requirement
@@ -150,7 +150,7 @@ def _draw_panel(
 def _printed(
     published: pd.DataFrame | None, *, arms: Sequence[str], surveys: Sequence[str], metrics: Sequence[str]
 ) -> pd.DataFrame:
-    if published is None:
+    if published is None or published.empty:
         return pd.DataFrame({"arm": [], "survey": [], "metric": [], "fraction": [], "value": []})
     chosen(published, column="fraction", names=None)
     there = {"arm": arms, "survey": [real_survey(name) for name in surveys], "metric": metrics}
@@ -182,8 +182,7 @@ def _draw_plateaus(ax: Axes, *, rows: pd.DataFrame, looks: Mapping[str, Look]) -
 
 
 def _notes(summary: pd.DataFrame, *, plateau: pd.DataFrame | None, has_printed: bool) -> list[Line2D]:
-    n_seeds = summary["n_seeds"].max()
-    spread = f"spread over {n_seeds} seeds" if n_seeds > 1 else "interval over galaxies"
+    spread = describe_spread(summary["n_seeds"], otherwise="interval over galaxies")
     notes = [Line2D([], [], color=FAINT, lw=6, alpha=0.3, label=spread)]
     if plateau is not None:
         share, metric = 1 - plateau["tolerance"].iloc[0], find_metric(plateau["metric"].iloc[0]).label

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.pyplot import subplots
 
 from astrolab.errors import PredictionError
-from astrolab.metrics import REQUIREMENTS, Requirement, find_metric, is_best, with_intervals
+from astrolab.metrics import REQUIREMENTS, Requirement, describe_spread, find_metric, is_best, with_intervals
 from astrolab.plots.style import (
     BAND,
     INK,
@@ -61,8 +61,8 @@ def plot_metric_bars(
     metrics, arms, surveys : sequence of str, optional
         What to draw, and in which order.
     published : DataFrame, optional
-        From :func:`astrolab.published.load_published`; a twin is matched with the survey it stands for, a survey that
-        the paper did not use has none.
+        From :func:`astrolab.load_counterpart`; a twin is matched with the survey it stands for, a survey that the paper
+        did not use has none.
     requirements : mapping of str to Requirement
         By metric.
     title : str
@@ -216,8 +216,7 @@ def _draw_star(ax: Axes, *, x: float, row: tuple, printed: float | None) -> None
 
 
 def _error_bar_note(summary: pd.DataFrame) -> Line2D:
-    n_seeds = summary["n_seeds"].max()
-    words = f"spread over {n_seeds} seeds" if n_seeds > 1 else "interval over galaxies"
+    words = describe_spread(summary["n_seeds"], otherwise="interval over galaxies")
     return Line2D([], [], marker="|", ls="none", color=INK, ms=7, mew=0.9, label=words)
 
 

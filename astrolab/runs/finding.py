@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,14 +120,20 @@ def find_run_folders(directories: str | Path | Sequence[str | Path] | None = Non
     return folders
 
 
-def _search(root: Path) -> Iterator[Path]:
+def _search(root: Path) -> list[Path]:
+    """Folders with a record, and the deepest of those that have only other files of a run."""
+    whole, suspects = [], []
     for place, inside, files in os.walk(root):
-        if {RECORD, *_LEFT_BY_A_RUN} & set(files):
-            yield Path(place)
-            inside.clear()
-        elif GALLERY_MARK in files:
+        if RECORD in files:
+            whole.append(Path(place))
+        elif GALLERY_MARK not in files and set(_LEFT_BY_A_RUN) & set(files):
+            suspects.append(Path(place))
+        if {RECORD, GALLERY_MARK} & set(files):
             inside.clear()
         inside[:] = [name for name in inside if name != STORE and not name.startswith(".")]
+    # A table or a notebook that somebody saved above the runs does not make their folder a damaged run.
+    above = {parent for folder in (*whole, *suspects) for parent in folder.parents}
+    return whole + [folder for folder in suspects if folder not in above]
 
 
 def _read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame | None] | str:

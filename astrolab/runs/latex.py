@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from astrolab.metrics.metric import find_metric
-from astrolab.metrics.summary import is_best, with_intervals
+from astrolab.metrics.summary import describe_spread, is_best, with_intervals
 
-_NAMING = ("study", "experiment", "direction", "survey", "label", "fraction", "scale", "arm")
+_NAMING = ("study", "experiment", "direction", "survey", "label", "fraction", "scale", "arm", "n_seeds")
 _ALWAYS = ("survey", "arm")
 _SPECIAL = {"\\": r"\textbackslash{}"} | {character: rf"\{character}" for character in "&%$#_{}"}
 
@@ -25,7 +25,8 @@ def scores_as_latex(scores: pd.DataFrame) -> str:
     -------
     str
         One row a test set and arm, one column a metric. With several seeds, mean and sample standard deviation;
-        otherwise the value with its bootstrap interval. A last line says so, and whether the galaxies are simulated.
+        otherwise the value with its bootstrap interval; where rows differ, the column ``n_seeds`` tells them apart. A
+        last line says so, and whether the galaxies are simulated.
 
     Examples
     --------
@@ -49,12 +50,12 @@ def scores_as_latex(scores: pd.DataFrame) -> str:
     several = [name for name in _NAMING if name in summary and summary[name].nunique(dropna=False) > 1]
     naming = [name for name in _NAMING if name in _ALWAYS or name in several]
     width = len(naming) + len(metrics)
-    heads = [*naming, *(_escape(find_metric(name).label) for name in metrics)]
+    heads = [*map(_escape, naming), *(_escape(find_metric(name).label) for name in metrics)]
     lines = [rf"\begin{{tabular}}{{{'l' * len(naming)}{'r' * len(metrics)}}}", r"\toprule", _line(heads), r"\midrule"]
-    last: list[str] = [""] * len(naming)
+    last, group = [""] * len(naming), naming.index("arm")  # what stands before the arm is a group of its own
     for values, rows in summary.groupby(naming, sort=False, dropna=False):
         names = [_escape(_text(value)) for value in values]
-        if last[0] and names[:-1] != last[:-1]:
+        if last[0] and names[:group] != last[:group]:
             lines.append(r"\addlinespace")
         first_change = next(i for i in range(len(names)) if names[: i + 1] != last[: i + 1])
         shown = ["" if i < first_change else name for i, name in enumerate(names)]
@@ -92,7 +93,6 @@ def _cell(row: tuple) -> str:
 
 
 def _note(summary: pd.DataFrame) -> str:
-    n_seeds = int(summary["n_seeds"].max())
-    spread = f"Spread over {n_seeds} seeds." if n_seeds > 1 else "Intervals over galaxies (bootstrap)."
+    spread = describe_spread(summary["n_seeds"], otherwise="intervals over galaxies (bootstrap)")
     simulated = " Simulated twin surveys." if summary["simulated"].any() else ""
-    return f"{spread} Bold: best of its group.{simulated}"
+    return f"{spread[0].upper()}{spread[1:]}. Bold: best of its group.{simulated}"

@@ -341,7 +341,8 @@ def _latest(frame: pd.DataFrame) -> pd.DataFrame:
 def _behind(fits: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """The fits that rows of a table stand on."""
     kept = set(zip(table["run"], table["fit"], strict=True))
-    return fits[[pair in kept for pair in zip(fits["run"], fits["fit"], strict=True)]]
+    # An array, not a list: an empty list would choose no columns instead of no rows.
+    return fits[np.array([pair in kept for pair in zip(fits["run"], fits["fit"], strict=True)], dtype=bool)]
 
 
 def _names(query: str) -> set[str]:

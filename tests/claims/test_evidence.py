@@ -44,6 +44,7 @@ def test_models_of_different_galaxies_are_not_compared(tmp_path):
         ({"pretrain_survey": "galaxiesml", "finetune_survey": "transferz"}, "lora-reverse"),
         ({"pretrain_survey": "galaxiesml", "finetune_survey": "transferz", "direction": "reverse"}, "lora"),
         ({"pretrain_survey": "sdss_mgs", "finetune_survey": "boss"}, "lora-elsewhere"),
+        ({"pretrain_survey": "transferz", "finetune_survey": "boss"}, "lora-elsewhere"),
     ],
 )
 def test_a_model_is_named_by_the_way_it_was_moved(tmp_path, parameters, name):

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from astrolab.errors import PredictionError
-from astrolab.metrics import format_scores, is_best, summarise_seeds, with_intervals
+from astrolab.metrics import describe_spread, format_scores, is_best, summarise_seeds, with_intervals
 from astrolab.metrics.summary import tabulate_scores
 
 
@@ -84,3 +84,24 @@ def test_arms_compete_within_a_fraction(curves):
 def test_the_terminal_has_a_block_for_each_fraction(curves):
     text = format_scores(curves)
     assert "s · fraction 0.1\n" in text and "s · fraction 1.0\n" in text
+
+
+@pytest.mark.parametrize(
+    ("n_seeds", "words"),
+    [
+        ([1, 1], "bootstrap interval"),
+        ([3, 3], "spread over 3 seeds"),
+        ([2, 3], "spread over 2 to 3 seeds"),
+        ([3, 1], "spread over seeds where there are several, else bootstrap interval"),
+    ],
+)
+def test_the_spread_is_named_after_all_rows_not_after_the_best_furnished(n_seeds, words):
+    assert describe_spread(pd.Series(n_seeds)) == words
+
+
+def test_the_terminal_says_which_arm_has_how_many_seeds_where_they_differ(scores):
+    lines = format_scores(scores.query("arm == 'lora' or seed == 0")).splitlines()
+    assert lines[1].split()[-1] == "n_seeds"
+    assert [line.split()[-1] for line in lines[2:4]] == ["2", "1"]
+    assert lines[-1].endswith("spread over seeds where there are several, else bootstrap interval")
+    assert "n_seeds" not in format_scores(scores)

@@ -61,6 +61,12 @@ def test_printed_values_stand_hollow_in_the_panel_of_their_survey_only(scores):
     assert "printed, other data" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
+def test_where_nothing_was_printed_nothing_stands_hollow(scores):
+    figure = plot_data_fractions(scores, published=PRINTED.iloc[:0])
+    assert not [line for ax in figure.axes for line in ax.lines if line.get_marker() == "D"]
+    assert "printed, other data" not in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
 def test_plateaus_stand_below_with_their_intervals_or_a_word(curves, scores):
     plateau = estimate_plateau(curves, n_bootstrap=50, seeds="fixed")
     figure = plot_data_fractions(scores, plateau=plateau, surveys=["twin-galaxiesml"])
@@ -76,3 +82,9 @@ def test_scores_without_fractions_are_refused(scores):
         plot_data_fractions(scores.drop(columns="fraction"))
     with pytest.raises(PredictionError, match="one direction"):
         plot_data_fractions(pd.concat([scores.assign(direction=d) for d in ("forward", "reverse")]))
+
+
+def test_the_legend_says_what_bands_are_where_only_some_arms_have_several_seeds(scores):
+    figure = plot_data_fractions(scores.query("arm == 'lora' or seed == 0"))
+    words = "spread over seeds where there are several, else interval over galaxies"
+    assert words in [text.get_text() for text in figure.legends[0].get_texts()]

@@ -64,6 +64,7 @@ def test_scores_without_intervals_can_be_drawn(scores):
 
 def test_surveys_that_the_paper_did_not_use_have_no_printed_values(scores):
     published = load_published("lora_vs_transfer", direction="forward")
+    assert not any("printed" in text for text in _texts(plot_metric_bars(scores, published=published.iloc[:0])))
     own = scores.assign(survey=scores["survey"].str.replace("twin-", "my-"))
     assert not any("printed" in text for text in _texts(plot_metric_bars(own, published=published)))
 
@@ -75,3 +76,8 @@ def test_stars_stay_inside_the_axis_where_every_bar_is_zero_and_an_interval_is_l
     stars = [text.xy[1] for text in ax.texts if text.get_text() == "★"]
     assert len(stars) == 4
     assert max(stars) <= ax.get_ylim()[1]
+
+
+def test_error_bars_of_one_seed_are_not_called_a_spread(scores):
+    words = "spread over seeds where there are several, else interval over galaxies"
+    assert words in _texts(plot_metric_bars(scores.query("arm == 'lora' or seed == 0")))

@@ -107,3 +107,21 @@ def test_runs_are_found_at_any_depth_whole_or_damaged_and_each_once(tmp_path):
     touch(tmp_path / "runs/.ipynb_checkpoints/notebook.ipynb")
     assert find_run_folders(tmp_path / "runs") == [whole, damaged]
     assert find_run_folders([whole, tmp_path / "runs", str(damaged)]) == [whole, damaged]
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "predictions.parquet", "report.html", "notebook.ipynb"])
+def test_a_file_saved_above_the_runs_hides_none_of_them(tmp_path, name):
+    write_run(tmp_path / "runs" / "study" / "one", arms=ARMS)
+    touch(tmp_path / "runs" / name)
+    touch(tmp_path / "runs" / "study" / name)
+    runs, skipped = find_runs(tmp_path / "runs")
+    assert [run.name for run in runs] == ["one"] and not skipped
+
+
+def test_of_nested_folders_without_a_run_the_deepest_is_the_damaged_one(tmp_path):
+    write_run(tmp_path / "runs" / "good", arms=ARMS)
+    touch(tmp_path / "runs" / "others" / "scores.csv")
+    touch(tmp_path / "runs" / "others" / "bad" / "predictions.parquet")
+    runs, skipped = find_runs(tmp_path / "runs")
+    assert [run.name for run in runs] == ["good"]
+    assert [folder.name for folder in skipped] == ["bad"]

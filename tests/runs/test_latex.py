@@ -54,6 +54,16 @@ def test_a_study_without_fractions_has_a_dash_beside_one_with(scores):
     assert "nan" not in "\n".join(lines)
 
 
+def test_arms_of_one_seed_are_not_said_to_be_spread_over_several(scores):
+    lines = scores_as_latex(scores.query("arm == 'lora' or seed == 0")).splitlines()
+    assert lines[2].startswith(r"survey & arm & n\_seeds & ")
+    seeds = {line.split(" & ")[1]: line.split(" & ")[2] for line in lines[4:] if line.count("&")}
+    assert seeds == {"lora": "2", r"tl\_published": "1"}
+    assert lines.count(r"\addlinespace") == 1, "test sets are apart, arms are not"
+    (note,) = (line for line in lines if "multicolumn" in line)
+    assert "Spread over seeds where there are several, else intervals over galaxies (bootstrap). Bold" in note
+
+
 def test_latex_accepts_it(scores, tmp_path):
     if shutil.which("pdflatex") is None:
         pytest.skip("LaTeX is not on this machine")

@@ -101,6 +101,12 @@ def test_conditions_may_be_values_or_an_expression(ledger):
     assert of_parameters.runs["run"].tolist() == ["cut_off"]
 
 
+def test_nothing_left_can_be_asked_for_less(ledger):
+    nothing = ledger.where(arm="neither").where(metric="scatter").where("value > 0")
+    assert nothing.table.empty and nothing.fits.empty and nothing.trials.empty and nothing.runs.empty
+    assert list(nothing.fits) == list(ledger.fits) and list(nothing.trials) == list(ledger.trials)
+
+
 @pytest.mark.parametrize("expression", ["arm ==", "armm == 'lora'", "value * 2", "value = 3", "arm < 3", "import os"])
 def test_what_is_no_condition_is_refused_with_the_columns(ledger, expression):
     with pytest.raises(ConfigError, match=r"p\.epochs") as raised:
