@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -9,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 
 from astrolab.errors import PredictionError
+from astrolab.naming import short_names
 from astrolab.predictions import concat_predictions, load_predictions
 
 FILE = "predictions.parquet"
@@ -43,7 +45,7 @@ def gather_predictions(
     -------
     DataFrame
         One predictions table; of several sources, with a column ``run`` that names each: the key of a mapping, else
-        the name of its folder.
+        the name of its folder, with as many parents as it takes to tell it from the others.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def gather_predictions(
     if isinstance(source, Mapping):
         named = dict(source)
     elif isinstance(source, Iterable):
-        named = {_name(one): one for one in source}
+        named = _by_name(list(source))
     else:
         raise _unknown_source(source)
     if not named:
@@ -75,12 +77,19 @@ def gather_predictions(
     return concat_predictions([table.assign(run=name) for name, table in tables.items()])
 
 
-def _name(source: Any) -> str:
+def _by_name(sources: list[Any]) -> dict[str, Any]:
+    """Sources by the short names of their folders; the same folder twice is one."""
+    places = {_place(source): source for source in sources}
+    names = short_names(list(places))
+    return {names[place]: source for place, source in places.items()}
+
+
+def _place(source: Any) -> Path:
     if isinstance(source, HasFolder):
-        return Path(source.folder).name
-    if isinstance(source, str | Path):
-        return Path(source).name
-    raise _unknown_source(source)
+        source = source.folder
+    elif not isinstance(source, str | Path):
+        raise _unknown_source(source)
+    return Path(os.path.abspath(source))
 
 
 def _unknown_source(source: Any) -> PredictionError:

@@ -33,6 +33,17 @@ def test_several_runs_are_told_apart_by_name(predictions, folders):
     assert by_folder["object_id"].dtype == "int64"
 
 
+def test_runs_whose_folders_have_one_name_are_told_apart_by_where_they_are(predictions, tmp_path):
+    for place, part in (("a", predictions.query("arm == 'tl'")), ("b", predictions.query("arm == 'lora'"))):
+        save_predictions(part, path=tmp_path / place / "same" / "predictions.parquet")
+    folders = [tmp_path / "a" / "same", tmp_path / "b" / "same"]
+    for sources in (folders, [str(folder / "predictions.parquet") for folder in folders]):
+        table = gather_predictions(sources)
+        assert table.groupby("run", sort=False)["arm"].unique().map(list).tolist() == [["tl"], ["lora"]]
+    assert gather_predictions(folders)["run"].unique().tolist() == ["a/same", "b/same"]
+    assert len(gather_predictions([folders[0], str(folders[0])])) == 3, "one run, named twice"
+
+
 def test_anything_else_is_refused(predictions, tmp_path):
     for source in (7, [predictions]):
         with pytest.raises(PredictionError, match="predictions table"):
