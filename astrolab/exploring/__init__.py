@@ -17,9 +17,10 @@ from astrolab.exploring.deviations import is_redshift, with_deviations
 from astrolab.exploring.exploration import Exploration, surveys_by_name
 from astrolab.exploring.export import save_galaxies
 from astrolab.exploring.gathering import gather_predictions
-from astrolab.exploring.selection import brightest_outliers_first, inside_slices, score_galaxies
+from astrolab.exploring.selection import RESAMPLED_FROM, brightest_outliers_first, inside_slices, score_galaxies
 
 __all__ = [
+    "RESAMPLED_FROM",
     "VERDICTS",
     "AdapterPath",
     "Choices",

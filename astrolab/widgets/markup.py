@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from astrolab.exploring import column_label, column_unit
+from astrolab.exploring import RESAMPLED_FROM, column_label, column_unit
 
 DASH = "–"
 
@@ -103,6 +103,8 @@ def _score_cell(score: pd.Series) -> str:
     text = f"{score['value']:.4f}".replace("-", "−")
     if np.isfinite(score["low"]):
         text += f' <small title="68 % interval">± {(score["high"] - score["low"]) / 2:.4f}</small>'
+    elif score["n"] < RESAMPLED_FROM:
+        text += f' <small title="too few galaxies for an interval">± {DASH}</small>'
     return text
 
 
