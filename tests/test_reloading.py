@@ -118,6 +118,7 @@ def test_networks_come_back_with_their_scaling(runs):
         adapted, scaling = reload_model(run, arm=arm, seed=0)
         again = al.predict(adapted, survey=tests[0], scaling=scaling)["pred"]
         np.testing.assert_array_equal(again, expected)
+        assert adapted.image_size == PARAMETERS["image_size"], "stamps of another size mean nothing to it"
 
 
 def test_a_network_that_is_not_there_is_refused(runs):

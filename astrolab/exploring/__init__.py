@@ -9,7 +9,7 @@ Nothing here knows of widgets; the widgets only wire these functions to controls
 """
 
 from astrolab.exploring.adapter_path import AdapterPath
-from astrolab.exploring.answers import answer
+from astrolab.exploring.answers import answer, stamp_size
 from astrolab.exploring.choices import Choices
 from astrolab.exploring.columns import column_label, column_unit, describe_galaxies, slice_columns
 from astrolab.exploring.comparing import VERDICTS, match_models
@@ -37,6 +37,7 @@ __all__ = [
     "save_galaxies",
     "score_galaxies",
     "slice_columns",
+    "stamp_size",
     "surveys_by_name",
     "with_deviations",
 ]

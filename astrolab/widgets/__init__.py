@@ -115,7 +115,8 @@ def explore_twin(
     models : mapping of str to (Adapted or nn.Module, Scaling), optional
         Networks by name, each with the input scaling it was trained with.
     image_size : int, optional
-        Side of the stamp (px): the size that the networks were trained on.
+        Side of the stamp (px); by default the size that the networks were trained on, where they know it (those of
+        :func:`astrolab.reload_model` do), else the twin's own.
 
     Returns
     -------
@@ -125,7 +126,7 @@ def explore_twin(
     Raises
     ------
     ConfigError
-        If the notebook extra is not installed.
+        If the notebook extra is not installed, or a network was trained on stamps of another size.
     UnknownNameError, ManifestError
         If there is no such twin.
     SchemaError
