@@ -16,7 +16,7 @@ from astrolab.exploring.comparing import VERDICTS, match_models
 from astrolab.exploring.deviations import is_redshift, with_deviations
 from astrolab.exploring.exploration import Exploration, surveys_by_name
 from astrolab.exploring.export import save_galaxies
-from astrolab.exploring.gathering import gather_predictions
+from astrolab.exploring.gathering import gather_predictions, recorded_z_range
 from astrolab.exploring.selection import RESAMPLED_FROM, brightest_outliers_first, inside_slices, score_galaxies
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "inside_slices",
     "is_redshift",
     "match_models",
+    "recorded_z_range",
     "save_galaxies",
     "score_galaxies",
     "slice_columns",

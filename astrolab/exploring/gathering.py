@@ -1,19 +1,22 @@
-"""Predictions from wherever they are: a table, a run, a run folder, several of them under one name each."""
+"""Predictions from wherever they are (a table, a run, a run folder, several of them) and what their runs scored."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
-from astrolab.errors import PredictionError
+from astrolab.errors import ConfigError, CorruptFileError, PredictionError
+from astrolab.metrics.grouping import Z_RANGE, ZRange
 from astrolab.naming import short_names
 from astrolab.predictions import concat_predictions, load_predictions
 
 FILE = "predictions.parquet"
+RECORD = "run.json"
 
 
 @runtime_checkable
@@ -90,6 +93,73 @@ def _place(source: Any) -> Path:
     elif not isinstance(source, str | Path):
         raise _unknown_source(source)
     return Path(os.path.abspath(source))
+
+
+def recorded_z_range(source: Any) -> ZRange:
+    """Give the range of true redshifts in which the runs behind some predictions were scored.
+
+    Parameters
+    ----------
+    source : DataFrame, Run, Ledger, path, mapping of str to these, or sequence of runs or paths
+        As for :func:`gather_predictions`.
+
+    Returns
+    -------
+    (float, float)
+        ``z_range`` of the runs' parameters; 0.3 to 1.5 where no run has any, as of a table.
+
+    Raises
+    ------
+    ConfigError
+        If the runs were scored in different ranges.
+    CorruptFileError
+        If the record of a run cannot be read.
+    """
+    recorded: dict[ZRange, list[str]] = {}
+    for folder in _folders(source):
+        z_range = _recorded(folder)
+        if z_range:
+            recorded.setdefault(z_range, []).append(folder.name)
+    if len(recorded) > 1:
+        raise ConfigError(
+            "Predictions of several runs were to be scored as the runs were.",
+            received="; ".join(f"{low:g} to {high:g} in {', '.join(names)}" for (low, high), names in recorded.items()),
+            remedy="Say in which range all of them are scored: z_range=(low, high), or z_range=None for all galaxies.",
+        )
+    return next(iter(recorded), Z_RANGE)
+
+
+def _folders(source: Any) -> Iterator[Path]:
+    """The folders that may hold a record of how these predictions were scored."""
+    if isinstance(source, pd.DataFrame):
+        return
+    if isinstance(source, HasFolder):
+        yield Path(source.folder)
+    elif isinstance(source, str | Path):
+        yield Path(source) if Path(source).is_dir() else Path(source).parent
+    elif isinstance(source, HasPredictions):
+        yield from getattr(source, "folders", ())
+    elif isinstance(source, Iterable):
+        for one in source.values() if isinstance(source, Mapping) else source:
+            yield from _folders(one)
+
+
+def _recorded(folder: Path) -> ZRange:
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        low, high = record["parameters"]["z_range"]
+    except json.JSONDecodeError as error:
+        raise CorruptFileError(
+            f"The record of {folder.name} was to be read for the range of redshifts that it scored.",
+            received=f"{RECORD}, which is damaged ({error})",
+            remedy="Say in which range the predictions are scored: z_range=(low, high).",
+        ) from error
+    except (KeyError, TypeError, ValueError):  # a record of a study that scores none
+        return None
+    return float(low), float(high)
 
 
 def _unknown_source(source: Any) -> PredictionError:
