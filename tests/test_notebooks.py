@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from astrolab.errors import RunError
 from astrolab.parameters import list_studies, read_declarations
 from astrolab.presets import list_presets, load_preset
 
@@ -121,3 +122,13 @@ def test_runs_are_compared_in_tables_that_papers_can_print(smoke_run):
     lora = beside.query("arm == 'lora' and survey == 'combo' and metric == 'scatter'")
     assert lora["printed"].tolist() == [0.0223]
     assert (pd.read_csv(folder / "comparisons.csv")["better"].notna()).all()
+
+
+def test_a_tour_with_an_arm_that_the_run_lacks_stops_in_its_first_code_cells(smoke_run):
+    from astrolab.batch import run_study
+
+    smoke_run("lora_vs_transfer")
+    with pytest.raises(RunError, match="full-s0") as caught:
+        run_study("explore_predictions", preset="smoke", parameters={"beside": "full"}, progress=False)
+    assert caught.value.received.startswith("cell 5: "), "before anything is loaded or drawn"
+    assert "base-s0, combo-s0, lora-s0" in caught.value.received

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 
 from astrolab.errors import ConfigError, CorruptFileError, PredictionError
-from astrolab.metrics.grouping import Z_RANGE, ZRange
+from astrolab.metrics.grouping import Z_RANGE
 from astrolab.naming import short_names
 from astrolab.predictions import concat_predictions, load_predictions
 
@@ -95,7 +95,7 @@ def _place(source: Any) -> Path:
     return Path(os.path.abspath(source))
 
 
-def recorded_z_range(source: Any) -> ZRange:
+def recorded_z_range(source: Any) -> tuple[float, float]:
     """Give the range of true redshifts in which the runs behind some predictions were scored.
 
     Parameters
@@ -115,7 +115,7 @@ def recorded_z_range(source: Any) -> ZRange:
     CorruptFileError
         If the record of a run cannot be read.
     """
-    recorded: dict[ZRange, list[str]] = {}
+    recorded: dict[tuple[float, float], list[str]] = {}
     for folder in _folders(source):
         z_range = _recorded(folder)
         if z_range:
@@ -144,7 +144,7 @@ def _folders(source: Any) -> Iterator[Path]:
             yield from _folders(one)
 
 
-def _recorded(folder: Path) -> ZRange:
+def _recorded(folder: Path) -> tuple[float, float] | None:
     path = folder / RECORD
     if not path.is_file():
         return None
