@@ -132,3 +132,21 @@ def test_a_tour_with_an_arm_that_the_run_lacks_stops_in_its_first_code_cells(smo
         run_study("explore_predictions", preset="smoke", parameters={"beside": "full"}, progress=False)
     assert caught.value.received.startswith("cell 5: "), "before anything is loaded or drawn"
     assert "base-s0, combo-s0, lora-s0" in caught.value.received
+
+
+def test_explorers_are_called_as_the_docs_show(smoke_run):
+    smoke_run("lora_vs_transfer")
+    docs = (Path(__file__).parents[1] / "docs" / "explore.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", docs, re.DOTALL))
+    namespace, explorers = {}, []
+    for line in map(ast.unparse, ast.parse(code).body):
+        if line.startswith("al.explore_"):
+            explorers.append(eval(line, namespace))
+        else:
+            exec(line, namespace)
+    predictions, adapter, twin = explorers
+    for _, survey in predictions.survey.options:
+        predictions.survey.value = survey
+        assert "<figure" in predictions.places["cutouts"].value, f"{survey} has pictures"
+    assert set(adapter.clouds) == {"twin-transferz", "twin-galaxiesml"}
+    assert twin.galaxy.image.shape == (5, 16, 16), "the size that the run trained on"
