@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from astrolab.errors import RunError
 from astrolab.parameters import list_studies, read_declarations
 from astrolab.presets import list_presets, load_preset
 
@@ -136,3 +137,31 @@ def test_runs_are_compared_in_tables_that_papers_can_print(smoke_run):
     lora = beside.query("study == 'lora_vs_transfer' and arm == 'lora' and survey == 'combo' and metric == 'scatter'")
     assert lora["printed"].tolist() == [0.0223]
     assert (pd.read_csv(folder / "comparisons.csv")["better"].notna()).all()
+
+
+def test_a_tour_with_an_arm_that_the_run_lacks_stops_in_its_first_code_cells(smoke_run):
+    from astrolab.batch import run_study
+
+    smoke_run("lora_vs_transfer")
+    with pytest.raises(RunError, match="full-s0") as caught:
+        run_study("explore_predictions", preset="smoke", parameters={"beside": "full"}, progress=False)
+    assert caught.value.received.startswith("cell 5: "), "before anything is loaded or drawn"
+    assert "base-s0, combo-s0, lora-s0" in caught.value.received
+
+
+def test_explorers_are_called_as_the_docs_show(smoke_run):
+    smoke_run("lora_vs_transfer")
+    docs = (Path(__file__).parents[1] / "docs" / "explore.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", docs, re.DOTALL))
+    namespace, explorers = {}, []
+    for line in map(ast.unparse, ast.parse(code).body):
+        if line.startswith("al.explore_"):
+            explorers.append(eval(line, namespace))
+        else:
+            exec(line, namespace)
+    predictions, adapter, twin = explorers
+    for _, survey in predictions.survey.options:
+        predictions.survey.value = survey
+        assert "<figure" in predictions.places["cutouts"].value, f"{survey} has pictures"
+    assert set(adapter.clouds) == {"twin-transferz", "twin-galaxiesml"}
+    assert twin.galaxy.image.shape == (5, 16, 16), "the size that the run trained on"

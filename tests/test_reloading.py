@@ -118,6 +118,17 @@ def test_networks_come_back_with_their_scaling(runs):
         adapted, scaling = reload_model(run, arm=arm, seed=0)
         again = al.predict(adapted, survey=tests[0], scaling=scaling)["pred"]
         np.testing.assert_array_equal(again, expected)
+        assert adapted.image_size == PARAMETERS["image_size"], "stamps of another size mean nothing to it"
+
+
+def test_a_network_of_magnitudes_has_no_size_of_stamps(runs):
+    run, tests, _ = runs
+    scaling = al.fit_scaling(tests[0], input_name="magnitudes", method="standard")
+    folder = run.folder / "models" / "base-s1"
+    al.save_model(al.make_model("redshift_mlp", n_bands=5, seed=1).eval(), directory=folder)
+    scaling.save(folder / "scaling.json")
+    adapted, again = reload_model(run, arm="base", seed=1)
+    assert adapted.image_size is None and again == scaling
 
 
 def test_a_network_that_is_not_there_is_refused(runs):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 import pandas as pd
 from astropy.coordinates import SkyCoord
@@ -10,6 +12,7 @@ from astrolab.datasets.survey import Survey
 from astrolab.errors import SchemaError, unknown_name
 
 WAYS = ("id", "sky", "inputs")
+_INDICES: WeakKeyDictionary[Survey, dict[bool, pd.Index]] = WeakKeyDictionary()  # of ids as they are, and as text
 
 
 def qualified_ids(survey: Survey) -> np.ndarray:
@@ -56,7 +59,7 @@ def rows_of(survey: Survey, *, object_ids: np.ndarray) -> np.ndarray:
     """
     wanted = np.asarray(object_ids)
     as_text = (survey.ids.dtype.kind in "iu") != (wanted.dtype.kind in "iu")
-    ids = pd.Index(survey.ids.astype(str) if as_text else survey.ids)
+    ids = _index(survey, as_text=as_text)
     row = ids.get_indexer(wanted.astype(str) if as_text else wanted) if ids.is_unique else np.full(len(wanted), -1)
     if (row < 0).any():
         raise SchemaError(
@@ -66,6 +69,14 @@ def rows_of(survey: Survey, *, object_ids: np.ndarray) -> np.ndarray:
             remedy="Pass the survey that holds these galaxies: the same files, the same number and the same seed.",
         )
     return row
+
+
+def _index(survey: Survey, *, as_text: bool) -> pd.Index:
+    """The ids of a survey, hashed once as long as it lives: a large survey is asked for a few galaxies many times."""
+    indices = _INDICES.setdefault(survey, {})
+    if as_text not in indices:
+        indices[as_text] = pd.Index(survey.ids.astype(str) if as_text else survey.ids)
+    return indices[as_text]
 
 
 def in_common(survey: Survey, *, other: Survey, by: str, radius_arcsec: float = 1.0) -> np.ndarray | None:

@@ -9,17 +9,18 @@ Nothing here knows of widgets; the widgets only wire these functions to controls
 """
 
 from astrolab.exploring.adapter_path import AdapterPath
-from astrolab.exploring.answers import answer
+from astrolab.exploring.answers import answer, stamp_size
 from astrolab.exploring.choices import Choices
 from astrolab.exploring.columns import column_label, column_unit, describe_galaxies, slice_columns
 from astrolab.exploring.comparing import VERDICTS, match_models
 from astrolab.exploring.deviations import is_redshift, with_deviations
 from astrolab.exploring.exploration import Exploration, surveys_by_name
 from astrolab.exploring.export import save_galaxies
-from astrolab.exploring.gathering import gather_predictions
-from astrolab.exploring.selection import brightest_outliers_first, inside_slices, score_galaxies
+from astrolab.exploring.gathering import gather_predictions, recorded_z_range
+from astrolab.exploring.selection import RESAMPLED_FROM, brightest_outliers_first, inside_slices, score_galaxies
 
 __all__ = [
+    "RESAMPLED_FROM",
     "VERDICTS",
     "AdapterPath",
     "Choices",
@@ -33,9 +34,11 @@ __all__ = [
     "inside_slices",
     "is_redshift",
     "match_models",
+    "recorded_z_range",
     "save_galaxies",
     "score_galaxies",
     "slice_columns",
+    "stamp_size",
     "surveys_by_name",
     "with_deviations",
 ]

@@ -1,13 +1,13 @@
-"""What networks answer for a single galaxy."""
+"""What networks answer for a single galaxy, and which galaxies they can be asked about."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astrolab.errors import unknown_name
+from astrolab.errors import ConfigError, SchemaError, unknown_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from astrolab.models.adapt import Adapted
 
 
-def answer(model: Adapted | nn.Module, *, scaling: Scaling, inputs: Mapping[str, np.ndarray]) -> float:
+def answer(
+    model: Adapted | nn.Module, *, scaling: Scaling, inputs: Mapping[str, np.ndarray], bands: Sequence[str]
+) -> float:
     """Give the label that a network predicts for one galaxy.
 
     Parameters
@@ -27,6 +29,8 @@ def answer(model: Adapted | nn.Module, *, scaling: Scaling, inputs: Mapping[str,
         The input scaling that it was trained with.
     inputs : mapping of str to ndarray
         Raw inputs of the galaxy: ``"image"`` (band, y, x), ``"magnitudes"`` (band,).
+    bands : sequence of str
+        Their bands, in order, e.g. ``("hsc-g", "hsc-r")``.
 
     Returns
     -------
@@ -37,7 +41,7 @@ def answer(model: Adapted | nn.Module, *, scaling: Scaling, inputs: Mapping[str,
     UnknownNameError
         If the network reads another input than is given.
     SchemaError
-        If the bands are not those that the scaling was fitted on.
+        If the bands are not those that the scaling was fitted on, in the same order.
     """
     import torch
     from torch import nn
@@ -47,6 +51,45 @@ def answer(model: Adapted | nn.Module, *, scaling: Scaling, inputs: Mapping[str,
     network = model if isinstance(model, nn.Module) else model.network
     if network.input_name not in inputs:
         raise unknown_name("input of a galaxy", name=network.input_name, names=inputs)
+    if tuple(bands) != scaling.bands:
+        raise SchemaError(
+            "A network was asked about a galaxy.",
+            received=f"a galaxy in {', '.join(bands)}",
+            available=f"a network that reads {', '.join(scaling.bands)}, in this order",
+            remedy="Ask a network that was trained in the bands of the galaxy.",
+        )
     values = torch.from_numpy(np.array(inputs[network.input_name], dtype=np.float32))[None]
     with on_one_thread(), torch.inference_mode():
         return float(network(scaling.apply(values)).reshape(()))
+
+
+def stamp_size(models: Mapping[str, tuple[Adapted | nn.Module, Scaling]], *, asked: int | None = None) -> int | None:
+    """Give the side of the stamps that all of some networks can be shown.
+
+    Parameters
+    ----------
+    models : mapping of str to (Adapted or nn.Module, Scaling)
+        By name; an Adapted of a run knows the size that it was trained on.
+    asked : int, optional
+        The size wanted (px).
+
+    Returns
+    -------
+    int or None
+        In pixels; None where neither is known.
+
+    Raises
+    ------
+    ConfigError
+        If networks were trained on another size than is asked, or than each other: their answers would mean nothing.
+    """
+    trained = {name: getattr(model, "image_size", None) for name, (model, _) in models.items()}
+    sizes = {size for size in (asked, *trained.values()) if size}
+    if len(sizes) > 1:
+        raise ConfigError(
+            "Networks were to be asked about a galaxy.",
+            received=f"stamps of {asked} px" if asked else "networks that were trained on stamps of different sizes",
+            available=", ".join(f"{name}: {size} px" for name, size in trained.items() if size),
+            remedy="Ask for the image_size of the networks, or for none; ask networks of other sizes by themselves.",
+        )
+    return sizes.pop() if sizes else None

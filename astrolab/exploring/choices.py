@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from astrolab.errors import PredictionError, unknown_name
+from astrolab.metrics.grouping import require_scorable
 from astrolab.predictions import COLUMNS
 
 GROUPING = ("run", "direction", "survey", "arm", "fraction", "scale", "seed", "label")
@@ -51,7 +52,7 @@ class Choices:
         Raises
         ------
         PredictionError
-            If the table is empty or is no predictions table.
+            If the table is empty or is no predictions table, or a truth or prediction is not a finite number.
         """
         missing = [name for name in COLUMNS if name not in table]
         if missing or table.empty:
@@ -61,6 +62,7 @@ class Choices:
                 available=", ".join(map(str, table.columns)),
                 remedy="Pass the table that `predict` returned, or the folder of a finished run.",
             )
+        require_scorable(table, columns=COLUMNS)
         options, codes = {}, []
         for name in (name for name in GROUPING if name in table):
             code, values = pd.factorize(table[name], use_na_sentinel=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from astrolab.errors import PredictionError
@@ -59,19 +58,3 @@ def _not_the_same(galaxies: pd.DataFrame, others: pd.DataFrame, received: str) -
         received=received,
         remedy="Compare models of one run, on one test set and with one seed.",
     )
-
-
-def count_verdicts(matched: pd.DataFrame) -> dict[str, int]:
-    """Count for how many galaxies the other model is nearer to the truth, about the same, or farther.
-
-    Parameters
-    ----------
-    matched : DataFrame
-        From :func:`match_models`.
-
-    Returns
-    -------
-    dict of str to int
-    """
-    counts = np.bincount(matched["verdict"].cat.codes.to_numpy(), minlength=len(VERDICTS))
-    return dict(zip(VERDICTS, counts.tolist(), strict=True))

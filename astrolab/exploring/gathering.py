@@ -1,17 +1,22 @@
-"""Predictions from wherever they are: a table, a run, a run folder, several of them under one name each."""
+"""Predictions from wherever they are (a table, a run, a run folder, several of them) and what their runs scored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
-from astrolab.errors import PredictionError
+from astrolab.errors import ConfigError, CorruptFileError, PredictionError
+from astrolab.metrics.grouping import Z_RANGE
+from astrolab.naming import short_names
 from astrolab.predictions import concat_predictions, load_predictions
 
 FILE = "predictions.parquet"
+RECORD = "run.json"
 
 
 @runtime_checkable
@@ -43,7 +48,7 @@ def gather_predictions(
     -------
     DataFrame
         One predictions table; of several sources, with a column ``run`` that names each: the key of a mapping, else
-        the name of its folder.
+        the name of its folder, with as many parents as it takes to tell it from the others.
 
     Raises
     ------
@@ -64,7 +69,7 @@ def gather_predictions(
     if isinstance(source, Mapping):
         named = dict(source)
     elif isinstance(source, Iterable):
-        named = {_name(one): one for one in source}
+        named = _by_name(list(source))
     else:
         raise _unknown_source(source)
     if not named:
@@ -75,12 +80,86 @@ def gather_predictions(
     return concat_predictions([table.assign(run=name) for name, table in tables.items()])
 
 
-def _name(source: Any) -> str:
+def _by_name(sources: list[Any]) -> dict[str, Any]:
+    """Sources by the short names of their folders; the same folder twice is one."""
+    places = {_place(source): source for source in sources}
+    names = short_names(list(places))
+    return {names[place]: source for place, source in places.items()}
+
+
+def _place(source: Any) -> Path:
     if isinstance(source, HasFolder):
-        return Path(source.folder).name
-    if isinstance(source, str | Path):
-        return Path(source).name
-    raise _unknown_source(source)
+        source = source.folder
+    elif not isinstance(source, str | Path):
+        raise _unknown_source(source)
+    return Path(os.path.abspath(source))
+
+
+def recorded_z_range(source: Any) -> tuple[float, float]:
+    """Give the range of true redshifts in which the runs behind some predictions were scored.
+
+    Parameters
+    ----------
+    source : DataFrame, Run, Ledger, path, mapping of str to these, or sequence of runs or paths
+        As for :func:`gather_predictions`.
+
+    Returns
+    -------
+    (float, float)
+        ``z_range`` of the runs' parameters; 0.3 to 1.5 where no run has any, as of a table.
+
+    Raises
+    ------
+    ConfigError
+        If the runs were scored in different ranges.
+    CorruptFileError
+        If the record of a run cannot be read.
+    """
+    recorded: dict[tuple[float, float], list[str]] = {}
+    for folder in _folders(source):
+        z_range = _recorded(folder)
+        if z_range:
+            recorded.setdefault(z_range, []).append(folder.name)
+    if len(recorded) > 1:
+        raise ConfigError(
+            "Predictions of several runs were to be scored as the runs were.",
+            received="; ".join(f"{low:g} to {high:g} in {', '.join(names)}" for (low, high), names in recorded.items()),
+            remedy="Say in which range all of them are scored: z_range=(low, high), or z_range=None for all galaxies.",
+        )
+    return next(iter(recorded), Z_RANGE)
+
+
+def _folders(source: Any) -> Iterator[Path]:
+    """The folders that may hold a record of how these predictions were scored."""
+    if isinstance(source, pd.DataFrame):
+        return
+    if isinstance(source, HasFolder):
+        yield Path(source.folder)
+    elif isinstance(source, str | Path):
+        yield Path(source) if Path(source).is_dir() else Path(source).parent
+    elif isinstance(source, HasPredictions):
+        yield from getattr(source, "folders", ())
+    elif isinstance(source, Iterable):
+        for one in source.values() if isinstance(source, Mapping) else source:
+            yield from _folders(one)
+
+
+def _recorded(folder: Path) -> tuple[float, float] | None:
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        low, high = record["parameters"]["z_range"]
+    except json.JSONDecodeError as error:
+        raise CorruptFileError(
+            f"The record of {folder.name} was to be read for the range of redshifts that it scored.",
+            received=f"{RECORD}, which is damaged ({error})",
+            remedy="Say in which range the predictions are scored: z_range=(low, high).",
+        ) from error
+    except (KeyError, TypeError, ValueError):  # a record of a study that scores none
+        return None
+    return float(low), float(high)
 
 
 def _unknown_source(source: Any) -> PredictionError:

@@ -14,6 +14,8 @@ from astrolab.metrics.grouping import Z_RANGE, ZRange, within
 
 REDSHIFT_METRICS = ("bias", "scatter", "outlier_rate", "catastrophic_rate")
 OTHER_METRICS = ("rmse", "mae", "r2", "pearson_r2")
+SPREADS = ("scatter", "scatter_std", "biweight_scatter", "r2", "pearson_r2")  # of one galaxy there is none
+RESAMPLED_FROM = 10  # galaxies; below, resamples repeat so few values that their spread says nothing
 RESAMPLED_UP_TO = 20_000  # galaxies; beyond, a bootstrap takes longer than a reader waits, and intervals are tiny
 N_RESAMPLES = 100
 
@@ -69,8 +71,9 @@ def score_galaxies(
     -------
     DataFrame
         One row a metric: ``metric``, ``label`` (with its unit), ``limit`` (of LSST, NaN where it asks nothing),
-        ``value``, ``low`` and ``high`` (68 %; NaN beyond 20,000 galaxies) and ``n`` galaxies scored. Without a galaxy
-        in `z_range` the values are NaN and ``n`` is 0.
+        ``value``, ``low`` and ``high`` (68 %) and ``n`` galaxies scored. NaN are values without a galaxy in `z_range`,
+        the scatter and R² of a single one, and intervals of fewer than 10 (but for rates, which are binomial) or more
+        than 20,000.
     """
     redshift = is_redshift(str(galaxies["label"].iloc[0]))
     metrics = list(metrics or (REDSHIFT_METRICS if redshift else OTHER_METRICS))
@@ -84,11 +87,16 @@ def score_galaxies(
     )
     scored = galaxies if rows is None else galaxies.iloc[np.arange(len(galaxies))[rows]]
     scored = within(scored, z_range=z_range if redshift else None)
-    if scored.empty:
-        return about.assign(value=np.nan, low=np.nan, high=np.nan, n=0)
+    possible = metrics if len(scored) > 1 else [name for name in metrics if len(scored) and name not in SPREADS]
+    about = about.assign(value=np.nan, low=np.nan, high=np.nan, n=len(scored))
+    if not possible:
+        return about
     n_bootstrap = N_RESAMPLES if len(scored) <= RESAMPLED_UP_TO else 0
-    scores = score(scored, metrics=metrics, by=(), z_range=None, n_bootstrap=n_bootstrap, seed=seed)
-    return about.assign(**{name: scores[name].to_numpy() for name in ("value", "low", "high", "n")})
+    scores = score(scored, metrics=possible, by=(), z_range=None, n_bootstrap=n_bootstrap, seed=seed)
+    numbers = scores.set_index("metric")[["value", "low", "high"]].reindex(metrics)
+    if len(scored) < RESAMPLED_FROM:
+        numbers.loc[[not one.is_fraction for one in found], ["low", "high"]] = np.nan
+    return about.assign(**{name: numbers[name].to_numpy() for name in numbers})
 
 
 def brightest_outliers_first(galaxies: pd.DataFrame, *, n: int | None = None) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +27,9 @@ from astrolab.runs.records import read_record
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, SyntaxError)
 _HEADLINE = "scatter"
-_NEEDED = ("study", "status", "started", "parameters", "surveys", "fits")
+_NEEDED = {"study": str, "status": str, "started": str, "parameters": dict, "surveys": dict, "fits": dict}
+_OPTIONAL = {"versions": dict, "time_s": int | float}
+_QUOTED = 40  # characters of what is wrong
 
 
 @dataclass(frozen=True)
@@ -139,15 +142,29 @@ def _read_whole_record(folder: Path, problems: list[str]) -> dict[str, Any]:
         if record is None:
             problems.append("There is no run.json: the run stopped before it began, or is not one of astrolab's.")
             return {}
-        missing = [name for name in _NEEDED if name not in record]
         datetime.fromisoformat(record["started"])
+        missing = [name for name in _NEEDED if name not in record]
+        misfits = [] if missing else _misfits(record)
     except _UNREADABLE as error:
         problems.append(f"run.json cannot be read: {_in_short(error)}.")
         return {}
     if missing:
         problems.append(f"run.json lacks {', '.join(missing)}.")
         return {}
+    if misfits:
+        problems.append(f"run.json cannot be read: {', '.join(misfits)}.")
+        return {}
     return record
+
+
+def _misfits(record: Mapping[str, Any]) -> list[str]:
+    """Entries of a record that are not what the pages show of them."""
+    kinds = {name: kind for name, kind in (_NEEDED | _OPTIONAL).items() if name in record}
+    wrong = {name: record[name] for name, kind in kinds.items() if not isinstance(record[name], kind)}
+    if not wrong:
+        surveys = record["surveys"].items()
+        wrong = {f"survey {role}": one for role, one in surveys if not isinstance(one, dict) or "repr" not in one}
+    return [f"{name} is {json.dumps(value)[:_QUOTED]}" for name, value in wrong.items()]
 
 
 def _best_notebook(folder: Path, study: str, problems: list[str]) -> Path | None:

@@ -92,8 +92,11 @@ def _page_names(entries: Sequence[RunEntry]) -> list[str]:
         wanted = "runs/" + "/".join(
             re.sub(r"[^\w.-]+", "-", part).strip(".") for part in (entry.study, entry.folder.name)
         )
-        taken = sum(name == wanted or name.startswith(f"{wanted}-copy") for name in names)
-        names.append(f"{wanted}-copy{taken + 1}" if taken else wanted)
+        name, number = wanted, 1
+        while name in names:
+            number += 1
+            name = f"{wanted}-copy{number}"
+        names.append(name)
     return names
 
 

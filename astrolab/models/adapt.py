@@ -33,12 +33,15 @@ class Adapted:
         How it was arranged.
     base_digest : str
         Fingerprint of the weights it starts from.
+    image_size : int or None
+        Side of the stamps that it was trained on (px), of a network of a run that says so.
     """
 
     network: nn.Module
     plan: Plan
     settings: Strategy
     base_digest: str
+    image_size: int | None = None
 
     @property
     def strategy(self) -> str:

@@ -133,7 +133,9 @@ def axis_label(axis: str, *, label: str) -> str:
     """
     if axis == "pred":
         return column_label("pred", label=label)
-    return "(predicted − true) / (1 + true)" if is_redshift(label) else f"predicted − true {label}"
+    if is_redshift(label):
+        return "(predicted − true) / (1 + true)"
+    return f"predicted − {column_label('truth', label=label)}"
 
 
 def group_colours(galaxies: pd.DataFrame) -> tuple[pd.Categorical, dict[str, str]]:

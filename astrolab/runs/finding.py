@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from astrolab.errors import DataNotFoundError, RunError
+from astrolab.naming import short_names
 from astrolab.runs.fits import COSTS
 from astrolab.runs.records import RECORD, read_record, runs_dir
 from astrolab.runs.store import STORE
@@ -78,7 +79,7 @@ def find_runs(
             found.append((folder, *outcome))
     if not found:
         raise _no_runs(folders, reasons=skipped)
-    names = _short_names([folder for folder, _, _ in found])
+    names = short_names([folder for folder, _, _ in found])
     runs = [FoundRun(names[folder], folder, record, scores) for folder, record, scores in found]
     return sorted(runs, key=lambda run: (run.record["started"], run.name)), skipped
 
@@ -175,18 +176,6 @@ def _no_runs(places: Sequence[Path], *, reasons: Mapping[Path, str] | None = Non
         available="folders with a run.json",
         remedy="Make a run first: `astrolab run lora_vs_transfer --preset smoke` takes a minute.",
     )
-
-
-def _short_names(folders: Sequence[Path]) -> dict[Path, str]:
-    """The last part of each path, with as many parents as it takes to be the only one of its name."""
-    names = {}
-    for folder in folders:
-        others = [other.parts for other in folders if other != folder]
-        n = 1
-        while n < len(folder.parts) and any(parts[-n:] == folder.parts[-n:] for parts in others):
-            n += 1
-        names[folder] = "/".join(folder.parts[-n:])
-    return names
 
 
 def describe_skipped(skipped: dict[Path, str]) -> pd.DataFrame:

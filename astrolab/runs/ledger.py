@@ -130,6 +130,11 @@ class Ledger:
         runs = self.runs[self.runs["run"].isin(table["run"])]
         return replace(self, table=table, fits=fits, trials=_behind(self.trials, fits), runs=runs)
 
+    @property
+    def folders(self) -> list[Path]:
+        """Folders of the runs that the table stands on."""
+        return [Path(folder) for folder in self.runs.loc[self.runs["run"].isin(self.table["run"]), "folder"]]
+
     def predictions(self) -> pd.DataFrame:
         """Read the predictions behind the table, run by run.
 

@@ -6,10 +6,10 @@ itself where nobody is watching: under papermill, nbconvert and in exported HTML
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from astrolab.errors import ConfigError
 from astrolab.metrics.grouping import Z_RANGE, ZRange
@@ -33,7 +33,7 @@ def explore_predictions(
     predictions: Any,
     *,
     survey: Survey | Mapping[str, Survey] | Iterable[Survey] | None = None,
-    z_range: ZRange = Z_RANGE,
+    z_range: ZRange | Literal["recorded"] = "recorded",
     directory: str | Path | None = None,
     n_cutouts: int = 12,
     n_listed: int = 50,
@@ -46,8 +46,9 @@ def explore_predictions(
         Predictions, wherever they are; see :func:`astrolab.exploring.gather_predictions`.
     survey : Survey, or several, optional
         The test sets that were predicted, for cut-outs, positions, magnitudes and sizes.
-    z_range : (float, float) or None
-        True redshifts ``(low, high]`` that are scored.
+    z_range : (float, float), None or "recorded"
+        True redshifts ``(low, high]`` that are scored, None for all; by default those of the runs
+        (:func:`astrolab.recorded_z_range`), 0.3 to 1.5 for a table.
     directory : path, optional
         Where selections are saved; by default the folder ``selections`` of the run, or here.
     n_cutouts, n_listed : int
@@ -61,13 +62,17 @@ def explore_predictions(
     Raises
     ------
     ConfigError
-        If the notebook extra is not installed.
+        If the notebook extra is not installed, or the runs were scored in different ranges and `z_range` is not given.
     PredictionError
         If there are no predictions, or `survey` holds none of the test sets that were predicted.
     """
     _require_notebook_stack("explore_predictions")
+    from astrolab.exploring import recorded_z_range
     from astrolab.widgets.predictions import PredictionsExplorer
 
+    predictions = list(predictions) if isinstance(predictions, Iterator) else predictions  # it is gone through twice
+    if z_range == "recorded":
+        z_range = recorded_z_range(predictions)
     shown = {"n_cutouts": n_cutouts, "n_listed": n_listed}
     return PredictionsExplorer(predictions, survey=survey, z_range=z_range, directory=directory, **shown)
 
@@ -115,7 +120,8 @@ def explore_twin(
     models : mapping of str to (Adapted or nn.Module, Scaling), optional
         Networks by name, each with the input scaling it was trained with.
     image_size : int, optional
-        Side of the stamp (px): the size that the networks were trained on.
+        Side of the stamp (px); by default the size that the networks were trained on, where they know it (those of
+        :func:`astrolab.reload_model` do), else the twin's own.
 
     Returns
     -------
@@ -125,7 +131,7 @@ def explore_twin(
     Raises
     ------
     ConfigError
-        If the notebook extra is not installed.
+        If the notebook extra is not installed, or a network was trained on stamps of another size.
     UnknownNameError, ManifestError
         If there is no such twin.
     SchemaError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 
+import ipywidgets
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -42,18 +43,17 @@ class AdapterExplorer(Explorer):
         self.path = AdapterPath.of(predictions, z_range=z_range)
         self.looks = survey_looks(list(self.path.surveys))
         low, high = float(self.path.scales[0]), float(self.path.scales[-1])
-        start, end = (float(np.clip(scale, low, high)) for scale in (0.0, 1.0))
         self.scale = controls.slider(
             "scale",
             label="Scale of the adapter",
-            value=end,
+            value=float(np.clip(1.0, low, high)),
             low=low,
             high=high,
             step=(high - low) / N_STEPS,
             width="460px",
         )
-        self.base = controls.button("to-base", label="Base network", on_click=lambda: self._go(start))
-        self.adapted = controls.button("to-adapted", label="Adapted network", on_click=lambda: self._go(end))
+        self.base = self._way_to(0.0, name="to-base", label="Base network")
+        self.adapted = self._way_to(1.0, name="to-adapted", label="Adapted network")
         self.clouds = {name: Cloud() for name in self.path.surveys}
         self.places = {name: controls.markup(name) for name in ("title", "curves", "scores")}
         self._curves, self._spans = self._draw_curves(low, high)
@@ -69,6 +69,14 @@ class AdapterExplorer(Explorer):
         self._draw()
         self.scale.observe(lambda _: self._move(), names="value")
         self.go_live_if_watched()
+
+    def _way_to(self, scale: float, *, name: str, label: str) -> ipywidgets.Button:
+        """A button that goes to a scale, or one that cannot be pressed and says why: the path does not reach it."""
+        is_there = self.path.scales[0] <= scale <= self.path.scales[-1]
+        hint = "" if is_there else f"{label}: scale {scale:g} is not on this path"
+        button = controls.button(name, label=label, on_click=lambda: self._go(scale), hint=hint)
+        button.disabled = not is_there
+        return button
 
     def _go(self, scale: float) -> None:
         self.scale.value = scale
@@ -138,7 +146,7 @@ class AdapterExplorer(Explorer):
         rows = []
         for row in self.table().itertuples():
             numbers = {"base network": row.base, "here": row.value, "adapted network": row.adapted}
-            text = {name: f"{number:.4f}".replace("-", "−") for name, number in numbers.items()}
+            text = {name: markup.number(value, digits=4) for name, value in numbers.items()}
             limit = f"{REQUIREMENTS[row.metric].limit:g}" if row.metric in REQUIREMENTS else ""
             names = {"test survey": self.looks[row.survey].label, "metric": find_metric(row.metric).label}
             rows.append(names | text | {"LSST asks (absolute)": limit})

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from astrolab.exploring import column_label, column_unit
+from astrolab.exploring import RESAMPLED_FROM, column_label, column_unit
 
 DASH = "–"
 
@@ -98,12 +98,35 @@ def _limit(metric: Any) -> str:
 
 
 def _score_cell(score: pd.Series) -> str:
-    if not np.isfinite(score["value"]):
+    text = number(score["value"], digits=4)
+    if text == DASH:
         return DASH
-    text = f"{score['value']:.4f}".replace("-", "−")
     if np.isfinite(score["low"]):
         text += f' <small title="68 % interval">± {(score["high"] - score["low"]) / 2:.4f}</small>'
+    elif score["n"] < RESAMPLED_FROM:
+        text += f' <small title="too few galaxies for an interval">± {DASH}</small>'
     return text
+
+
+def number(value: float, *, digits: int) -> str:
+    """Return a number as text, with a real minus, or a dash where there is none.
+
+    Parameters
+    ----------
+    value : float
+    digits : int
+        After the point.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> number(-0.12345, digits=3), number(float("nan"), digits=3)
+    ('−0.123', '–')
+    """
+    return f"{value:.{digits}f}".replace("-", "−") if np.isfinite(value) else DASH
 
 
 def galaxy_table(galaxies: pd.DataFrame, *, note: str = "") -> str:
@@ -188,7 +211,7 @@ def _cell(value: object, *, name: str) -> str:
         return "yes" if value else ""
     if isinstance(value, float | np.floating):
         digits = 5 if column_unit(name) == "deg" else 3
-        return f"{value:.{digits}f}".replace("-", "−") if np.isfinite(value) else DASH
+        return number(value, digits=digits)
     return escape(str(value))
 
 

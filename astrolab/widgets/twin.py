@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import ipywidgets
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from astrolab.datasets.manifests import load_manifest
 from astrolab.datasets.twins import HscTwinKnobs, twin_knobs
 from astrolab.datasets.twins.one_galaxy import KINDS, GalaxySettings, simulate_galaxy
-from astrolab.exploring import answer
+from astrolab.exploring import answer, stamp_size
 from astrolab.plots.cutouts import band_pictures, colour_picture
 from astrolab.plots.one_galaxy import plot_one_galaxy
 from astrolab.plots.style import arm_looks
@@ -51,11 +51,12 @@ class TwinExplorer(Explorer):
         image_size: int | None,
     ):
         super().__init__(css_class="astrolab-twin")
-        if isinstance(survey, HscTwinKnobs):
-            self.survey = survey
-        else:
-            self.survey = twin_knobs(load_manifest(survey), image_size=image_size)
         self.models = dict(models)
+        if isinstance(survey, HscTwinKnobs):
+            knobs, image_size = survey, image_size or survey.image_size
+        else:
+            knobs = twin_knobs(load_manifest(survey))
+        self.survey = replace(knobs, image_size=stamp_size(self.models, asked=image_size) or knobs.image_size)
         i_band = self.survey.i_band
         start = GalaxySettings(seeing_arcsec=self.survey.seeing_arcsec[i_band], depth_mag=self.survey.depth_mag[i_band])
         self.kind = controls.dropdown("kind", label="Type", options=KINDS, value=start.kind)
@@ -111,7 +112,7 @@ class TwinExplorer(Explorer):
         """Observe the galaxy, and ask the models."""
         self.galaxy = simulate_galaxy(self.survey, settings=self.settings)
         self.answers = {
-            name: answer(model, scaling=scaling, inputs=self.galaxy.inputs)
+            name: answer(model, scaling=scaling, inputs=self.galaxy.inputs, bands=self.galaxy.bands)
             for name, (model, scaling) in self.models.items()
         }
         self.places["title"].value = markup.title_line(self.summary)

@@ -1,7 +1,10 @@
 """Galaxies in common are those that brute force finds."""
 
+from types import SimpleNamespace
+
 import astropy.units as u
 import numpy as np
+import pandas as pd
 import pytest
 from astropy.coordinates import angular_separation
 
@@ -75,6 +78,16 @@ def test_rows_are_found_by_id_in_the_order_asked(make_survey):
     assert rows_of(survey, object_ids=np.array([str(2**62 + 1)])).tolist() == [1]
     text = make_survey(n=2, ids=np.array(["a:f:0", "b:7"]), scheme="a+b")
     assert rows_of(text, object_ids=np.array(["b:7"])).tolist() == [1]
+
+
+def test_a_survey_indexes_its_ids_once_however_often_it_is_asked(make_survey, monkeypatch):
+    survey, made = make_survey(n=4, first_id=2**62), []
+    counting = SimpleNamespace(Index=lambda ids: made.append(ids) or pd.Index(ids))
+    monkeypatch.setattr("astrolab.datasets.matching.pd", counting)
+    for wanted in ([2**62 + 3], np.array([str(2**62 + 1)])) * 3:
+        rows_of(survey, object_ids=wanted)
+    assert len(made) == 2, "once as numbers and once as text"
+    assert rows_of(survey.take([3, 2]), object_ids=[2**62 + 2]).tolist() == [1], "other galaxies, another index"
 
 
 def test_an_id_that_is_not_there_once_is_refused(make_survey):

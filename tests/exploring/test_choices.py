@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -34,6 +35,15 @@ def test_unknown_values_and_columns_are_refused(predictions):
         Choices.of(predictions.drop(columns="object_id"))
     with pytest.raises(PredictionError, match="without rows"):
         Choices.of(predictions.iloc[:0])
+
+
+@pytest.mark.parametrize("column", ["truth", "pred"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_galaxies_without_a_number_are_refused(predictions, column, value):
+    predictions.loc[4, column] = value
+    with pytest.raises(PredictionError, match=f"1 of 6 rows where {column} is NaN or infinite") as caught:
+        Choices.of(predictions)
+    assert caught.value.remedy
 
 
 def test_a_combination_that_is_not_there_is_refused_and_the_nearest_found(predictions):

@@ -1,9 +1,10 @@
+import json
 from types import SimpleNamespace
 
 import pytest
 
-from astrolab.errors import DataNotFoundError, PredictionError
-from astrolab.exploring.gathering import gather_predictions
+from astrolab.errors import ConfigError, CorruptFileError, DataNotFoundError, PredictionError
+from astrolab.exploring.gathering import gather_predictions, recorded_z_range
 from astrolab.predictions import save_predictions
 
 
@@ -33,6 +34,17 @@ def test_several_runs_are_told_apart_by_name(predictions, folders):
     assert by_folder["object_id"].dtype == "int64"
 
 
+def test_runs_whose_folders_have_one_name_are_told_apart_by_where_they_are(predictions, tmp_path):
+    for place, part in (("a", predictions.query("arm == 'tl'")), ("b", predictions.query("arm == 'lora'"))):
+        save_predictions(part, path=tmp_path / place / "same" / "predictions.parquet")
+    folders = [tmp_path / "a" / "same", tmp_path / "b" / "same"]
+    for sources in (folders, [str(folder / "predictions.parquet") for folder in folders]):
+        table = gather_predictions(sources)
+        assert table.groupby("run", sort=False)["arm"].unique().map(list).tolist() == [["tl"], ["lora"]]
+    assert gather_predictions(folders)["run"].unique().tolist() == ["a/same", "b/same"]
+    assert len(gather_predictions([folders[0], str(folders[0])])) == 3, "one run, named twice"
+
+
 def test_anything_else_is_refused(predictions, tmp_path):
     for source in (7, [predictions]):
         with pytest.raises(PredictionError, match="predictions table"):
@@ -41,3 +53,34 @@ def test_anything_else_is_refused(predictions, tmp_path):
         gather_predictions([])
     with pytest.raises(DataNotFoundError):
         gather_predictions(tmp_path / "nothing")
+
+
+def record(folder, text):
+    (folder / "run.json").write_text(text if isinstance(text, str) else json.dumps({"parameters": text}))
+
+
+def test_the_range_that_is_scored_is_that_of_the_run(predictions, folders):
+    first, second = folders
+    record(first, {"z_range": [0, 1.5]})
+    ledger = SimpleNamespace(predictions=lambda: predictions, folders=[first])
+    run, file = SimpleNamespace(folder=first), str(first / "predictions.parquet")
+    for source in (first, file, run, ledger, [second, first], {"one": first, "mine": predictions}):
+        assert recorded_z_range(source) == (0.0, 1.5)
+
+
+def test_without_a_record_the_range_is_that_of_the_paper(predictions, folders):
+    first, second = folders
+    assert recorded_z_range(predictions) == recorded_z_range([first, second]) == (0.3, 1.5)
+    for parameters in (None, {}, {"z_range": None}, {"z_range": []}):
+        record(first, parameters)
+        assert recorded_z_range(first) == (0.3, 1.5)
+
+
+def test_runs_that_were_scored_differently_need_a_range(folders):
+    for folder, high in zip(folders, (1.5, 2.0), strict=True):
+        record(folder, {"z_range": [0.3, high]})
+    with pytest.raises(ConfigError, match=r"0\.3 to 1\.5 in first; 0\.3 to 2 in second"):
+        recorded_z_range(folders)
+    record(folders[0], "{")
+    with pytest.raises(CorruptFileError, match="damaged"):
+        recorded_z_range(folders[0])

@@ -38,6 +38,25 @@ def test_an_empty_selection_has_no_scores_instead_of_an_error(many):
     assert scores["n"].eq(0).all() and scores["value"].isna().all()
 
 
+def test_one_galaxy_has_a_bias_but_no_scatter_and_a_handful_no_resampled_interval(many):
+    one = score_galaxies(many, rows=np.array([7]), z_range=None).set_index("metric")
+    dz = (many["pred"] - many["truth"])[7] / (1 + many["truth"][7])
+    assert one.loc["bias", "value"] == pytest.approx(dz) and np.isnan(one.loc["scatter", "value"])
+    assert one["n"].eq(1).all() and one.loc[["bias", "scatter"], ["low", "high"]].isna().all(axis=None)
+    assert one.loc["outlier_rate", ["value", "low", "high"]].notna().all(), "a rate's interval is binomial"
+    for n, has_interval in ((2, False), (9, False), (10, True)):
+        some = score_galaxies(many, rows=np.arange(n), z_range=None).set_index("metric")
+        assert some["value"].notna().all()
+        assert some.loc[["bias", "scatter"], ["low", "high"]].notna().all(axis=None) == has_interval
+    assert np.isnan(score_galaxies(many, rows=np.array([7]), metrics=["scatter"], z_range=None)["value"].item())
+
+
+def test_one_galaxy_with_another_label_has_errors_but_no_correlation(many, recwarn):
+    one = score_galaxies(many.assign(label="feh"), rows=np.array([7])).set_index("metric")["value"]
+    assert one[["rmse", "mae"]].notna().all() and one[["r2", "pearson_r2"]].isna().all()
+    assert not recwarn.list
+
+
 def test_other_labels_are_scored_whole_with_their_own_metrics(many):
     scores = score_galaxies(many.assign(label="feh")).set_index("metric")
     rms = np.sqrt(((many["pred"] - many["truth"]) ** 2).mean())

@@ -1,3 +1,4 @@
+import html
 import json
 from datetime import UTC, datetime
 
@@ -5,6 +6,7 @@ import nbformat
 import pandas as pd
 import pytest
 
+from astrolab.gallery import write_gallery
 from astrolab.gallery.entries import read_entry
 from astrolab.parameters import find_notebook, read_title
 from astrolab.presets import load_preset
@@ -122,6 +124,29 @@ def test_damage_is_said_and_the_rest_is_shown(make_run, hurt, said):
     entry = read_entry(folder)
     assert said in " ".join(entry.problems)
     assert "metric_bars" in [p.png.stem for p in entry.pictures]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("parameters", None, "parameters is null"),
+        ("surveys", None, "surveys is null"),
+        ("surveys", {"pretrain": None}, "survey pretrain is null"),
+        ("surveys", {"pretrain": {}}, "survey pretrain is {}"),
+        ("fits", [], "fits is []"),
+        ("study", 7, "study is 7"),
+        ("versions", ["0.1.0"], 'versions is ["0.1.0"]'),
+        ("time_s", "an hour", 'time_s is "an hour"'),
+    ],
+)
+def test_a_record_of_the_wrong_types_stops_neither_its_entry_nor_the_gallery(make_run, tmp_path, name, value, said):
+    folder = make_run()
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(record | {name: value}))
+    entry = read_entry(folder)
+    assert entry.problems[0] == f"run.json cannot be read: {said}."
+    assert entry.pictures and entry.sky == ""
+    assert said in html.unescape(write_gallery(folder, out=tmp_path / "out").read_text(encoding="utf-8"))
 
 
 def test_scores_that_should_be_there_and_are_not_are_missed(make_run):

@@ -134,3 +134,13 @@ def test_two_runs_of_one_name_get_a_page_each(make_run, tmp_path):
     index = write_gallery([folder, other], out=tmp_path / "out")
     assert len(listed_runs(index.parent)) == 2
     assert len(pages_of(index.parent)) == 3
+
+
+def test_a_run_called_like_the_second_page_of_another_name_gets_a_page_too(make_run, tmp_path):
+    folder = make_run("x")
+    places = [tmp_path / "elsewhere" / name for name in ("a/x-copy2", "b/x", "c/x")]
+    for place in places:
+        shutil.copytree(folder, place)
+    index = write_gallery(places, out=tmp_path / "out")
+    assert [page.rpartition("/")[2] for page in listed_runs(index.parent)] == ["x-copy2", "x", "x-copy3"]
+    assert len(pages_of(index.parent)) == 4

@@ -42,6 +42,7 @@ def test_axes_hold_the_truth_with_a_margin_and_most_deviations(galaxies):
 def test_axis_labels_have_units():
     assert axis_label("pred", label="feh") == "predicted [Fe/H] (dex)"
     assert axis_label("deviation", label="z") == "(predicted − true) / (1 + true)"
+    assert axis_label("deviation", label="feh") == "predicted − true [Fe/H] (dex)"
 
 
 def test_groups_are_outliers_or_what_changed(galaxies, others):

@@ -136,6 +136,11 @@ def test_predictions_are_those_behind_the_rows(ledger):
             unfinished.newest()
 
 
+def test_the_folders_are_those_of_the_runs_in_the_table(ledger, folder):
+    assert ledger.where(study="data_fractions").folders == [folder / "data_fractions" / "second"]
+    assert {path.name for path in ledger.folders} == {"first", "second"}, "the third was cut off before its scores"
+
+
 def test_a_run_that_lost_its_predictions_says_so(folder, tmp_path):
     write_run(tmp_path / "one", arms=ARMS)
     (tmp_path / "one" / "predictions.parquet").unlink()

@@ -45,6 +45,21 @@ def test_buttons_go_to_both_ends(explorer):
     assert explorer.scale.value == 1.0
 
 
+@pytest.mark.parametrize(
+    ("shown", "reached"), [((0.25, 0.75), ()), ((0.0, 0.5), ("base",)), ((0.5, 1.5), ("adapted",))]
+)
+def test_a_network_that_is_not_on_the_path_has_no_button_and_a_dash(path_predictions, shown, reached):
+    scales = {0.0: shown[0], 0.5: sum(shown) / 2, 1.0: shown[1]}
+    explorer = explore_adapter(path_predictions.assign(scale=path_predictions["scale"].map(scales)))
+    for name, button in (("base", explorer.base), ("adapted", explorer.adapted)):
+        assert button.disabled == (name not in reached)
+        assert ("not on this path" in button.tooltip) == button.disabled
+        assert explorer.table()[name].notna().all() == (name in reached)
+    scores = explorer.places["scores"].value
+    assert "nan" not in scores and scores.count("<td>–</td>") == 6 * (2 - len(reached))
+    assert shown[0] <= explorer.scale.value <= shown[1]
+
+
 def test_a_snapshot_is_a_figure_and_a_table(explorer, tmp_path):
     explorer.scale.value = 0.5
     image, table = explorer.snapshot(tmp_path / "path")

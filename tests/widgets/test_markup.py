@@ -31,6 +31,12 @@ def test_scores_stand_side_by_side_with_what_lsst_asks():
     assert rows[1] == ["outlier rate", "0.5000", "–"]
 
 
+def test_scores_of_a_handful_of_galaxies_have_a_dash_for_what_they_lack():
+    few = scores([0.01, np.nan], n=3).assign(low=np.nan, high=np.nan)
+    cells = ["".join(cell.itertext()) for cell in parse(markup.score_table({"selection": few})).iterfind(".//td")]
+    assert cells == ["0.0100 ± –", "–"]
+
+
 def test_galaxies_keep_every_digit_of_their_ids_and_degrees():
     table = pd.DataFrame({"object_id": [2**55 + 1], "ra": [150.123456], "pred": [-0.5], "is_outlier": [True]})
     tree = parse(markup.galaxy_table(table, note="one <galaxy>"))

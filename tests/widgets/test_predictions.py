@@ -7,6 +7,7 @@ from astropy.table import Table
 from astrolab import explore_predictions
 from astrolab.errors import PredictionError
 from astrolab.metrics.scoring import score
+from astrolab.predictions import save_predictions
 
 
 @pytest.fixture
@@ -189,6 +190,18 @@ def test_a_table_without_pixels_seeds_or_anything_kept_is_enough(predictions):
 def test_surveys_that_were_not_predicted_are_refused(predictions, survey):
     with pytest.raises(PredictionError, match="other"):
         explore_predictions(predictions, survey={"other": survey})
+
+
+def test_runs_are_scored_in_the_range_that_they_recorded(predictions, tmp_path):
+    save_predictions(predictions, path=tmp_path / "predictions.parquet")
+    (tmp_path / "run.json").write_text('{"parameters": {"z_range": [0.2, 0.3]}}')
+    explorer = explore_predictions(tmp_path)
+    assert explorer.view.z_range == (0.2, 0.3)
+    assert "Scored: 0.2 &lt; true redshift ≤ 0.3" in explorer.places["scores"].value
+    assert all(scores["n"].gt(0).all() for scores in explorer.view.scores.values())
+    assert explore_predictions(tmp_path, z_range=(0.3, 1.5)).view.z_range == (0.3, 1.5)
+    assert explore_predictions(tmp_path, z_range=None).view.z_range is None
+    assert explore_predictions(iter([tmp_path])).view.z_range == (0.2, 0.3)
 
 
 def test_another_model_changes_the_cloud_in_place(explorer):

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from astrolab.datasets.twins import HscTwinKnobs
 from astrolab.datasets.twins.one_galaxy import simulate_galaxy
 from astrolab.errors import ConfigError, SchemaError, UnknownNameError
 from astrolab.exploring import answer
+from astrolab.models.adapt import adapt
 from astrolab.models.registry import make_model
 
 BANDS = ("hsc-g", "hsc-r", "hsc-i", "hsc-z", "hsc-y")
@@ -46,7 +48,7 @@ def test_models_answer_for_the_galaxy_shown(explorer, models):
     explorer.knobs["z"].value = 0.8
     galaxy = simulate_galaxy(explorer.survey, settings=explorer.settings)
     for name, (network, scaling) in models.items():
-        expected = answer(network, scaling=scaling, inputs=galaxy.inputs)
+        expected = answer(network, scaling=scaling, inputs=galaxy.inputs, bands=galaxy.bands)
         assert explorer.answers[name] == pytest.approx(expected)
         assert f"{expected:.3f}".replace("-", "−") in explorer.places["answers"].value
 
@@ -93,5 +95,20 @@ def test_what_does_not_fit_is_refused(models):
     other = Scaling("none", "image", BANDS[:3], centre=(0.0,) * 3, width=(1.0,) * 3)
     with pytest.raises(SchemaError, match="band"):
         explore_twin(models={"a": (network, other)})
+    real = Scaling("none", "image", tuple(f"sdss-{letter}" for letter in "ugriz"), centre=(0.0,) * 5, width=(1.0,) * 5)
+    with pytest.raises(SchemaError, match="sdss-u"):
+        explore_twin(models={"real": (network, real)})
     with pytest.raises(ConfigError, match="image_size"):
         explore_twin(image_size=8)
+
+
+def test_stamps_have_the_size_that_the_networks_were_trained_on(models):
+    network, scaling = models["a"]
+    models = {"a": (replace(adapt(network, strategy="zero_shot"), image_size=24), scaling)}
+    assert explore_twin(models=models).galaxy.image.shape == (5, 24, 24)
+    knobs = HscTwinKnobs("galaxiesml", "spectroscopic", image_size=32)
+    assert explore_twin(knobs, models=models, image_size=24).galaxy.image.shape == (5, 24, 24)
+    for asked in ({"image_size": 64}, {"survey": knobs}):
+        with pytest.raises(ConfigError, match="a: 24 px"):
+            explore_twin(models=models, **asked)
+    assert explore_twin().galaxy.image.shape == (5, 64, 64), "without networks the size of the twin's manifest"
