@@ -112,6 +112,20 @@ def test_several_seeds_make_it_a_claim_about_the_method(tmp_path):
     assert sampled["high"] - sampled["low"] > fixed["high"] - fixed["low"]
 
 
+def test_claims_on_different_seeds_share_the_probability_of_error(tmp_path):
+    pair = {"tl": everywhere(0.04, 0.06), "lora": everywhere(0.01, 0.02)}
+    write_run(tmp_path / "a" / "run", arms=pair, seeds=(0, 1, 2), n=400, parameters=PAIR)
+    write_run(tmp_path / "b" / "run", arms=pair, seeds=(0, 1, 2), n=400, parameters=PAIR)
+    turned = PAIR | {"direction": "reverse"}
+    reverse = {"lora": everywhere(0.12, 0.08)}
+    write_run(tmp_path / "b" / "reverse", arms=reverse, n=400, parameters=turned, direction="reverse")
+    names = ["lora_scatter_2.2", "reverse_scatter_1.7"]
+    both = check_claims(load_ledger(tmp_path / "b"), claims=names, level=0.9, **FAST).set_index("claim")
+    assert both["n_seeds"].tolist() == [3, 1]
+    alone = check_claims(load_ledger(tmp_path / "a"), claims=names[:1], level=0.95, **FAST).iloc[0]
+    assert both.loc[names[0], ["low", "high"]].tolist() == alone[["low", "high"]].tolist()
+
+
 def test_time_is_compared_by_epoch_over_seeds(tmp_path):
     arms = {"combo": everywhere(0, 0.03), "lora": everywhere(0, 0.03)}
     run = write_run(tmp_path / "run", arms=arms, seeds=(0, 1, 2), parameters=PAIR)
