@@ -13,21 +13,21 @@ these together, those on other seeds, each plateau and each time share the proba
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import scipy.stats
 
-from astrolab.claims.evidence import Evidence, Settings, gather_evidence
+from astrolab.claims.evidence import ONE_SEED, Evidence, Settings, gather_evidence
 from astrolab.claims.registry import CLAIMS, PROTOCOLS, Claim, Protocol
 from astrolab.errors import PredictionError, unknown_name
 from astrolab.metrics.grouping import Z_RANGE, ZRange
 from astrolab.metrics.metric import find_metric
 from astrolab.metrics.plateau import estimate_plateau
 from astrolab.metrics.ratios import Ratio, ratio_intervals
-from astrolab.metrics.resamples import Correction, Seeds, require_choices
+from astrolab.metrics.resamples import Correction, Seeds, require_choices, too_few_seeds
 
 if TYPE_CHECKING:
     from astrolab.runs.ledger import Ledger
@@ -81,8 +81,8 @@ def check_claims(
     -------
     DataFrame
         One row a claim and experiment that has the models for it, or one that says which are lacking: ``claim``,
-        ``protocol``, ``verdict`` (one of :data:`VERDICTS`; not testable too where models
-        do not have the galaxies or seeds in common), ``evidence`` in words, ``value`` (the ratio, or the
+        ``protocol``, ``verdict`` (one of :data:`VERDICTS`; not testable too where predictions are lost, or models do
+        not have the galaxies or seeds in common that it takes), ``evidence`` in words, ``value`` (the ratio, or the
         fraction), ``low``, ``high``, ``times`` (claimed), ``survey``, ``metric``, ``n`` (test galaxies), ``n_seeds``,
         ``simulated``, ``study``, ``experiment``, ``sentence``, ``is_quoted``, ``source``.
 
@@ -91,7 +91,8 @@ def check_claims(
     UnknownNameError
         If there is no such claim or protocol.
     ConfigError
-        If a setting is not one of its choices.
+        If a setting is not one of its choices, or intervals are to hold for other training seeds and no experiment has
+        two.
     """
     chosen = [_find(name) for name in (CLAIMS if claims is None else claims)]
     if protocol not in PROTOCOLS:
@@ -109,6 +110,7 @@ def check_claims(
         rows += [told | simulated | row for row in _judge(evidence, settings=settings)]
         for name, reason in evidence.missing.items():
             reasons[name].append(f"{reason} ({told['study']})")
+    _require_seeds(rows)
     judged = {row["claim"] for row in rows}
     for name, why in reasons.items():
         if name not in judged:
@@ -125,6 +127,12 @@ def _find(name: str) -> Claim:
     if name not in CLAIMS:
         raise unknown_name("claim", name=name, names=CLAIMS)
     return CLAIMS[name]
+
+
+def _require_seeds(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse intervals about other training seeds where no experiment at all has several."""
+    if any(ONE_SEED in row["evidence"] for row in rows) and not any(row.get("n_seeds", 1) > 1 for row in rows):
+        raise too_few_seeds()
 
 
 def _about(name: str, *, settings: Settings) -> dict[str, Any]:

@@ -10,15 +10,18 @@ import numpy as np
 import pandas as pd
 
 from astrolab.claims.registry import Claim, Protocol
-from astrolab.errors import PredictionError
+from astrolab.errors import CorruptFileError, DataNotFoundError, PredictionError, SchemaError
 from astrolab.metrics.grouping import ZRange
 from astrolab.metrics.metric import find_metric
 from astrolab.metrics.pairing import iterate_panels, keep_common_seeds
 from astrolab.metrics.ratios import Ratio
 from astrolab.metrics.resamples import Correction, Seeds, resample_models
+from astrolab.predictions import concat_predictions
 
 if TYPE_CHECKING:
     from astrolab.runs.ledger import Ledger
+
+ONE_SEED = "one training seed, where intervals were to hold for others too"
 
 
 @dataclass(frozen=True)
@@ -99,14 +102,30 @@ def gather_evidence(ledger: Ledger, *, claims: Sequence[Claim], settings: Settin
     lacking = {claim.id: _lacking(scores, claim, protocol=settings.protocol) for claim in others}
     evidence.missing |= {name: reason for name, reason in lacking.items() if reason}
     there = [claim for claim in others if not lacking[claim.id]]
-    predictions = _name_models(ledger.predictions(), ledger=ledger)
+    predictions, lost = _read_predictions(ledger) if there else (pd.DataFrame(), "")
+    if lost:
+        evidence.blocked |= {claim.id: lost for claim in there}
+        return evidence
     for claim in (claim for claim in there if claim.kind == "plateau"):
-        _collect_curve(predictions, claim, evidence=evidence)
+        _collect_curve(predictions, claim, settings=settings, evidence=evidence)
     of_ratios = [claim for claim in there if claim.kind == "ratio"]
     for survey in dict.fromkeys(claim.survey for claim in of_ratios):
         here = [claim for claim in of_ratios if claim.survey == survey]
         _collect_ratios(predictions[predictions["real_survey"] == survey], here, settings=settings, evidence=evidence)
     return evidence
+
+
+def _read_predictions(ledger: Ledger) -> tuple[pd.DataFrame, str]:
+    """Predictions of all runs with the names of claims, or which runs have none that can be read."""
+    parts, lost = [], []
+    for run in ledger.table["run"].unique():
+        try:
+            parts.append(ledger.where(run=run).predictions())
+        except (DataNotFoundError, CorruptFileError, SchemaError) as error:
+            lost.append(f"no usable predictions in run {run}: {error.received}")
+    if lost:
+        return pd.DataFrame(), "; ".join(lost)
+    return _name_models(concat_predictions(parts), ledger=ledger), ""
 
 
 def _name_models(table: pd.DataFrame, *, ledger: Ledger) -> pd.DataFrame:
@@ -155,8 +174,12 @@ def _curve(table: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     return of_arm[~of_arm["model"].str.contains("-", regex=False)]
 
 
-def _collect_curve(predictions: pd.DataFrame, claim: Claim, *, evidence: Evidence) -> None:
-    evidence.curves[claim.id] = _curve(predictions, claim).dropna(subset="fraction")
+def _collect_curve(predictions: pd.DataFrame, claim: Claim, *, settings: Settings, evidence: Evidence) -> None:
+    curve = _curve(predictions, claim).dropna(subset="fraction")
+    if settings.seeds == "sampled" and curve["seed"].nunique() == 1:
+        evidence.blocked[claim.id] = ONE_SEED
+    else:
+        evidence.curves[claim.id] = curve
 
 
 def _collect_ratios(predictions: pd.DataFrame, claims: list[Claim], *, settings: Settings, evidence: Evidence) -> None:
@@ -170,6 +193,8 @@ def _collect_ratios(predictions: pd.DataFrame, claims: list[Claim], *, settings:
         evidence.seeds[claim.id] = seeds
         if not seeds:
             evidence.blocked[claim.id] = f"{' and '.join(models)} have no seed in common"
+        elif settings.seeds == "sampled" and len(seeds) == 1:
+            evidence.blocked[claim.id] = ONE_SEED
     for seeds in dict.fromkeys(evidence.seeds[claim.id] for claim in claims if claim.id not in evidence.blocked):
         alike = [claim for claim in claims if claim.id not in evidence.blocked and evidence.seeds[claim.id] == seeds]
         of_seeds = predictions[predictions["seed"].isin(seeds)]

@@ -149,11 +149,7 @@ def resample_models(
     """
     require_choices(seeds=seeds, n_bootstrap=n_bootstrap)
     if seeds == "sampled" and panel.n_seeds < 2:
-        raise ConfigError(
-            "Intervals were to hold for networks of other training seeds too.",
-            received="one seed",
-            remedy='Train with two seeds or more (three make the intervals useful), or use seeds="fixed".',
-        )
+        raise too_few_seeds()
     shape = (len(panel.models), panel.n_seeds)
     spread = bootstrap(panel.samples, metrics=metrics, n_resamples=n_bootstrap, seed=seed)
     spread = spread.reshape(*shape, len(metrics), n_bootstrap)
@@ -174,6 +170,15 @@ def resample_models(
         sizes = badness.mean(axis=1)
         made.append(Resamples(panel, metric, values, sizes, deviations, firm, loose, covariance))
     return made
+
+
+def too_few_seeds() -> ConfigError:
+    """Make the error that says that one training seed tells nothing about others."""
+    return ConfigError(
+        "Intervals were to hold for networks of other training seeds too.",
+        received="one seed",
+        remedy='Train with two seeds or more (three make the intervals useful), or use seeds="fixed".',
+    )
 
 
 def _orientation(metric: Metric, values: np.ndarray) -> np.ndarray:
