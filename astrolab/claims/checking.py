@@ -5,28 +5,29 @@ supported if the whole interval lies below, and undecided otherwise; one that na
 something lies between two fractions is supported if the whole interval lies between them, not supported if the whole
 interval lies outside.
 
-All claims that one experiment can test are one family. The ratios of scores get the max-t correction of
-:mod:`astrolab.metrics.resamples`; these together, each plateau and each time share the probability of error in equal
-parts (Bonferroni).
+All claims that one experiment can test are one family. Each stands on the training seeds that its own models have in
+common. The ratios of scores that stand on the same seeds get the max-t correction of :mod:`astrolab.metrics.resamples`;
+these together, those on other seeds, each plateau and each time share the probability of error in equal parts
+(Bonferroni).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import scipy.stats
 
-from astrolab.claims.evidence import Evidence, Settings, gather_evidence
+from astrolab.claims.evidence import ONE_SEED, Evidence, Settings, gather_evidence
 from astrolab.claims.registry import CLAIMS, PROTOCOLS, Claim, Protocol
 from astrolab.errors import PredictionError, unknown_name
 from astrolab.metrics.grouping import Z_RANGE, ZRange
 from astrolab.metrics.metric import find_metric
 from astrolab.metrics.plateau import estimate_plateau
 from astrolab.metrics.ratios import Ratio, ratio_intervals
-from astrolab.metrics.resamples import Correction, Seeds, require_choices
+from astrolab.metrics.resamples import Correction, Seeds, require_choices, too_few_seeds
 
 if TYPE_CHECKING:
     from astrolab.runs.ledger import Ledger
@@ -79,17 +80,19 @@ def check_claims(
     Returns
     -------
     DataFrame
-        One row a claim and experiment that can test it, or one that says why none can: ``claim``, ``protocol``,
-        ``verdict`` (one of :data:`VERDICTS`), ``evidence`` in words, ``value`` (the ratio, or the fraction), ``low``,
-        ``high``, ``times`` (claimed), ``survey``, ``metric``, ``n`` (test galaxies), ``n_seeds``, ``simulated``,
-        ``study``, ``experiment``, ``sentence``, ``is_quoted``, ``source``.
+        One row a claim and experiment that has the models for it, or one that says which are lacking: ``claim``,
+        ``protocol``, ``verdict`` (one of :data:`VERDICTS`; not testable too where predictions are lost, or models do
+        not have the galaxies or seeds in common that it takes), ``evidence`` in words, ``value`` (the ratio, or the
+        fraction), ``low``, ``high``, ``times`` (claimed), ``survey``, ``metric``, ``n`` (test galaxies), ``n_seeds``,
+        ``simulated``, ``study``, ``experiment``, ``sentence``, ``is_quoted``, ``source``.
 
     Raises
     ------
     UnknownNameError
         If there is no such claim or protocol.
     ConfigError
-        If a setting is not one of its choices.
+        If a setting is not one of its choices, or intervals are to hold for other training seeds and no experiment has
+        two.
     """
     chosen = [_find(name) for name in (CLAIMS if claims is None else claims)]
     if protocol not in PROTOCOLS:
@@ -107,9 +110,10 @@ def check_claims(
         rows += [told | simulated | row for row in _judge(evidence, settings=settings)]
         for name, reason in evidence.missing.items():
             reasons[name].append(f"{reason} ({told['study']})")
-    tested = {row["claim"] for row in rows}
+    _require_seeds(rows)
+    judged = {row["claim"] for row in rows}
     for name, why in reasons.items():
-        if name not in tested:
+        if name not in judged:
             words = "; ".join(dict.fromkeys(why)) or f"no run of {' or '.join(STUDIES)}"
             untested = {"claim": name, "verdict": NOT_TESTABLE, "evidence": f"No such runs: {words}."}
             rows.append(untested | {"study": "", "experiment": ""})
@@ -125,6 +129,12 @@ def _find(name: str) -> Claim:
     return CLAIMS[name]
 
 
+def _require_seeds(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse intervals about other training seeds where no experiment at all has several."""
+    if any(ONE_SEED in row["evidence"] for row in rows) and not any(row.get("n_seeds", 1) > 1 for row in rows):
+        raise too_few_seeds()
+
+
 def _about(name: str, *, settings: Settings) -> dict[str, Any]:
     claim = CLAIMS[name]
     told = {name: getattr(claim, name) for name in ("sentence", "is_quoted", "source", "survey", "metric")}
@@ -132,15 +142,18 @@ def _about(name: str, *, settings: Settings) -> dict[str, Any]:
 
 
 def _judge(evidence: Evidence, *, settings: Settings) -> list[dict[str, Any]]:
-    """A row for each claim that could be tested, all at one joint level."""
-    n_families = bool(evidence.ratios) + len(evidence.curves) + len(evidence.times)
-    level = 1 - (1 - settings.level) / n_families if settings.correction == "max_t" and n_families else settings.level
+    """A row for each claim whose models are there, all at one joint level."""
+    families = evidence.families()
+    n_shares = len(families) + len(evidence.curves) + len(evidence.times)
+    level = 1 - (1 - settings.level) / n_shares if settings.correction == "max_t" and n_shares else settings.level
     rows = [_judge_curve(name, evidence=evidence, level=level, settings=settings) for name in list(evidence.curves)]
     rows += [_judge_times(name, ratios=ratios, level=level) for name, ratios in evidence.times.items()]
-    if evidence.ratios:
-        intervals = ratio_intervals(list(evidence.ratios.values()), level=level, correction=settings.correction)
-        for (name, ratio), (low, high) in zip(evidence.ratios.items(), intervals, strict=True):
+    for ratios in families:
+        intervals = ratio_intervals(list(ratios.values()), level=level, correction=settings.correction)
+        for (name, ratio), (low, high) in zip(ratios.items(), intervals, strict=True):
             rows.append(_judge_ratio(name, ratio=ratio, low=low, high=high, n_trials=evidence.n_trials))
+    for name, reason in evidence.blocked.items():
+        rows.append({"claim": name, "verdict": NOT_TESTABLE, "evidence": f"Not testable here: {reason}."})
     return [row for row in rows if row]
 
 
@@ -208,7 +221,7 @@ def _judge_curve(name: str, *, evidence: Evidence, level: float, settings: Setti
             evidence.curves[name], metric=claim.metric, by=[], z_range=settings.z_range, level=level, **resampling
         ).to_dict("records")
     except PredictionError as error:
-        evidence.missing[name] = error.received
+        evidence.blocked[name] = error.received
         return None
     start, end = claim.between
     low, high = row["low"], row["high"]

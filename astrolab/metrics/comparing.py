@@ -50,7 +50,8 @@ def compare_models(
     """Compare models pair by pair on the same galaxies, with intervals that hold for all pairs together.
 
     The difference is ``value_a - value_b``, of absolute values where the best value is zero, and with its sign turned
-    where larger is better: **negative means that a is better**, for every metric.
+    where larger is better: **negative means that a is better**, for every metric. Where the sign of a bias is not
+    certain, its interval allows for either, and is wider: see :mod:`astrolab.metrics.resamples`.
 
     Several training seeds of a model are averaged in each resample of galaxies, the same galaxies for all. What is
     averaged is how bad each network is: biases of opposite sign do not cancel.
@@ -187,10 +188,9 @@ def _refuse_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
 def _compare_family(
     family: Resamples, *, pairs: Sequence[tuple[str, str]], level: float, correction: Correction
 ) -> list[dict[str, object]]:
-    contrasts = np.array([_contrast(family, a=a, b=b) for a, b in pairs])
-    differences = contrasts @ family.sizes
-    errors = np.sqrt(np.einsum("pi,ij,pj->p", contrasts, family.covariance, contrasts))
-    scaled = in_standard_errors(contrasts @ family.deviations, errors=errors[:, None])
+    contrasts = np.array([family.contrast(a=a, b=b) for a, b in pairs])
+    differences, errors = contrasts @ family.sizes, family.errors(contrasts)
+    scaled = in_standard_errors(family.moves(contrasts), errors=errors[:, None])
     reach = critical_values(scaled, level=level, correction=correction)
     if family.metric.is_fraction:
         reach = np.maximum(reach, scipy.stats.norm.ppf((1 + level) / 2))
@@ -211,10 +211,3 @@ def _compare_family(
         }
         rows.append(measured | describe_standing(family, by_seed=by_seed, n_comparisons=len(pairs)))
     return rows
-
-
-def _contrast(family: Resamples, *, a: str, b: str) -> np.ndarray:
-    weights = np.zeros(len(family.panel.models))
-    weights[family.index(a)] += 1
-    weights[family.index(b)] -= 1
-    return weights

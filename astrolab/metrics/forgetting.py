@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from astrolab.errors import PredictionError
-from astrolab.metrics.bootstrap import percentile_interval
 from astrolab.metrics.comparing import default_groups
 from astrolab.metrics.grouping import Z_RANGE, ZRange
 from astrolab.metrics.metric import find_metric
@@ -117,15 +116,18 @@ def _resample(panel: Panel, *, metric: str, n_bootstrap: int, seed: int, seeds: 
 
 def _levels(resamples: Resamples, *, level: float) -> np.ndarray:
     """How bad each model is, with its interval: shape (n_models, 3)."""
-    spread = resamples.sizes[:, None] + resamples.deviations
-    return np.stack([resamples.sizes, *percentile_interval(spread, level=level)], axis=1)
+    return _with_intervals(resamples, np.eye(len(resamples.sizes)), level=level)
 
 
 def _differences(resamples: Resamples, *, sign: int, level: float) -> np.ndarray:
     """Difference of each model to the first, with its interval: shape (n_models, 3)."""
-    measured = sign * (resamples.sizes - resamples.sizes[0]) + 0.0  # no negative zero for the first
-    spread = measured[:, None] + sign * (resamples.deviations - resamples.deviations[0])
-    return np.stack([measured, *percentile_interval(spread, level=level)], axis=1)
+    every = np.eye(len(resamples.sizes))
+    return _with_intervals(resamples, sign * (every - every[0]), level=level)
+
+
+def _with_intervals(resamples: Resamples, contrasts: np.ndarray, *, level: float) -> np.ndarray:
+    measured = contrasts @ resamples.sizes + 0.0  # no negative zero for the first
+    return np.stack([measured, *resamples.intervals(contrasts, level=level)], axis=1)
 
 
 def _named(measured: dict[str, np.ndarray]) -> dict[str, float]:

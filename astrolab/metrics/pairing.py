@@ -98,8 +98,8 @@ def keep_common_seeds(predictions: pd.DataFrame, *, column: str = "arm") -> pd.D
     -------
     DataFrame
     """
-    seeds_of = predictions.groupby(column)["seed"].unique().map(set)
-    return predictions[predictions["seed"].isin(set.intersection(*seeds_of))]
+    seeds_of = [set(seeds) for seeds in predictions.groupby(column)["seed"].unique()]
+    return predictions[predictions["seed"].isin(set.intersection(*seeds_of) if seeds_of else ())]
 
 
 def _quoted(models: Sequence[str]) -> str:

@@ -45,7 +45,8 @@ def estimate_plateau(
     predictions : DataFrame
         Columns ``object_id``, ``truth``, ``pred``, `column`, those of `by`, and ``seed`` where there are several.
     metric : str
-        Id of a registered metric; of one whose best value is zero, sizes are followed.
+        Id of a registered metric; of one whose best value is zero, sizes are followed, and `low` and `high` take the
+        signs that were measured for certain.
     column : str
         Along which the curve runs.
     tolerance : float
@@ -154,7 +155,8 @@ def _row(
     reached = find_plateau(curves, places=places, tolerance=tolerance)[gains > 0]
     has_interval = len(reached) and not np.isnan(measured)
     low, high = percentile_interval(reached, level=level) if has_interval else (np.nan, np.nan)
-    gain_low, gain_high = percentile_interval(gains, level=level)
+    every = np.eye(len(places))
+    ((gain_low,), (gain_high,)) = resamples.intervals(every[:1] - every[-1], level=level)
     return panel.key | {
         "metric": metric.id,
         "plateau": measured,

@@ -1,8 +1,9 @@
 r"""How many times worse one model scores than another on the same galaxies.
 
 The interval of a ratio :math:`a/b` is the set of all :math:`c` for which :math:`a - c\,b` is not told apart from zero
-(Fieller 1954, J. R. Stat. Soc. B 16, 175), with the covariance of the resamples. It has no upper end where :math:`b`
-itself may be zero: no number of times is too many then.
+(Fieller 1954, J. R. Stat. Soc. B 16, 175), with the covariance of the resamples; where the sign of a bias is not
+certain, with that of the sign that widens the interval (:mod:`astrolab.metrics.resamples`). It has no upper end where
+:math:`b` itself may be zero: no number of times is too many then.
 """
 
 from __future__ import annotations
@@ -68,10 +69,8 @@ class Ratio:
         """How far each resample moves ``a - value * b``, in standard errors, shape (n_resamples,)."""
         if not np.isfinite(self.value):
             return np.zeros(self.family.deviations.shape[1])
-        weights = np.array([1.0, -self.value])
-        covariance = self.family.covariance[np.ix_(self._places, self._places)]
-        error = np.sqrt(weights @ covariance @ weights)
-        return in_standard_errors(weights @ self.family.deviations[self._places], errors=error)
+        weights = self.family.contrast(a=self.a, b=self.b, times=self.value)
+        return in_standard_errors(self.family.moves(weights), errors=self.family.errors(weights))
 
     def interval(self, reach: float) -> tuple[float, float]:
         """Return every ratio from which the models are at most `reach` standard errors away.

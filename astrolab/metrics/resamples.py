@@ -6,9 +6,13 @@ them. With standard error :math:`s_j` of difference :math:`d_j` in a family of c
 intervals of the family hold together at the stated level, whatever the correlation between its members (single-step
 max-t; Westfall & Young 1993, *Resampling-Based Multiple Testing*; Romano & Wolf 2005, Econometrica 73, 1237).
 
-Of a metric whose best value is zero, sizes are compared, and a resampled value keeps the sign that the measured one
-has: the size of a bias is never farther from the true size than the bias from the true bias, so that intervals hold
-at least at their level also where a bias is no larger than its error.
+Of a metric whose best value is zero, sizes are compared. A value farther than three standard errors from zero has the
+sign that was measured, and its size moves as it does. The sign of one that is nearer to zero is not known, and of two
+models whose galaxies are hard for both, the size of their difference depends on it: what moves two biases alike leaves
+:math:`|a| - |b|` where it is if they have the same sign, and moves it twice as far if they have not. With errors
+:math:`e_a` and :math:`e_b`, all that holds is :math:`||\hat a| - |a|| \le |e_a|`: the sizes of values of unknown sign
+lie off by :math:`|e_a| + |e_b|` at most, which is the larger of :math:`|e_a - e_b|` and :math:`|e_a + e_b|`, and
+intervals are made for that. The naive bootstrap of a size does not hold there (Andrews 2000, Econometrica 68, 399).
 
 A fraction of galaxies gets one lost galaxy more in its variance (Bonett & Price 2012, J. Educ. Behav. Stat. 37, 479):
 resamples of a set with no outlier never have one.
@@ -23,7 +27,7 @@ from typing import Literal
 import numpy as np
 
 from astrolab.errors import ConfigError
-from astrolab.metrics.bootstrap import bootstrap
+from astrolab.metrics.bootstrap import bootstrap, percentile_interval
 from astrolab.metrics.metric import Metric
 from astrolab.metrics.pairing import Panel
 
@@ -32,6 +36,7 @@ Seeds = Literal["fixed", "sampled"]
 
 CORRECTIONS: tuple[Correction, ...] = ("max_t", "none")
 SEEDS: tuple[Seeds, ...] = ("fixed", "sampled")
+_CERTAIN = 3.0  # standard errors from zero at which a sign is taken for certain
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,13 @@ class Resamples:
     sizes : ndarray, shape (n_models,)
         How bad each model is (:meth:`Metric.badness`), averaged over seeds.
     deviations : ndarray, shape (n_models, n_resamples)
-        What each resample adds to `sizes`.
+        What each resample adds to `sizes`, if all values have the signs that were measured.
+    firm : ndarray, shape (n_models, n_resamples)
+        The part of `deviations` that networks add whose values have a certain sign.
+    loose : ndarray, shape (n_models, n_resamples)
+        What the other networks add or take away, at most.
     covariance : ndarray, shape (n_models, n_models)
-        Of the sizes.
+        Of the sizes, as any contrast of one model with another sees it at most.
     """
 
     panel: Panel
@@ -58,6 +67,8 @@ class Resamples:
     values: np.ndarray
     sizes: np.ndarray
     deviations: np.ndarray
+    firm: np.ndarray
+    loose: np.ndarray
     covariance: np.ndarray
 
     def index(self, model: str) -> int:
@@ -68,6 +79,46 @@ class Resamples:
     def badness(self) -> np.ndarray:
         """How bad each network is, shape (n_models, n_seeds)."""
         return self.metric.badness(self.values)
+
+    def contrast(self, *, a: str, b: str, times: float = 1.0) -> np.ndarray:
+        """Weights of the sizes in ``a - times * b``, shape (n_models,)."""
+        weights = np.zeros(len(self.panel.models))
+        weights[self.index(a)] += 1
+        weights[self.index(b)] -= times
+        return weights
+
+    def is_loose(self, contrasts: np.ndarray) -> np.ndarray:
+        """Whether the sign of a value is not certain that stands in a contrast of shape (..., n_models)."""
+        return (np.abs(contrasts) @ self.loose).any(axis=-1)
+
+    def moves(self, contrasts: np.ndarray) -> np.ndarray:
+        """How far each resample moves contrasts (..., n_models) of the sizes, at most: shape (..., n_resamples)."""
+        return np.abs(contrasts @ self.firm) + np.abs(contrasts) @ self.loose
+
+    def errors(self, contrasts: np.ndarray) -> np.ndarray:
+        """Standard errors of contrasts (..., n_models) of one model with another."""
+        squares = np.einsum("...i,ij,...j->...", contrasts, self.covariance, contrasts)
+        return np.sqrt(np.maximum(squares, 0.0))
+
+    def intervals(self, contrasts: np.ndarray, *, level: float) -> np.ndarray:
+        """Interval of each contrast by itself: percentiles of the resamples; symmetric where a sign is not certain.
+
+        Parameters
+        ----------
+        contrasts : ndarray, shape (n_contrasts, n_models)
+            Weights of the sizes.
+        level : float
+            Probability inside an interval.
+
+        Returns
+        -------
+        ndarray, shape (2, n_contrasts)
+            Lower and upper ends.
+        """
+        measured = contrasts @ self.sizes
+        reach = np.quantile(self.moves(contrasts), level, axis=-1)
+        percentiles = percentile_interval(measured[:, None] + contrasts @ self.firm, level=level)
+        return np.where(self.is_loose(contrasts), [measured - reach, measured + reach], percentiles)
 
 
 def resample_models(
@@ -98,11 +149,7 @@ def resample_models(
     """
     require_choices(seeds=seeds, n_bootstrap=n_bootstrap)
     if seeds == "sampled" and panel.n_seeds < 2:
-        raise ConfigError(
-            "Intervals were to hold for networks of other training seeds too.",
-            received="one seed",
-            remedy='Train with two seeds or more (three make the intervals useful), or use seeds="fixed".',
-        )
+        raise too_few_seeds()
     shape = (len(panel.models), panel.n_seeds)
     spread = bootstrap(panel.samples, metrics=metrics, n_resamples=n_bootstrap, seed=seed)
     spread = spread.reshape(*shape, len(metrics), n_bootstrap)
@@ -110,16 +157,28 @@ def resample_models(
     for j, metric in enumerate(metrics):
         values = np.array([metric(truth=truth, pred=pred) for truth, pred in panel.samples]).reshape(shape)
         moves = _orientation(metric, values)[..., None] * (spread[:, :, j] - values[..., None])
-        deviations = moves.mean(axis=1)
-        covariance = np.atleast_2d(np.cov(deviations))
+        is_firm = _has_certain_sign(metric, values, errors=spread[:, :, j].std(axis=-1, ddof=1))[..., None]
+        firm, loose = np.where(is_firm, moves, 0.0).mean(axis=1), np.where(is_firm, 0.0, np.abs(moves)).mean(axis=1)
+        deviations, covariance = moves.mean(axis=1), _covariance(firm, loose=loose)
         if metric.is_fraction:
             covariance = covariance + np.eye(len(covariance)) / (len(panel) + 2) ** 2
         badness = metric.badness(values)
         if seeds == "sampled":
-            deviations = deviations + _seed_noise(badness, n_resamples=n_bootstrap, seed=seed)
+            noise = _seed_noise(badness, n_resamples=n_bootstrap, seed=seed)
+            deviations, firm = deviations + noise, firm + noise
             covariance = covariance + np.cov(badness) / panel.n_seeds
-        made.append(Resamples(panel, metric, values, badness.mean(axis=1), deviations, covariance))
+        sizes = badness.mean(axis=1)
+        made.append(Resamples(panel, metric, values, sizes, deviations, firm, loose, covariance))
     return made
+
+
+def too_few_seeds() -> ConfigError:
+    """Make the error that says that one training seed tells nothing about others."""
+    return ConfigError(
+        "Intervals were to hold for networks of other training seeds too.",
+        received="one seed",
+        remedy='Train with two seeds or more (three make the intervals useful), or use seeds="fixed".',
+    )
 
 
 def _orientation(metric: Metric, values: np.ndarray) -> np.ndarray:
@@ -127,6 +186,23 @@ def _orientation(metric: Metric, values: np.ndarray) -> np.ndarray:
     if metric.sign == "zero":
         return np.where(values < 0, -1.0, 1.0)
     return np.full_like(values, 1.0 if metric.sign == "lower" else -1.0)
+
+
+def _has_certain_sign(metric: Metric, values: np.ndarray, *, errors: np.ndarray) -> np.ndarray:
+    """Whether the size of a value moves as the value does: not where it may be on either side of its best, zero."""
+    return np.abs(values) > _CERTAIN * errors if metric.sign == "zero" else np.full(values.shape, True)
+
+
+def _covariance(firm: np.ndarray, *, loose: np.ndarray) -> np.ndarray:
+    """Covariance C with which a contrast has the variance ``C[a, a] - 2 c C[a, b] + c**2 C[b, b]``.
+
+    It is the mean square of ``|firm_a - c firm_b| + loose_a + c loose_b``, with the mixed term as large as it may be.
+    """
+    n_resamples = firm.shape[1]
+    sizes, both = np.abs(firm), np.abs(firm) @ loose.T + loose @ np.abs(firm).T + loose @ loose.T
+    covariance = np.atleast_2d(np.cov(firm)) - both / n_resamples
+    np.fill_diagonal(covariance, np.var(firm, axis=1, ddof=1) + np.mean((2 * sizes + loose) * loose, axis=1))
+    return covariance
 
 
 def _seed_noise(badness: np.ndarray, *, n_resamples: int, seed: int) -> np.ndarray:

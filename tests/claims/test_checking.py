@@ -112,6 +112,60 @@ def test_several_seeds_make_it_a_claim_about_the_method(tmp_path):
     assert sampled["high"] - sampled["low"] > fixed["high"] - fixed["low"]
 
 
+def test_claims_on_different_seeds_share_the_probability_of_error(tmp_path):
+    pair = {"tl": everywhere(0.04, 0.06), "lora": everywhere(0.01, 0.02)}
+    write_run(tmp_path / "a" / "run", arms=pair, seeds=(0, 1, 2), n=400, parameters=PAIR)
+    write_run(tmp_path / "b" / "run", arms=pair, seeds=(0, 1, 2), n=400, parameters=PAIR)
+    turned = PAIR | {"direction": "reverse"}
+    reverse = {"lora": everywhere(0.12, 0.08)}
+    write_run(tmp_path / "b" / "reverse", arms=reverse, n=400, parameters=turned, direction="reverse")
+    names = ["lora_scatter_2.2", "reverse_scatter_1.7"]
+    both = check_claims(load_ledger(tmp_path / "b"), claims=names, level=0.9, **FAST).set_index("claim")
+    assert both["n_seeds"].tolist() == [3, 1]
+    alone = check_claims(load_ledger(tmp_path / "a"), claims=names[:1], level=0.95, **FAST).iloc[0]
+    assert both.loc[names[0], ["low", "high"]].tolist() == alone[["low", "high"]].tolist()
+
+
+def _write_two_experiments(folder, *, seeds):
+    arms = {"tl": everywhere(0.05, 0.06), "lora": everywhere(0.01, 0.02), "combo": everywhere(0.02, 0.02)}
+    for epochs, its_seeds in zip((3, 5), seeds, strict=True):
+        write_run(folder / f"{epochs} epochs", arms=arms, seeds=its_seeds, n=500, parameters=PAIR | {"epochs": epochs})
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut off"])
+def test_a_run_without_predictions_stops_no_other_experiment(tmp_path, damage):
+    _write_two_experiments(tmp_path, seeds=((0,), (0,)))
+    file = tmp_path / "5 epochs" / "predictions.parquet"
+    file.unlink() if damage == "lost" else file.write_bytes(file.read_bytes()[:100])
+    names = ["lora_scatter_2.2", "combo_costs_time", "reverse_bias_4.7"]
+    table = check_claims(load_ledger(tmp_path), claims=names, **FAST)
+    scatter = table[table["claim"] == "lora_scatter_2.2"].set_index("verdict")
+    assert sorted(scatter.index) == ["not testable", "supported"] and scatter["experiment"].nunique() == 2
+    assert "no usable predictions in run 5 epochs" in scatter.loc["not testable", "evidence"]
+    assert (table["claim"] == "combo_costs_time").sum() == 2  # for which no predictions are needed
+    lacking = table[table["claim"] == "reverse_bias_4.7"]
+    assert len(lacking) == 1 and "no lora-reverse on combo" in lacking["evidence"].item()
+
+
+def test_intervals_about_other_seeds_are_refused_only_where_no_experiment_has_them(tmp_path):
+    _write_two_experiments(tmp_path, seeds=((0,), (0, 1)))
+    ledger = load_ledger(tmp_path)
+    table = check_claims(ledger, claims=["lora_scatter_2.2"], seeds="sampled", **FAST)
+    assert sorted(table["n_seeds"].fillna(0)) == [0, 2]
+    untested = table[table["n_seeds"].isna()].iloc[0]
+    assert untested["verdict"] == "not testable" and "one training seed" in untested["evidence"]
+    single = ledger.where(seed=0)
+    with pytest.raises(ConfigError, match="one seed"):
+        check_claims(single, claims=["lora_scatter_2.2", "combo_costs_time"], seeds="sampled", **FAST)
+
+
+def test_a_curve_of_one_seed_says_nothing_about_others(tmp_path):
+    widths = {0.0: 0.10, 0.1: 0.085, 0.5: 0.0205, 1.0: 0.02}
+    ledger = _fractions(tmp_path, widths, n=300)
+    with pytest.raises(ConfigError, match="one seed"):
+        check_claims(ledger, claims=["plateau_40_50"], seeds="sampled", **FAST)
+
+
 def test_time_is_compared_by_epoch_over_seeds(tmp_path):
     arms = {"combo": everywhere(0, 0.03), "lora": everywhere(0, 0.03)}
     run = write_run(tmp_path / "run", arms=arms, seeds=(0, 1, 2), parameters=PAIR)

@@ -121,7 +121,7 @@ def _mean_loss(width):
 @pytest.fixture(scope="module")
 def coverage():
     """How often all intervals of 15 pairs hold the true differences at once, at 95 %, by metric and correction."""
-    models = [(name, 0.01 + 0.002 * i, 0.05) for i, name in enumerate("abcdef")]
+    models = [(name, 0.03 + 0.002 * i, 0.05) for i, name in enumerate("abcdef")]
     offsets = {name: offset for name, offset, _ in models}
     held = {}
     for survey in range(N_SURVEYS):
@@ -140,6 +140,42 @@ def coverage():
 def test_simultaneous_intervals_all_hold_as_often_as_they_say(coverage, metric):
     assert coverage[metric, "max_t"] > 0.95 - 3 * np.sqrt(0.95 * 0.05 / N_SURVEYS)
     assert coverage[metric, "none"] < 0.95 - 5 * np.sqrt(0.95 * 0.05 / N_UNCORRECTED)
+
+
+def _biases(*, n_se, seed=0, own=0.1, n=200, seeds=(0,)):
+    """Models of these biases, in standard errors of a mean; the same galaxies are hard for all."""
+    models = [(name, size * 0.05 / np.sqrt(n), 0.05) for name, size in zip("abcd", n_se, strict=False)]
+    return _predictions(n=n, seed=seed, models=models, own=own, seeds=seeds)
+
+
+@pytest.mark.parametrize(
+    ("n_se", "seeds"), [((-0.75, 0.75), (0,)), ((-0.7, 0.7, -1.2, 8), (0,)), ((-0.75, 0.75), (0, 1))]
+)
+def test_biases_of_opposite_and_uncertain_sign_are_not_told_apart_too_often(n_se, seeds):
+    """Errors that models share move one bias towards zero and the other away from it."""
+    n_surveys, held, size = 120, 0, dict(zip("abcd", np.abs(n_se) * 0.05 / np.sqrt(200), strict=False))
+    for survey in range(n_surveys):
+        predictions = _biases(n_se=n_se, seed=survey, seeds=seeds)
+        rows = compare_models(predictions, metrics=["bias_mean"], n_bootstrap=200, seed=survey)
+        true = rows["a"].map(size) - rows["b"].map(size)
+        held += ((rows["low"] <= true) & (true <= rows["high"])).all()
+    assert held / n_surveys > 0.95 - 2 * np.sqrt(0.95 * 0.05 / n_surveys)
+
+
+def test_biases_of_certain_sign_have_the_interval_of_a_paired_mean_and_others_that_of_the_worse_sign():
+    normal = scipy.stats.norm.ppf(0.975)
+    error = 0.05 / np.sqrt(200)
+    for n_se, reach in (
+        ((9, 12), normal * np.sqrt(2 * 0.1)),
+        ((-9, 12), normal * np.sqrt(2 * 1.9)),
+        ((0, 12), normal * np.sqrt(2 * 1.9)),
+    ):
+        rows = [
+            compare_models(_biases(n_se=n_se, seed=seed), metrics=["bias_mean"], n_bootstrap=1000).iloc[0]
+            for seed in range(4)
+        ]
+        widths = [row["high"] - row["low"] for row in rows]
+        assert np.mean(widths) == pytest.approx(2 * reach * error, rel=0.1), n_se
 
 
 def test_intervals_of_a_mean_and_of_a_fraction_hold_as_often_as_they_say():

@@ -64,6 +64,23 @@ def test_where_larger_is_better_a_gain_is_still_positive():
     assert row.loc["full", "gain"] > 0 and row.loc["full", "forgetting"] > 0
 
 
+def test_biases_of_uncertain_sign_may_be_of_opposite_sign():
+    """Errors that models share then move one towards zero and the other away from it: by two errors of one of them."""
+    rng = np.random.default_rng(1)
+    n, truth, noise = 400, rng.uniform(0.3, 1.5, 400), rng.normal(0, 0.1, 400)
+    noise -= noise.mean()
+    columns = {"object_id": np.arange(n), "truth": truth, "seed": 0, "simulated": True}
+    predictions = pd.concat(
+        pd.DataFrame(columns | {"pred": truth + (1 + truth) * (offset + noise)}).assign(survey=survey, arm=arm)
+        for survey in ("new", "old")
+        for arm, offset in (("zero_shot", 0.004), ("lora", 0.003))
+    )
+    settings = {"old": "old", "new": "new", "metric": "bias_mean", "level": 0.95}
+    row = measure_forgetting(predictions, **settings).set_index("arm").loc["lora"]
+    assert row["gain"] == pytest.approx(0.001)
+    assert row["gain_high"] - row["gain_low"] == pytest.approx(2 * 1.96 * 2 * 0.1 / np.sqrt(n), rel=0.1)
+
+
 def test_surveys_and_references_that_are_not_there_are_named():
     with pytest.raises(PredictionError, match="no predictions for older"):
         measure_forgetting(make_predictions(), old="older", new="new")

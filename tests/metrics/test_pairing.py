@@ -68,3 +68,9 @@ def test_different_seeds_are_refused_and_the_common_ones_can_be_kept():
     with pytest.raises(PredictionError, match=r"full: \[0, 2\]"):
         list(iterate_panels(predictions, **SETTINGS))
     assert {panel.n_seeds for panel in iterate_panels(keep_common_seeds(predictions), **SETTINGS)} == {2}
+
+
+def test_models_may_have_no_seed_in_common():
+    predictions = _predictions(seeds=(0, 1))
+    apart = predictions[predictions["seed"].eq(0) == predictions["arm"].eq("lora")]
+    assert keep_common_seeds(apart).empty and keep_common_seeds(apart.head(0)).empty

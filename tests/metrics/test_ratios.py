@@ -12,12 +12,12 @@ from astrolab.metrics.ratios import Ratio, ratio_intervals
 from astrolab.metrics.resamples import resample_models
 
 
-def _predictions(*, seed=0, n=300, models=(("tl", 0.04, 0.06), ("lora", 0.02, 0.03), ("combo", 0.02, 0.02))):
+def _predictions(*, seed=0, n=300, models=(("tl", 0.04, 0.06), ("lora", 0.02, 0.03), ("combo", 0.02, 0.02)), own=0.5):
     rng = np.random.default_rng(seed)
     truth, difficulty = rng.uniform(0.3, 1.5, n), rng.normal(0, 1, n)
     tables = []
     for arm, offset, width in models:
-        dz = offset + width * (difficulty + rng.normal(0, 1, n)) / np.sqrt(2)
+        dz = offset + width * (np.sqrt(1 - own) * difficulty + np.sqrt(own) * rng.normal(0, 1, n))
         columns = {"survey": "s", "arm": arm, "object_id": np.arange(n), "truth": truth}
         tables.append(pd.DataFrame(columns | {"pred": truth + (1 + truth) * dz}))
     return pd.concat(tables, ignore_index=True)
@@ -36,7 +36,7 @@ def test_a_ratio_is_of_sizes():
 def test_means_have_fiellers_interval():
     rng = np.random.default_rng(1)
     n = 500
-    dz = np.array([rng.normal(0.06, 0.2, n), rng.normal(0.04, 0.2, n)])
+    dz = np.array([rng.normal(0.09, 0.2, n), rng.normal(0.06, 0.2, n)])
     panel = Panel({}, ("a", "b"), 1, [(np.zeros(n), one) for one in dz], simulated=False)
     (family,) = resample_models(panel, metrics=[find_metric("bias_mean")], n_bootstrap=8000, seed=0)
     (low, high) = ratio_intervals([Ratio(family, "a", "b")], level=0.95)[0]
@@ -79,6 +79,18 @@ def test_intervals_of_a_family_of_ratios_all_hold_as_often_as_they_say():
     error = np.sqrt(0.95 * 0.05 / n_surveys)
     assert min(held.values()) / n_surveys > 0.95 - 3 * error
     assert held["scatter"] / n_surveys < 1
+
+
+@pytest.mark.parametrize("n_se", [(-0.9, 0.9), (-2.2, 2.2), (6, -1.5)])
+def test_ratios_of_biases_of_opposite_and_uncertain_sign_hold_as_often_as_they_say(n_se):
+    """Errors that models share move one bias towards zero and the other away from it."""
+    n_surveys, held, error = 150, 0, 0.05 / np.sqrt(300)
+    models = [(name, size * error, 0.05) for name, size in zip(("tl", "lora"), n_se, strict=True)]
+    for survey in range(n_surveys):
+        predictions = _predictions(seed=survey, models=models, own=0.1)
+        row = compare_ratio(predictions, pairs=[("tl", "lora")], metrics=["bias_mean"], n_bootstrap=200).iloc[0]
+        held += row["low"] <= abs(n_se[0] / n_se[1]) <= row["high"]
+    assert held / n_surveys > 0.95 - 2 * np.sqrt(0.95 * 0.05 / n_surveys)
 
 
 def test_ratios_of_several_surveys_share_the_probability_of_error():

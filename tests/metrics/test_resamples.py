@@ -38,7 +38,7 @@ def test_all_against_one_reach_as_far_as_dunnetts():
 
 def test_standard_errors_are_those_of_paired_means():
     rng = np.random.default_rng(2)
-    dz = rng.normal([[0.02], [0.05]], 0.1, (2, 400)) + rng.normal(0, 0.3, 400)
+    dz = rng.normal([[0.12], [0.15]], 0.1, (2, 400)) + rng.normal(0, 0.3, 400)
     (made,) = resample_models(_panel(dz), metrics=[find_metric("bias_mean")], n_bootstrap=4000, seed=0)
     np.testing.assert_allclose(made.covariance, np.cov(dz) / 400, rtol=0.1)
     np.testing.assert_allclose(made.sizes, np.abs(dz.mean(axis=1)))
@@ -50,6 +50,36 @@ def test_a_negative_bias_moves_with_the_sign_it_has():
     (made,) = resample_models(_panel(np.array([dz, -dz])), metrics=[find_metric("bias")], n_bootstrap=100, seed=0)
     np.testing.assert_allclose(made.deviations[0], made.deviations[1], atol=1e-12)
     assert made.values[0, 0] == -made.values[1, 0]
+
+
+def test_biases_of_unknown_sign_may_lie_off_by_the_sum_of_their_errors():
+    """Mean of the product of two sizes of correlated normal numbers: Nabeya 1951, Ann. Inst. Stat. Math. 3, 2."""
+    rng = np.random.default_rng(5)
+    dz = rng.normal([[0.0], [0.0], [0.5]], 0.1, (3, 400)) + rng.normal(0, 0.2, 400)
+    dz[:2] -= dz[:2].mean(axis=1, keepdims=True) - 0.001
+    (made,) = resample_models(_panel(dz), metrics=[find_metric("bias_mean")], n_bootstrap=8000, seed=0)
+    covariance = np.cov(dz) / 400
+    errors = np.sqrt(np.diag(covariance))
+    r = np.minimum(covariance / np.outer(errors, errors), 1)
+    product = np.outer(errors, errors) * 2 / np.pi * (np.sqrt(1 - r**2) + r * np.arcsin(r))
+    np.testing.assert_allclose(made.covariance, np.where(np.eye(3), covariance, -product), rtol=0.06)
+    contrasts = np.array([made.contrast(a="a", b="b"), made.contrast(a="c", b="a", times=2.0)])
+    a, b, c = made.deviations
+    np.testing.assert_allclose(made.moves(contrasts), [np.abs(a) + np.abs(b), np.abs(c) + 2 * np.abs(a)])
+    np.testing.assert_allclose(made.errors(contrasts), np.sqrt(np.mean(made.moves(contrasts) ** 2, axis=1)), rtol=1e-3)
+    assert made.is_loose(np.eye(3)).tolist() == [True, True, False]
+
+
+def test_networks_of_one_model_may_have_biases_of_opposite_sign():
+    noise = np.random.default_rng(6).normal(0, 0.1, 400)
+    (made,) = resample_models(
+        _panel(np.array([noise + 0.001, noise - 0.001]), n_seeds=2),
+        metrics=[find_metric("bias_mean")],
+        n_bootstrap=2000,
+        seed=0,
+    )
+    low, high = made.intervals(np.eye(1), level=0.95)
+    assert high - low == pytest.approx(2 * scipy.stats.norm.ppf(0.975) * 0.1 / np.sqrt(400), rel=0.1)
 
 
 def test_a_fraction_that_is_zero_still_has_an_error():
