@@ -14,12 +14,18 @@ models whose galaxies are hard for both, the size of their difference depends on
 lie off by :math:`|e_a| + |e_b|` at most, which is the larger of :math:`|e_a - e_b|` and :math:`|e_a + e_b|`, and
 intervals are made for that. The naive bootstrap of a size does not hold there (Andrews 2000, Econometrica 68, 399).
 
+Where training seeds are sampled, a contrast of k networks each has Student's t with k - 1 degrees of freedom for them.
+How the contrasts of a family hang together is not known from a few seeds (their measured covariance has rank k - 1, and
+takes many contrasts for one): each gets a t of its own, which is safe whatever the truth (Šidák 1967, J. Am. Stat.
+Assoc. 62, 626).
+
 A fraction of galaxies gets one lost galaxy more in its variance (Bonett & Price 2012, J. Educ. Behav. Stat. 37, 479):
 resamples of a set with no outlier never have one.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -53,13 +59,17 @@ class Resamples:
     sizes : ndarray, shape (n_models,)
         How bad each model is (:meth:`Metric.badness`), averaged over seeds.
     deviations : ndarray, shape (n_models, n_resamples)
-        What each resample adds to `sizes`, if all values have the signs that were measured.
+        What each resample adds to `sizes`, if all values have the signs that were measured; sampled seeds included.
     firm : ndarray, shape (n_models, n_resamples)
         The part of `deviations` that networks add whose values have a certain sign.
     loose : ndarray, shape (n_models, n_resamples)
         What the other networks add or take away, at most.
     covariance : ndarray, shape (n_models, n_models)
-        Of the sizes, as any contrast of one model with another sees it at most.
+        Of the sizes, as any contrast of one model with another sees it at most; sampled seeds included.
+    seed_covariance : ndarray, shape (n_models, n_models)
+        The part of `covariance` that sampled seeds have; zero where they are fixed.
+    seed : int
+        Of the resampling.
     """
 
     panel: Panel
@@ -70,6 +80,8 @@ class Resamples:
     firm: np.ndarray
     loose: np.ndarray
     covariance: np.ndarray
+    seed_covariance: np.ndarray
+    seed: int
 
     def index(self, model: str) -> int:
         """Row of a model in the arrays."""
@@ -93,12 +105,26 @@ class Resamples:
 
     def moves(self, contrasts: np.ndarray) -> np.ndarray:
         """How far each resample moves contrasts (..., n_models) of the sizes, at most: shape (..., n_resamples)."""
-        return np.abs(contrasts @ self.firm) + np.abs(contrasts) @ self.loose
+        return np.abs(self._shifts(contrasts)) + np.abs(contrasts) @ self.loose
 
     def errors(self, contrasts: np.ndarray) -> np.ndarray:
         """Standard errors of contrasts (..., n_models) of one model with another."""
-        squares = np.einsum("...i,ij,...j->...", contrasts, self.covariance, contrasts)
-        return np.sqrt(np.maximum(squares, 0.0))
+        return _standard_errors(contrasts, covariance=self.covariance)
+
+    def _shifts(self, contrasts: np.ndarray) -> np.ndarray:
+        """What each resample adds to contrasts (..., n_models) through values of certain sign, and other seeds."""
+        shifts = contrasts @ self.firm
+        if not self.seed_covariance.any():
+            return shifts
+        errors = _standard_errors(contrasts, covariance=self.seed_covariance)
+        draws = [self._student_t(contrast) for contrast in contrasts.reshape(-1, contrasts.shape[-1])]
+        return shifts + errors[..., None] * np.reshape(draws, shifts.shape)
+
+    def _student_t(self, contrast: np.ndarray) -> np.ndarray:
+        """Draws (n_resamples,) for other seeds, the same whenever the same models are compared in the same metric."""
+        scored = zlib.crc32(f"{self.metric.id} {self.panel.key}".encode())
+        rng = np.random.default_rng([self.seed, 2, scored, *np.flatnonzero(contrast)])
+        return rng.standard_t(self.panel.n_seeds - 1, self.firm.shape[1])
 
     def intervals(self, contrasts: np.ndarray, *, level: float) -> np.ndarray:
         """Interval of each contrast by itself: percentiles of the resamples; symmetric where a sign is not certain.
@@ -117,7 +143,7 @@ class Resamples:
         """
         measured = contrasts @ self.sizes
         reach = np.quantile(self.moves(contrasts), level, axis=-1)
-        percentiles = percentile_interval(measured[:, None] + contrasts @ self.firm, level=level)
+        percentiles = percentile_interval(measured[:, None] + self._shifts(contrasts), level=level)
         return np.where(self.is_loose(contrasts), [measured - reach, measured + reach], percentiles)
 
 
@@ -162,13 +188,13 @@ def resample_models(
         deviations, covariance = moves.mean(axis=1), _covariance(firm, loose=loose)
         if metric.is_fraction:
             covariance = covariance + np.eye(len(covariance)) / (len(panel) + 2) ** 2
-        badness = metric.badness(values)
+        badness, of_seeds = metric.badness(values), np.zeros_like(covariance)
         if seeds == "sampled":
-            noise = _seed_noise(badness, n_resamples=n_bootstrap, seed=seed)
-            deviations, firm = deviations + noise, firm + noise
-            covariance = covariance + np.cov(badness) / panel.n_seeds
-        sizes = badness.mean(axis=1)
-        made.append(Resamples(panel, metric, values, sizes, deviations, firm, loose, covariance))
+            deviations = deviations + _seed_noise(badness, n_resamples=n_bootstrap, seed=seed)
+            of_seeds = np.atleast_2d(np.cov(badness)) / panel.n_seeds
+        parts = {"deviations": deviations, "firm": firm, "loose": loose}
+        errors = {"covariance": covariance + of_seeds, "seed_covariance": of_seeds, "seed": seed}
+        made.append(Resamples(panel, metric, values, badness.mean(axis=1), **parts, **errors))
     return made
 
 
@@ -203,6 +229,10 @@ def _covariance(firm: np.ndarray, *, loose: np.ndarray) -> np.ndarray:
     covariance = np.atleast_2d(np.cov(firm)) - both / n_resamples
     np.fill_diagonal(covariance, np.var(firm, axis=1, ddof=1) + np.mean((2 * sizes + loose) * loose, axis=1))
     return covariance
+
+
+def _standard_errors(contrasts: np.ndarray, *, covariance: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(np.einsum("...i,ij,...j->...", contrasts, covariance, contrasts), 0.0))
 
 
 def _seed_noise(badness: np.ndarray, *, n_resamples: int, seed: int) -> np.ndarray:
