@@ -169,8 +169,6 @@ class PredictionsExplorer(Explorer):
         self.colour.value = wanted if wanted in dict(columns).values() and not self.view.other else BY_GROUP
         self._listening = True
         self._draw()
-        if self.is_live:
-            self.go_live()
 
     def _show_choices(self) -> None:
         """Set the dropdowns to what is chosen."""
@@ -211,13 +209,12 @@ class PredictionsExplorer(Explorer):
     def go_live(self) -> None:
         """Put the clouds in place, which only a browser can draw."""
         self.is_live = True
-        shown = self.clouds if self.view.other else self.clouds[:1]
-        titles = [self._model(number) for number in range(len(shown))]
-        if len(self.cloud_row.children) == len(shown):  # a cloud that is taken out and put back draws on a dead canvas
+        titles = self._titles
+        if len(self.cloud_row.children) == len(titles):  # taken out and put back, a cloud draws on a dead canvas
             for place, title in zip(self.cloud_row.children, titles, strict=True):
                 controls.set_title(place, title=title)
         else:
-            places = zip(shown, titles, strict=True)
+            places = zip(self.clouds, titles, strict=False)
             self.cloud_row.children = [controls.under_title(cloud.widget, title=title) for cloud, title in places]
 
     # What is shown.
@@ -244,7 +241,8 @@ class PredictionsExplorer(Explorer):
             for suffix in ("", "_other")
             if axis + suffix in galaxies
         ]
-        self.page.draw(partial(self._draw_clouds, contents))
+        titles = [self._model(number) for number in range(len(contents))]
+        self.page.draw(partial(self._draw_clouds, contents, titles))
         meaning = {line.text: line.colour for line in lines}
         if by_group:
             counts = np.bincount(groups.codes, minlength=len(colours))
@@ -257,9 +255,13 @@ class PredictionsExplorer(Explorer):
         )
         self._refresh()
 
-    def _draw_clouds(self, contents: list[CloudContent]) -> None:
+    def _draw_clouds(self, contents: list[CloudContent], titles: list[str]) -> None:
+        """Draw, and only then put in place: a cloud that waits for its turn has nothing to show yet."""
         for cloud, content in zip(self.clouds, contents, strict=False):
             cloud.draw(content)
+        self._titles = titles
+        if self.is_live:
+            self.go_live()
         self._mark()
 
     def _mark(self) -> None:

@@ -222,3 +222,19 @@ def test_a_choice_made_while_the_cloud_draws_is_drawn_with_its_selection(explore
     drawn = explorer.clouds[0].scatter.y_data.to_numpy()
     np.testing.assert_allclose(drawn, np.clip(expected, drawn.min(), drawn.max()), atol=1e-6)
     assert list(explorer.clouds[0].widget.selection) == [3, 5]
+
+
+def test_a_second_model_can_be_chosen_while_the_first_cloud_draws(explorer):
+    explorer.go_live()
+    explorer.page.drawn = explorer.page.asked
+    explorer.axis.value = "deviation"
+    explorer.compare.value = "lora"
+    assert explorer.page.is_waited_for and len(explorer.cloud_row.children) == 1
+    explorer.go_live()
+    assert len(explorer.cloud_row.children) == 1, "there is nothing to show yet"
+    explorer.page.drawn = explorer.page.asked
+    assert [place.children[0].value for place in explorer.cloud_row.children] == [
+        "<b>transfer learning</b>",
+        "<b>LoRA</b>",
+    ]
+    np.testing.assert_allclose(explorer.clouds[1].scatter.y_data, explorer.view.galaxies["deviation_other"], atol=1e-6)
