@@ -11,7 +11,7 @@ import pandas as pd
 from jscatter import Line, Scatter
 from jscatter.widget import JupyterScatter
 
-SIDE_PX = 440  # of a square of points; buttons and axes take room beside it
+SIDE_PX, SIDE_OF_TWO_PX = 440, 330  # of a square of points; buttons and axes take 110 px beside it
 EDGE = 0.01  # of an axis: points beyond it are drawn so far inside
 POINT_SIZES = ((2_000, 6), (20_000, 4))  # up to so many galaxies, px
 SMALL_POINT_SIZE = 2.5
@@ -90,6 +90,7 @@ class Cloud:
         self._on_select = on_select
         self._scatter: Scatter | None = None
         self._widget: JupyterScatter | None = None
+        self._side_px = SIDE_PX
         self._is_listening = True
 
     @property
@@ -106,13 +107,16 @@ class Cloud:
             self._widget.observe(self._selected, names="selection")
         return self._widget
 
-    def draw(self, content: CloudContent) -> None:
+    def draw(self, content: CloudContent, *, side_px: int = SIDE_PX) -> None:
         """Show other galaxies, or the same ones elsewhere.
 
         Parameters
         ----------
         content : CloudContent
+        side_px : int
+            Of the square of points.
         """
+        self._side_px, is_resized = side_px, side_px != self._side_px
         ranges = {"x_scale": content.x_range, "y_scale": content.y_range}
         frame = content.frame()
         self._content, self._frame = content, frame
@@ -122,8 +126,8 @@ class Cloud:
                 x="x",
                 y="y",
                 **ranges,
-                width=SIDE_PX,
-                height=SIDE_PX,
+                width=side_px,
+                height=side_px,
                 axes_grid=True,
                 axes_labels=[content.x_label, content.y_label],
                 color_selected=SELECTED_COLOUR,
@@ -135,6 +139,8 @@ class Cloud:
             )
         else:
             with self._at_once():
+                if is_resized:
+                    self._resize()
                 self._scatter.color(by=None, order=None)  # or the new data would be coloured by the old categories
                 self._scatter.data(frame)
                 self._scatter.xy("x", "y", **ranges, animate=False)
@@ -142,6 +148,11 @@ class Cloud:
                 self._paint(content)
             return
         self._paint(content)
+
+    def _resize(self) -> None:
+        """Also the canvas in the browser, which jupyter-scatter 1.0 leaves as it was when the plot changes its size."""
+        side = {"width": self._side_px, "height": self._side_px}
+        self._scatter.width(self._side_px).height(self._side_px).options(regl_scatterplot_options=side)
 
     def _paint(self, content: CloudContent) -> None:
         if content.is_numeric:

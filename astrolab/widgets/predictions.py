@@ -27,7 +27,7 @@ from astrolab.plots.cutouts import band_pictures, colour_picture, read_stamps
 from astrolab.plots.exploration import axis_label, cloud_ranges, group_colours, plot_exploration, reference_lines
 from astrolab.plots.style import arm_looks, is_simulated, survey_looks
 from astrolab.widgets import controls, markup
-from astrolab.widgets.cloud import SELECTED_COLOUR, Cloud, CloudContent
+from astrolab.widgets.cloud import SELECTED_COLOUR, SIDE_OF_TWO_PX, SIDE_PX, Cloud, CloudContent
 from astrolab.widgets.explorer import Explorer, detached
 
 ALWAYS_SHOWN = ("survey", "arm", "seed", "label")
@@ -209,13 +209,12 @@ class PredictionsExplorer(Explorer):
     def go_live(self) -> None:
         """Put the clouds in place, which only a browser can draw."""
         self.is_live = True
-        titles = self._titles
-        if len(self.cloud_row.children) == len(titles):  # taken out and put back, a cloud draws on a dead canvas
-            for place, title in zip(self.cloud_row.children, titles, strict=True):
-                controls.set_title(place, title=title)
-        else:
-            places = zip(self.clouds, titles, strict=False)
-            self.cloud_row.children = [controls.under_title(cloud.widget, title=title) for cloud, title in places]
+        for number, (cloud, title) in enumerate(zip(self.clouds, self._titles, strict=False)):
+            if number == len(self.cloud_row.children):
+                self.cloud_row.children += (controls.under_title(cloud.widget, title=title),)
+            controls.set_title(self.cloud_row.children[number], title=title)
+        for number, place in enumerate(self.cloud_row.children):  # taken out and put back, it draws on a dead canvas
+            place.layout.display = None if number < len(self._titles) else "none"
 
     # What is shown.
 
@@ -257,8 +256,9 @@ class PredictionsExplorer(Explorer):
 
     def _draw_clouds(self, contents: list[CloudContent], titles: list[str]) -> None:
         """Draw, and only then put in place: a cloud that waits for its turn has nothing to show yet."""
+        side_px = SIDE_PX if len(contents) == 1 else SIDE_OF_TWO_PX
         for cloud, content in zip(self.clouds, contents, strict=False):
-            cloud.draw(content)
+            cloud.draw(content, side_px=side_px)
         self._titles = titles
         if self.is_live:
             self.go_live()
@@ -266,7 +266,7 @@ class PredictionsExplorer(Explorer):
 
     def _mark(self) -> None:
         """Show in the clouds which galaxies are selected, and which are inside the slices."""
-        for cloud in self.clouds:
+        for cloud, _ in zip(self.clouds, self._titles, strict=False):
             cloud.select(self.view.selected)
             cloud.show_only(self.view.inside)
 

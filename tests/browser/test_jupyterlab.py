@@ -125,7 +125,7 @@ def run_in_lab(lab, open_page):
         cell = nbformat.v4.new_code_cell(source.strip())
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), lab.folder / name)
-        page = open_page(1400, 1100)
+        page = open_page(1500, 1100)
         notebook = lab.open(page, name)
         notebook.run_all()
         notebook.wait_until_run(timeout_s=RUN_S)
@@ -156,6 +156,12 @@ def lasso(page, canvas, *, left, top, right, bottom):
     page.mouse.up()
 
 
+def lasso_a_part(page, canvas):
+    """Choose the lasso, and draw it around the nearer galaxies."""
+    page.locator(".astrolab-cloud").get_by_role("button", name=re.compile("lasso", re.I)).first.click()
+    lasso(page, canvas, left=0.12, top=0.2, right=0.55, bottom=0.85)
+
+
 def test_the_explorer_follows_slider_lasso_and_keyboard(run_in_lab, artefacts):
     """On 240 galaxies and two made-up models."""
     page = run_in_lab(EXPLORER, name="explorer.ipynb")
@@ -179,8 +185,7 @@ def test_the_explorer_follows_slider_lasso_and_keyboard(run_in_lab, artefacts):
     assert sliced != whole
     page.screenshot(path=artefacts / "explorer_slice.png")
 
-    page.locator(".astrolab-cloud").get_by_role("button", name=re.compile("lasso", re.I)).first.click()
-    lasso(page, canvas, left=0.12, top=0.2, right=0.55, bottom=0.85)
+    lasso_a_part(page, canvas)
     said = wait_for_text(status, "in the selection")
     assert 0 < int(re.match(r"(\d+) of 240", said)[1]) < n_sliced
     assert scores.inner_text() != sliced
@@ -198,6 +203,36 @@ def test_the_explorer_follows_slider_lasso_and_keyboard(run_in_lab, artefacts):
     page.wait_for_timeout(2000)  # errors of the page come after the answer of the kernel
     assert scores.inner_text() != sliced
     assert not [error for error in page.errors if error.startswith("uncaught")]
+
+
+def test_two_clouds_stand_side_by_side_and_come_and_go(run_in_lab, artefacts):
+    """In a window of 1500 px; the second model is chosen and left, again and again."""
+    page = run_in_lab(EXPLORER, name="two.ipynb")
+    compare, legend = page.locator(".astrolab-compare select"), page.locator(".astrolab-legend").first
+    clouds = page.locator(".astrolab-cloud")
+    page.wait_for_timeout(2000)
+    for turn in range(3):
+        compare.select_option(label="LoRA")
+        wait_for_text(legend, "nearer")
+        clouds.nth(1).locator("canvas").first.wait_for(timeout=60_000)
+        page.wait_for_timeout(2000)
+        left, right = (cloud.bounding_box() for cloud in clouds.all())
+        assert right["x"] >= left["x"] + left["width"] and abs(right["y"] - left["y"]) < 2
+        for canvas in (cloud.locator("canvas").first for cloud in clouds.all()):
+            box = canvas.bounding_box()
+            assert (round(box["width"]), round(box["height"])) == (330, 330)
+            pixels = np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB")).reshape(-1, 3)
+            assert len(np.unique(pixels, axis=0)) > 50, "the cloud is empty"
+        page.screenshot(path=artefacts / f"explorer_two_{turn}.png")
+        compare.select_option(label="no other model")
+        wait_for_text(legend, "not an outlier")
+        clouds.nth(1).wait_for(state="hidden")
+        page.wait_for_timeout(2000)
+        assert round(clouds.first.locator("canvas").first.bounding_box()["width"]) == 440
+        page.screenshot(path=artefacts / f"explorer_one_{turn}.png")
+    lasso_a_part(page, clouds.first.locator("canvas").first)
+    wait_for_text(page.locator(".astrolab-status"), "in the selection")
+    assert page.errors == []
 
 
 def test_the_galaxies_stop_where_the_slider_stops_however_fast_it_went(run_in_lab, artefacts):

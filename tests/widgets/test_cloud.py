@@ -92,3 +92,10 @@ def test_nothing_is_drawn_before_it_is_looked_at():
     cloud.show_only(np.array([], dtype=bool))
     cloud.select(np.array([], dtype=int))
     assert cloud.scatter is None
+
+
+def test_a_cloud_changes_its_size_with_its_canvas(cloud):
+    assert (cloud.widget.width, cloud.widget.height) == (440, 440)
+    cloud.draw(content(), side_px=330)
+    assert (cloud.widget.width, cloud.widget.height) == (330, 330)
+    assert cloud.widget.regl_scatterplot_options == {"width": 330, "height": 330}

@@ -100,8 +100,26 @@ def test_two_models_stand_side_by_side_with_what_changed_coloured(explorer):
     scores = explorer.places["scores"].value
     assert all(text in scores for text in ("transfer learning · selection", "LoRA · selection", "LoRA · all"))
     assert "nearer" in explorer.places["legend"].value
+
+
+def test_the_second_cloud_is_hidden_not_rebuilt_and_two_are_smaller(explorer):
+    """A cloud that leaves the page is destroyed in the browser, and everything it is told later is an error there."""
+    explorer.go_live()
+    explorer.compare.value = "lora"
+    places, second = explorer.cloud_row.children, explorer.clouds[1].widget
+    assert [cloud.widget.width for cloud in explorer.clouds] == [330, 330]
     explorer.compare.value = ""
-    assert len(explorer.cloud_row.children) == 1
+    assert explorer.cloud_row.children == places
+    assert [place.layout.display for place in places] == [None, "none"]
+    assert (explorer.clouds[0].widget.width, explorer.clouds[0].widget.height) == (440, 440)
+    drawn = second.points
+    explorer.survey.value = "twin-transferz"
+    explorer.select(np.array([1]))
+    assert second.points is drawn and not len(second.selection), "nobody sees it"
+    explorer.survey.value = "twin-galaxiesml"
+    explorer.compare.value = "lora"
+    assert explorer.cloud_row.children == places and explorer.clouds[1].widget is second
+    assert [place.layout.display for place in places] == [None, None]
 
 
 def test_a_comparison_that_is_not_possible_is_said_and_undone(predictions, survey):
