@@ -15,7 +15,7 @@ from astrolab.exploring.columns import column_label, column_unit, describe_galax
 from astrolab.exploring.comparing import VERDICTS, match_models
 from astrolab.exploring.deviations import is_redshift, with_deviations
 from astrolab.exploring.exploration import Exploration, surveys_by_name
-from astrolab.exploring.export import save_galaxies
+from astrolab.exploring.export import save_galaxies, selection_file, selections_folder
 from astrolab.exploring.gathering import gather_predictions
 from astrolab.exploring.selection import brightest_outliers_first, inside_slices, score_galaxies
 
@@ -35,6 +35,8 @@ __all__ = [
     "match_models",
     "save_galaxies",
     "score_galaxies",
+    "selection_file",
+    "selections_folder",
     "slice_columns",
     "surveys_by_name",
     "with_deviations",

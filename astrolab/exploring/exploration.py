@@ -149,6 +149,16 @@ class Exploration:
         return inside_slices(self.galaxies, ranges=self.ranges)
 
     @property
+    def cuts(self) -> dict[str, tuple[float, float]]:
+        """The slices that leave galaxies out, by column: lowest and highest value inside."""
+        whole = {column.name: (column.low, column.high) for column in self.slice_columns}
+        inside = {
+            name: (max(low, whole[name][0]), min(high, whole[name][1])) if name in whole else (low, high)
+            for name, (low, high) in self.ranges.items()
+        }
+        return {name: both for name, both in inside.items() if both != whole.get(name)}
+
+    @property
     def rows(self) -> np.ndarray:
         """Row numbers of the galaxies in view: the selection within the slices, or all within the slices."""
         return self.selected[self.inside[self.selected]] if len(self.selected) else np.flatnonzero(self.inside)
@@ -164,6 +174,15 @@ class Exploration:
         if len(self.selected):
             return "selection"
         return "all" if self.inside.all() else "slice"
+
+    @property
+    def about(self) -> str:
+        """What is in view, in one line, by the names that columns have in a table."""
+        parts = [f"{self.what} of {_listed(self.values)}"]
+        if self.other is not None:
+            parts.append(f"pred_other and deviation_other of arm={self.other}")
+        parts += [f"{low:.4g} <= {name} <= {high:.4g}" for name, (low, high) in self.cuts.items()]
+        return "; ".join(parts)
 
     @cached_property
     def whole(self) -> dict[tuple[str, str], pd.DataFrame]:
@@ -212,6 +231,10 @@ class Exploration:
         first = [name for name in LISTED_FIRST if name in self.galaxies]
         more = [column.name for column in self.slice_columns if column.name != "truth"]
         return self.galaxies.iloc[rows][[*first, *more]].reset_index(drop=True)
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 def surveys_by_name(

@@ -15,7 +15,7 @@ import traitlets
 from matplotlib.figure import Figure
 from matplotlib.pyplot import close
 
-from astrolab.files import write_atomically
+from astrolab.files import with_ending, write_atomically
 
 STATIC_DPI = 110
 
@@ -157,7 +157,8 @@ class Explorer(ipywidgets.VBox):
         (Path, Path)
             The PNG file and the CSV file beside it.
         """
-        image, table = Path(path).with_suffix(".png"), Path(path).with_suffix(".csv")
+        image = with_ending(path, ending=".png", instead_of=(".csv",))
+        table = with_ending(image, ending=".csv", instead_of=(".png",))
         with write_atomically(image) as part:
             part.write_bytes(self._png(dpi=200))
         with write_atomically(table) as part:

@@ -20,6 +20,8 @@ from astrolab.exploring import (
     gather_predictions,
     is_redshift,
     save_galaxies,
+    selection_file,
+    selections_folder,
     surveys_by_name,
 )
 from astrolab.metrics.grouping import ZRange
@@ -70,8 +72,7 @@ class PredictionsExplorer(Explorer):
         surveys = surveys_by_name(survey, predicted=list(table["survey"].unique()) if "survey" in table else [])
         self.view = Exploration(table, surveys=surveys, z_range=z_range)
         self.n_cutouts, self.n_listed = n_cutouts, n_listed
-        folder = getattr(predictions, "folder", None)
-        self.directory = Path(directory or (Path(folder) / "selections" if folder else "."))
+        self.directory = Path(directory or selections_folder(predictions))
         self.clouds = (Cloud(on_select=self.select), Cloud(on_select=self.select))
         self._listening = True
         self._make_choosers()
@@ -366,15 +367,16 @@ class PredictionsExplorer(Explorer):
         )
         return detached(figure)
 
-    def _save(self, suffix: str) -> None:
-        path, rows = (self.directory / (self.filename.value or "selection")).with_suffix(suffix), self.view.rows
-        about = ", ".join(f"{name}={value}" for name, value in self.view.values.items())
+    def _save(self, ending: str) -> None:
+        path = selection_file(self.filename.value, folder=self.directory, ending=ending)
+        rows, was_there = self.view.rows, path.exists()
         try:
-            save_galaxies(self.view.table(rows), path=path, comment=f"{self.view.what} of {about}")
-        except OSError as error:
+            save_galaxies(self.view.table(rows), path=path, comment=self.view.about)
+        except (OSError, AstrolabError) as error:
             self.places["status"].value = markup.text_note(f"Not saved: {error}")
         else:
-            self.places["status"].value = markup.text_note(f"{len(rows):,} galaxies saved as {path}")
+            instead = ", in place of the file of that name" if was_there else ""
+            self.places["status"].value = markup.text_note(f"{len(rows):,} galaxies saved as {path}{instead}")
 
 
 def _in_words(column: str, value: Any) -> str:

@@ -73,6 +73,16 @@ def test_the_table_has_ids_and_positions_brightest_outliers_first(view):
     assert table.columns[-2:].tolist() == ["i_cmodel_mag", "i_half_light_radius"]
 
 
+def test_only_slices_that_leave_galaxies_out_are_cuts_and_a_file_says_which(view):
+    view.slice({"truth": (0.9, 9.0), "i_cmodel_mag": (18.9, 21.1)})
+    assert view.cuts == {"truth": (0.9, 1.0)}
+    view.compare_with("lora")
+    assert view.about == (
+        "slice of survey=twin-galaxiesml, arm=tl, seed=0, label=z; pred_other and deviation_other of arm=lora; "
+        "0.9 <= truth <= 1"
+    )
+
+
 def test_an_empty_slice_has_no_scores_and_no_galaxies(view):
     view.slice({"truth": (0.6, 0.7)})
     assert view.rows.size == 0 and view.listed(5).size == 0

@@ -6,7 +6,9 @@ from astropy.table import Table
 
 from astrolab import explore_predictions
 from astrolab.errors import PredictionError
+from astrolab.files import disk_full
 from astrolab.metrics.scoring import score
+from astrolab.predictions import save_predictions
 
 
 @pytest.fixture
@@ -175,6 +177,41 @@ def test_what_cannot_be_saved_is_said(explorer, tmp_path):
     explorer.filename.value = "file/below"
     explorer.export.children[1].click()
     assert "Not saved" in explorer.places["status"].value
+
+
+def test_a_full_disk_is_said_and_a_file_that_is_replaced_too(explorer, monkeypatch):
+    button = explorer.export.children[1]
+    button.click()
+    assert "in place of" not in explorer.places["status"].value
+    button.click()
+    assert "saved as" in explorer.places["status"].value and "in place of" in explorer.places["status"].value
+
+    def full(*_, path, **__):
+        raise disk_full(path)
+
+    monkeypatch.setattr("astrolab.widgets.predictions.save_galaxies", full)
+    button.click()
+    assert "Not saved" in explorer.places["status"].value and "MB free" in explorer.places["status"].value
+
+
+def test_names_with_numbers_do_not_fall_on_one_file(explorer, tmp_path):
+    for name in ("z_0.3", "z_0.7"):
+        explorer.filename.value = name
+        explorer.export.children[1].click()
+        explorer.snapshot(tmp_path / f"look_{name}")
+    kept = ["look_z_0.3.csv", "look_z_0.3.png", "look_z_0.7.csv", "look_z_0.7.png", "z_0.3.csv", "z_0.7.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
+
+
+def test_selections_of_a_run_folder_are_kept_in_it(predictions, tmp_path):
+    save_predictions(predictions, path=tmp_path / "predictions.parquet")
+    explorer = explore_predictions(str(tmp_path))
+    explorer.compare.value = "lora"
+    explorer.slices["truth"].value = (0.2, 0.6)
+    explorer.export.children[2].click()
+    (comment,) = Table.read(tmp_path / "selections" / "selection.ecsv").meta["comments"]
+    assert "slice of survey=twin-galaxiesml, arm=tl" in comment
+    assert "arm=lora" in comment and "0.2 <= truth <= 0.6" in comment
 
 
 def test_a_snapshot_is_a_figure_and_a_table(explorer, tmp_path):
