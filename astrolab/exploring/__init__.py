@@ -12,7 +12,7 @@ from astrolab.exploring.adapter_path import AdapterPath
 from astrolab.exploring.answers import answer
 from astrolab.exploring.choices import Choices
 from astrolab.exploring.columns import column_label, column_unit, describe_galaxies, slice_columns
-from astrolab.exploring.comparing import VERDICTS, match_models
+from astrolab.exploring.comparing import VERDICTS, match_models, other_models, short_name
 from astrolab.exploring.deviations import is_redshift, with_deviations
 from astrolab.exploring.exploration import Exploration, surveys_by_name
 from astrolab.exploring.export import save_galaxies, selection_file, selections_folder
@@ -33,10 +33,12 @@ __all__ = [
     "inside_slices",
     "is_redshift",
     "match_models",
+    "other_models",
     "save_galaxies",
     "score_galaxies",
     "selection_file",
     "selections_folder",
+    "short_name",
     "slice_columns",
     "surveys_by_name",
     "with_deviations",

@@ -22,12 +22,14 @@ from astrolab.exploring import (
     save_galaxies,
     selection_file,
     selections_folder,
+    short_name,
     surveys_by_name,
 )
 from astrolab.metrics.grouping import ZRange
 from astrolab.plots.cutouts import band_pictures, colour_picture, read_stamps
 from astrolab.plots.exploration import axis_label, cloud_ranges, group_colours, plot_exploration, reference_lines
-from astrolab.plots.style import arm_looks, is_simulated, survey_looks
+from astrolab.plots.model_names import in_words, name_models
+from astrolab.plots.style import is_simulated
 from astrolab.widgets import controls, markup
 from astrolab.widgets.cloud import SELECTED_COLOUR, SIDE_OF_TWO_PX, SIDE_PX, Cloud, CloudContent
 from astrolab.widgets.explorer import Explorer, detached
@@ -35,6 +37,7 @@ from astrolab.widgets.explorer import Explorer, detached
 ALWAYS_SHOWN = ("survey", "arm", "seed", "label")
 AXIS_OPTIONS = (("prediction", "pred"), ("deviation", "deviation"))
 BY_GROUP, NOBODY = "group", ""
+NO_OTHER = ("no other model", NOBODY)
 COLOUR_MAP = "cividis"
 
 
@@ -84,7 +87,7 @@ class PredictionsExplorer(Explorer):
     def _make_choosers(self) -> None:
         self.choosers: dict[str, ipywidgets.Dropdown] = {}
         for name, values in self.view.choices.options.items():
-            options = [(_in_words(name, value), value) for value in values]
+            options = [(in_words(name, value=value), value) for value in values]
             chooser = controls.dropdown(
                 name, label=controls.LABELS[name], options=options, value=self.view.values[name]
             )
@@ -93,11 +96,7 @@ class PredictionsExplorer(Explorer):
             self._when(chooser, partial(self._chosen, name))
             self.choosers[name] = chooser
             setattr(self, name, chooser)
-        arms = [
-            ("no other model", NOBODY),
-            *((_in_words("arm", arm), arm) for arm in self.view.choices.options.get("arm", ())),
-        ]
-        self.compare = controls.dropdown("compare", label="Compare with", options=arms, value=NOBODY)
+        self.compare = controls.dropdown("compare", label="Compare with", options=[NO_OTHER], value=NOBODY)
         self.axis = controls.dropdown("axis", label="Vertical axis", options=AXIS_OPTIONS, value="pred")
         self.colour = controls.dropdown("colour", label="Colour", options=[("outliers", BY_GROUP)], value=BY_GROUP)
         self.slices: dict[str, ipywidgets.FloatRangeSlider] = {}
@@ -152,15 +151,22 @@ class PredictionsExplorer(Explorer):
     # What follows when somebody chooses, slices or selects.
 
     def _chosen(self, name: str) -> None:
+        before = self._names
         self.view.choose(**{name: self.choosers[name].value})
         self._loaded()
+        if len(before) > len(self._names):
+            left = f"No longer compared with {before[1]}: it has no other predictions of these galaxies."
+            self.places["status"].value = markup.text_note(f"{self._status()}\n{left}")
 
     def _compared(self) -> None:
-        self.view.compare_with(self.compare.value or None)
+        self.view.compare_with(self._others.get(self.compare.value))
         self._loaded()
 
     def _loaded(self) -> None:
-        """Offer what there is to slice and colour by now, and draw."""
+        """Offer what there is to compare, slice and colour by now, and draw."""
+        models = [self.view.values, *filter(None, [self.view.other])]
+        self._names, self._shared = name_models(models, options=self.view.choices.options)
+        self._others = self.view.others
         self._show_choices()
         self._listening = False
         self._offer_slices()
@@ -176,7 +182,8 @@ class PredictionsExplorer(Explorer):
         self._listening = False
         for name, value in self.view.values.items():
             self.choosers[name].value = value
-        self.compare.value = self.view.other or NOBODY
+        self.compare.options = [NO_OTHER, *((self._name_of(model), name) for name, model in self._others.items())]
+        self.compare.value = NOBODY if self.view.other is None else short_name(self.view.values, other=self.view.other)
         self._listening = True
 
     def _offer_slices(self) -> None:
@@ -241,13 +248,12 @@ class PredictionsExplorer(Explorer):
             for suffix in ("", "_other")
             if axis + suffix in galaxies
         ]
-        titles = [self._model(number) for number in range(len(contents))]
-        self.page.draw(partial(self._draw_clouds, contents, titles))
+        self.page.draw(partial(self._draw_clouds, contents, self._names))
         meaning = {line.text: line.colour for line in lines}
         if by_group:
             counts = np.bincount(groups.codes, minlength=len(colours))
             dots = {f"{name}: {n:,}": colour for (name, colour), n in zip(colours.items(), counts, strict=True)}
-            heading = f"Beside {self._model(0)}, {self._model(1)} is …" if self.view.other else ""
+            heading = f"Beside {self._names[0]}, {self._names[1]} is …" if self.view.other else ""
         else:
             dots, heading = {}, f"Colour: {column_label(self.colour.value)}, from low (dark) to high (light)"
         self.places["legend"].value = markup.text_note(heading) + markup.legend(
@@ -312,23 +318,23 @@ class PredictionsExplorer(Explorer):
         below = ", ".join(survey.bands)
         return markup.picture_cards(cards, note=f"Cut-outs, brightest outliers first (framed); below each: {below}")
 
-    def _model(self, number: int) -> str:
-        return _in_words("arm", (self.view.values.get("arm", "model"), self.view.other)[number])
+    def _name_of(self, other: Mapping[str, Any]) -> str:
+        return name_models([self.view.values, other], options=self.view.choices.options)[0][1]
 
     @property
     def summary(self) -> str:
         """What is shown, in one line."""
-        where = _in_words("survey", self.view.values["survey"])
-        models = " and ".join(self._model(k) for k in range(1 + bool(self.view.other)))
-        simulated = " · simulated galaxies" if is_simulated(self.view.galaxies) else ""
-        return f"{models} on {where}{simulated}"
+        simulated = "simulated galaxies" if is_simulated(self.view.galaxies) else ""
+        return " · ".join(filter(None, [f"{' and '.join(self._names)} on {self._where}", self._shared, simulated]))
+
+    @property
+    def _where(self) -> str:
+        return in_words("survey", value=self.view.values["survey"])
 
     def _sides(self) -> dict[str, pd.DataFrame]:
         """Scores under the headings of their columns."""
-        return {
-            what if not self.view.other else f"{_in_words('arm', arm)} · {what}": scores
-            for (arm, what), scores in self.view.scores.items()
-        }
+        scores = self.view.scores.items()
+        return {what if not self.view.other else f"{self._names[k]} · {what}": scores for (k, what), scores in scores}
 
     def _scored(self) -> str:
         if self.view.z_range is None or not is_redshift(str(self.view.galaxies["label"].iloc[0])):
@@ -359,11 +365,11 @@ class PredictionsExplorer(Explorer):
             self.view.galaxies,
             rows=None if self.view.what == "all" else self.view.rows,
             sides=self._sides(),
-            models=[self._model(k) for k in range(1 + bool(self.view.other))],
+            models=self._names,
             axis=self.axis.value,
             survey=self.view.survey,
             listed=self.listed,
-            title=f"Predictions on {_in_words('survey', self.view.values['survey'])}",
+            title=" · ".join(filter(None, [f"Predictions on {self._where}", self._shared])),
         )
         return detached(figure)
 
@@ -377,12 +383,6 @@ class PredictionsExplorer(Explorer):
         else:
             instead = ", in place of the file of that name" if was_there else ""
             self.places["status"].value = markup.text_note(f"{len(rows):,} galaxies saved as {path}{instead}")
-
-
-def _in_words(column: str, value: Any) -> str:
-    if column == "arm" and value:
-        return arm_looks([value])[value].label
-    return survey_looks([value])[value].label if column == "survey" else str(value)
 
 
 def _caption(galaxy: pd.Series) -> list[str]:

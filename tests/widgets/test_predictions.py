@@ -1,6 +1,7 @@
 """The explorer is driven as a browser drives it: by setting traits and clicking."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from astropy.table import Table
 
@@ -132,6 +133,61 @@ def test_a_comparison_that_is_not_possible_is_said_and_undone(predictions, surve
     assert explorer.compare.value == "" and explorer.view.other is None
     explorer.arm.value = "lora"
     assert len(explorer.view.galaxies) == 20
+
+
+def test_tables_straight_from_predict_are_compared_under_their_names(predictions):
+    chosen = predictions.query("survey == 'twin-galaxiesml' and seed == 0")
+    tables = {arm: chosen.query(f"arm == '{arm}'").drop(columns=["arm", "seed"]) for arm in ("tl", "lora")}
+    explorer = explore_predictions({"base": tables["tl"], "adapted": tables["lora"]})
+    assert explorer.compare.options == (("no other model", ""), ("adapted", "adapted"))
+    explorer.compare.value = "adapted"
+    assert explorer.view.galaxies["pred_other"].tolist() == tables["lora"]["pred"].tolist()
+    assert "base and adapted on GalaxiesML twin" in explorer.places["title"].value
+    scores = explorer.places["scores"].value
+    assert "base · all" in scores and "adapted · all" in scores
+
+
+def test_a_model_is_compared_with_itself_of_another_seed_or_fraction(predictions):
+    fractions = [predictions.assign(fraction=fraction, pred=predictions["pred"] + fraction) for fraction in (0.1, 1.0)]
+    explorer = explore_predictions(pd.concat(fractions, ignore_index=True))
+    offered = {value: label for label, value in explorer.compare.options}
+    assert len(offered) == 8 and "tl" not in offered, "the first model is not among the others"
+    assert offered["lora"] == "LoRA" and offered["seed=1"] == "transfer learning · seed 1"
+    explorer.compare.value = "fraction=1.0"
+    apart = explorer.view.galaxies["pred_other"] - explorer.view.galaxies["pred"]
+    np.testing.assert_allclose(apart, 0.9)
+    names = ["transfer learning · fraction 0.1", "transfer learning · fraction 1"]
+    assert f"{names[0]} and {names[1]} on GalaxiesML twin · seed 0" in explorer.places["title"].value
+    assert all(f"{name} · all" in explorer.places["scores"].value for name in names)
+    explorer.seed.value = 1
+    assert explorer.compare.value == "fraction=1.0", "the second model comes along"
+    assert explorer.view.other["seed"] == 1
+
+
+def test_a_comparison_that_a_run_does_not_have_is_left_and_said(predictions):
+    runs = {"A": predictions, "B": predictions.query("arm == 'tl'")}
+    explorer = explore_predictions(runs)
+    explorer.compare.value = "lora"
+    explorer.run.value = "B"
+    assert (explorer.run.value, explorer.compare.value) == ("B", "") and explorer.view.other is None
+    assert "No longer compared with LoRA" in explorer.places["status"].value
+    explorer.run.value = "A"
+    assert "No longer" not in explorer.places["status"].value
+    explorer.compare.value = "lora"
+    explorer.arm.value = "lora"
+    assert explorer.view.other is None and "lora" not in dict(map(reversed, explorer.compare.options))
+
+
+def test_titles_say_which_run_fraction_and_seed_it_is(predictions):
+    runs = {name: predictions.assign(direction="forward", fraction=0.1) for name in ("A", "B")}
+    runs["C"] = predictions.assign(direction="back", fraction=1.0)
+    explorer = explore_predictions(runs)
+    for run, direction, fraction in (("A", "forward", "0.1"), ("C", "back", "1")):
+        explorer.run.value = run
+        named = f"run {run} · direction {direction} · fraction {fraction} · seed 0"
+        assert explorer.summary == f"transfer learning on GalaxiesML twin · {named} · simulated galaxies"
+        assert explorer.summary in explorer.places["title"].value
+        assert f"Predictions on GalaxiesML twin · {named}" in explorer.figure().get_suptitle()
 
 
 def test_a_lasso_in_the_second_cloud_selects_in_the_first(explorer):
