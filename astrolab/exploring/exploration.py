@@ -186,6 +186,12 @@ class Exploration:
         return {name: both for name, both in inside.items() if both != whole.get(name)}
 
     @property
+    def cuts_in_words(self) -> list[str]:
+        """The slices that leave galaxies out, as a title says them."""
+        labels = {column.name: column.label for column in self.slice_columns}
+        return [f"{low:.4g} ≤ {labels.get(name, name)} ≤ {high:.4g}" for name, (low, high) in self.cuts.items()]
+
+    @property
     def rows(self) -> np.ndarray:
         """Row numbers of the galaxies in view: the selection within the slices, or all within the slices."""
         return self.selected[self.inside[self.selected]] if len(self.selected) else np.flatnonzero(self.inside)

@@ -10,6 +10,7 @@ from astrolab.exploring.comparing import naming_column
 from astrolab.plots.style import arm_looks, survey_looks
 
 _TELL_APART = ("arm", "run", "direction", "fraction", "scale", "seed")
+_BRIEF = 34  # characters
 
 
 def in_words(column: str, *, value: Any) -> str:
@@ -67,6 +68,29 @@ def name_models(models: Sequence[Mapping[str, Any]], *, options: Mapping[str, Se
     together = [name for name in several if name not in apart]
     names = [" · ".join([_name(model, named), *_listed(model, apart)]) for model in models]
     return names, " · ".join(_listed(first, together))
+
+
+def brief_names(names: Sequence[str]) -> list[str]:
+    """Return names that fit over a column of numbers.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of one or two models.
+
+    Returns
+    -------
+    list of str
+        The same, or ``"the first"`` and ``"the second"`` where one of them is long.
+
+    Examples
+    --------
+    >>> brief_names(["LoRA · seed 0", "LoRA · seed 1"])
+    ['LoRA · seed 0', 'LoRA · seed 1']
+    >>> brief_names(["LoRA · run 2026-11-21T10-50-47-f7ba4308", "LoRA · run again"])
+    ['the first', 'the second']
+    """
+    return list(names) if max(map(len, names)) <= _BRIEF else ["the first", "the second"][: len(names)]
 
 
 def _name(model: Mapping[str, Any], column: str) -> str:

@@ -13,7 +13,8 @@ from astrolab.exploring import AdapterPath, column_label
 from astrolab.metrics import REQUIREMENTS, find_metric
 from astrolab.metrics.grouping import ZRange
 from astrolab.plots.adapter_path import plot_adapter_path, scale_spans
-from astrolab.plots.exploration import SAME, reference_lines
+from astrolab.plots.exploration import reference_lines
+from astrolab.plots.point_colours import SAME
 from astrolab.plots.style import survey_looks
 from astrolab.widgets import controls, markup
 from astrolab.widgets.cloud import Cloud, CloudContent

@@ -31,9 +31,9 @@ class CloudContent:
     x_range, y_range : (float, float)
         What the axes cover; points beyond lie on the edge.
     colour : Series, n rows
-        Categories, or numbers; a missing one is drawn as the lowest.
-    colours : dict of str to str, or str
-        Colour of each category, or the name of a matplotlib colour map for numbers.
+        Categories.
+    colours : dict of str to str
+        Colour of each category.
     lines : sequence of ((k, 2) ndarray, str, int)
         Vertices, colour and width (px) of reference lines.
     """
@@ -45,19 +45,18 @@ class CloudContent:
     x_range: tuple[float, float]
     y_range: tuple[float, float]
     colour: pd.Series
-    colours: Mapping[str, str] | str
+    colours: Mapping[str, str]
     lines: Sequence[tuple[np.ndarray, str, int]] = ()
 
     def frame(self) -> pd.DataFrame:
         """Return the points as the scatter plot takes them."""
-        colour = self.colour.fillna(self.colour.min()).to_numpy(float) if self.is_numeric else self.colour.array
         inside = {"x": on_axis(self.x, axis_range=self.x_range), "y": on_axis(self.y, axis_range=self.y_range)}
-        return pd.DataFrame(inside | {"colour": colour})
+        return pd.DataFrame(inside | {"colour": self.colour.array})
 
     @property
-    def is_numeric(self) -> bool:
-        """Whether colour stands for a number."""
-        return isinstance(self.colours, str)
+    def in_words(self) -> str:
+        """What is drawn, for who does not see it."""
+        return f"{self.y_label} against {self.x_label}, {len(self.x):,} galaxies"
 
 
 def on_axis(values: np.ndarray, *, axis_range: tuple[float, float]) -> np.ndarray:
@@ -155,12 +154,7 @@ class Cloud:
         self._scatter.width(self._side_px).height(self._side_px).options(regl_scatterplot_options=side)
 
     def _paint(self, content: CloudContent) -> None:
-        if content.is_numeric:
-            known = content.colour.to_numpy(float)
-            limits = tuple(np.nanquantile(known, [0.02, 0.98]))
-            self._scatter.color(by="colour", map=content.colours, norm=limits)
-        else:
-            self._scatter.color(by="colour", map=dict(content.colours), norm=None)
+        self._scatter.color(by="colour", map=dict(content.colours))
         size = next((size for limit, size in POINT_SIZES if len(content.x) <= limit), SMALL_POINT_SIZE)
         self._scatter.size(size)
         self._scatter.annotations(

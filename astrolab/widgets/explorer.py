@@ -144,6 +144,15 @@ class Explorer(ipywidgets.VBox):
         """
         raise NotImplementedError
 
+    def whole_table(self) -> pd.DataFrame:
+        """Return what a snapshot keeps beside the figure: `table`, with what did not fit on the page.
+
+        Returns
+        -------
+        DataFrame
+        """
+        return self.table()
+
     def snapshot(self, path: str | Path) -> tuple[Path, Path]:
         """Keep what is shown: a figure and a table.
 
@@ -162,7 +171,7 @@ class Explorer(ipywidgets.VBox):
         with write_atomically(image) as part:
             part.write_bytes(self._png(dpi=200))
         with write_atomically(table) as part:
-            self.table().to_csv(part, index=False)
+            self.whole_table().to_csv(part, index=False)
         return image, table
 
     def go_live(self) -> None:

@@ -16,7 +16,6 @@ from astrolab.datasets.survey import Survey
 from astrolab.errors import AstrolabError
 from astrolab.exploring import (
     Exploration,
-    column_label,
     gather_predictions,
     is_redshift,
     save_galaxies,
@@ -26,19 +25,20 @@ from astrolab.exploring import (
     surveys_by_name,
 )
 from astrolab.metrics.grouping import ZRange
-from astrolab.plots.cutouts import band_pictures, colour_picture, read_stamps
-from astrolab.plots.exploration import axis_label, cloud_ranges, group_colours, plot_exploration, reference_lines
-from astrolab.plots.model_names import in_words, name_models
+from astrolab.plots.exploration import ReferenceLine, plot_exploration, reference_lines
+from astrolab.plots.model_names import brief_names, in_words, name_models
+from astrolab.plots.point_colours import colour_galaxies
 from astrolab.plots.style import is_simulated
 from astrolab.widgets import controls, markup
 from astrolab.widgets.cloud import SELECTED_COLOUR, SIDE_OF_TWO_PX, SIDE_PX, Cloud, CloudContent
+from astrolab.widgets.cloud_contents import cloud_contents
 from astrolab.widgets.explorer import Explorer, detached
+from astrolab.widgets.galaxy_cards import galaxy_cards
 
 ALWAYS_SHOWN = ("survey", "arm", "seed", "label")
 AXIS_OPTIONS = (("prediction", "pred"), ("deviation", "deviation"))
 BY_GROUP, NOBODY = "group", ""
 NO_OTHER = ("no other model", NOBODY)
-COLOUR_MAP = "cividis"
 
 
 class PredictionsExplorer(Explorer):
@@ -227,39 +227,23 @@ class PredictionsExplorer(Explorer):
     # What is shown.
 
     def _draw(self) -> None:
-        galaxies, axis = self.view.galaxies, self.axis.value
-        x_range, y_range = cloud_ranges(galaxies, axis=axis)
-        label = str(galaxies["label"].iloc[0])
-        lines = reference_lines(label, x_range=x_range, axis=axis)
-        groups, colours = group_colours(galaxies)
-        by_group = self.colour.value == BY_GROUP
-        contents = [
-            CloudContent(
-                x=galaxies["truth"].to_numpy(float),
-                y=galaxies[axis + suffix].to_numpy(float),
-                x_label=column_label("truth", label=label),
-                y_label=axis_label(axis, label=label),
-                x_range=x_range,
-                y_range=y_range,
-                colour=pd.Series(groups) if by_group else galaxies[self.colour.value],
-                colours=colours if by_group else COLOUR_MAP,
-                lines=[(line.vertices, line.colour, line.width) for line in lines],
-            )
-            for suffix in ("", "_other")
-            if axis + suffix in galaxies
-        ]
+        self._colours = colour_galaxies(self.view.galaxies, by=self._colour_column)
+        contents = cloud_contents(self.view.galaxies, axis=self.axis.value, colours=self._colours)
         self.page.draw(partial(self._draw_clouds, contents, self._names))
-        meaning = {line.text: line.colour for line in lines}
-        if by_group:
-            counts = np.bincount(groups.codes, minlength=len(colours))
-            dots = {f"{name}: {n:,}": colour for (name, colour), n in zip(colours.items(), counts, strict=True)}
-            heading = f"Beside {self._names[0]}, {self._names[1]} is …" if self.view.other else ""
-        else:
-            dots, heading = {}, f"Colour: {column_label(self.colour.value)}, from low (dark) to high (light)"
-        self.places["legend"].value = markup.text_note(heading) + markup.legend(
-            dots | {"selected: ringed": SELECTED_COLOUR}, lines=meaning
-        )
         self._refresh()
+
+    @property
+    def _colour_column(self) -> str | None:
+        return None if self.colour.value == BY_GROUP else self.colour.value
+
+    def _reference_lines(self) -> list[ReferenceLine]:
+        label = str(self.view.galaxies["label"].iloc[0])
+        return reference_lines(label, x_range=(0.0, 1.0), axis=self.axis.value)
+
+    def _legend(self) -> str:
+        dots = self._colours.legend(inside=self.view.inside) | {"selected: ringed": SELECTED_COLOUR}
+        lines = {line.text: line.colour for line in self._reference_lines()}
+        return markup.text_note(self._colours.heading(brief_names(self._names))) + markup.legend(dots, lines=lines)
 
     def _draw_clouds(self, contents: list[CloudContent], titles: list[str]) -> None:
         """Draw, and only then put in place: a cloud that waits for its turn has nothing to show yet."""
@@ -283,6 +267,7 @@ class PredictionsExplorer(Explorer):
         if not self.page.is_waited_for:  # else the clouds still show other galaxies
             self._mark()
         self.places["title"].value = markup.title_line(self.summary)
+        self.places["legend"].value = self._legend()
         self.places["scores"].value = markup.score_table(self._sides(), note=self._scored())
         self.listed = view.listed(max(self.n_listed, self.n_cutouts))
         shown = min(len(rows), self.n_listed)
@@ -304,19 +289,7 @@ class PredictionsExplorer(Explorer):
         if survey is None or "image" not in survey.inputs:
             name = self.view.values["survey"]
             return markup.text_note(f"No cut-outs: pass the images of {name} to explore_predictions, as survey=….")
-        galaxies = self.view.galaxies.iloc[self.listed[: self.n_cutouts]]
-        stamps = read_stamps(survey, object_ids=galaxies["object_id"].to_numpy())
-        cards = [
-            markup.Card(
-                colour=colour_picture(stamp, bands=survey.bands),
-                bands=band_pictures(stamp),
-                caption=_caption(galaxy),
-                is_framed=bool(galaxy["is_outlier"]),
-            )
-            for stamp, (_, galaxy) in zip(stamps, galaxies.iterrows(), strict=True)
-        ]
-        below = ", ".join(survey.bands)
-        return markup.picture_cards(cards, note=f"Cut-outs, brightest outliers first (framed); below each: {below}")
+        return galaxy_cards(self.view.galaxies.iloc[self.listed[: self.n_cutouts]], survey=survey)
 
     def _name_of(self, other: Mapping[str, Any]) -> str:
         return name_models([self.view.values, other], options=self.view.choices.options)[0][1]
@@ -333,8 +306,8 @@ class PredictionsExplorer(Explorer):
 
     def _sides(self) -> dict[str, pd.DataFrame]:
         """Scores under the headings of their columns."""
-        scores = self.view.scores.items()
-        return {what if not self.view.other else f"{self._names[k]} · {what}": scores for (k, what), scores in scores}
+        scores, names = self.view.scores.items(), brief_names(self._names)
+        return {what if not self.view.other else f"{names[k]} · {what}": scores for (k, what), scores in scores}
 
     def _scored(self) -> str:
         if self.view.z_range is None or not is_redshift(str(self.view.galaxies["label"].iloc[0])):
@@ -354,6 +327,16 @@ class PredictionsExplorer(Explorer):
         """
         return self.view.table(self.listed[: self.n_listed])
 
+    def whole_table(self) -> pd.DataFrame:
+        """Return all galaxies in view, brightest outliers first.
+
+        Returns
+        -------
+        DataFrame
+            Columns as in `table`.
+        """
+        return self.view.table(self.view.listed(len(self.view.rows)))
+
     def figure(self) -> Figure:
         """Return what is shown, as a figure.
 
@@ -363,13 +346,15 @@ class PredictionsExplorer(Explorer):
         """
         figure = plot_exploration(
             self.view.galaxies,
-            rows=None if self.view.what == "all" else self.view.rows,
+            rows=self.view.rows if self.view.what == "selection" else None,
+            inside=self.view.inside,
             sides=self._sides(),
             models=self._names,
             axis=self.axis.value,
+            colour=self._colour_column,
             survey=self.view.survey,
             listed=self.listed,
-            title=" · ".join(filter(None, [f"Predictions on {self._where}", self._shared])),
+            title=" · ".join(filter(None, [f"Predictions on {self._where}", self._shared, *self.view.cuts_in_words])),
         )
         return detached(figure)
 
@@ -383,11 +368,3 @@ class PredictionsExplorer(Explorer):
         else:
             instead = ", in place of the file of that name" if was_there else ""
             self.places["status"].value = markup.text_note(f"{len(rows):,} galaxies saved as {path}{instead}")
-
-
-def _caption(galaxy: pd.Series) -> list[str]:
-    numbers = {
-        name: f"{galaxy[name]:.3f}".replace("-", "−") for name in ("truth", "pred", "pred_other") if name in galaxy
-    }
-    lines = [str(galaxy["object_id"]), f"{numbers['truth']} → {numbers['pred']}"]
-    return [*lines, f"other → {numbers['pred_other']}"] if "pred_other" in numbers else lines

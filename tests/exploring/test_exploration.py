@@ -113,7 +113,7 @@ def test_the_table_has_ids_and_positions_brightest_outliers_first(view):
 
 def test_only_slices_that_leave_galaxies_out_are_cuts_and_a_file_says_which(view):
     view.slice({"truth": (0.9, 9.0), "i_cmodel_mag": (18.9, 21.1)})
-    assert view.cuts == {"truth": (0.9, 1.0)}
+    assert view.cuts == {"truth": (0.9, 1.0)} and view.cuts_in_words == ["0.9 ≤ true redshift ≤ 1"]
     view.compare_with("lora")
     assert view.about == (
         "slice of survey=twin-galaxiesml, arm=tl, seed=0, label=z; pred_other of arm=lora; 0.9 <= truth <= 1"

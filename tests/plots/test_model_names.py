@@ -1,4 +1,4 @@
-from astrolab.plots.model_names import in_words, name_models
+from astrolab.plots.model_names import brief_names, in_words, name_models
 
 OPTIONS = {"run": ("A", "B"), "survey": ("combo",), "arm": ("tl", "lora"), "fraction": (0.1, 1.0, "–"), "seed": (0, 1)}
 FIRST = {"run": "A", "survey": "combo", "arm": "tl", "fraction": 0.1, "seed": 0}
@@ -29,3 +29,9 @@ def test_models_without_arms_go_by_their_run():
     assert name_models(bare, options=options) == (["base", "adapted"], "")
     assert name_models([{"survey": "combo"}], options={"survey": ("combo",)}) == (["model"], "")
     assert name_models([bare[0] | {"arm": "–"}], options=options)[0] == ["base"]
+
+
+def test_long_names_give_way_beside_numbers():
+    long = "transfer learning · run 2026-11-21T10-50-47-f7ba4308"
+    assert brief_names([long]) == ["the first"] and brief_names([long, "LoRA"]) == ["the first", "the second"]
+    assert brief_names(["transfer learning · seed 0", "LoRA"]) == ["transfer learning · seed 0", "LoRA"]

@@ -1,5 +1,7 @@
 """The explorer is driven as a browser drives it: by setting traits and clicking."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from astrolab import explore_predictions
 from astrolab.errors import PredictionError
 from astrolab.files import disk_full
 from astrolab.metrics.scoring import score
+from astrolab.plots.point_colours import colour_galaxies
 from astrolab.predictions import save_predictions
 
 
@@ -198,10 +201,41 @@ def test_a_lasso_in_the_second_cloud_selects_in_the_first(explorer):
     assert explorer.view.rows.tolist() == [5, 6]
 
 
-def test_colour_can_stand_for_a_magnitude(explorer):
+def test_colour_can_stand_for_a_magnitude_and_what_is_not_measured_is_grey(predictions, survey):
+    magnitudes = np.array(survey.inputs["magnitudes"])
+    magnitudes[5:10] = np.nan
+    inputs = {"image": survey.inputs["image"], "magnitudes": magnitudes}
+    explorer = explore_predictions(predictions, survey=dataclasses.replace(survey, inputs=inputs))
     explorer.colour.value = "i_mag"
-    np.testing.assert_allclose(explorer.clouds[0].scatter.color_data, explorer.view.galaxies["i_mag"])
-    assert "i mag" in explorer.places["legend"].value
+    drawn = explorer.clouds[0].scatter.color_data
+    expected = colour_galaxies(explorer.view.galaxies, by="i_mag")
+    assert drawn.tolist() == expected.groups.tolist()
+    assert set(drawn[5:10]) == {"not measured"} and "not measured" not in set(drawn[10:])
+    legend = explorer.places["legend"].value
+    assert "i magnitude (mag)" in legend and "not measured: 5" in legend
+
+
+def test_the_legend_counts_the_galaxies_inside_the_slices(explorer):
+    explorer.slices["truth"].value = (0.2, 0.5)
+    inside = explorer.view.galaxies[explorer.view.inside]
+    n_outliers = int(inside["is_outlier"].sum())
+    legend = explorer.places["legend"].value
+    assert f"not an outlier: {len(inside) - n_outliers}<" in legend and f">outlier: {n_outliers}<" in legend
+
+
+def test_the_figure_shows_what_the_explorer_shows(explorer):
+    explorer.slices["truth"].value = (0.2, 0.6)
+    explorer.colour.value = "i_mag"
+    figure = explorer.figure()
+    (drawn,) = figure.axes[0].collections
+    assert drawn.get_offsets()[:, 0].tolist() == explorer.view.galaxies["truth"][explorer.view.inside].tolist()
+    assert "0.2 ≤ true redshift ≤ 0.6" in figure.get_suptitle()
+    (legend,) = [ax.get_legend() for ax in figure.axes if ax.get_legend()]
+    assert legend.get_title().get_text() == "Colour: i magnitude (mag)"
+    assert not any("selected" in text.get_text() for text in legend.get_texts())
+    explorer.select(np.arange(3))
+    _, chosen = explorer.figure().axes[0].collections
+    assert len(chosen.get_offsets()) == 3
 
 
 def test_the_lines_of_lsst_are_drawn(explorer):
@@ -276,6 +310,14 @@ def test_a_snapshot_is_a_figure_and_a_table(explorer, tmp_path):
     assert image.read_bytes()[:4] == b"\x89PNG" and image.stat().st_size > 20_000
     rows = table.read_text(encoding="utf-8").splitlines()
     assert len(rows) == 4 and rows[0].startswith("object_id,ra,dec,truth,pred,deviation")
+
+
+def test_a_snapshot_keeps_every_selected_galaxy_and_lists_those_on_the_page_first(explorer, tmp_path):
+    lasso(explorer, range(30))
+    _, path = explorer.snapshot(tmp_path / "look")
+    table = pd.read_csv(path)
+    assert sorted(table["object_id"]) == sorted(explorer.view.galaxies["object_id"][:30])
+    assert table["object_id"][:8].tolist() == explorer.table()["object_id"].tolist()
 
 
 def test_every_control_says_what_it_is_and_can_be_found(explorer):
