@@ -197,6 +197,17 @@ class Cloud:
             with self._unobserved():
                 self._scatter.selection(rows)
 
+    def close(self) -> None:
+        """Take the plot off the page and let go of its points; anywidget 0.11 keeps the widget itself, but empty."""
+        if self._widget is not None:
+            self._widget.close()
+            self._widget.unobserve_all()
+            self._widget.data = None
+            self._widget.set_trait("points", np.zeros((0, 4), dtype=np.float32))
+            self._widget.set_trait("selection", None)
+            self._widget.set_trait("filter", None)
+        self._scatter = self._widget = self._content = self._frame = None
+
     def _selected(self, change: Mapping[str, np.ndarray | None]) -> None:
         if not self._is_listening or self._on_select is None:
             return

@@ -220,6 +220,25 @@ def set_title(place: ipywidgets.VBox, *, title: str) -> None:
     place.children[0].value = f"<b>{escape(title)}</b>"
 
 
+def close_all(*widgets: ipywidgets.Widget) -> None:
+    """Close widgets with all that belongs to them: children, layouts, styles. A kernel keeps every widget that is open.
+
+    Parameters
+    ----------
+    *widgets : Widget
+    """
+    for widget in widgets:
+        parts = _parts_of(widget)
+        widget.close()
+        close_all(*parts)
+
+
+def _parts_of(widget: ipywidgets.Widget) -> list[ipywidgets.Widget]:
+    values = [getattr(widget, name) for name in widget.keys]
+    each = [one for value in values for one in (value if isinstance(value, tuple | list) else [value])]
+    return [one for one in each if isinstance(one, ipywidgets.Widget) and one.comm is not None]
+
+
 def _styled(control: ipywidgets.Widget, name: str, width: str):
     control.layout.width = width
     control.add_class(f"astrolab-{name}")

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.pyplot import close
 
 from astrolab.files import with_ending, write_atomically
+from astrolab.widgets import controls
 
 STATIC_DPI = 110
 
@@ -68,8 +69,9 @@ class Page(anywidget.AnyWidget):
         How many of them are done; -1 while no page shows the explorer.
     """
 
-    _css = Path(__file__).with_name("explorer.css")
-    _esm = Path(__file__).with_name("explorer.js")
+    # as text: anywidget 0.11 watches files, and keeps every widget that would want to know of a change
+    _css = Path(__file__).with_name("explorer.css").read_text(encoding="utf-8")
+    _esm = Path(__file__).with_name("explorer.js").read_text(encoding="utf-8")
     asked = traitlets.Int(0).tag(sync=True)
     drawn = traitlets.Int(-1).tag(sync=True)
 
@@ -120,6 +122,7 @@ class Explorer(ipywidgets.VBox):
         self.add_class(css_class)
         self.is_live = False
         self.page = Page()
+        self._own = set(vars(self)) | {"_own"}
 
     @property
     def summary(self) -> str:
@@ -183,6 +186,19 @@ class Explorer(ipywidgets.VBox):
         if is_watched():
             self.go_live()
 
+    def close(self) -> None:
+        """Take the explorer off the page and let go of its galaxies; a kernel keeps all that is not closed."""
+        if self.comm is None:
+            return
+        parts, self.children = self.children, ()
+        controls.close_all(*parts, self.layout)
+        clouds = getattr(self, "clouds", ())
+        for cloud in clouds.values() if isinstance(clouds, dict) else clouds:
+            cloud.close()
+        for name in set(vars(self)) - self._own:
+            delattr(self, name)
+        super().close()
+
     def _png(self, *, dpi: int = STATIC_DPI) -> bytes:
         figure, file = self.figure(), io.BytesIO()
         figure.set_layout_engine("none")  # it was laid out when it was drawn; doing so again takes as long as drawing
@@ -200,4 +216,4 @@ class Explorer(ipywidgets.VBox):
         return super()._repr_mimebundle_(**kwargs) | static, about
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.summary}>"
+        return f"<{type(self).__name__}: {'closed' if self.comm is None else self.summary}>"

@@ -191,13 +191,14 @@ class PredictionsExplorer(Explorer):
         if bounds == getattr(self, "_bounds", None):
             self.view.slice({name: slider.value for name, slider in self.slices.items()})
             return
-        self._bounds, self.slices = bounds, {}
+        self._bounds, replaced, self.slices = bounds, self.slices, {}
         for column in self.view.slice_columns:
             name = column.name if column.kind == "other" else column.kind
             slider = controls.range_slider(name, label=column.label, low=column.low, high=column.high)
             self._when(slider, self._sliced)
             self.slices[column.name] = slider
         self.slice_row.children = list(self.slices.values())
+        controls.close_all(*replaced.values())
 
     def _sliced(self) -> None:
         self.view.slice({name: slider.value for name, slider in self.slices.items()})

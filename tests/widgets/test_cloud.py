@@ -102,3 +102,12 @@ def test_a_cloud_changes_its_size_with_its_canvas(cloud):
     cloud.draw(content(), side_px=330)
     assert (cloud.widget.width, cloud.widget.height) == (330, 330)
     assert cloud.widget.regl_scatterplot_options == {"width": 330, "height": 330}
+
+
+def test_a_closed_cloud_holds_no_points(cloud, heard):
+    widget = cloud.widget
+    cloud.close()
+    cloud.close()
+    assert widget.comm is None and not len(widget.points) and widget.data is None and cloud.scatter is None
+    widget.selection = np.array([1], dtype="uint32")
+    assert heard == []
