@@ -108,6 +108,7 @@ class AdapterExplorer(Explorer):
                     lines=[(line.vertices, line.colour, line.width) for line in lines],
                 )
             )
+        self.page.cloud_names = [f"{self.looks[name].label}: {cloud.in_words}" for name, cloud in self.clouds.items()]
         self._write()
 
     def _move(self) -> None:

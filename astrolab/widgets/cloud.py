@@ -98,6 +98,11 @@ class Cloud:
         return self._scatter
 
     @property
+    def in_words(self) -> str:
+        """What is drawn, for who does not see it; once `draw` was called."""
+        return self._content.in_words
+
+    @property
     def widget(self) -> JupyterScatter:
         """The plot's widget; made, and listened to, from the first call on."""
         if self._widget is None:

@@ -67,6 +67,8 @@ class Page(anywidget.AnyWidget):
         How many drawings were asked for.
     drawn : int
         How many of them are done; -1 while no page shows the explorer.
+    cloud_names : list of str
+        What screen readers call each cloud, from left to right.
     """
 
     # as text: anywidget 0.11 watches files, and keeps every widget that would want to know of a change
@@ -74,6 +76,7 @@ class Page(anywidget.AnyWidget):
     _esm = Path(__file__).with_name("explorer.js").read_text(encoding="utf-8")
     asked = traitlets.Int(0).tag(sync=True)
     drawn = traitlets.Int(-1).tag(sync=True)
+    cloud_names = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
     def __init__(self):
         super().__init__()

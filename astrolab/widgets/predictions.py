@@ -252,6 +252,8 @@ class PredictionsExplorer(Explorer):
         for cloud, content in zip(self.clouds, contents, strict=False):
             cloud.draw(content, side_px=side_px)
         self._titles = titles
+        names = zip(titles, self.clouds, strict=False)
+        self.page.cloud_names = [f"{title}: {cloud.in_words}" for title, cloud in names]
         if self.is_live:
             self.go_live()
         self._mark()

@@ -235,6 +235,43 @@ def test_two_clouds_stand_side_by_side_and_come_and_go(run_in_lab, artefacts):
     assert page.errors == []
 
 
+def test_screen_readers_hear_each_cloud_once_and_every_change_of_the_status(run_in_lab):
+    page = run_in_lab(EXPLORER, name="heard.ipynb")
+    explorer = page.locator(".astrolab-explorer")
+    images = explorer.locator(".astrolab-cloud [role=img]")
+    wait_for_text(page.locator(".astrolab-status"), "All 240 galaxies")
+    page.get_by_role("img", name="zero-shot: predicted redshift against true redshift, 240 galaxies").wait_for()
+    assert images.count() == 1
+    place = page.locator(".astrolab-status")
+    place.evaluate("place => { place.dataset.first = 'yes'; }")
+    page.locator(".astrolab-axis select").select_option(label="deviation")
+    page.locator(".astrolab-compare select").select_option(label="LoRA")
+    for model in ("zero-shot", "LoRA"):
+        named = f"{model}: (predicted − true) / (1 + true) against true redshift, 240 galaxies"
+        page.get_by_role("img", name=named, exact=True).wait_for()
+    assert images.count() == 2
+    page.get_by_role("button", name="Select outliers").click()
+    wait_for_text(place, "in the selection")
+    assert explorer.get_by_role("status").count() == 1
+    assert explorer.get_by_role("status").get_attribute("data-first") == "yes", "the place that is listened to stays"
+    assert explorer.locator(".astrolab-cloud canvas:not([role=img]):not([aria-hidden=true])").count() == 0
+
+
+def test_marks_of_the_legend_stand_out_on_a_dark_page(run_in_lab, artefacts):
+    page = run_in_lab(EXPLORER, name="dark.ipynb")
+    page.locator(".lm-MenuBar-item", has_text=re.compile("^Settings$")).click()
+    page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Theme$")).hover()
+    page.locator(".lm-Menu-itemLabel", has_text=re.compile("^JupyterLab Dark$")).click()
+    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
+    page.wait_for_timeout(2000)
+    page.screenshot(path=artefacts / "explorer_dark.png")
+    for mark in page.locator(".astrolab-legend i").all():
+        box = mark.bounding_box()
+        around = {"x": box["x"] - 3, "y": box["y"] - 3, "width": box["width"] + 6, "height": box["height"] + 6}
+        pixels = np.asarray(Image.open(io.BytesIO(page.screenshot(clip=around))).convert("L"))
+        assert pixels.min() < 60 and pixels.max() > 180, "neither the mark nor its outline can be seen"
+
+
 def test_the_galaxies_stop_where_the_slider_stops_however_fast_it_went(run_in_lab, artefacts):
     page = run_in_lab(ADAPTER, name="adapter.ipynb")
     scores = page.locator(".astrolab-scores")

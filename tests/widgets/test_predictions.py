@@ -320,6 +320,13 @@ def test_a_snapshot_keeps_every_selected_galaxy_and_lists_those_on_the_page_firs
     assert table["object_id"][:8].tolist() == explorer.table()["object_id"].tolist()
 
 
+def test_clouds_are_called_by_what_they_show(explorer):
+    assert explorer.page.cloud_names == ["transfer learning: predicted redshift against true redshift, 40 galaxies"]
+    explorer.compare.value, explorer.axis.value = "lora", "deviation"
+    deviation = "(predicted − true) / (1 + true) against true redshift, 40 galaxies"
+    assert explorer.page.cloud_names == [f"transfer learning: {deviation}", f"LoRA: {deviation}"]
+
+
 def test_every_control_says_what_it_is_and_can_be_found(explorer):
     found = set()
     for control in [*explorer.choosers.values(), explorer.compare, explorer.axis, explorer.colour, explorer.filename]:
