@@ -192,7 +192,7 @@ def column(*controls: ipywidgets.Widget) -> ipywidgets.VBox:
 
 
 def under_title(control: ipywidgets.Widget, *, title: str) -> ipywidgets.VBox:
-    """Return a control with a title above it.
+    """Return a control with a title above it, no wider than the control.
 
     Parameters
     ----------
@@ -204,6 +204,7 @@ def under_title(control: ipywidgets.Widget, *, title: str) -> ipywidgets.VBox:
     ipywidgets.VBox
     """
     place = ipywidgets.VBox([ipywidgets.HTML(), control])
+    place.add_class("astrolab-titled")
     set_title(place, title=title)
     return place
 

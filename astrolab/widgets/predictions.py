@@ -49,7 +49,8 @@ class PredictionsExplorer(Explorer):
     survey, arm, seed, label, … : Dropdown
         Which model on which test set: one for every grouping column of the predictions.
     compare : Dropdown
-        A second model on the same galaxies, or ``""``.
+        A second model on the same galaxies, or ``""``: its arm (``"lora"``; without arms its run) where only that
+        differs from the first, else what differs (``"arm=lora, seed=1"``).
     axis, colour : Dropdown
         What is drawn against the truth, and what colours mean.
     slices : dict of str to FloatRangeSlider
@@ -96,7 +97,9 @@ class PredictionsExplorer(Explorer):
             self._when(chooser, partial(self._chosen, name))
             self.choosers[name] = chooser
             setattr(self, name, chooser)
-        self.compare = controls.dropdown("compare", label="Compare with", options=[NO_OTHER], value=NOBODY)
+        self.compare = controls.dropdown(
+            "compare", label="Compare with", options=[NO_OTHER], value=NOBODY, width="340px"
+        )
         self.axis = controls.dropdown("axis", label="Vertical axis", options=AXIS_OPTIONS, value="pred")
         self.colour = controls.dropdown("colour", label="Colour", options=[("outliers", BY_GROUP)], value=BY_GROUP)
         self.slices: dict[str, ipywidgets.FloatRangeSlider] = {}
@@ -127,6 +130,7 @@ class PredictionsExplorer(Explorer):
         names = ("title", "legend", "scores", "status", "cutouts", "galaxies")
         self.places = {name: controls.markup(name) for name in names}
         self.slice_row, self.cloud_row = controls.row(), controls.row()
+        self.cloud_row.layout.align_items = "flex-end"  # one title may have more lines than the other
         side = [self.places["legend"], self.places["scores"], self.actions, self.export, self.places["status"]]
         main = controls.row(self.cloud_row, controls.column(*side))
         main.layout.align_items = "flex-start"

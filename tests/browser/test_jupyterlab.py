@@ -235,6 +235,24 @@ def test_two_clouds_stand_side_by_side_and_come_and_go(run_in_lab, artefacts):
     assert page.errors == []
 
 
+def test_clouds_of_models_with_long_names_keep_their_shape(run_in_lab, artefacts):
+    named = "f'2026-11-21T10-50-4{k}-f7ba4308': one.assign(direction=f'galaxiesml-to-{k}')"
+    names = f"{{{named} for k, one in enumerate(tables)}}"
+    page = run_in_lab(EXPLORER.replace("pd.concat(tables, ignore_index=True)", names), name="long.ipynb")
+    clouds = page.locator(".astrolab-cloud")
+    page.wait_for_timeout(2000)
+    page.locator(".astrolab-compare select").select_option(index=1)
+    clouds.nth(1).locator("canvas").first.wait_for(timeout=60_000)
+    page.wait_for_timeout(2000)
+    page.screenshot(path=artefacts / "explorer_long_names.png")
+    left, right = (cloud.bounding_box() for cloud in clouds.all())
+    assert left["width"] == right["width"] < 450 and right["x"] >= left["x"] + left["width"]
+    assert abs(right["y"] - left["y"]) < 2
+    for cloud in clouds.all():
+        buttons = cloud.get_by_role("button").first.bounding_box()
+        assert cloud.locator("canvas").first.bounding_box()["x"] - buttons["x"] < 60, "a gap beside the buttons"
+
+
 def test_screen_readers_hear_each_cloud_once_and_every_change_of_the_status(run_in_lab):
     page = run_in_lab(EXPLORER, name="heard.ipynb")
     explorer = page.locator(".astrolab-explorer")
