@@ -117,5 +117,5 @@ def _shades(values: np.ndarray, *, quantity: str) -> PointColours:
     colours = dict(zip(names, map(to_hex, mpl.colormaps[SHADES].resampled(N_SHADES).colors), strict=True))
     middle = f"{(low + high) / 2:.4g}"
     texts = {names[0]: f"≤ {low:.4g}", names[N_SHADES // 2]: middle, names[-1]: f"≥ {high:.4g}"}
-    groups = pd.Categorical.from_codes(codes, categories=[*names, NOT_MEASURED])
+    groups = pd.Categorical.from_codes(codes, categories=[*names, NOT_MEASURED], ordered=True)
     return PointColours(groups, colours | {NOT_MEASURED: SAME}, quantity, texts)
