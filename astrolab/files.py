@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,6 +76,32 @@ def _remove_abandoned(path: Path) -> None:
         process = part.name.removeprefix(f".part-{_MACHINE}-").partition("-")[0]
         if process.isdigit() and not psutil.pid_exists(int(process)):
             remove(part)
+
+
+def with_ending(path: str | Path, *, ending: str, instead_of: Iterable[str] = ()) -> Path:
+    """Give a file its ending; whatever else follows a dot belongs to the name, as in ``z_0.3``.
+
+    Parameters
+    ----------
+    path : str or Path
+    ending : str
+        With its dot.
+    instead_of : iterable of str
+        Endings that give way, as this one does.
+
+    Returns
+    -------
+    Path
+
+    Examples
+    --------
+    >>> [with_ending(name, ending=".png", instead_of=[".csv"]).name for name in ("z_0.3", "z_0.3.png", "z_0.3.csv")]
+    ['z_0.3.png', 'z_0.3.png', 'z_0.3.png']
+    """
+    path = Path(path)
+    if path.suffix.lower() in {ending, *instead_of}:
+        path = path.with_suffix("")
+    return path.with_name(path.name + ending)
 
 
 def remove(path: Path) -> None:

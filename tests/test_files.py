@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from astrolab.errors import DiskFullError
-from astrolab.files import require_space, write_atomically
+from astrolab.files import require_space, with_ending, write_atomically
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -58,3 +58,10 @@ def test_a_full_disk_is_named_and_cleaned_up(tmp_path):
 def test_what_cannot_fit_is_refused_before_writing(tmp_path):
     with pytest.raises(DiskFullError, match="takes"):
         require_space(tmp_path / "new" / "weights", needed_bytes=shutil.disk_usage(tmp_path).total * 10)
+
+
+def test_numbers_after_a_dot_stay_in_a_name():
+    names = ["z_0.3", "z_0.7", "low z < 0.5", "mine.CSV", "mine.csv", "mine"]
+    given = [with_ending(f"folder.d/{name}", ending=".ecsv", instead_of=(".csv",)) for name in names]
+    expected = ["z_0.3.ecsv", "z_0.7.ecsv", "low z < 0.5.ecsv", "mine.ecsv", "mine.ecsv", "mine.ecsv"]
+    assert [path.name for path in given] == expected and {path.parent.name for path in given} == {"folder.d"}

@@ -12,10 +12,10 @@ from astrolab.exploring.adapter_path import AdapterPath
 from astrolab.exploring.answers import answer, stamp_size
 from astrolab.exploring.choices import Choices
 from astrolab.exploring.columns import column_label, column_unit, describe_galaxies, slice_columns
-from astrolab.exploring.comparing import VERDICTS, match_models
+from astrolab.exploring.comparing import VERDICTS, match_models, other_models, short_name
 from astrolab.exploring.deviations import is_redshift, with_deviations
 from astrolab.exploring.exploration import Exploration, surveys_by_name
-from astrolab.exploring.export import save_galaxies
+from astrolab.exploring.export import save_galaxies, selection_file, selections_folder
 from astrolab.exploring.gathering import gather_predictions, recorded_z_range
 from astrolab.exploring.selection import RESAMPLED_FROM, brightest_outliers_first, inside_slices, score_galaxies
 
@@ -34,9 +34,13 @@ __all__ = [
     "inside_slices",
     "is_redshift",
     "match_models",
+    "other_models",
     "recorded_z_range",
     "save_galaxies",
     "score_galaxies",
+    "selection_file",
+    "selections_folder",
+    "short_name",
     "slice_columns",
     "stamp_size",
     "surveys_by_name",

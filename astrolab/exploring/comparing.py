@@ -2,12 +2,99 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 import pandas as pd
 
 from astrolab.errors import PredictionError
+from astrolab.exploring.choices import Choices
 from astrolab.exploring.deviations import with_deviations
 
 VERDICTS = ("nearer", "about the same", "farther")
+_OF_THE_TEST_SET = ("survey", "label")
+_NAMED = ("run", "arm", "fraction", "seed")
+
+
+def other_models(choices: Choices, *, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give the models that a first one can be compared with: all others on the same test set, in any run.
+
+    Parameters
+    ----------
+    choices : Choices
+    values : mapping of str to object
+        Value of every grouping column, of the first model.
+
+    Returns
+    -------
+    list of dict
+        Value of every grouping column; first those that differ in their arm only, then in any one column, then in more.
+    """
+    models = (dict(zip(choices.options, key, strict=True)) for key in choices.rows)
+    others = [model for model in models if model != values and all(model[k] == values[k] for k in _OF_THE_TEST_SET)]
+    return sorted(others, key=lambda other: _how_other(values, other))
+
+
+def _how_other(values: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[int, bool]:
+    changed = difference(values, other=other)
+    return len(changed), naming_column(values) not in changed
+
+
+def difference(values: Mapping[str, Any], *, other: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what another model has, where the first has something else.
+
+    Parameters
+    ----------
+    values, other : mapping of str to object
+        Value of every grouping column.
+
+    Returns
+    -------
+    dict
+        By column.
+    """
+    return {name: value for name, value in other.items() if value != values[name]}
+
+
+def naming_column(values: Mapping[str, Any]) -> str:
+    """Give the column that models go by: their arm, or their run where there are no arms.
+
+    Parameters
+    ----------
+    values : mapping of str to object
+        By grouping column.
+
+    Returns
+    -------
+    str
+    """
+    return "arm" if "arm" in values else "run"
+
+
+def short_name(values: Mapping[str, Any], *, other: Mapping[str, Any]) -> str:
+    """Give the name of another model, as seen from a first one.
+
+    Parameters
+    ----------
+    values, other : mapping of str to object
+        Value of every grouping column.
+
+    Returns
+    -------
+    str
+        Its arm where nothing else differs (without arms: its run), else what differs.
+
+    Examples
+    --------
+    >>> first = {"arm": "tl", "seed": 0}
+    >>> short_name(first, other={"arm": "lora", "seed": 0}), short_name(first, other={"arm": "lora", "seed": 1})
+    ('lora', 'arm=lora, seed=1')
+    """
+    changed = difference(values, other=other)
+    if list(changed) == [naming_column(values)]:
+        return str(*changed.values())
+    return ", ".join(f"{name}={value}" for name, value in changed.items())
 
 
 def match_models(galaxies: pd.DataFrame, *, others: pd.DataFrame, at_least: float = 0.02) -> pd.DataFrame:
@@ -30,7 +117,7 @@ def match_models(galaxies: pd.DataFrame, *, others: pd.DataFrame, at_least: floa
     Raises
     ------
     PredictionError
-        If the two were not applied to the same galaxies.
+        If the two were not applied to the same galaxies, or these have other labels there.
     """
     ids = pd.Index(others["object_id"])
     if not (ids.is_unique and galaxies["object_id"].is_unique):
@@ -39,6 +126,10 @@ def match_models(galaxies: pd.DataFrame, *, others: pd.DataFrame, at_least: floa
     if (place < 0).any() or len(ids) != len(place):
         n_common = int((place >= 0).sum())
         raise _not_the_same(galaxies, others, f"{len(place):,} and {len(ids):,} galaxies, {n_common:,} in common")
+    truths = (galaxies["truth"].to_numpy(float), others["truth"].to_numpy(float)[place])
+    n_moved = int((~np.isclose(*truths, rtol=1e-5, equal_nan=True)).sum())  # a table may have gone through float32
+    if n_moved:
+        raise _not_the_same(galaxies, others, f"another true value for {n_moved:,} of {len(place):,} ids")
     ours = galaxies if "deviation" in galaxies else with_deviations(galaxies)
     theirs = with_deviations(others.iloc[place])
     change = theirs["deviation"].abs().to_numpy() - ours["deviation"].abs().to_numpy()
@@ -52,9 +143,9 @@ def match_models(galaxies: pd.DataFrame, *, others: pd.DataFrame, at_least: floa
 
 
 def _not_the_same(galaxies: pd.DataFrame, others: pd.DataFrame, received: str) -> PredictionError:
-    names = [str(table["arm"].iloc[0]) if "arm" in table else "a model" for table in (galaxies, others)]
+    names = [", ".join(str(table[name].iloc[0]) for name in _NAMED if name in table) for table in (galaxies, others)]
     return PredictionError(
-        f"{names[0]} and {names[1]} were to be compared galaxy by galaxy.",
+        f"{names[0] or 'A model'} and {names[1] or 'another'} were to be compared galaxy by galaxy.",
         received=received,
-        remedy="Compare models of one run, on one test set and with one seed.",
+        remedy="Compare models that predicted the same galaxies, such as those of one run.",
     )

@@ -3,14 +3,60 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from astrolab.errors import ConfigError
 from astrolab.exploring.columns import column_unit
-from astrolab.files import write_atomically
+from astrolab.exploring.gathering import HasFolder
+from astrolab.files import with_ending, write_atomically
 
 FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv"}
+DEFAULT_NAME = "selection"
+
+
+def selections_folder(source: Any) -> Path:
+    """Give the folder where selections of some predictions are kept.
+
+    Parameters
+    ----------
+    source : object
+        What :func:`gather_predictions` reads.
+
+    Returns
+    -------
+    Path
+        ``selections`` in the folder of a run, however the run is given; the working directory for anything else.
+    """
+    if isinstance(source, HasFolder):
+        return Path(source.folder) / "selections"
+    if isinstance(source, str | Path) and Path(source).is_dir():
+        return Path(source) / "selections"
+    return Path()
+
+
+def selection_file(name: str, *, folder: Path, ending: str) -> Path:
+    """Give the file of a selection that somebody named.
+
+    Parameters
+    ----------
+    name : str
+        With or without an ending; "" for the default name.
+    folder : Path
+    ending : str
+        ``.csv`` or ``.ecsv``.
+
+    Returns
+    -------
+    Path
+
+    Examples
+    --------
+    >>> selection_file("z_0.3", folder=Path("kept"), ending=".csv").as_posix()
+    'kept/z_0.3.csv'
+    """
+    return with_ending(folder / (name.strip() or DEFAULT_NAME), ending=ending, instead_of=FORMATS)
 
 
 def save_galaxies(galaxies: pd.DataFrame, *, path: str | Path, comment: str = "") -> Path:

@@ -15,21 +15,22 @@ from matplotlib.pyplot import figure as new_figure
 
 from astrolab.errors import unknown_name
 from astrolab.exploring.columns import column_label
-from astrolab.exploring.comparing import VERDICTS
 from astrolab.exploring.deviations import is_redshift
 from astrolab.metrics import REQUIREMENTS
 from astrolab.metrics.photoz import OUTLIER_CUT
 from astrolab.plots.cutouts import galaxy_picture, read_stamps
+from astrolab.plots.model_names import brief_names
+from astrolab.plots.point_colours import BAD, PointColours, colour_galaxies
 from astrolab.plots.style import FAINT, INK, entitle, in_style, is_simulated
 
 if TYPE_CHECKING:
     from astrolab.datasets.survey import Survey
 
 AXES = ("pred", "deviation")
-GOOD, BAD, SAME, LSST = "#0072B2", "#D55E00", "#BDBDBD", "#009E73"  # Okabe & Ito 2008, and a grey
-VERDICT_COLOURS = dict(zip(VERDICTS, (GOOD, SAME, BAD), strict=True))
+LSST = "#009E73"  # Okabe & Ito 2008
 N_DRAWN = 20_000
 N_PICTURES = 8
+N_CHARACTERS = 90  # of a title over a figure of one cloud
 _SHOWN_DEVIATION = (0.25, 0.6)  # half the height of the axis of deviations: at least, at most
 
 
@@ -138,34 +139,16 @@ def axis_label(axis: str, *, label: str) -> str:
     return f"predicted − {column_label('truth', label=label)}"
 
 
-def group_colours(galaxies: pd.DataFrame) -> tuple[pd.Categorical, dict[str, str]]:
-    """Return the group of each galaxy and the groups' colours: what changed between two models, else outliers.
-
-    Parameters
-    ----------
-    galaxies : DataFrame
-        From `with_deviations`, or `match_models`.
-
-    Returns
-    -------
-    groups : Categorical, n
-    colours : dict of str to str
-    """
-    if "verdict" in galaxies:
-        return pd.Categorical(galaxies["verdict"]), dict(VERDICT_COLOURS)
-    names = ["not an outlier", "outlier"]
-    codes = galaxies["is_outlier"].to_numpy(int)
-    return pd.Categorical.from_codes(codes, categories=names), dict(zip(names, (GOOD, BAD), strict=True))
-
-
 @in_style
 def plot_exploration(
     galaxies: pd.DataFrame,
     *,
     rows: np.ndarray | None = None,
+    inside: np.ndarray | None = None,
     sides: Mapping[str, pd.DataFrame] | None = None,
     models: Sequence[str] = ("",),
     axis: str = "pred",
+    colour: str | None = None,
     survey: Survey | None = None,
     listed: Sequence[int] = (),
     title: str = "Predictions explored",
@@ -177,13 +160,17 @@ def plot_exploration(
     galaxies : DataFrame
         From :func:`astrolab.exploring.with_deviations`, or :func:`astrolab.exploring.match_models` for two models.
     rows : ndarray of int, optional
-        Selected galaxies.
+        Selected galaxies; where nothing is selected, leave it out.
+    inside : ndarray of bool, shape (n,), optional
+        Galaxies inside the slices; others are not drawn and not counted.
     sides : mapping of str to DataFrame, optional
         Scores by heading, from :func:`astrolab.exploring.score_galaxies`.
     models : sequence of str
-        Names of the one or two models.
+        Names of the one or two models; long ones are called first and second beside the clouds.
     axis : {"pred", "deviation"}
         What is drawn against the truth.
+    colour : str, optional
+        Column that colours stand for; by default outliers, or what changed between two models.
     survey : Survey, optional
         Holds the galaxies' images.
     listed : sequence of int
@@ -193,42 +180,80 @@ def plot_exploration(
     Returns
     -------
     Figure
-        At most 20,000 galaxies are drawn; where there are more, the title says so.
+        At most 20,000 galaxies, and as many selected ones, are drawn, chosen by chance but the same every time; where
+        there are more, the title says so.
     """
     pictures = list(listed)[:N_PICTURES] if survey is not None and "image" in survey.inputs else []
     n_clouds = 1 + ("pred_other" in galaxies)
-    height = 3.4 + (1.75 if pictures else 0.0)
-    figure = new_figure(figsize=(3.3 * n_clouds + 3.6, height), layout="constrained")
-    parts = figure.subfigures(2 if pictures else 1, 1, height_ratios=[3.4, 1.75] if pictures else None, squeeze=False)
-    axes = parts[0, 0].subplots(1, n_clouds + 1, width_ratios=[3.3] * n_clouds + [3.2], squeeze=False)[0]
-    drawn = np.arange(len(galaxies))
-    if len(drawn) > N_DRAWN:
-        drawn = np.sort(np.random.default_rng(0).choice(len(drawn), N_DRAWN, replace=False))
-        title += f" · {N_DRAWN:,} of {len(galaxies):,} galaxies drawn"
+    colours = colour_galaxies(galaxies, by=colour)
+    shown = np.arange(len(galaxies)) if inside is None else np.flatnonzero(inside)
+    drawn, chosen = _some(shown), _some(np.zeros(0, dtype=int) if rows is None else np.asarray(rows))
+    notes = [_thinned(drawn, shown, "galaxies"), _thinned(chosen, chosen if rows is None else rows, "selected ones")]
+    n_lines = max(_in_lines(name, N_CHARACTERS // 3).count("\n") for name in models)
+    figure, top, bottom = _parts(3.3 * n_clouds + 3.6, 3.4 + 0.15 * n_lines, has_pictures=bool(pictures))
+    axes = top.subplots(1, n_clouds + 1, width_ratios=[3.3] * n_clouds + [3.2], squeeze=False)[0]
     for number, ax in enumerate(axes[:n_clouds]):
-        suffix = "_other" if number else ""
-        _draw_cloud(ax, galaxies, column=axis + suffix, axis=axis, drawn=drawn, rows=rows)
-        ax.set_title(models[number] if number < len(models) else "", loc="center", fontweight="bold")
-    _write_legend(axes[-1], galaxies, axis=axis, selected=rows is not None)
+        column = axis + ("_other" if number else "")
+        _draw_cloud(ax, galaxies, column=column, axis=axis, drawn=drawn, chosen=chosen, colours=colours)
+        _name_cloud(ax, models[number] if number < len(models) else "")
+    entries = _entries(colours.legend(inside=inside), n_selected=0 if rows is None else len(rows))
+    entries += _line_entries(str(galaxies["label"].iloc[0]), axis=axis)
+    _write_legend(axes[-1], entries=entries, heading=colours.heading(brief_names(models)))
     if sides:
         _write_scores(axes[-1], sides=sides)
     if pictures:
-        _draw_pictures(parts[1, 0], galaxies.iloc[pictures], survey=survey)
-    entitle(figure, title=title, simulated=is_simulated(galaxies))
+        _draw_pictures(bottom, galaxies.iloc[pictures], survey=survey)
+    entitle(figure, title=" · ".join(filter(None, [title, *notes])), simulated=is_simulated(galaxies))
+    figure.suptitle(_in_lines(figure.get_suptitle(), N_CHARACTERS * (1 + n_clouds) // 2), x=0.01, ha="left")
     return figure
 
 
+def _some(rows: np.ndarray) -> np.ndarray:
+    if len(rows) <= N_DRAWN:
+        return rows
+    return np.sort(np.random.default_rng(0).choice(rows, N_DRAWN, replace=False))
+
+
+def _thinned(drawn: np.ndarray, there: np.ndarray, what: str) -> str:
+    return f"{len(drawn):,} of {len(there):,} {what} drawn" if len(drawn) < len(there) else ""
+
+
+def _in_lines(text: str, n_characters: int) -> str:
+    """Break a title between its parts where it is longer than its place."""
+    lines = [""]
+    for part in text.split(" · "):
+        longer = f"{lines[-1]} · {part}" if lines[-1] else part
+        lines[-1:] = [longer] if len(longer) <= n_characters or not lines[-1] else [lines[-1], part]
+    return "\n".join(lines)
+
+
+def _name_cloud(ax: Axes, name: str) -> None:
+    text = _in_lines(name, N_CHARACTERS // 3)
+    ax.set_title(text, loc="center", fontweight="bold", fontsize=7.5 if "\n" in text else None)
+
+
+def _parts(width: float, height: float, *, has_pictures: bool) -> tuple[Figure, SubFigure, SubFigure | None]:
+    heights = [height, 1.75] if has_pictures else [height]
+    figure = new_figure(figsize=(width, sum(heights)), layout="constrained")
+    top, *bottom = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    return figure, top, bottom[0] if bottom else None
+
+
 def _draw_cloud(
-    ax: Axes, galaxies: pd.DataFrame, *, column: str, axis: str, drawn: np.ndarray, rows: np.ndarray | None
+    ax: Axes,
+    galaxies: pd.DataFrame,
+    *,
+    column: str,
+    axis: str,
+    drawn: np.ndarray,
+    chosen: np.ndarray,
+    colours: PointColours,
 ) -> None:
     x_range, y_range = cloud_ranges(galaxies, axis=axis)
     truth, y = galaxies["truth"].to_numpy(float), np.clip(galaxies[column].to_numpy(float), *y_range)
-    groups, colours = group_colours(galaxies)
-    point = np.array([colours[name] for name in groups.categories])[groups.codes[drawn]]
     size = 9.0 if len(galaxies) < 2000 else 2.5
-    ax.scatter(truth[drawn], y[drawn], c=point, s=size, lw=0, alpha=0.7, rasterized=True)
-    if rows is not None and len(rows) < len(galaxies):
-        chosen = np.asarray(rows)[:N_DRAWN]
+    ax.scatter(truth[drawn], y[drawn], c=colours.of_points[drawn], s=size, lw=0, alpha=0.7, rasterized=True)
+    if len(chosen):
         ax.scatter(truth[chosen], y[chosen], c="black", s=size * 1.6, lw=0, rasterized=True)
     label = str(galaxies["label"].iloc[0])
     for line in reference_lines(label, x_range=x_range, axis=axis):
@@ -238,25 +263,23 @@ def _draw_cloud(
         ax.set_aspect("equal")
 
 
-def _write_legend(ax: Axes, galaxies: pd.DataFrame, *, axis: str, selected: bool) -> None:
-    ax.axis("off")
-    groups, colours = group_colours(galaxies)
-    counts = np.bincount(groups.codes, minlength=len(colours))
+def _entries(dots: Mapping[str, str], *, n_selected: int) -> list[Line2D]:
+    selected = {f"selected: {n_selected:,}": "black"} if n_selected else {}
     mark = {"marker": "o", "ls": "none", "ms": 4, "mec": "none"}
-    entries = [
-        Line2D([], [], color=colour, label=f"{name}: {count:,}", **mark)
-        for (name, colour), count in zip(colours.items(), counts, strict=True)
-    ]
-    if selected:
-        entries.append(Line2D([], [], color="black", label="selected", **mark))
-    label = str(galaxies["label"].iloc[0])
+    return [Line2D([], [], color=colour, label=text, **mark) for text, colour in (dots | selected).items()]
+
+
+def _line_entries(label: str, *, axis: str) -> list[Line2D]:
     lines = {line.text: line for line in reference_lines(label, x_range=(0.0, 1.0), axis=axis)}
-    entries += [Line2D([], [], color=one.colour, lw=0.7 * one.width, label=text) for text, one in lines.items()]
-    heading = "the second model is …" if "verdict" in galaxies else None
+    return [Line2D([], [], color=one.colour, lw=0.7 * one.width, label=text) for text, one in lines.items()]
+
+
+def _write_legend(ax: Axes, *, entries: Sequence[Line2D], heading: str) -> None:
+    ax.axis("off")
     legend = ax.legend(
         handles=entries,
         loc="upper left",
-        title=heading,
+        title=heading or None,
         alignment="left",
         borderaxespad=0.0,
         labelspacing=0.3,
@@ -276,8 +299,9 @@ def _write_scores(ax: Axes, *, sides: Mapping[str, pd.DataFrame]) -> None:
     table.auto_set_font_size(False)
     table.set_fontsize(6.5)
     table.auto_set_column_width(list(range(len(sides))))
+    head = 0.025 + 0.045 * max(1 + name.count("\n") for name in heads)
     for (row, _), cell in table.get_celld().items():
-        cell.set(height=0.115 if row == 0 else 0.068, edgecolor="#D0D0D0", linewidth=0.5)
+        cell.set(height=head if row == 0 else 0.068, edgecolor="#D0D0D0", linewidth=0.5)
 
 
 def _value(value: float) -> str:

@@ -57,7 +57,7 @@ def explore_predictions(
     Returns
     -------
     PredictionsExplorer
-        A widget; ``snapshot(path)`` keeps what it shows.
+        A widget; ``snapshot(path)`` keeps what it shows, ``close()`` frees its memory.
 
     Raises
     ------

@@ -14,7 +14,8 @@ from astrolab.exploring import AdapterPath, column_label
 from astrolab.metrics import REQUIREMENTS, find_metric
 from astrolab.metrics.grouping import ZRange
 from astrolab.plots.adapter_path import plot_adapter_path, scale_spans
-from astrolab.plots.exploration import SAME, reference_lines
+from astrolab.plots.exploration import reference_lines
+from astrolab.plots.point_colours import SAME
 from astrolab.plots.style import survey_looks
 from astrolab.widgets import controls, markup
 from astrolab.widgets.cloud import Cloud, CloudContent
@@ -115,6 +116,7 @@ class AdapterExplorer(Explorer):
                     lines=[(line.vertices, line.colour, line.width) for line in lines],
                 )
             )
+        self.page.cloud_names = [f"{self.looks[name].label}: {cloud.in_words}" for name, cloud in self.clouds.items()]
         self._write()
 
     def _move(self) -> None:

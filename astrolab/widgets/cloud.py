@@ -11,7 +11,7 @@ import pandas as pd
 from jscatter import Line, Scatter
 from jscatter.widget import JupyterScatter
 
-SIDE_PX = 440  # of a square of points; buttons and axes take room beside it
+SIDE_PX, SIDE_OF_TWO_PX = 440, 330  # of a square of points; buttons and axes take 110 px beside it
 EDGE = 0.01  # of an axis: points beyond it are drawn so far inside
 POINT_SIZES = ((2_000, 6), (20_000, 4))  # up to so many galaxies, px
 SMALL_POINT_SIZE = 2.5
@@ -31,9 +31,9 @@ class CloudContent:
     x_range, y_range : (float, float)
         What the axes cover; points beyond lie on the edge.
     colour : Series, n rows
-        Categories, or numbers; a missing one is drawn as the lowest.
-    colours : dict of str to str, or str
-        Colour of each category, or the name of a matplotlib colour map for numbers.
+        Categories.
+    colours : dict of str to str
+        Colour of each category.
     lines : sequence of ((k, 2) ndarray, str, int)
         Vertices, colour and width (px) of reference lines.
     """
@@ -45,19 +45,18 @@ class CloudContent:
     x_range: tuple[float, float]
     y_range: tuple[float, float]
     colour: pd.Series
-    colours: Mapping[str, str] | str
+    colours: Mapping[str, str]
     lines: Sequence[tuple[np.ndarray, str, int]] = ()
 
     def frame(self) -> pd.DataFrame:
         """Return the points as the scatter plot takes them."""
-        colour = self.colour.fillna(self.colour.min()).to_numpy(float) if self.is_numeric else self.colour.array
         inside = {"x": on_axis(self.x, axis_range=self.x_range), "y": on_axis(self.y, axis_range=self.y_range)}
-        return pd.DataFrame(inside | {"colour": colour})
+        return pd.DataFrame(inside | {"colour": self.colour.array})
 
     @property
-    def is_numeric(self) -> bool:
-        """Whether colour stands for a number."""
-        return isinstance(self.colours, str)
+    def in_words(self) -> str:
+        """What is drawn, for who does not see it."""
+        return f"{self.y_label} against {self.x_label}, {len(self.x):,} galaxies"
 
 
 def on_axis(values: np.ndarray, *, axis_range: tuple[float, float]) -> np.ndarray:
@@ -90,12 +89,18 @@ class Cloud:
         self._on_select = on_select
         self._scatter: Scatter | None = None
         self._widget: JupyterScatter | None = None
+        self._side_px = SIDE_PX
         self._is_listening = True
 
     @property
     def scatter(self) -> Scatter:
         """The plot, once `draw` was called."""
         return self._scatter
+
+    @property
+    def in_words(self) -> str:
+        """What is drawn, for who does not see it; once `draw` was called."""
+        return self._content.in_words
 
     @property
     def widget(self) -> JupyterScatter:
@@ -106,13 +111,16 @@ class Cloud:
             self._widget.observe(self._selected, names="selection")
         return self._widget
 
-    def draw(self, content: CloudContent) -> None:
+    def draw(self, content: CloudContent, *, side_px: int = SIDE_PX) -> None:
         """Show other galaxies, or the same ones elsewhere.
 
         Parameters
         ----------
         content : CloudContent
+        side_px : int
+            Of the square of points.
         """
+        self._side_px, is_resized = side_px, side_px != self._side_px
         ranges = {"x_scale": content.x_range, "y_scale": content.y_range}
         frame = content.frame()
         self._content, self._frame = content, frame
@@ -122,8 +130,8 @@ class Cloud:
                 x="x",
                 y="y",
                 **ranges,
-                width=SIDE_PX,
-                height=SIDE_PX,
+                width=side_px,
+                height=side_px,
                 axes_grid=True,
                 axes_labels=[content.x_label, content.y_label],
                 color_selected=SELECTED_COLOUR,
@@ -135,6 +143,8 @@ class Cloud:
             )
         else:
             with self._at_once():
+                if is_resized:
+                    self._resize()
                 self._scatter.color(by=None, order=None)  # or the new data would be coloured by the old categories
                 self._scatter.data(frame)
                 self._scatter.xy("x", "y", **ranges, animate=False)
@@ -143,13 +153,13 @@ class Cloud:
             return
         self._paint(content)
 
+    def _resize(self) -> None:
+        """Also the canvas in the browser, which jupyter-scatter 1.0 leaves as it was when the plot changes its size."""
+        side = {"width": self._side_px, "height": self._side_px}
+        self._scatter.width(self._side_px).height(self._side_px).options(regl_scatterplot_options=side)
+
     def _paint(self, content: CloudContent) -> None:
-        if content.is_numeric:
-            known = content.colour.to_numpy(float)
-            limits = tuple(np.nanquantile(known, [0.02, 0.98]))
-            self._scatter.color(by="colour", map=content.colours, norm=limits)
-        else:
-            self._scatter.color(by="colour", map=dict(content.colours), norm=None)
+        self._scatter.color(by="colour", map=dict(content.colours))
         size = next((size for limit, size in POINT_SIZES if len(content.x) <= limit), SMALL_POINT_SIZE)
         self._scatter.size(size)
         self._scatter.annotations(
@@ -191,6 +201,17 @@ class Cloud:
         if self._scatter is not None:
             with self._unobserved():
                 self._scatter.selection(rows)
+
+    def close(self) -> None:
+        """Take the plot off the page and let go of its points; anywidget 0.11 keeps the widget itself, but empty."""
+        if self._widget is not None:
+            self._widget.close()
+            self._widget.unobserve_all()
+            self._widget.data = None
+            self._widget.set_trait("points", np.zeros((0, 4), dtype=np.float32))
+            self._widget.set_trait("selection", None)
+            self._widget.set_trait("filter", None)
+        self._scatter = self._widget = self._content = self._frame = None
 
     def _selected(self, change: Mapping[str, np.ndarray | None]) -> None:
         if not self._is_listening or self._on_select is None:

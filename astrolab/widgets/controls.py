@@ -192,7 +192,7 @@ def column(*controls: ipywidgets.Widget) -> ipywidgets.VBox:
 
 
 def under_title(control: ipywidgets.Widget, *, title: str) -> ipywidgets.VBox:
-    """Return a control with a title above it.
+    """Return a control with a title above it, no wider than the control.
 
     Parameters
     ----------
@@ -204,6 +204,7 @@ def under_title(control: ipywidgets.Widget, *, title: str) -> ipywidgets.VBox:
     ipywidgets.VBox
     """
     place = ipywidgets.VBox([ipywidgets.HTML(), control])
+    place.add_class("astrolab-titled")
     set_title(place, title=title)
     return place
 
@@ -218,6 +219,25 @@ def set_title(place: ipywidgets.VBox, *, title: str) -> None:
     title : str
     """
     place.children[0].value = f"<b>{escape(title)}</b>"
+
+
+def close_all(*widgets: ipywidgets.Widget) -> None:
+    """Close widgets with all that belongs to them: children, layouts, styles. A kernel keeps every widget that is open.
+
+    Parameters
+    ----------
+    *widgets : Widget
+    """
+    for widget in widgets:
+        parts = _parts_of(widget)
+        widget.close()
+        close_all(*parts)
+
+
+def _parts_of(widget: ipywidgets.Widget) -> list[ipywidgets.Widget]:
+    values = [getattr(widget, name) for name in widget.keys]
+    each = [one for value in values for one in (value if isinstance(value, tuple | list) else [value])]
+    return [one for one in each if isinstance(one, ipywidgets.Widget) and one.comm is not None]
 
 
 def _styled(control: ipywidgets.Widget, name: str, width: str):

@@ -1,7 +1,7 @@
-// Names handles and clouds for screen readers, and says when the page has drawn what it was told to.
+// Names handles and clouds for screen readers, announces the status, and says when the page has drawn what it was told to.
 
-// Gives every handle of a slider, and every cloud, the name that screen readers say.
-function nameAll(root) {
+// Gives every handle of a slider, and every cloud, the name that screen readers say; only a cloud's own canvas has one.
+function nameAll(root, cloudNames) {
   for (const slider of root.querySelectorAll(".widget-slider")) {
     const label = slider.querySelector(".widget-label")?.textContent ?? "";
     const handles = slider.querySelectorAll(".noUi-handle");
@@ -10,9 +10,16 @@ function nameAll(root) {
       handle.setAttribute("aria-label", label + which);
     });
   }
-  for (const canvas of root.querySelectorAll(".astrolab-cloud canvas")) {
-    canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", "Cloud of galaxies: predicted against true. The table lists those selected.");
+  root.querySelectorAll(".astrolab-cloud").forEach((cloud, number) => {
+    const [main, ...others] = cloud.querySelectorAll("canvas");
+    main?.setAttribute("role", "img");
+    main?.setAttribute("aria-label", cloudNames[number] ?? "Cloud of galaxies");
+    others.forEach(canvas => canvas.setAttribute("aria-hidden", "true"));
+  });
+  for (const status of root.querySelectorAll(".astrolab-status")) {
+    status.setAttribute("role", "status"); // the place stays, and only its text changes: such changes are announced
+    status.setAttribute("aria-live", "polite");
+    status.setAttribute("aria-atomic", "true");
   }
 }
 
@@ -25,6 +32,7 @@ function afterFrames(n, act) {
 function render({ model, el }) {
   el.style.display = "none";
   let observer = null;
+  let rename = null;
   const report = () =>
     afterFrames(FRAMES_TO_DRAW, () => {
       model.set("drawn", model.get("asked"));
@@ -38,13 +46,16 @@ function render({ model, el }) {
       requestAnimationFrame(start); // not on the page yet
       return;
     }
-    nameAll(root);
-    observer = new MutationObserver(() => nameAll(root));
+    rename = () => nameAll(root, model.get("cloud_names"));
+    rename();
+    model.on("change:cloud_names", rename);
+    observer = new MutationObserver(rename);
     observer.observe(root, { childList: true, subtree: true });
   };
   start();
   return () => {
     observer?.disconnect();
+    model.off("change:cloud_names", rename);
     model.off("change:asked", report);
   };
 }

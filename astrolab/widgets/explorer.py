@@ -15,7 +15,8 @@ import traitlets
 from matplotlib.figure import Figure
 from matplotlib.pyplot import close
 
-from astrolab.files import write_atomically
+from astrolab.files import with_ending, write_atomically
+from astrolab.widgets import controls
 
 STATIC_DPI = 110
 
@@ -66,12 +67,16 @@ class Page(anywidget.AnyWidget):
         How many drawings were asked for.
     drawn : int
         How many of them are done; -1 while no page shows the explorer.
+    cloud_names : list of str
+        What screen readers call each cloud, from left to right.
     """
 
-    _css = Path(__file__).with_name("explorer.css")
-    _esm = Path(__file__).with_name("explorer.js")
+    # as text: anywidget 0.11 watches files, and keeps every widget that would want to know of a change
+    _css = Path(__file__).with_name("explorer.css").read_text(encoding="utf-8")
+    _esm = Path(__file__).with_name("explorer.js").read_text(encoding="utf-8")
     asked = traitlets.Int(0).tag(sync=True)
     drawn = traitlets.Int(-1).tag(sync=True)
+    cloud_names = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
     def __init__(self):
         super().__init__()
@@ -120,6 +125,7 @@ class Explorer(ipywidgets.VBox):
         self.add_class(css_class)
         self.is_live = False
         self.page = Page()
+        self._own = set(vars(self)) | {"_own"}
 
     @property
     def summary(self) -> str:
@@ -144,6 +150,15 @@ class Explorer(ipywidgets.VBox):
         """
         raise NotImplementedError
 
+    def whole_table(self) -> pd.DataFrame:
+        """Return what a snapshot keeps beside the figure: `table`, with what did not fit on the page.
+
+        Returns
+        -------
+        DataFrame
+        """
+        return self.table()
+
     def snapshot(self, path: str | Path) -> tuple[Path, Path]:
         """Keep what is shown: a figure and a table.
 
@@ -157,11 +172,12 @@ class Explorer(ipywidgets.VBox):
         (Path, Path)
             The PNG file and the CSV file beside it.
         """
-        image, table = Path(path).with_suffix(".png"), Path(path).with_suffix(".csv")
+        image = with_ending(path, ending=".png", instead_of=(".csv",))
+        table = with_ending(image, ending=".csv", instead_of=(".png",))
         with write_atomically(image) as part:
             part.write_bytes(self._png(dpi=200))
         with write_atomically(table) as part:
-            self.table().to_csv(part, index=False)
+            self.whole_table().to_csv(part, index=False)
         return image, table
 
     def go_live(self) -> None:
@@ -172,6 +188,19 @@ class Explorer(ipywidgets.VBox):
         """Call `go_live` where somebody is watching; subclasses end with this."""
         if is_watched():
             self.go_live()
+
+    def close(self) -> None:
+        """Take the explorer off the page and let go of its galaxies; a kernel keeps all that is not closed."""
+        if self.comm is None:
+            return
+        parts, self.children = self.children, ()
+        controls.close_all(*parts, self.layout)
+        clouds = getattr(self, "clouds", ())
+        for cloud in clouds.values() if isinstance(clouds, dict) else clouds:
+            cloud.close()
+        for name in set(vars(self)) - self._own:
+            delattr(self, name)
+        super().close()
 
     def _png(self, *, dpi: int = STATIC_DPI) -> bytes:
         figure, file = self.figure(), io.BytesIO()
@@ -190,4 +219,4 @@ class Explorer(ipywidgets.VBox):
         return super()._repr_mimebundle_(**kwargs) | static, about
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.summary}>"
+        return f"<{type(self).__name__}: {'closed' if self.comm is None else self.summary}>"

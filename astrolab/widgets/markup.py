@@ -19,7 +19,7 @@ DASH = "–"
 
 
 def text_note(text: str) -> str:
-    """Return a remark in small print that screen readers announce when it changes.
+    """Return a remark in small print.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def text_note(text: str) -> str:
     str
     """
     lines = "<br>".join(map(escape, text.splitlines()))
-    return f'<div class="astrolab-note" role="status" aria-live="polite">{lines}</div>'
+    return f'<div class="astrolab-note">{lines}</div>'
 
 
 def title_line(text: str) -> str:

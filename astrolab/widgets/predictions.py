@@ -16,24 +16,29 @@ from astrolab.datasets.survey import Survey
 from astrolab.errors import AstrolabError
 from astrolab.exploring import (
     Exploration,
-    column_label,
     gather_predictions,
     is_redshift,
     save_galaxies,
+    selection_file,
+    selections_folder,
+    short_name,
     surveys_by_name,
 )
 from astrolab.metrics.grouping import ZRange
-from astrolab.plots.cutouts import band_pictures, colour_picture, read_stamps
-from astrolab.plots.exploration import axis_label, cloud_ranges, group_colours, plot_exploration, reference_lines
-from astrolab.plots.style import arm_looks, is_simulated, survey_looks
+from astrolab.plots.exploration import ReferenceLine, plot_exploration, reference_lines
+from astrolab.plots.model_names import brief_names, in_words, name_models
+from astrolab.plots.point_colours import colour_galaxies
+from astrolab.plots.style import is_simulated
 from astrolab.widgets import controls, markup
-from astrolab.widgets.cloud import SELECTED_COLOUR, Cloud, CloudContent
+from astrolab.widgets.cloud import SELECTED_COLOUR, SIDE_OF_TWO_PX, SIDE_PX, Cloud, CloudContent
+from astrolab.widgets.cloud_contents import cloud_contents
 from astrolab.widgets.explorer import Explorer, detached
+from astrolab.widgets.galaxy_cards import galaxy_cards
 
 ALWAYS_SHOWN = ("survey", "arm", "seed", "label")
 AXIS_OPTIONS = (("prediction", "pred"), ("deviation", "deviation"))
 BY_GROUP, NOBODY = "group", ""
-COLOUR_MAP = "cividis"
+NO_OTHER = ("no other model", NOBODY)
 
 
 class PredictionsExplorer(Explorer):
@@ -44,7 +49,8 @@ class PredictionsExplorer(Explorer):
     survey, arm, seed, label, … : Dropdown
         Which model on which test set: one for every grouping column of the predictions.
     compare : Dropdown
-        A second model on the same galaxies, or ``""``.
+        A second model on the same galaxies, or ``""``: its arm (``"lora"``; without arms its run) where only that
+        differs from the first, else what differs (``"arm=lora, seed=1"``).
     axis, colour : Dropdown
         What is drawn against the truth, and what colours mean.
     slices : dict of str to FloatRangeSlider
@@ -70,8 +76,7 @@ class PredictionsExplorer(Explorer):
         surveys = surveys_by_name(survey, predicted=list(table["survey"].unique()) if "survey" in table else [])
         self.view = Exploration(table, surveys=surveys, z_range=z_range)
         self.n_cutouts, self.n_listed = n_cutouts, n_listed
-        folder = getattr(predictions, "folder", None)
-        self.directory = Path(directory or (Path(folder) / "selections" if folder else "."))
+        self.directory = Path(directory or selections_folder(predictions))
         self.clouds = (Cloud(on_select=self.select), Cloud(on_select=self.select))
         self._listening = True
         self._make_choosers()
@@ -83,7 +88,7 @@ class PredictionsExplorer(Explorer):
     def _make_choosers(self) -> None:
         self.choosers: dict[str, ipywidgets.Dropdown] = {}
         for name, values in self.view.choices.options.items():
-            options = [(_in_words(name, value), value) for value in values]
+            options = [(in_words(name, value=value), value) for value in values]
             chooser = controls.dropdown(
                 name, label=controls.LABELS[name], options=options, value=self.view.values[name]
             )
@@ -92,11 +97,9 @@ class PredictionsExplorer(Explorer):
             self._when(chooser, partial(self._chosen, name))
             self.choosers[name] = chooser
             setattr(self, name, chooser)
-        arms = [
-            ("no other model", NOBODY),
-            *((_in_words("arm", arm), arm) for arm in self.view.choices.options.get("arm", ())),
-        ]
-        self.compare = controls.dropdown("compare", label="Compare with", options=arms, value=NOBODY)
+        self.compare = controls.dropdown(
+            "compare", label="Compare with", options=[NO_OTHER], value=NOBODY, width="340px"
+        )
         self.axis = controls.dropdown("axis", label="Vertical axis", options=AXIS_OPTIONS, value="pred")
         self.colour = controls.dropdown("colour", label="Colour", options=[("outliers", BY_GROUP)], value=BY_GROUP)
         self.slices: dict[str, ipywidgets.FloatRangeSlider] = {}
@@ -127,6 +130,7 @@ class PredictionsExplorer(Explorer):
         names = ("title", "legend", "scores", "status", "cutouts", "galaxies")
         self.places = {name: controls.markup(name) for name in names}
         self.slice_row, self.cloud_row = controls.row(), controls.row()
+        self.cloud_row.layout.align_items = "flex-end"  # one title may have more lines than the other
         side = [self.places["legend"], self.places["scores"], self.actions, self.export, self.places["status"]]
         main = controls.row(self.cloud_row, controls.column(*side))
         main.layout.align_items = "flex-start"
@@ -151,15 +155,22 @@ class PredictionsExplorer(Explorer):
     # What follows when somebody chooses, slices or selects.
 
     def _chosen(self, name: str) -> None:
+        before = self._names
         self.view.choose(**{name: self.choosers[name].value})
         self._loaded()
+        if len(before) > len(self._names):
+            left = f"No longer compared with {before[1]}: it has no other predictions of these galaxies."
+            self.places["status"].value = markup.text_note(f"{self._status()}\n{left}")
 
     def _compared(self) -> None:
-        self.view.compare_with(self.compare.value or None)
+        self.view.compare_with(self._others.get(self.compare.value))
         self._loaded()
 
     def _loaded(self) -> None:
-        """Offer what there is to slice and colour by now, and draw."""
+        """Offer what there is to compare, slice and colour by now, and draw."""
+        models = [self.view.values, *filter(None, [self.view.other])]
+        self._names, self._shared = name_models(models, options=self.view.choices.options)
+        self._others = self.view.others
         self._show_choices()
         self._listening = False
         self._offer_slices()
@@ -169,15 +180,14 @@ class PredictionsExplorer(Explorer):
         self.colour.value = wanted if wanted in dict(columns).values() and not self.view.other else BY_GROUP
         self._listening = True
         self._draw()
-        if self.is_live:
-            self.go_live()
 
     def _show_choices(self) -> None:
         """Set the dropdowns to what is chosen."""
         self._listening = False
         for name, value in self.view.values.items():
             self.choosers[name].value = value
-        self.compare.value = self.view.other or NOBODY
+        self.compare.options = [NO_OTHER, *((self._name_of(model), name) for name, model in self._others.items())]
+        self.compare.value = NOBODY if self.view.other is None else short_name(self.view.values, other=self.view.other)
         self._listening = True
 
     def _offer_slices(self) -> None:
@@ -185,13 +195,14 @@ class PredictionsExplorer(Explorer):
         if bounds == getattr(self, "_bounds", None):
             self.view.slice({name: slider.value for name, slider in self.slices.items()})
             return
-        self._bounds, self.slices = bounds, {}
+        self._bounds, replaced, self.slices = bounds, self.slices, {}
         for column in self.view.slice_columns:
             name = column.name if column.kind == "other" else column.kind
             slider = controls.range_slider(name, label=column.label, low=column.low, high=column.high)
             self._when(slider, self._sliced)
             self.slices[column.name] = slider
         self.slice_row.children = list(self.slices.values())
+        controls.close_all(*replaced.values())
 
     def _sliced(self) -> None:
         self.view.slice({name: slider.value for name, slider in self.slices.items()})
@@ -211,60 +222,49 @@ class PredictionsExplorer(Explorer):
     def go_live(self) -> None:
         """Put the clouds in place, which only a browser can draw."""
         self.is_live = True
-        shown = self.clouds if self.view.other else self.clouds[:1]
-        titles = [self._model(number) for number in range(len(shown))]
-        if len(self.cloud_row.children) == len(shown):  # a cloud that is taken out and put back draws on a dead canvas
-            for place, title in zip(self.cloud_row.children, titles, strict=True):
-                controls.set_title(place, title=title)
-        else:
-            places = zip(shown, titles, strict=True)
-            self.cloud_row.children = [controls.under_title(cloud.widget, title=title) for cloud, title in places]
+        for number, (cloud, title) in enumerate(zip(self.clouds, self._titles, strict=False)):
+            if number == len(self.cloud_row.children):
+                self.cloud_row.children += (controls.under_title(cloud.widget, title=title),)
+            controls.set_title(self.cloud_row.children[number], title=title)
+        for number, place in enumerate(self.cloud_row.children):  # taken out and put back, it draws on a dead canvas
+            place.layout.display = None if number < len(self._titles) else "none"
 
     # What is shown.
 
     def _draw(self) -> None:
-        galaxies, axis = self.view.galaxies, self.axis.value
-        x_range, y_range = cloud_ranges(galaxies, axis=axis)
-        label = str(galaxies["label"].iloc[0])
-        lines = reference_lines(label, x_range=x_range, axis=axis)
-        groups, colours = group_colours(galaxies)
-        by_group = self.colour.value == BY_GROUP
-        contents = [
-            CloudContent(
-                x=galaxies["truth"].to_numpy(float),
-                y=galaxies[axis + suffix].to_numpy(float),
-                x_label=column_label("truth", label=label),
-                y_label=axis_label(axis, label=label),
-                x_range=x_range,
-                y_range=y_range,
-                colour=pd.Series(groups) if by_group else galaxies[self.colour.value],
-                colours=colours if by_group else COLOUR_MAP,
-                lines=[(line.vertices, line.colour, line.width) for line in lines],
-            )
-            for suffix in ("", "_other")
-            if axis + suffix in galaxies
-        ]
-        self.page.draw(partial(self._draw_clouds, contents))
-        meaning = {line.text: line.colour for line in lines}
-        if by_group:
-            counts = np.bincount(groups.codes, minlength=len(colours))
-            dots = {f"{name}: {n:,}": colour for (name, colour), n in zip(colours.items(), counts, strict=True)}
-            heading = f"Beside {self._model(0)}, {self._model(1)} is …" if self.view.other else ""
-        else:
-            dots, heading = {}, f"Colour: {column_label(self.colour.value)}, from low (dark) to high (light)"
-        self.places["legend"].value = markup.text_note(heading) + markup.legend(
-            dots | {"selected: ringed": SELECTED_COLOUR}, lines=meaning
-        )
+        self._colours = colour_galaxies(self.view.galaxies, by=self._colour_column)
+        contents = cloud_contents(self.view.galaxies, axis=self.axis.value, colours=self._colours)
+        self.page.draw(partial(self._draw_clouds, contents, self._names))
         self._refresh()
 
-    def _draw_clouds(self, contents: list[CloudContent]) -> None:
+    @property
+    def _colour_column(self) -> str | None:
+        return None if self.colour.value == BY_GROUP else self.colour.value
+
+    def _reference_lines(self) -> list[ReferenceLine]:
+        label = str(self.view.galaxies["label"].iloc[0])
+        return reference_lines(label, x_range=(0.0, 1.0), axis=self.axis.value)
+
+    def _legend(self) -> str:
+        dots = self._colours.legend(inside=self.view.inside) | {"selected: ringed": SELECTED_COLOUR}
+        lines = {line.text: line.colour for line in self._reference_lines()}
+        return markup.text_note(self._colours.heading(brief_names(self._names))) + markup.legend(dots, lines=lines)
+
+    def _draw_clouds(self, contents: list[CloudContent], titles: list[str]) -> None:
+        """Draw, and only then put in place: a cloud that waits for its turn has nothing to show yet."""
+        side_px = SIDE_PX if len(contents) == 1 else SIDE_OF_TWO_PX
         for cloud, content in zip(self.clouds, contents, strict=False):
-            cloud.draw(content)
+            cloud.draw(content, side_px=side_px)
+        self._titles = titles
+        names = zip(titles, self.clouds, strict=False)
+        self.page.cloud_names = [f"{title}: {cloud.in_words}" for title, cloud in names]
+        if self.is_live:
+            self.go_live()
         self._mark()
 
     def _mark(self) -> None:
         """Show in the clouds which galaxies are selected, and which are inside the slices."""
-        for cloud in self.clouds:
+        for cloud, _ in zip(self.clouds, self._titles, strict=False):
             cloud.select(self.view.selected)
             cloud.show_only(self.view.inside)
 
@@ -274,6 +274,7 @@ class PredictionsExplorer(Explorer):
         if not self.page.is_waited_for:  # else the clouds still show other galaxies
             self._mark()
         self.places["title"].value = markup.title_line(self.summary)
+        self.places["legend"].value = self._legend()
         self.places["scores"].value = markup.score_table(self._sides(), note=self._scored())
         self.listed = view.listed(max(self.n_listed, self.n_cutouts))
         shown = min(len(rows), self.n_listed)
@@ -295,37 +296,25 @@ class PredictionsExplorer(Explorer):
         if survey is None or "image" not in survey.inputs:
             name = self.view.values["survey"]
             return markup.text_note(f"No cut-outs: pass the images of {name} to explore_predictions, as survey=….")
-        galaxies = self.view.galaxies.iloc[self.listed[: self.n_cutouts]]
-        stamps = read_stamps(survey, object_ids=galaxies["object_id"].to_numpy())
-        cards = [
-            markup.Card(
-                colour=colour_picture(stamp, bands=survey.bands),
-                bands=band_pictures(stamp),
-                caption=_caption(galaxy),
-                is_framed=bool(galaxy["is_outlier"]),
-            )
-            for stamp, (_, galaxy) in zip(stamps, galaxies.iterrows(), strict=True)
-        ]
-        below = ", ".join(survey.bands)
-        return markup.picture_cards(cards, note=f"Cut-outs, brightest outliers first (framed); below each: {below}")
+        return galaxy_cards(self.view.galaxies.iloc[self.listed[: self.n_cutouts]], survey=survey)
 
-    def _model(self, number: int) -> str:
-        return _in_words("arm", (self.view.values.get("arm", "model"), self.view.other)[number])
+    def _name_of(self, other: Mapping[str, Any]) -> str:
+        return name_models([self.view.values, other], options=self.view.choices.options)[0][1]
 
     @property
     def summary(self) -> str:
         """What is shown, in one line."""
-        where = _in_words("survey", self.view.values["survey"])
-        models = " and ".join(self._model(k) for k in range(1 + bool(self.view.other)))
-        simulated = " · simulated galaxies" if is_simulated(self.view.galaxies) else ""
-        return f"{models} on {where}{simulated}"
+        simulated = "simulated galaxies" if is_simulated(self.view.galaxies) else ""
+        return " · ".join(filter(None, [f"{' and '.join(self._names)} on {self._where}", self._shared, simulated]))
+
+    @property
+    def _where(self) -> str:
+        return in_words("survey", value=self.view.values["survey"])
 
     def _sides(self) -> dict[str, pd.DataFrame]:
         """Scores under the headings of their columns."""
-        return {
-            what if not self.view.other else f"{_in_words('arm', arm)} · {what}": scores
-            for (arm, what), scores in self.view.scores.items()
-        }
+        scores, names = self.view.scores.items(), brief_names(self._names)
+        return {what if not self.view.other else f"{names[k]} · {what}": scores for (k, what), scores in scores}
 
     def _scored(self) -> str:
         if self.view.z_range is None or not is_redshift(str(self.view.galaxies["label"].iloc[0])):
@@ -345,6 +334,16 @@ class PredictionsExplorer(Explorer):
         """
         return self.view.table(self.listed[: self.n_listed])
 
+    def whole_table(self) -> pd.DataFrame:
+        """Return all galaxies in view, brightest outliers first.
+
+        Returns
+        -------
+        DataFrame
+            Columns as in `table`.
+        """
+        return self.view.table(self.view.listed(len(self.view.rows)))
+
     def figure(self) -> Figure:
         """Return what is shown, as a figure.
 
@@ -354,36 +353,25 @@ class PredictionsExplorer(Explorer):
         """
         figure = plot_exploration(
             self.view.galaxies,
-            rows=None if self.view.what == "all" else self.view.rows,
+            rows=self.view.rows if self.view.what == "selection" else None,
+            inside=self.view.inside,
             sides=self._sides(),
-            models=[self._model(k) for k in range(1 + bool(self.view.other))],
+            models=self._names,
             axis=self.axis.value,
+            colour=self._colour_column,
             survey=self.view.survey,
             listed=self.listed,
-            title=f"Predictions on {_in_words('survey', self.view.values['survey'])}",
+            title=" · ".join(filter(None, [f"Predictions on {self._where}", self._shared, *self.view.cuts_in_words])),
         )
         return detached(figure)
 
-    def _save(self, suffix: str) -> None:
-        path, rows = (self.directory / (self.filename.value or "selection")).with_suffix(suffix), self.view.rows
-        about = ", ".join(f"{name}={value}" for name, value in self.view.values.items())
+    def _save(self, ending: str) -> None:
+        path = selection_file(self.filename.value, folder=self.directory, ending=ending)
+        rows, was_there = self.view.rows, path.exists()
         try:
-            save_galaxies(self.view.table(rows), path=path, comment=f"{self.view.what} of {about}")
-        except OSError as error:
+            save_galaxies(self.view.table(rows), path=path, comment=self.view.about)
+        except (OSError, AstrolabError) as error:
             self.places["status"].value = markup.text_note(f"Not saved: {error}")
         else:
-            self.places["status"].value = markup.text_note(f"{len(rows):,} galaxies saved as {path}")
-
-
-def _in_words(column: str, value: Any) -> str:
-    if column == "arm" and value:
-        return arm_looks([value])[value].label
-    return survey_looks([value])[value].label if column == "survey" else str(value)
-
-
-def _caption(galaxy: pd.Series) -> list[str]:
-    numbers = {
-        name: f"{galaxy[name]:.3f}".replace("-", "−") for name in ("truth", "pred", "pred_other") if name in galaxy
-    }
-    lines = [str(galaxy["object_id"]), f"{numbers['truth']} → {numbers['pred']}"]
-    return [*lines, f"other → {numbers['pred_other']}"] if "pred_other" in numbers else lines
+            instead = ", in place of the file of that name" if was_there else ""
+            self.places["status"].value = markup.text_note(f"{len(rows):,} galaxies saved as {path}{instead}")

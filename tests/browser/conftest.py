@@ -127,9 +127,9 @@ class LabNotebook:
     def wait_for_kernel(self) -> None:
         """Wait until the kernel answers."""
         deadline = time.monotonic() + ANSWER_S
-        while self.status() != "Idle" and time.monotonic() < deadline:
+        while (status := self.status()) != "Idle" and time.monotonic() < deadline:
             self.page.wait_for_timeout(300)
-        assert self.status() == "Idle", f"the kernel is {self.status()!r}"
+        assert status == "Idle", f"the kernel is {status!r}"
 
     def run_all(self) -> None:
         """Run → Run All Cells."""

@@ -125,7 +125,7 @@ def run_in_lab(lab, open_page):
         cell = nbformat.v4.new_code_cell(source.strip())
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), lab.folder / name)
-        page = open_page(1400, 1100)
+        page = open_page(1500, 1100)
         notebook = lab.open(page, name)
         notebook.run_all()
         notebook.wait_until_run(timeout_s=RUN_S)
@@ -156,6 +156,12 @@ def lasso(page, canvas, *, left, top, right, bottom):
     page.mouse.up()
 
 
+def lasso_a_part(page, canvas):
+    """Choose the lasso, and draw it around the nearer galaxies."""
+    page.locator(".astrolab-cloud").get_by_role("button", name=re.compile("lasso", re.I)).first.click()
+    lasso(page, canvas, left=0.12, top=0.2, right=0.55, bottom=0.85)
+
+
 def test_the_explorer_follows_slider_lasso_and_keyboard(run_in_lab, artefacts):
     """On 240 galaxies and two made-up models."""
     page = run_in_lab(EXPLORER, name="explorer.ipynb")
@@ -179,8 +185,7 @@ def test_the_explorer_follows_slider_lasso_and_keyboard(run_in_lab, artefacts):
     assert sliced != whole
     page.screenshot(path=artefacts / "explorer_slice.png")
 
-    page.locator(".astrolab-cloud").get_by_role("button", name=re.compile("lasso", re.I)).first.click()
-    lasso(page, canvas, left=0.12, top=0.2, right=0.55, bottom=0.85)
+    lasso_a_part(page, canvas)
     said = wait_for_text(status, "in the selection")
     assert 0 < int(re.match(r"(\d+) of 240", said)[1]) < n_sliced
     assert scores.inner_text() != sliced
@@ -198,6 +203,91 @@ def test_the_explorer_follows_slider_lasso_and_keyboard(run_in_lab, artefacts):
     page.wait_for_timeout(2000)  # errors of the page come after the answer of the kernel
     assert scores.inner_text() != sliced
     assert not [error for error in page.errors if error.startswith("uncaught")]
+
+
+def test_two_clouds_stand_side_by_side_and_come_and_go(run_in_lab, artefacts):
+    """In a window of 1500 px; the second model is chosen and left, again and again."""
+    page = run_in_lab(EXPLORER, name="two.ipynb")
+    compare, legend = page.locator(".astrolab-compare select"), page.locator(".astrolab-legend").first
+    clouds = page.locator(".astrolab-cloud")
+    page.wait_for_timeout(2000)
+    for turn in range(3):
+        compare.select_option(label="LoRA")
+        wait_for_text(legend, "nearer")
+        clouds.nth(1).locator("canvas").first.wait_for(timeout=60_000)
+        page.wait_for_timeout(2000)
+        left, right = (cloud.bounding_box() for cloud in clouds.all())
+        assert right["x"] >= left["x"] + left["width"] and abs(right["y"] - left["y"]) < 2
+        for canvas in (cloud.locator("canvas").first for cloud in clouds.all()):
+            box = canvas.bounding_box()
+            assert (round(box["width"]), round(box["height"])) == (330, 330)
+            pixels = np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB")).reshape(-1, 3)
+            assert len(np.unique(pixels, axis=0)) > 50, "the cloud is empty"
+        page.screenshot(path=artefacts / f"explorer_two_{turn}.png")
+        compare.select_option(label="no other model")
+        wait_for_text(legend, "not an outlier")
+        clouds.nth(1).wait_for(state="hidden")
+        page.wait_for_timeout(2000)
+        assert round(clouds.first.locator("canvas").first.bounding_box()["width"]) == 440
+        page.screenshot(path=artefacts / f"explorer_one_{turn}.png")
+    lasso_a_part(page, clouds.first.locator("canvas").first)
+    wait_for_text(page.locator(".astrolab-status"), "in the selection")
+    assert page.errors == []
+
+
+def test_clouds_of_models_with_long_names_keep_their_shape(run_in_lab, artefacts):
+    named = "f'2026-11-21T10-50-4{k}-f7ba4308': one.assign(direction=f'galaxiesml-to-{k}')"
+    names = f"{{{named} for k, one in enumerate(tables)}}"
+    page = run_in_lab(EXPLORER.replace("pd.concat(tables, ignore_index=True)", names), name="long.ipynb")
+    clouds = page.locator(".astrolab-cloud")
+    page.wait_for_timeout(2000)
+    page.locator(".astrolab-compare select").select_option(index=1)
+    clouds.nth(1).locator("canvas").first.wait_for(timeout=60_000)
+    page.wait_for_timeout(2000)
+    page.screenshot(path=artefacts / "explorer_long_names.png")
+    left, right = (cloud.bounding_box() for cloud in clouds.all())
+    assert left["width"] == right["width"] < 450 and right["x"] >= left["x"] + left["width"]
+    assert abs(right["y"] - left["y"]) < 2
+    for cloud in clouds.all():
+        buttons = cloud.get_by_role("button").first.bounding_box()
+        assert cloud.locator("canvas").first.bounding_box()["x"] - buttons["x"] < 60, "a gap beside the buttons"
+
+
+def test_screen_readers_hear_each_cloud_once_and_every_change_of_the_status(run_in_lab):
+    page = run_in_lab(EXPLORER, name="heard.ipynb")
+    explorer = page.locator(".astrolab-explorer")
+    images = explorer.locator(".astrolab-cloud [role=img]")
+    wait_for_text(page.locator(".astrolab-status"), "All 240 galaxies")
+    page.get_by_role("img", name="zero-shot: predicted redshift against true redshift, 240 galaxies").wait_for()
+    assert images.count() == 1
+    place = page.locator(".astrolab-status")
+    place.evaluate("place => { place.dataset.first = 'yes'; }")
+    page.locator(".astrolab-axis select").select_option(label="deviation")
+    page.locator(".astrolab-compare select").select_option(label="LoRA")
+    for model in ("zero-shot", "LoRA"):
+        named = f"{model}: (predicted − true) / (1 + true) against true redshift, 240 galaxies"
+        page.get_by_role("img", name=named, exact=True).wait_for()
+    assert images.count() == 2
+    page.get_by_role("button", name="Select outliers").click()
+    wait_for_text(place, "in the selection")
+    assert explorer.get_by_role("status").count() == 1
+    assert explorer.get_by_role("status").get_attribute("data-first") == "yes", "the place that is listened to stays"
+    assert explorer.locator(".astrolab-cloud canvas:not([role=img]):not([aria-hidden=true])").count() == 0
+
+
+def test_marks_of_the_legend_stand_out_on_a_dark_page(run_in_lab, artefacts):
+    page = run_in_lab(EXPLORER, name="dark.ipynb")
+    page.locator(".lm-MenuBar-item", has_text=re.compile("^Settings$")).click()
+    page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Theme$")).hover()
+    page.locator(".lm-Menu-itemLabel", has_text=re.compile("^JupyterLab Dark$")).click()
+    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
+    page.wait_for_timeout(2000)
+    page.screenshot(path=artefacts / "explorer_dark.png")
+    for mark in page.locator(".astrolab-legend i").all():
+        box = mark.bounding_box()
+        around = {"x": box["x"] - 3, "y": box["y"] - 3, "width": box["width"] + 6, "height": box["height"] + 6}
+        pixels = np.asarray(Image.open(io.BytesIO(page.screenshot(clip=around))).convert("L"))
+        assert pixels.min() < 60 and pixels.max() > 180, "neither the mark nor its outline can be seen"
 
 
 def test_the_galaxies_stop_where_the_slider_stops_however_fast_it_went(run_in_lab, artefacts):

@@ -1,8 +1,16 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from astrolab.errors import PredictionError
-from astrolab.exploring.comparing import VERDICTS, match_models
+from astrolab.exploring.choices import Choices
+from astrolab.exploring.comparing import (
+    VERDICTS,
+    difference,
+    match_models,
+    other_models,
+    short_name,
+)
 
 
 def split(predictions):
@@ -25,6 +33,27 @@ def test_small_changes_do_not_count(predictions):
         "about the same",
         "nearer",
     ]
+
+
+def test_others_are_all_models_of_the_test_set_the_nearest_first(predictions):
+    runs = [predictions.assign(run="A", fraction=fraction) for fraction in (0.1, 1.0)]
+    elsewhere = predictions.assign(run="A", fraction=1.0, survey="combo")
+    choices = Choices.of(pd.concat([*runs, elsewhere], ignore_index=True))
+    values = choices.complete(arm="lora", fraction=1.0, survey="twin-galaxiesml")
+    others = other_models(choices, values=values)
+    assert [difference(values, other=other) for other in others] == [
+        {"arm": "tl"},
+        {"fraction": 0.1},
+        {"arm": "tl", "fraction": 0.1},
+    ]
+    assert [short_name(values, other=other) for other in others] == ["tl", "fraction=0.1", "arm=tl, fraction=0.1"]
+
+
+def test_one_id_with_two_labels_is_not_one_galaxy(predictions):
+    tl, lora = split(predictions)
+    match_models(tl, others=lora.assign(truth=lora["truth"].astype("float32")))
+    with pytest.raises(PredictionError, match="another true value for 1 of 3 ids"):
+        match_models(tl, others=lora.assign(truth=[0.5, 1.0, 1.1]))
 
 
 def test_other_galaxies_are_refused(predictions):

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from astrolab.errors import PredictionError, SchemaError, UnknownNameError
+from astrolab.exploring import gather_predictions
 from astrolab.exploring.exploration import Exploration, surveys_by_name
 from astrolab.metrics.scoring import score
 
@@ -21,11 +22,11 @@ def test_starts_with_the_first_model_and_all_galaxies(view):
 def test_a_selection_is_scored_beside_the_whole(view, predictions):
     view.select([1, 2])
     scores = view.scores
-    assert list(scores) == [("tl", "selection"), ("tl", "all")]
-    for (_, what), part in (("tl", "selection"), [1, 2]), (("tl", "all"), [0, 1, 2]):
+    assert list(scores) == [(0, "selection"), (0, "all")]
+    for what, part in ("selection", [1, 2]), ("all", [0, 1, 2]):
         rows = predictions.query("arm == 'tl'").iloc[part]
         expected = score(rows, metrics=["scatter"], z_range=None, n_bootstrap=0)["value"].item()
-        assert scores["tl", what].set_index("metric").loc["scatter", "value"] == pytest.approx(expected)
+        assert scores[0, what].set_index("metric").loc["scatter", "value"] == pytest.approx(expected)
 
 
 def test_slices_cut_the_selection_too(view):
@@ -58,12 +59,49 @@ def test_other_galaxies_start_afresh(predictions):
 def test_a_second_model_is_scored_too(view):
     view.compare_with("lora")
     view.select([2])
-    assert list(view.scores) == [("tl", "selection"), ("lora", "selection"), ("tl", "all"), ("lora", "all")]
-    values = {arm: view.scores[arm, "selection"].set_index("metric")["value"] for arm in ("tl", "lora")}
-    assert values["tl"]["bias"] == pytest.approx(0.8) and values["lora"]["bias"] == pytest.approx(0.05)
+    assert list(view.scores) == [(0, "selection"), (1, "selection"), (0, "all"), (1, "all")]
+    tl, lora = (view.scores[number, "selection"].set_index("metric")["value"] for number in (0, 1))
+    assert tl["bias"] == pytest.approx(0.8) and lora["bias"] == pytest.approx(0.05)
     assert view.galaxies["verdict"].tolist() == ["farther", "about the same", "nearer"]
     view.compare_with(None)
     assert "verdict" not in view.galaxies
+
+
+def test_any_other_model_on_the_test_set_can_be_the_second(predictions):
+    runs = pd.concat([predictions.assign(run="A"), predictions.assign(run="B", seed=1, pred=1.0)], ignore_index=True)
+    view = Exploration(runs, z_range=None)
+    assert list(view.others) == ["lora", "run=B, seed=1", "run=B, arm=lora, seed=1"]
+    view.compare_with({"run": "B", "seed": 1})
+    assert view.galaxies["pred_other"].tolist() == [1.0, 1.0, 1.0]
+    assert view.other == view.others["run=B, seed=1"]
+    assert view.about.endswith("pred_other of run=B, seed=1")
+    with pytest.raises(PredictionError, match="the same model twice"):
+        view.compare_with("tl")
+    with pytest.raises(PredictionError, match="no galaxy has"):
+        view.compare_with({"run": "B"})
+
+
+def test_tables_without_arms_are_compared_by_the_names_they_were_given(predictions):
+    tl, lora = (predictions.query(f"arm == '{arm}'").drop(columns=["arm", "seed"]) for arm in ("tl", "lora"))
+    view = Exploration(gather_predictions({"base": tl, "adapted": lora}), z_range=None)
+    assert list(view.others) == ["adapted"]
+    view.compare_with("adapted")
+    assert view.galaxies["pred_other"].tolist() == lora["pred"].tolist()
+
+
+def test_the_second_model_comes_along_and_is_left_where_there_is_none(predictions):
+    runs = [predictions.assign(run="A"), predictions.assign(run="B", pred=1.0), predictions[:3].assign(run="C")]
+    other = predictions.assign(run="D", object_id=predictions["object_id"] + [0, 0, 0, 7, 7, 7])
+    view = Exploration(pd.concat([*runs, other], ignore_index=True), z_range=None)
+    view.compare_with("lora")
+    view.choose(run="B")
+    assert view.other == {"run": "B", "survey": "twin-galaxiesml", "arm": "lora", "seed": 0, "label": "z"}
+    for change in ({"run": "C"}, {"run": "D"}, {"arm": "lora"}):
+        view.choose(run="A", arm="tl")
+        view.compare_with("lora")
+        view.choose(**change)
+        assert view.other is None and "verdict" not in view.galaxies
+        assert change.items() <= view.values.items()
 
 
 def test_the_table_has_ids_and_positions_brightest_outliers_first(view):
@@ -73,10 +111,19 @@ def test_the_table_has_ids_and_positions_brightest_outliers_first(view):
     assert table.columns[-2:].tolist() == ["i_cmodel_mag", "i_half_light_radius"]
 
 
+def test_only_slices_that_leave_galaxies_out_are_cuts_and_a_file_says_which(view):
+    view.slice({"truth": (0.9, 9.0), "i_cmodel_mag": (18.9, 21.1)})
+    assert view.cuts == {"truth": (0.9, 1.0)} and view.cuts_in_words == ["0.9 ≤ true redshift ≤ 1"]
+    view.compare_with("lora")
+    assert view.about == (
+        "slice of survey=twin-galaxiesml, arm=tl, seed=0, label=z; pred_other of arm=lora; 0.9 <= truth <= 1"
+    )
+
+
 def test_an_empty_slice_has_no_scores_and_no_galaxies(view):
     view.slice({"truth": (0.6, 0.7)})
     assert view.rows.size == 0 and view.listed(5).size == 0
-    assert view.scores["tl", "slice"]["n"].eq(0).all()
+    assert view.scores[0, "slice"]["n"].eq(0).all()
 
 
 def test_what_does_not_fit_is_refused(predictions, survey):

@@ -1,12 +1,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgba_array
 
 from astrolab.datasets.survey import Provenance, Survey
 from astrolab.errors import UnknownNameError
 from astrolab.exploring import match_models, score_galaxies, with_deviations
 from astrolab.plots.cutouts import galaxy_picture
-from astrolab.plots.exploration import axis_label, cloud_ranges, group_colours, plot_exploration, reference_lines
+from astrolab.plots.exploration import axis_label, cloud_ranges, plot_exploration, reference_lines
+from astrolab.plots.point_colours import colour_galaxies
 
 
 @pytest.fixture
@@ -45,14 +47,6 @@ def test_axis_labels_have_units():
     assert axis_label("deviation", label="feh") == "predicted − true [Fe/H] (dex)"
 
 
-def test_groups_are_outliers_or_what_changed(galaxies, others):
-    groups, colours = group_colours(galaxies)
-    assert (groups == "outlier").sum() == galaxies["is_outlier"].sum()
-    matched = match_models(galaxies, others=others)
-    groups, colours = group_colours(matched)
-    assert list(colours) == list(groups.categories) == ["nearer", "about the same", "farther"]
-
-
 def test_a_figure_shows_the_cloud_the_selection_and_its_scores(galaxies):
     rows = np.flatnonzero(galaxies["truth"] < 1.0)
     sides = {"selection": score_galaxies(galaxies, rows=rows), "all": score_galaxies(galaxies)}
@@ -81,6 +75,55 @@ def test_large_samples_are_thinned_and_the_title_says_so(galaxies):
     figure = plot_exploration(many)
     assert len(figure.axes[0].collections[0].get_offsets()) == 20_000
     assert "20,000 of 30,000 galaxies drawn" in figure.get_suptitle()
+
+
+def legend_of(figure):
+    return [text.get_text() for ax in figure.axes if ax.get_legend() for text in ax.get_legend().get_texts()]
+
+
+def test_of_many_selected_galaxies_some_are_drawn_by_chance_and_the_title_says_so(galaxies):
+    many = pd.concat([galaxies.sort_values("truth")] * 200, ignore_index=True).sort_values("truth", ignore_index=True)
+    rows = np.arange(25_000)
+    figure, again = (plot_exploration(many, rows=rows) for _ in range(2))
+    drawn, same = (figure.axes[0].collections[1].get_offsets()[:, 0] for figure in (figure, again))
+    assert len(drawn) == 20_000 and (drawn == same).all()
+    assert drawn.max() == many["truth"][rows].max(), "not the first 20,000"
+    assert "20,000 of 25,000 selected ones drawn" in figure.get_suptitle()
+    assert "selected: 25,000" in legend_of(figure)
+
+
+def test_galaxies_outside_a_slice_are_not_drawn_and_nothing_is_called_selected(galaxies):
+    inside = (galaxies["truth"] < 1.0).to_numpy()
+    figure = plot_exploration(galaxies, inside=inside)
+    (drawn,) = figure.axes[0].collections
+    np.testing.assert_allclose(drawn.get_offsets()[:, 0], galaxies["truth"][inside])
+    n_outliers = int(galaxies["is_outlier"][inside].sum())
+    assert legend_of(figure)[:2] == [f"not an outlier: {inside.sum() - n_outliers}", f"outlier: {n_outliers}"]
+    assert not any("selected" in text for text in legend_of(figure))
+
+
+def test_colours_can_stand_for_a_column(galaxies):
+    measured = galaxies.assign(i_mag=np.where(np.arange(len(galaxies)) < 3, np.nan, np.linspace(18, 24, len(galaxies))))
+    figure = plot_exploration(measured, colour="i_mag")
+    (drawn,) = figure.axes[0].collections
+    colours = colour_galaxies(measured, by="i_mag")
+    np.testing.assert_allclose(drawn.get_facecolors()[:, :3], to_rgba_array(list(colours.of_points))[:, :3])
+    (legend,) = [ax.get_legend() for ax in figure.axes if ax.get_legend()]
+    assert legend.get_title().get_text() == "Colour: i magnitude (mag)"
+    assert "not measured: 3" in legend_of(figure)
+
+
+def test_long_titles_are_broken_between_their_parts(galaxies, others):
+    parts = [f"part number {number}" for number in range(20)]
+    matched = match_models(galaxies, others=others)
+    names = ["LoRA · run 2026-11-21T10-50-47-f7ba4308", "zero-shot · run 2026-11-22T10-50-47-0123abcd"]
+    figure = plot_exploration(matched, models=names, title=" · ".join(parts))
+    assert figure.get_suptitle().replace("\n", " · ").startswith(" · ".join(parts))
+    figure.draw_without_rendering()
+    room = figure.bbox.padded(1)
+    assert room.contains(*figure._suptitle.get_window_extent().max)
+    left, right = (ax.title.get_window_extent() for ax in figure.axes[:2])
+    assert left.x1 < right.x0, "names do not run into each other"
 
 
 def test_cut_outs_stand_below_where_there_are_pixels(galaxies):

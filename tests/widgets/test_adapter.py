@@ -25,6 +25,11 @@ def test_the_slider_moves_both_clouds_and_both_surveys_scores(explorer, path_pre
     assert explorer.places["scores"].value.count("0.0750") == 2
 
 
+def test_clouds_are_called_by_what_they_show(explorer):
+    shown = "predicted redshift against true redshift, 60 galaxies"
+    assert explorer.page.cloud_names == [f"TransferZ twin: {shown}", f"GalaxiesML twin: {shown}"]
+
+
 def test_the_mark_on_the_curves_follows(explorer):
     def left():
         return float(explorer.places["curves"].value.split("left:")[1].split("%")[0])

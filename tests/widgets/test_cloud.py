@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgba
 
 from astrolab.widgets.cloud import Cloud, CloudContent, on_axis
 
@@ -51,17 +52,19 @@ def test_a_selection_in_the_browser_is_heard_and_one_from_python_is_not(cloud, h
     assert heard == [[2, 4]] and cloud.widget.selection.tolist() == [1]
 
 
-def test_other_groups_numbers_and_counts_can_follow_each_other(cloud):
+def test_other_groups_and_counts_can_follow_each_other(cloud):
+    shades = [f"shade {k}" for k in range(64)]
+    grey = dict.fromkeys([*shades, "not measured"], "#BDBDBD")
     for following in (
         content(9, groups=("nearer", "farther")),
-        content(4, colour=pd.Series([1.0, np.nan, 3.0, 4.0]), colours="cividis"),
+        content(4, colour=pd.Series(pd.Categorical([shades[0], "not measured"] * 2, categories=grey)), colours=grey),
         content(5),
     ):
         cloud.draw(following)
         assert cloud.widget.points.shape[0] == len(following.x)
-        assert cloud.scatter.color_data.to_numpy().shape == following.x.shape
-    cloud.draw(content(4, colour=pd.Series([2.0, np.nan, 3.0, 4.0]), colours="cividis"))
-    assert cloud.scatter.color_data.tolist() == [2.0, 2.0, 3.0, 4.0], "what is missing is drawn as the lowest"
+        assert cloud.scatter.color_data.tolist() == following.colour.tolist()
+        colours = [tuple(cloud.widget.color[int(code)]) for code in cloud.widget.points[:, 2]]
+        assert colours == [to_rgba(following.colours[name]) for name in following.colour]
     assert cloud.widget.annotations[0].vertices == [(-1.0, -1.0), (1.0, 1.0)]
 
 
@@ -92,3 +95,19 @@ def test_nothing_is_drawn_before_it_is_looked_at():
     cloud.show_only(np.array([], dtype=bool))
     cloud.select(np.array([], dtype=int))
     assert cloud.scatter is None
+
+
+def test_a_cloud_changes_its_size_with_its_canvas(cloud):
+    assert (cloud.widget.width, cloud.widget.height) == (440, 440)
+    cloud.draw(content(), side_px=330)
+    assert (cloud.widget.width, cloud.widget.height) == (330, 330)
+    assert cloud.widget.regl_scatterplot_options == {"width": 330, "height": 330}
+
+
+def test_a_closed_cloud_holds_no_points(cloud, heard):
+    widget = cloud.widget
+    cloud.close()
+    cloud.close()
+    assert widget.comm is None and not len(widget.points) and widget.data is None and cloud.scatter is None
+    widget.selection = np.array([1], dtype="uint32")
+    assert heard == []

@@ -1,4 +1,5 @@
 import pytest
+from ipywidgets.widgets.widget import _instances
 
 from astrolab.widgets import controls
 
@@ -32,3 +33,16 @@ def test_rows_and_columns_hold_their_controls_in_order():
     for box in (controls.row(*parts), controls.column(*parts)):
         assert list(box.children) == parts
     assert controls.under_title(parts[0], title="a < b").children[0].value == "<b>a &lt; b</b>"
+
+
+def test_closing_closes_all_that_belongs_to_a_control():
+    before = set(_instances)
+    box = controls.row(
+        controls.dropdown("arm", label="Model", options=["tl"], value="tl"),
+        controls.under_title(controls.slider("scale", label="Scale", value=0.5, low=0.0, high=1.0, step=0.1), title=""),
+        controls.range_slider("magnitude", label="i (mag)", low=18.0, high=24.0),
+    )
+    assert len(set(_instances) - before) >= 10
+    controls.close_all(box)
+    controls.close_all(box)
+    assert set(_instances) == before

@@ -1,15 +1,18 @@
 """What is displayed where somebody watches, and where nobody does."""
 
 import base64
+import gc
 import io
 import sys
+import weakref
 from types import SimpleNamespace
 
 import nbformat
 import pytest
+from ipywidgets.widgets.widget import _instances
 from matplotlib import pyplot
 
-from astrolab import explore_adapter
+from astrolab import explore_adapter, explore_predictions, explore_twin
 from astrolab.errors import ConfigError
 from astrolab.widgets import explorer as module
 
@@ -38,6 +41,42 @@ def test_the_figure_stands_beside_the_widget_and_alone_where_nobody_watches(path
     both, _ = explorer._repr_mimebundle_()
     assert both[WIDGET]["model_id"] == explorer.model_id and "image/png" in both
     assert explorer.is_live and len(explorer.cloud_row.children) == 2
+
+
+def test_closing_frees_every_widget_and_the_data(path_predictions, predictions, survey):
+    before = set(_instances)
+    explorers = [
+        explore_predictions(predictions, survey=survey),
+        explore_adapter(path_predictions),
+        explore_twin("twin-galaxiesml", image_size=16),
+    ]
+    for explorer in explorers:
+        explorer.go_live()
+    explorers[0].compare.value = "lora"
+    explorers[0].survey.value = "twin-transferz"
+    held = [explorers[0].view.galaxies, explorers[1].path.scores, explorers[0].clouds[1].scatter]
+    data, widgets = list(map(weakref.ref, held)), list(map(weakref.ref, explorers))
+    del held
+    for explorer in explorers:
+        explorer.close()
+        explorer.close()
+        assert "closed" in repr(explorer)
+    assert set(_instances) == before
+    gc.collect()
+    assert [one() for one in data] == [None] * 3
+    del explorer, explorers
+    gc.collect()
+    assert [one() for one in widgets] == [None] * 3
+
+
+def test_sliders_that_are_replaced_are_closed(predictions):
+    explorer = explore_predictions(predictions)
+    explorer.survey.value = "twin-transferz"
+    n = len(_instances)
+    for _ in range(3):
+        explorer.survey.value = "twin-galaxiesml"
+        explorer.survey.value = "twin-transferz"
+    assert len(_instances) == n
 
 
 def test_a_figure_is_not_shown_a_second_time_by_pyplot(path_predictions):

@@ -1,12 +1,17 @@
 """The explorer is driven as a browser drives it: by setting traits and clicking."""
 
+import dataclasses
+
 import numpy as np
+import pandas as pd
 import pytest
 from astropy.table import Table
 
 from astrolab import explore_predictions
 from astrolab.errors import PredictionError
+from astrolab.files import disk_full
 from astrolab.metrics.scoring import score
+from astrolab.plots.point_colours import colour_galaxies
 from astrolab.predictions import save_predictions
 
 
@@ -101,8 +106,26 @@ def test_two_models_stand_side_by_side_with_what_changed_coloured(explorer):
     scores = explorer.places["scores"].value
     assert all(text in scores for text in ("transfer learning · selection", "LoRA · selection", "LoRA · all"))
     assert "nearer" in explorer.places["legend"].value
+
+
+def test_the_second_cloud_is_hidden_not_rebuilt_and_two_are_smaller(explorer):
+    """A cloud that leaves the page is destroyed in the browser, and everything it is told later is an error there."""
+    explorer.go_live()
+    explorer.compare.value = "lora"
+    places, second = explorer.cloud_row.children, explorer.clouds[1].widget
+    assert [cloud.widget.width for cloud in explorer.clouds] == [330, 330]
     explorer.compare.value = ""
-    assert len(explorer.cloud_row.children) == 1
+    assert explorer.cloud_row.children == places
+    assert [place.layout.display for place in places] == [None, "none"]
+    assert (explorer.clouds[0].widget.width, explorer.clouds[0].widget.height) == (440, 440)
+    drawn = second.points
+    explorer.survey.value = "twin-transferz"
+    explorer.select(np.array([1]))
+    assert second.points is drawn and not len(second.selection), "nobody sees it"
+    explorer.survey.value = "twin-galaxiesml"
+    explorer.compare.value = "lora"
+    assert explorer.cloud_row.children == places and explorer.clouds[1].widget is second
+    assert [place.layout.display for place in places] == [None, None]
 
 
 def test_a_comparison_that_is_not_possible_is_said_and_undone(predictions, survey):
@@ -115,6 +138,61 @@ def test_a_comparison_that_is_not_possible_is_said_and_undone(predictions, surve
     assert len(explorer.view.galaxies) == 20
 
 
+def test_tables_straight_from_predict_are_compared_under_their_names(predictions):
+    chosen = predictions.query("survey == 'twin-galaxiesml' and seed == 0")
+    tables = {arm: chosen.query(f"arm == '{arm}'").drop(columns=["arm", "seed"]) for arm in ("tl", "lora")}
+    explorer = explore_predictions({"base": tables["tl"], "adapted": tables["lora"]})
+    assert explorer.compare.options == (("no other model", ""), ("adapted", "adapted"))
+    explorer.compare.value = "adapted"
+    assert explorer.view.galaxies["pred_other"].tolist() == tables["lora"]["pred"].tolist()
+    assert "base and adapted on GalaxiesML twin" in explorer.places["title"].value
+    scores = explorer.places["scores"].value
+    assert "base · all" in scores and "adapted · all" in scores
+
+
+def test_a_model_is_compared_with_itself_of_another_seed_or_fraction(predictions):
+    fractions = [predictions.assign(fraction=fraction, pred=predictions["pred"] + fraction) for fraction in (0.1, 1.0)]
+    explorer = explore_predictions(pd.concat(fractions, ignore_index=True))
+    offered = {value: label for label, value in explorer.compare.options}
+    assert len(offered) == 8 and "tl" not in offered, "the first model is not among the others"
+    assert offered["lora"] == "LoRA" and offered["seed=1"] == "transfer learning · seed 1"
+    explorer.compare.value = "fraction=1.0"
+    apart = explorer.view.galaxies["pred_other"] - explorer.view.galaxies["pred"]
+    np.testing.assert_allclose(apart, 0.9)
+    names = ["transfer learning · fraction 0.1", "transfer learning · fraction 1"]
+    assert f"{names[0]} and {names[1]} on GalaxiesML twin · seed 0" in explorer.places["title"].value
+    assert all(f"{name} · all" in explorer.places["scores"].value for name in names)
+    explorer.seed.value = 1
+    assert explorer.compare.value == "fraction=1.0", "the second model comes along"
+    assert explorer.view.other["seed"] == 1
+
+
+def test_a_comparison_that_a_run_does_not_have_is_left_and_said(predictions):
+    runs = {"A": predictions, "B": predictions.query("arm == 'tl'")}
+    explorer = explore_predictions(runs)
+    explorer.compare.value = "lora"
+    explorer.run.value = "B"
+    assert (explorer.run.value, explorer.compare.value) == ("B", "") and explorer.view.other is None
+    assert "No longer compared with LoRA" in explorer.places["status"].value
+    explorer.run.value = "A"
+    assert "No longer" not in explorer.places["status"].value
+    explorer.compare.value = "lora"
+    explorer.arm.value = "lora"
+    assert explorer.view.other is None and "lora" not in dict(map(reversed, explorer.compare.options))
+
+
+def test_titles_say_which_run_fraction_and_seed_it_is(predictions):
+    runs = {name: predictions.assign(direction="forward", fraction=0.1) for name in ("A", "B")}
+    runs["C"] = predictions.assign(direction="back", fraction=1.0)
+    explorer = explore_predictions(runs)
+    for run, direction, fraction in (("A", "forward", "0.1"), ("C", "back", "1")):
+        explorer.run.value = run
+        named = f"run {run} · direction {direction} · fraction {fraction} · seed 0"
+        assert explorer.summary == f"transfer learning on GalaxiesML twin · {named} · simulated galaxies"
+        assert explorer.summary in explorer.places["title"].value
+        assert f"Predictions on GalaxiesML twin · {named}" in explorer.figure().get_suptitle()
+
+
 def test_a_lasso_in_the_second_cloud_selects_in_the_first(explorer):
     explorer.compare.value = "lora"
     explorer.go_live()
@@ -123,10 +201,41 @@ def test_a_lasso_in_the_second_cloud_selects_in_the_first(explorer):
     assert explorer.view.rows.tolist() == [5, 6]
 
 
-def test_colour_can_stand_for_a_magnitude(explorer):
+def test_colour_can_stand_for_a_magnitude_and_what_is_not_measured_is_grey(predictions, survey):
+    magnitudes = np.array(survey.inputs["magnitudes"])
+    magnitudes[5:10] = np.nan
+    inputs = {"image": survey.inputs["image"], "magnitudes": magnitudes}
+    explorer = explore_predictions(predictions, survey=dataclasses.replace(survey, inputs=inputs))
     explorer.colour.value = "i_mag"
-    np.testing.assert_allclose(explorer.clouds[0].scatter.color_data, explorer.view.galaxies["i_mag"])
-    assert "i mag" in explorer.places["legend"].value
+    drawn = explorer.clouds[0].scatter.color_data
+    expected = colour_galaxies(explorer.view.galaxies, by="i_mag")
+    assert drawn.tolist() == expected.groups.tolist()
+    assert set(drawn[5:10]) == {"not measured"} and "not measured" not in set(drawn[10:])
+    legend = explorer.places["legend"].value
+    assert "i magnitude (mag)" in legend and "not measured: 5" in legend
+
+
+def test_the_legend_counts_the_galaxies_inside_the_slices(explorer):
+    explorer.slices["truth"].value = (0.2, 0.5)
+    inside = explorer.view.galaxies[explorer.view.inside]
+    n_outliers = int(inside["is_outlier"].sum())
+    legend = explorer.places["legend"].value
+    assert f"not an outlier: {len(inside) - n_outliers}<" in legend and f">outlier: {n_outliers}<" in legend
+
+
+def test_the_figure_shows_what_the_explorer_shows(explorer):
+    explorer.slices["truth"].value = (0.2, 0.6)
+    explorer.colour.value = "i_mag"
+    figure = explorer.figure()
+    (drawn,) = figure.axes[0].collections
+    assert drawn.get_offsets()[:, 0].tolist() == explorer.view.galaxies["truth"][explorer.view.inside].tolist()
+    assert "0.2 ≤ true redshift ≤ 0.6" in figure.get_suptitle()
+    (legend,) = [ax.get_legend() for ax in figure.axes if ax.get_legend()]
+    assert legend.get_title().get_text() == "Colour: i magnitude (mag)"
+    assert not any("selected" in text.get_text() for text in legend.get_texts())
+    explorer.select(np.arange(3))
+    _, chosen = explorer.figure().axes[0].collections
+    assert len(chosen.get_offsets()) == 3
 
 
 def test_the_lines_of_lsst_are_drawn(explorer):
@@ -160,12 +269,62 @@ def test_what_cannot_be_saved_is_said(explorer, tmp_path):
     assert "Not saved" in explorer.places["status"].value
 
 
+def test_a_full_disk_is_said_and_a_file_that_is_replaced_too(explorer, monkeypatch):
+    button = explorer.export.children[1]
+    button.click()
+    assert "in place of" not in explorer.places["status"].value
+    button.click()
+    assert "saved as" in explorer.places["status"].value and "in place of" in explorer.places["status"].value
+
+    def full(*_, path, **__):
+        raise disk_full(path)
+
+    monkeypatch.setattr("astrolab.widgets.predictions.save_galaxies", full)
+    button.click()
+    assert "Not saved" in explorer.places["status"].value and "MB free" in explorer.places["status"].value
+
+
+def test_names_with_numbers_do_not_fall_on_one_file(explorer, tmp_path):
+    for name in ("z_0.3", "z_0.7"):
+        explorer.filename.value = name
+        explorer.export.children[1].click()
+        explorer.snapshot(tmp_path / f"look_{name}")
+    kept = ["look_z_0.3.csv", "look_z_0.3.png", "look_z_0.7.csv", "look_z_0.7.png", "z_0.3.csv", "z_0.7.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
+
+
+def test_selections_of_a_run_folder_are_kept_in_it(predictions, tmp_path):
+    save_predictions(predictions, path=tmp_path / "predictions.parquet")
+    explorer = explore_predictions(str(tmp_path))
+    explorer.compare.value = "lora"
+    explorer.slices["truth"].value = (0.2, 0.6)
+    explorer.export.children[2].click()
+    (comment,) = Table.read(tmp_path / "selections" / "selection.ecsv").meta["comments"]
+    assert "slice of survey=twin-galaxiesml, arm=tl" in comment
+    assert "arm=lora" in comment and "0.2 <= truth <= 0.6" in comment
+
+
 def test_a_snapshot_is_a_figure_and_a_table(explorer, tmp_path):
     lasso(explorer, [3, 4, 5])
     image, table = explorer.snapshot(tmp_path / "look.png")
     assert image.read_bytes()[:4] == b"\x89PNG" and image.stat().st_size > 20_000
     rows = table.read_text(encoding="utf-8").splitlines()
     assert len(rows) == 4 and rows[0].startswith("object_id,ra,dec,truth,pred,deviation")
+
+
+def test_a_snapshot_keeps_every_selected_galaxy_and_lists_those_on_the_page_first(explorer, tmp_path):
+    lasso(explorer, range(30))
+    _, path = explorer.snapshot(tmp_path / "look")
+    table = pd.read_csv(path)
+    assert sorted(table["object_id"]) == sorted(explorer.view.galaxies["object_id"][:30])
+    assert table["object_id"][:8].tolist() == explorer.table()["object_id"].tolist()
+
+
+def test_clouds_are_called_by_what_they_show(explorer):
+    assert explorer.page.cloud_names == ["transfer learning: predicted redshift against true redshift, 40 galaxies"]
+    explorer.compare.value, explorer.axis.value = "lora", "deviation"
+    deviation = "(predicted − true) / (1 + true) against true redshift, 40 galaxies"
+    assert explorer.page.cloud_names == [f"transfer learning: {deviation}", f"LoRA: {deviation}"]
 
 
 def test_every_control_says_what_it_is_and_can_be_found(explorer):
@@ -235,3 +394,19 @@ def test_a_choice_made_while_the_cloud_draws_is_drawn_with_its_selection(explore
     drawn = explorer.clouds[0].scatter.y_data.to_numpy()
     np.testing.assert_allclose(drawn, np.clip(expected, drawn.min(), drawn.max()), atol=1e-6)
     assert list(explorer.clouds[0].widget.selection) == [3, 5]
+
+
+def test_a_second_model_can_be_chosen_while_the_first_cloud_draws(explorer):
+    explorer.go_live()
+    explorer.page.drawn = explorer.page.asked
+    explorer.axis.value = "deviation"
+    explorer.compare.value = "lora"
+    assert explorer.page.is_waited_for and len(explorer.cloud_row.children) == 1
+    explorer.go_live()
+    assert len(explorer.cloud_row.children) == 1, "there is nothing to show yet"
+    explorer.page.drawn = explorer.page.asked
+    assert [place.children[0].value for place in explorer.cloud_row.children] == [
+        "<b>transfer learning</b>",
+        "<b>LoRA</b>",
+    ]
+    np.testing.assert_allclose(explorer.clouds[1].scatter.y_data, explorer.view.galaxies["deviation_other"], atol=1e-6)
