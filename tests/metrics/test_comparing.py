@@ -206,7 +206,7 @@ def test_intervals_about_other_training_seeds_hold_and_those_about_the_networks_
 
 
 def test_intervals_of_a_family_about_other_training_seeds_hold_together():
-    """Of three seeds one cannot see how six pairs hang together: with their measured covariance 18 % of families failed."""
+    """Of three seeds one cannot see how six pairs hang together: by their covariance, 18 % of families failed."""
     n_studies, held = 120, 0
     models = [(name, 0.10 + 0.05 * i, 0.02) for i, name in enumerate("abcd")]
     for study in range(n_studies):
