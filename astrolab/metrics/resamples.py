@@ -121,8 +121,9 @@ class Resamples:
         return shifts + errors[..., None] * np.reshape(draws, shifts.shape)
 
     def _student_t(self, contrast: np.ndarray) -> np.ndarray:
-        """Draws (n_resamples,) for other seeds, the same whenever the same models are compared in the same metric."""
-        scored = zlib.crc32(f"{self.metric.id} {self.panel.key}".encode())
+        """Draws (n_resamples,) for other seeds: the same for the same models, metric and galaxies, else independent."""
+        truth, _ = self.panel.samples[0]
+        scored = zlib.crc32(np.ascontiguousarray(truth).tobytes(), zlib.crc32(self.metric.id.encode()))
         rng = np.random.default_rng([self.seed, 2, scored, *np.flatnonzero(contrast)])
         return rng.standard_t(self.panel.n_seeds - 1, self.firm.shape[1])
 
