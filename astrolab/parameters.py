@@ -52,7 +52,8 @@ class Parameter:
             If the value is not of the declared type, or makes no sense under this name.
         """
         coerced = self._typed(value)
-        require_sensible(self.name, value=coerced, words=self.help)
+        if coerced != self.default:
+            require_sensible(self.name, value=coerced, words=self.help)
         return coerced
 
     def _typed(self, value: Any) -> Any:

@@ -30,11 +30,16 @@ def test_a_parameter_without_a_rule_may_be_anything():
     require_sensible("arm", value="lora", words="")
 
 
-def test_every_rule_is_of_a_parameter_and_accepts_its_defaults():
+def test_every_rule_is_of_a_parameter_and_defaults_always_make_sense():
     declared = [parameter for path in list_studies().values() for parameter in read_declarations(path).values()]
     assert set(RULES) <= {parameter.name for parameter in declared}
-    for parameter in declared:
-        require_sensible(parameter.name, value=parameter.default, words=parameter.help)
+    assert all(parameter.coerce(parameter.default) == parameter.default for parameter in declared)
+
+
+def test_an_empty_range_is_one_only_where_the_notebook_says_what_it_means():
+    assert check_parameters({"z_range": []}, study="explore_predictions") == {"z_range": []}
+    with pytest.raises(ParameterError, match="z_range"):
+        check_parameters({"z_range": []}, study="lora_vs_transfer")
 
 
 def test_it_is_refused_on_the_command_line_already():

@@ -31,7 +31,7 @@ def make_survey(name, *, n=15, seed=0):
     )
 
 
-SCALING = SimpleNamespace(apply=lambda inputs: inputs)
+SCALING = SimpleNamespace(apply=lambda inputs: inputs, require_fits=lambda survey: None)
 
 
 @pytest.fixture(scope="module")

@@ -203,7 +203,7 @@ def test_real_sdss_and_boss_catalogues(shared_data):
 def test_real_hsc_pixels(shared_data, name, size):
     survey = load_survey(MANIFESTS / f"{name}.toml", directory=shared_data / "hsc_grizy_scenes")
     images = survey.inputs["image"][:]
-    assert images.shape == (2, 5, size, size) and images.dtype == np.float32
+    assert images.shape == (2, 5, size, size) and images.dtype.kind == "f"
     assert survey.labels.shape == (2, 0)
     check_finite(survey)
     scaled = fit_scaling(survey).apply(images)
