@@ -18,7 +18,7 @@ from astrolab.plots.exploration import reference_lines
 from astrolab.plots.point_colours import SAME
 from astrolab.plots.style import survey_looks
 from astrolab.widgets import controls, markup
-from astrolab.widgets.cloud import Cloud, CloudContent
+from astrolab.widgets.cloud import Cloud, CloudContent, side_px
 from astrolab.widgets.explorer import Explorer, detached
 
 N_STEPS = 100
@@ -114,7 +114,8 @@ class AdapterExplorer(Explorer):
                     colour=pd.Series(groups),
                     colours=dict(zip(GROUPS, (self.looks[name].colour, SAME), strict=True)),
                     lines=[(line.vertices, line.colour, line.width) for line in lines],
-                )
+                ),
+                side_px=side_px(len(self.clouds)),
             )
         self.page.cloud_names = [f"{self.looks[name].label}: {cloud.in_words}" for name, cloud in self.clouds.items()]
         self._write()

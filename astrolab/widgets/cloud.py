@@ -59,6 +59,20 @@ class CloudContent:
         return f"{self.y_label} against {self.x_label}, {len(self.x):,} galaxies"
 
 
+def side_px(n_clouds: int) -> int:
+    """Give the side of the squares of points (px), so that two clouds stand beside each other in a notebook.
+
+    Parameters
+    ----------
+    n_clouds : int
+
+    Returns
+    -------
+    int
+    """
+    return SIDE_PX if n_clouds == 1 else SIDE_OF_TWO_PX
+
+
 def on_axis(values: np.ndarray, *, axis_range: tuple[float, float]) -> np.ndarray:
     """Move values beyond an axis to just inside its ends, where they are seen.
 

@@ -30,7 +30,7 @@ from astrolab.plots.model_names import brief_names, in_words, name_models
 from astrolab.plots.point_colours import colour_galaxies
 from astrolab.plots.style import is_simulated
 from astrolab.widgets import controls, markup
-from astrolab.widgets.cloud import SELECTED_COLOUR, SIDE_OF_TWO_PX, SIDE_PX, Cloud, CloudContent
+from astrolab.widgets.cloud import SELECTED_COLOUR, Cloud, CloudContent, side_px
 from astrolab.widgets.cloud_contents import cloud_contents
 from astrolab.widgets.explorer import Explorer, detached
 from astrolab.widgets.galaxy_cards import galaxy_cards
@@ -252,9 +252,8 @@ class PredictionsExplorer(Explorer):
 
     def _draw_clouds(self, contents: list[CloudContent], titles: list[str]) -> None:
         """Draw, and only then put in place: a cloud that waits for its turn has nothing to show yet."""
-        side_px = SIDE_PX if len(contents) == 1 else SIDE_OF_TWO_PX
         for cloud, content in zip(self.clouds, contents, strict=False):
-            cloud.draw(content, side_px=side_px)
+            cloud.draw(content, side_px=side_px(len(contents)))
         self._titles = titles
         names = zip(titles, self.clouds, strict=False)
         self.page.cloud_names = [f"{title}: {cloud.in_words}" for title, cloud in names]

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 
-from astrolab.widgets.cloud import Cloud, CloudContent, on_axis
+from astrolab.widgets.cloud import Cloud, CloudContent, on_axis, side_px
 
 
 def content(n=6, *, groups=("good", "bad"), **changes):
@@ -111,3 +111,7 @@ def test_a_closed_cloud_holds_no_points(cloud, heard):
     assert widget.comm is None and not len(widget.points) and widget.data is None and cloud.scatter is None
     widget.selection = np.array([1], dtype="uint32")
     assert heard == []
+
+
+def test_two_clouds_have_room_beside_each_other_and_one_takes_it():
+    assert 2 * (side_px(2) + 110) < 1000 < 2 * (side_px(1) + 110)
