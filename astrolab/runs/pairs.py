@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from astrolab.exploring.gathering import recorded_z_range
 from astrolab.metrics.comparing import compare_models
+from astrolab.metrics.grouping import ZRange
 from astrolab.metrics.pairing import keep_common_seeds
 
 if TYPE_CHECKING:
@@ -22,7 +24,13 @@ _BY = list(COLUMNS[:3])
 _WHOLE = "not fraction < 1 and not scale < 1 and not scale > 1"  # NaN, where a study has none, is not below 1
 
 
-def compare_arms(ledger: Ledger, *, arms: Sequence[str] | None = None, **settings: Any) -> pd.DataFrame:
+def compare_arms(
+    ledger: Ledger,
+    *,
+    arms: Sequence[str] | None = None,
+    z_range: ZRange | Literal["recorded"] = "recorded",
+    **settings: Any,
+) -> pd.DataFrame:
     """Compare every pair of arms of each experiment, and of each direction in it, on the same galaxies.
 
     Arms are compared at the whole fine-tuning set, on the seeds that all of them have.
@@ -33,6 +41,8 @@ def compare_arms(ledger: Ledger, *, arms: Sequence[str] | None = None, **setting
         From :func:`astrolab.load_ledger`; runs that a newer one repeats are left out.
     arms : sequence of str, optional
         By default all.
+    z_range : (float, float), None or "recorded", optional
+        True redshifts that are compared; recorded: those in which the runs of each experiment were scored.
     **settings
         As for :func:`astrolab.compare_models`: ``metrics``, ``level``, ``seeds`` and so on.
 
@@ -51,7 +61,8 @@ def compare_arms(ledger: Ledger, *, arms: Sequence[str] | None = None, **setting
     tables = []
     for told, names, part in _candidates(ledger, arms=arms):
         if len(names) > 1 and len(part.table):
-            tables.append(compare_models(part.predictions(), **settings).assign(**told))
+            scored = recorded_z_range(part) if z_range == "recorded" else z_range
+            tables.append(compare_models(part.predictions(), z_range=scored, **settings).assign(**told))
     compared = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
     return compared[[*_BY, *(name for name in compared if name not in _BY)]]
 

@@ -36,6 +36,19 @@ def test_every_pair_of_arms_is_compared_as_the_predictions_are(tmp_path):
     assert set(compare_arms(ledger, arms=["tl", "lora"], **FAST)["b"]) == {"lora"}
 
 
+def test_each_experiment_is_compared_in_the_redshifts_in_which_it_was_scored(tmp_path):
+    ranges = {"a": (0.6, 1.4), "b": (0.5, 1.0)}
+    for name, z_range in ranges.items():
+        write_run(tmp_path / name, arms=ARMS, parameters={"z_range": list(z_range)})
+    ledger = load_ledger(tmp_path)
+    for name, z_range in ranges.items():
+        part = ledger.where(run=name)
+        alone = compare_models(part.predictions(), z_range=z_range, **FAST)
+        assert compare_arms(part, **FAST)["n"].tolist() == alone["n"].tolist()
+    together, everywhere = compare_arms(ledger, **FAST), compare_arms(ledger, z_range=None, **FAST)
+    assert together["n"].nunique() > 2 and (everywhere["n"] > together["n"]).all()
+
+
 def test_of_fractions_the_whole_set_is_compared(tmp_path):
     write(tmp_path, "data_fractions")
     compared = compare_arms(load_ledger(tmp_path), **FAST)
