@@ -24,7 +24,6 @@ def plot_training_curves(
     history: pd.DataFrame,
     *,
     arms: Sequence[str] | None = None,
-    kept_by: str = "ema",
     title: str = "How each arm learned",
 ) -> Figure:
     """Draw training and validation loss against epoch, one panel for each arm, one line for each seed.
@@ -34,12 +33,10 @@ def plot_training_curves(
     Parameters
     ----------
     history : DataFrame
-        Columns ``epoch``, ``train_loss``, ``validation_loss``, ``learning_rate``, and, where they are known, ``arm``,
-        ``seed`` and the column `kept_by`.
+        Columns ``epoch``, ``train_loss``, ``validation_loss``, ``learning_rate``, ``is_kept``, and, where they are
+        known, ``arm`` and ``seed``: that of a `FitResult`, or of a run.
     arms : sequence of str, optional
         What to draw, and in which order.
-    kept_by : str
-        Column whose minimum chose the weights; the validation loss where the history has no such column.
     title : str
         Title of the figure.
 
@@ -60,7 +57,7 @@ def plot_training_curves(
     size = (max(1.85 * n_columns, 3.6), 1.6 * n_rows + 0.7)
     figure, axes = subplots(n_rows, n_columns, figsize=size, sharey=True, squeeze=False)
     for ax, (arm, look) in zip(axes.flat, arm_looks(arms).items(), strict=False):
-        _draw_panel(ax, runs=history[history["arm"] == arm], look=look, kept_by=kept_by)
+        _draw_panel(ax, runs=history[history["arm"] == arm], look=look)
     _make_room_above(axes[0, 0])
     for ax in axes.flat[len(arms) :]:
         ax.remove()
@@ -77,13 +74,12 @@ def plot_training_curves(
     return figure
 
 
-def _draw_panel(ax: Axes, *, runs: pd.DataFrame, look: Look, kept_by: str) -> None:
+def _draw_panel(ax: Axes, *, runs: pd.DataFrame, look: Look) -> None:
     for _, run in runs.groupby("seed", sort=False):
         run = run.sort_values("epoch")
         ax.plot(run["epoch"], run["train_loss"], color=look.colour, lw=0.9, alpha=0.5)
         ax.plot(run["epoch"], run["validation_loss"], color=look.colour, lw=1.4)
-        choice = run[kept_by] if kept_by in run else run["validation_loss"]
-        kept = run.loc[choice.idxmin()]
+        kept = run[run["is_kept"]]
         ax.plot(kept["epoch"], kept["validation_loss"], marker="*", ms=8, mfc=look.colour, mec="white", mew=0.6)
     first = runs[runs["seed"] == runs["seed"].iloc[0]].sort_values("epoch")
     for epoch in first["epoch"][first["learning_rate"].diff() < 0]:

@@ -241,6 +241,7 @@ def _bar(description: str, *, state: TrainingState, bench: Workbench, is_shown: 
 
 def _result(adapted: Adapted, *, state: TrainingState, bench: Workbench, best_epoch: int) -> FitResult:
     history = pd.DataFrame(state.history, columns=HISTORY)
+    history["is_kept"] = history["epoch"] == best_epoch
     return FitResult(
         adapted=adapted,
         history=history,

@@ -15,7 +15,7 @@ from astrolab.models.adapt import Adapted
 from astrolab.trainers.config import TrainConfig
 from astrolab.trainers.hardware import Hardware
 
-HISTORY = ("epoch", "train_loss", "validation_loss", "ema", "learning_rate", "time_s")
+HISTORY = ("epoch", "train_loss", "validation_loss", "ema", "learning_rate", "time_s", "is_kept")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -28,7 +28,8 @@ class FitResult:
         With the selected weights, in evaluation mode.
     history : pandas.DataFrame
         One row an epoch: ``epoch`` (from 1), ``train_loss`` and ``validation_loss`` (means of the batch means),
-        ``ema`` (smoothed validation loss), ``learning_rate`` (of that epoch's steps), ``time_s``.
+        ``ema`` (smoothed validation loss), ``learning_rate`` (of that epoch's steps), ``time_s``,
+        ``is_kept`` (the epoch whose weights were selected).
     best_epoch : int
         The epoch whose weights were selected; 0 where nothing was trained.
     n_epochs : int

@@ -14,7 +14,7 @@ def history():
             epoch = np.arange(1, 11)
             loss = (epoch - 7.0) ** 2 / 100 + 0.1
             columns = {"arm": arm, "seed": seed, "epoch": epoch, "train_loss": loss - 0.05, "validation_loss": loss}
-            rates = {"ema": loss + (epoch < 8), "learning_rate": np.where(epoch < 6, 1e-3, 1e-4)}
+            rates = {"is_kept": epoch == 8, "learning_rate": np.where(epoch < 6, 1e-3, 1e-4)}
             tables.append(pd.DataFrame(columns | rates))
     return pd.concat(tables, ignore_index=True)
 
@@ -25,11 +25,6 @@ def test_marks_the_weights_kept_and_the_steps_of_the_rate(history):
     steps = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
     assert stars == [8, 8] and steps == [6]
     assert ax.texts[0].get_text() == "rate $10^{-3}$ → $10^{-4}$"
-
-
-def test_without_an_average_the_validation_loss_chose_the_weights(history):
-    ax = plot_training_curves(history.drop(columns="ema")).axes[0]
-    assert [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "*"] == [7, 7]
 
 
 def test_one_panel_for_each_arm_and_no_empty_one(history):

@@ -228,6 +228,15 @@ def test_divergence_names_epoch_and_rate_and_keeps_the_last_good_checkpoint(case
         assert json.loads(file.metadata()["astrolab_training"])["epoch"] == 2
 
 
+@pytest.mark.parametrize("select", ["best_ema", "best_raw", "last"])
+def test_the_history_marks_the_epoch_whose_weights_were_kept(case, select):
+    config = case.config.with_changes(select=select, learning_rate=0.1)
+    result = fit(case.mlp, **case.arguments(case.mlp, config=config))
+    assert result.history.loc[result.history["is_kept"], "epoch"].tolist() == [result.best_epoch]
+    if select == "best_raw":
+        assert result.best_epoch == result.history["epoch"][result.history["validation_loss"].idxmin()]
+
+
 def test_training_labels_are_clamped_and_validation_labels_are_not(case):
     def loss_of(**labels):
         surveys = {}
