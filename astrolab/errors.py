@@ -25,6 +25,8 @@
     │   └── PlanError              what trains is not what the plan says
     ├── TrainingError              training that cannot go on
     └── RunError                   a run folder that cannot be used as asked
+
+``AstrolabWarning`` marks what is suspected, but not certain: it is said, and the work goes on.
 """
 
 from __future__ import annotations
@@ -65,6 +67,10 @@ class AstrolabError(Exception):
 
 def _rebuild(kind: type[AstrolabError], asked: str, received: str, available: str, remedy: str) -> AstrolabError:
     return kind(asked, received=received, available=available, remedy=remedy)
+
+
+class AstrolabWarning(UserWarning):
+    """Something that is probably not what was meant, said aloud while the work goes on."""
 
 
 class UnknownNameError(AstrolabError, KeyError):
