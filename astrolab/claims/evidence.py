@@ -44,24 +44,7 @@ class Settings:
 
 @dataclass
 class Evidence:
-    """What could be measured of claims in one experiment, by claim.
-
-    Attributes
-    ----------
-    ratios : dict of str to Ratio
-    curves : dict of str to DataFrame
-        Predictions at several fractions of the fine-tuning set.
-    times : dict of str to ndarray
-        How many times as long an epoch takes, seed by seed.
-    missing : dict of str to str
-        Which models a claim speaks of that are not there.
-    blocked : dict of str to str
-        Why a claim cannot be judged although its models are there.
-    seeds : dict of str to tuple
-        Training seeds behind each ratio.
-    n_trials : dict of str to int
-        Learning rates tried, by model.
-    """
+    """What could be measured of claims in one experiment, by claim."""
 
     ratios: dict[str, Ratio] = field(default_factory=dict)
     curves: dict[str, pd.DataFrame] = field(default_factory=dict)
@@ -80,20 +63,7 @@ class Evidence:
 
 
 def gather_evidence(ledger: Ledger, *, claims: Sequence[Claim], settings: Settings) -> Evidence:
-    """Collect what each claim is about, in one experiment.
-
-    Parameters
-    ----------
-    ledger : Ledger
-        Runs of one experiment, no arm and seed twice.
-    claims : sequence of Claim
-    settings : Settings
-
-    Returns
-    -------
-    Evidence
-        Every claim stands in exactly one of its first five parts.
-    """
+    """Collect what each claim is about, in one experiment."""
     evidence = Evidence()
     fits, scores = _name_fits(ledger), _name_models(ledger.table, ledger=ledger)
     evidence.n_trials = fits.groupby("model")["n_trials"].max().astype(int).to_dict()

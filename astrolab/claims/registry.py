@@ -24,33 +24,6 @@ class Claim:
 
     Models are named by arm: ``"lora"``; ``"lora@0.1"`` learned from a tenth of the fine-tuning set; ``"lora-reverse"``
     was moved the other way; ``"TL"`` is what the protocol takes for transfer learning.
-
-    Attributes
-    ----------
-    id : str
-    sentence : str
-        In the paper's own words where `is_quoted`, else in ours.
-    source : str
-        Paper, and where in it.
-    survey : str
-        Test set by its real survey, e.g. ``"combo"``; a twin stands for the survey that it simulates.
-    metric : str
-        What is compared; of a claim about time, seconds an epoch.
-    worse, better : str
-        Models. The claim is that `worse` scores at least `times` as badly as `better`.
-    times : float
-        1 for a claim that names no number.
-    kind : {"ratio", "plateau", "time"}
-        ``"plateau"``: the curve of `better` against the fraction of the fine-tuning set flattens within `between`.
-        ``"time"``: an epoch of `worse` takes at least `times` as long as one of `better`.
-    between : (float, float)
-        Fractions, for a plateau.
-    is_quoted : bool
-
-    Raises
-    ------
-    ConfigError
-        If it does not say what is compared.
     """
 
     id: str
@@ -76,16 +49,7 @@ class Claim:
             )
 
     def models(self, protocol: Protocol) -> tuple[str, ...]:
-        """Return the models that it compares, under a protocol: `worse` first, where there are two.
-
-        Parameters
-        ----------
-        protocol : {"fair", "published"}
-
-        Returns
-        -------
-        tuple of str
-        """
+        """Return the models that it compares, under a protocol: `worse` first, where there are two."""
         meant = PROTOCOLS[protocol]
         return tuple(meant.get(name, name) for name in (self.worse, self.better) if name)
 

@@ -17,15 +17,7 @@ from astrolab.metrics.grouping import Z_RANGE, ZRange, require_scorable
 
 @dataclass(frozen=True, eq=False)
 class PathOfSurvey:
-    """One test set along the path.
-
-    Attributes
-    ----------
-    object_id, truth : ndarray, shape (n,)
-    preds : ndarray, shape (n_scales, n)
-    scored : ndarray of bool, shape (n,)
-        Whether the truth lies in the range that is scored.
-    """
+    """One test set along the path."""
 
     object_id: np.ndarray
     truth: np.ndarray
@@ -35,21 +27,7 @@ class PathOfSurvey:
 
 @dataclass(frozen=True, eq=False)
 class AdapterPath:
-    """The same galaxies at every scale of an adapter, 0 being the base network and 1 the adapted one.
-
-    Attributes
-    ----------
-    scales : ndarray, shape (n_scales,)
-        Ascending.
-    surveys : dict of str to PathOfSurvey
-        The test sets.
-    scores : DataFrame
-        ``scale, survey, metric, value``, computed at each scale.
-    label : str
-        What is predicted.
-    simulated : bool
-        Whether any of the galaxies are.
-    """
+    """The same galaxies at every scale of an adapter, 0 being the base network and 1 the adapted one."""
 
     scales: np.ndarray
     surveys: Mapping[str, PathOfSurvey]
@@ -61,30 +39,7 @@ class AdapterPath:
     def of(
         cls, predictions: pd.DataFrame, *, metrics: Sequence[str] | None = None, z_range: ZRange = Z_RANGE
     ) -> AdapterPath:
-        """Arrange predictions with a column ``scale`` galaxy by galaxy, and score them at every scale.
-
-        Parameters
-        ----------
-        predictions : DataFrame
-            Columns ``survey, object_id, label, truth, pred, scale``: every galaxy once at every scale.
-        metrics : sequence of str, optional
-            Ids of registered metrics; by default bias, scatter and outlier rate of a redshift, else the rms error, the
-            mean absolute error and R².
-        z_range : (float, float) or None
-            True redshifts ``(low, high]`` that are scored; other labels are scored whole.
-
-        Returns
-        -------
-        AdapterPath
-
-        Raises
-        ------
-        PredictionError
-            If a column is missing, there are fewer than two scales, a galaxy is not there exactly once at every scale,
-            or a survey has no galaxy in `z_range`.
-        UnknownNameError
-            If a metric does not exist.
-        """
+        """Arrange predictions with a column ``scale`` galaxy by galaxy, and score them at every scale."""
         require_scorable(predictions, columns=["survey", "object_id", "label", "scale"])
         label = str(predictions["label"].iloc[0])
         redshift = is_redshift(label)
@@ -112,22 +67,7 @@ class AdapterPath:
         return cls(scales, surveys, pd.DataFrame(rows), label, simulated)
 
     def predictions_at(self, scale: float, *, survey: str) -> np.ndarray:
-        """Give the predictions at a scale, linearly between the two nearest scales that were computed.
-
-        Parameters
-        ----------
-        scale : float
-        survey : str
-
-        Returns
-        -------
-        ndarray, shape (n,)
-
-        Raises
-        ------
-        ConfigError
-            If the scale lies outside the path.
-        """
+        """Give the predictions at a scale, linearly between the two nearest scales that were computed."""
         self._require_inside(scale)
         preds = self.surveys[survey].preds
         upper = int(np.clip(np.searchsorted(self.scales, scale), 1, len(self.scales) - 1))
@@ -135,23 +75,7 @@ class AdapterPath:
         return (1.0 - step) * preds[upper - 1] + step * preds[upper]
 
     def scores_at(self, scale: float) -> pd.DataFrame:
-        """Give the scores of every survey at a scale, linearly between the two nearest scales that were computed.
-
-        Parameters
-        ----------
-        scale : float
-
-        Returns
-        -------
-        DataFrame
-            One row a survey and metric: ``survey, metric, value``, and ``base`` and ``adapted``, the values at scales 0
-            and 1 (NaN where the path does not reach them).
-
-        Raises
-        ------
-        ConfigError
-            If the scale lies outside the path.
-        """
+        """Give the scores of every survey at a scale, linearly between the two nearest scales that were computed."""
         self._require_inside(scale)
         rows = []
         for (survey, metric), curve in self.scores.groupby(["survey", "metric"], sort=False):

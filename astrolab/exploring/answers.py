@@ -19,30 +19,7 @@ if TYPE_CHECKING:
 def answer(
     model: Adapted | nn.Module, *, scaling: Scaling, inputs: Mapping[str, np.ndarray], bands: Sequence[str]
 ) -> float:
-    """Give the label that a network predicts for one galaxy.
-
-    Parameters
-    ----------
-    model : Adapted or nn.Module
-        In evaluation mode, as `load_model`, `adapt` and `fit` return it; on the CPU.
-    scaling : Scaling
-        The input scaling that it was trained with.
-    inputs : mapping of str to ndarray
-        Raw inputs of the galaxy: ``"image"`` (band, y, x), ``"magnitudes"`` (band,).
-    bands : sequence of str
-        Their bands, in order, e.g. ``("hsc-g", "hsc-r")``.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    UnknownNameError
-        If the network reads another input than is given.
-    SchemaError
-        If the bands are not those that the scaling was fitted on, in the same order.
-    """
+    """Give the label that a network predicts for one galaxy."""
     import torch
     from torch import nn
 
@@ -64,25 +41,7 @@ def answer(
 
 
 def stamp_size(models: Mapping[str, tuple[Adapted | nn.Module, Scaling]], *, asked: int | None = None) -> int | None:
-    """Give the side of the stamps that all of some networks can be shown.
-
-    Parameters
-    ----------
-    models : mapping of str to (Adapted or nn.Module, Scaling)
-        By name; an Adapted of a run knows the size that it was trained on.
-    asked : int, optional
-        The size wanted (px).
-
-    Returns
-    -------
-    int or None
-        In pixels; None where neither is known.
-
-    Raises
-    ------
-    ConfigError
-        If networks were trained on another size than is asked, or than each other: their answers would mean nothing.
-    """
+    """Give the side of the stamps that all of some networks can be shown."""
     trained = {name: getattr(model, "image_size", None) for name, (model, _) in models.items()}
     sizes = {size for size in (asked, *trained.values()) if size}
     if len(sizes) > 1:

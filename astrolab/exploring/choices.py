@@ -19,18 +19,7 @@ ABSENT = "–"  # what a model has in a column that only others have, e.g. `frac
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """A predictions table, ready to give the galaxies of any one model on any one test set at once.
-
-    Attributes
-    ----------
-    table : DataFrame
-        The predictions.
-    options : dict of str to tuple
-        Of each grouping column that the table has, its values in the order of their appearance; a missing one is
-        :data:`ABSENT`.
-    rows : dict of tuple to ndarray
-        Row numbers of every combination, by the values of `options` in their order.
-    """
+    """A predictions table, ready to give the galaxies of any one model on any one test set at once."""
 
     table: pd.DataFrame
     options: Mapping[str, tuple[Any, ...]]
@@ -38,22 +27,7 @@ class Choices:
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> Choices:
-        """Find every combination in a predictions table.
-
-        Parameters
-        ----------
-        table : DataFrame
-            Columns of :func:`astrolab.predict`, and any of ``run, direction, arm, fraction, scale, seed``.
-
-        Returns
-        -------
-        Choices
-
-        Raises
-        ------
-        PredictionError
-            If the table is empty or is no predictions table, or a truth or prediction is not a finite number.
-        """
+        """Find every combination in a predictions table."""
         missing = [name for name in COLUMNS if name not in table]
         if missing or table.empty:
             raise PredictionError(
@@ -77,25 +51,7 @@ class Choices:
         return cls(table, options, dict(zip(names, np.split(order, starts[1:]), strict=True)))
 
     def galaxies(self, **values: Any) -> pd.DataFrame:
-        """Give the galaxies of one model on one test set.
-
-        Parameters
-        ----------
-        **values
-            Value of every grouping column that has more than one, e.g. ``survey="galaxiesml", arm="lora", seed=0``.
-
-        Returns
-        -------
-        DataFrame
-            Rows of the table, numbered from 0.
-
-        Raises
-        ------
-        UnknownNameError
-            If a value, or a column, is not in the table.
-        PredictionError
-            If a column with several values is not named, or no galaxy has these values together.
-        """
+        """Give the galaxies of one model on one test set."""
         for name, value in values.items():
             known = self.options.get(name, ()) if name in self.options else None
             if known is None:
@@ -121,19 +77,7 @@ class Choices:
         return self.table.iloc[self.rows[key]].reset_index(drop=True)
 
     def complete(self, **wanted: Any) -> dict[str, Any]:
-        """Find the combination that exists and is nearest to the one wanted.
-
-        Parameters
-        ----------
-        **wanted
-            Values by grouping column, the most important first.
-
-        Returns
-        -------
-        dict
-            A value for every grouping column, together found in the table; values of `wanted` are kept in their order
-            as far as there is such a combination.
-        """
+        """Find the combination that exists and is nearest to the one wanted."""
         names = list(self.options)
         keys = list(self.rows)
         for name, value in wanted.items():

@@ -39,18 +39,7 @@ PREFERRED_BANDS = "ir"
 
 @dataclass(frozen=True)
 class SliceColumn:
-    """A column that galaxies can be sliced by.
-
-    Attributes
-    ----------
-    name : str
-    label : str
-        In words, with its unit.
-    kind : str
-        ``"truth"``, ``"magnitude"``, ``"size"`` or ``"other"``.
-    low, high : float
-        Smallest and largest value that is a number.
-    """
+    """A column that galaxies can be sliced by."""
 
     name: str
     label: str
@@ -62,16 +51,6 @@ class SliceColumn:
 def column_unit(name: str) -> str:
     """Return the unit of a column as astropy writes it, by the house's and the surveys' naming; "" for a pure number.
 
-    Parameters
-    ----------
-    name : str
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
     >>> column_unit("i_cmodel_mag"), column_unit("ra"), column_unit("pred")
     ('mag', 'deg', '')
     """
@@ -81,18 +60,6 @@ def column_unit(name: str) -> str:
 def column_label(name: str, *, label: str = "z") -> str:
     """Return how an axis or a slider calls a column, with its unit.
 
-    Parameters
-    ----------
-    name : str
-    label : str
-        What is predicted.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
     >>> column_label("i_half_light_radius"), column_label("truth")
     ('i half light radius (pix)', 'true redshift')
     """
@@ -106,18 +73,7 @@ def column_label(name: str, *, label: str = "z") -> str:
 
 
 def slice_columns(galaxies: pd.DataFrame) -> tuple[SliceColumn, ...]:
-    """Find the columns that galaxies can be sliced by: truth, one magnitude, one size, then what else was kept.
-
-    Parameters
-    ----------
-    galaxies : DataFrame
-        Galaxies of one model.
-
-    Returns
-    -------
-    tuple of SliceColumn
-        The truth, the first magnitude, the first size, and at most two others; only columns of numbers that differ.
-    """
+    """Find the columns that galaxies can be sliced by: truth, one magnitude, one size, then what else was kept."""
     kept = [name for name in galaxies if name not in _NOT_SLICED and galaxies[name].dtype.kind in "iuf"]
     kinds = {name: _kind(name) for name in kept}
     first = {kind: next((name for name in kept if kinds[name] == kind), None) for kind in ("magnitude", "size")}
@@ -142,26 +98,7 @@ def _kind(name: str) -> str:
 
 
 def describe_galaxies(galaxies: pd.DataFrame, *, survey: Survey) -> pd.DataFrame:
-    """Add to predictions what their survey knows of each galaxy: position, a magnitude, a size.
-
-    Parameters
-    ----------
-    galaxies : DataFrame
-        Galaxies of one model on one test set.
-    survey : Survey
-        Holds these galaxies.
-
-    Returns
-    -------
-    DataFrame
-        With ``ra`` and ``dec`` (deg), the magnitude and the half-light radius in the i band (r, or the middle band,
-        where there is no i), as far as the survey has them and the table lacks them.
-
-    Raises
-    ------
-    SchemaError
-        If the survey does not hold a galaxy of the table.
-    """
+    """Add to predictions what their survey knows of each galaxy: position, a magnitude, a size."""
     place = rows_of(survey, object_ids=galaxies["object_id"].to_numpy())
     columns = {}
     if survey.sky_deg is not None:

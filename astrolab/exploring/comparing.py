@@ -18,19 +18,7 @@ _NAMED = ("run", "arm", "fraction", "seed")
 
 
 def other_models(choices: Choices, *, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Give the models that a first one can be compared with: all others on the same test set, in any run.
-
-    Parameters
-    ----------
-    choices : Choices
-    values : mapping of str to object
-        Value of every grouping column, of the first model.
-
-    Returns
-    -------
-    list of dict
-        Value of every grouping column; first those that differ in their arm only, then in any one column, then in more.
-    """
+    """Give the models that a first one can be compared with: all others on the same test set, in any run."""
     models = (dict(zip(choices.options, key, strict=True)) for key in choices.rows)
     others = [model for model in models if model != values and all(model[k] == values[k] for k in _OF_THE_TEST_SET)]
     return sorted(others, key=lambda other: _how_other(values, other))
@@ -42,51 +30,18 @@ def _how_other(values: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[int
 
 
 def difference(values: Mapping[str, Any], *, other: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what another model has, where the first has something else.
-
-    Parameters
-    ----------
-    values, other : mapping of str to object
-        Value of every grouping column.
-
-    Returns
-    -------
-    dict
-        By column.
-    """
+    """Give what another model has, where the first has something else."""
     return {name: value for name, value in other.items() if value != values[name]}
 
 
 def naming_column(values: Mapping[str, Any]) -> str:
-    """Give the column that models go by: their arm, or their run where there are no arms.
-
-    Parameters
-    ----------
-    values : mapping of str to object
-        By grouping column.
-
-    Returns
-    -------
-    str
-    """
+    """Give the column that models go by: their arm, or their run where there are no arms."""
     return "arm" if "arm" in values else "run"
 
 
 def short_name(values: Mapping[str, Any], *, other: Mapping[str, Any]) -> str:
     """Give the name of another model, as seen from a first one.
 
-    Parameters
-    ----------
-    values, other : mapping of str to object
-        Value of every grouping column.
-
-    Returns
-    -------
-    str
-        Its arm where nothing else differs (without arms: its run), else what differs.
-
-    Examples
-    --------
     >>> first = {"arm": "tl", "seed": 0}
     >>> short_name(first, other={"arm": "lora", "seed": 0}), short_name(first, other={"arm": "lora", "seed": 1})
     ('lora', 'arm=lora, seed=1')
@@ -98,27 +53,7 @@ def short_name(values: Mapping[str, Any], *, other: Mapping[str, Any]) -> str:
 
 
 def match_models(galaxies: pd.DataFrame, *, others: pd.DataFrame, at_least: float = 0.02) -> pd.DataFrame:
-    """Put another model's predictions beside those of a first one, galaxy by galaxy.
-
-    Parameters
-    ----------
-    galaxies, others : DataFrame
-        Galaxies of one model each, on the same test set: columns ``object_id, label, truth, pred``.
-    at_least : float
-        Smallest change of abs(deviation) that counts (in units of 1 + z for a redshift).
-
-    Returns
-    -------
-    DataFrame
-        `galaxies` in their order, with ``pred_other``, ``deviation_other``, ``change`` = abs(deviation_other) -
-        abs(deviation), and ``verdict``: whether the *other* model is ``"nearer"`` to the truth, ``"about the same"``
-        or ``"farther"``.
-
-    Raises
-    ------
-    PredictionError
-        If the two were not applied to the same galaxies, or these have other labels there.
-    """
+    """Put another model's predictions beside those of a first one, galaxy by galaxy."""
     ids = pd.Index(others["object_id"])
     if not (ids.is_unique and galaxies["object_id"].is_unique):
         raise _not_the_same(galaxies, others, "object ids that occur twice")

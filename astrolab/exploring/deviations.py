@@ -12,36 +12,13 @@ CLIP_SIGMA = 3.0
 
 
 def is_redshift(label: str) -> bool:
-    """Say whether a label is a redshift, whose errors are measured in units of 1 + z.
-
-    Parameters
-    ----------
-    label : str
-
-    Returns
-    -------
-    bool
-    """
+    """Say whether a label is a redshift, whose errors are measured in units of 1 + z."""
     return label in REDSHIFTS
 
 
 def with_deviations(galaxies: pd.DataFrame) -> pd.DataFrame:
     """Add to the galaxies of one model how wrong each prediction is.
 
-    Parameters
-    ----------
-    galaxies : DataFrame
-        Columns ``label`` (one value), ``truth``, ``pred``.
-
-    Returns
-    -------
-    DataFrame
-        With ``deviation``: (pred - truth) / (1 + truth) for a redshift, else pred - truth; and ``is_outlier``: beyond
-        0.15 for a redshift (Tanaka et al. 2018, PASJ 70, S9), else farther than 3 σ from the median deviation, σ being
-        1.4826 times the median absolute deviation.
-
-    Examples
-    --------
     >>> with_deviations(pd.DataFrame({"label": "z", "truth": [1.0, 1.0], "pred": [1.2, 2.0]}))
       label  truth  pred  deviation  is_outlier
     0     z    1.0   1.2        0.1       False

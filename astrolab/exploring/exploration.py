@@ -23,32 +23,7 @@ NOBODY = np.zeros(0, dtype=int)
 
 
 class Exploration:
-    """A place in a predictions table. Each method moves to another; the attributes say what is there.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-        See :class:`Choices`.
-    surveys : mapping of str to Survey
-        Test sets by the name that the predictions have for them; some or none.
-    z_range : (float, float) or None
-        True redshifts ``(low, high]`` that are scored.
-
-    Attributes
-    ----------
-    choices : Choices
-    values : dict
-        Value of every grouping column.
-    other : dict or None
-        Value of every grouping column, of the second model.
-    galaxies : DataFrame
-        The galaxies of this model on this test set, with deviations, what their survey knows of them, and the second
-        model's predictions.
-    selected : ndarray of int
-        Row numbers of `galaxies` that were selected; empty where nothing is.
-    ranges : dict of str to (float, float)
-        Slices by column.
-    """
+    """A place in a predictions table. Each method moves to another; the attributes say what is there."""
 
     def __init__(
         self, predictions: pd.DataFrame, *, surveys: Mapping[str, Survey] | None = None, z_range: ZRange = Z_RANGE
@@ -66,16 +41,6 @@ class Exploration:
 
         The second model comes along: it goes on differing in the same columns. Where there is no such model of these
         galaxies, or the first has become the same, nothing is compared any more.
-
-        Parameters
-        ----------
-        **values
-            By grouping column. Where no galaxy has them together with the other choices, these give way.
-
-        Raises
-        ------
-        SchemaError
-            If the survey of that name does not hold the galaxies.
         """
         wanted = values | {name: value for name, value in self.values.items() if name not in values}
         there = self.choices.complete(**wanted)
@@ -91,20 +56,7 @@ class Exploration:
         return other if other != values else None
 
     def compare_with(self, other: str | Mapping[str, Any] | None) -> None:
-        """Put a second model beside the first, or none.
-
-        Parameters
-        ----------
-        other : str, mapping of str to object, or None
-            An arm (where there are none: a run), or what the second model has in the columns in which it differs.
-
-        Raises
-        ------
-        UnknownNameError
-            If there is no such arm, run, seed, ….
-        PredictionError
-            If there is no such model, it is the first itself, or it was not applied to the same galaxies.
-        """
+        """Put a second model beside the first, or none."""
         if isinstance(other, str):
             other = {naming_column(self.values): other}
         self._load(self.values, other=None if other is None else self.values | dict(other))
@@ -136,24 +88,12 @@ class Exploration:
         self._forget("whole", "slice_columns", "inside")
 
     def slice(self, ranges: Mapping[str, tuple[float, float]]) -> None:
-        """Keep to galaxies inside some ranges.
-
-        Parameters
-        ----------
-        ranges : mapping of str to (float, float)
-            By column.
-        """
+        """Keep to galaxies inside some ranges."""
         self.ranges = dict(ranges)
         self._forget("inside")
 
     def select(self, rows: np.ndarray) -> None:
-        """Select galaxies.
-
-        Parameters
-        ----------
-        rows : ndarray of int
-            Row numbers of `galaxies`; none clears the selection.
-        """
+        """Select galaxies."""
         self.selected = np.asarray(rows, dtype=int)
 
     def _forget(self, *names: str) -> None:
@@ -234,32 +174,12 @@ class Exploration:
         return {name: score_galaxies(side, rows=rows, z_range=self.z_range) for name, side in sides.items()}
 
     def listed(self, n: int) -> np.ndarray:
-        """Give the galaxies in view that are most worth a look.
-
-        Parameters
-        ----------
-        n : int
-            At most so many.
-
-        Returns
-        -------
-        ndarray of int
-            Row numbers of `galaxies`, brightest outliers first.
-        """
+        """Give the galaxies in view that are most worth a look."""
         rows = self.rows
         return rows[brightest_outliers_first(self.galaxies.iloc[rows], n=n)]
 
     def table(self, rows: np.ndarray) -> pd.DataFrame:
-        """Give galaxies with ids, positions, truth and predictions.
-
-        Parameters
-        ----------
-        rows : ndarray of int
-
-        Returns
-        -------
-        DataFrame
-        """
+        """Give galaxies with ids, positions, truth and predictions."""
         first = [name for name in LISTED_FIRST if name in self.galaxies]
         more = [column.name for column in self.slice_columns if column.name != "truth"]
         return self.galaxies.iloc[rows][[*first, *more]].reset_index(drop=True)
@@ -272,23 +192,7 @@ def _listed(values: Mapping[str, Any]) -> str:
 def surveys_by_name(
     survey: Survey | Mapping[str, Survey] | Iterable[Survey] | None, *, predicted: Iterable[str]
 ) -> dict[str, Survey]:
-    """Give test sets by name, however they were passed.
-
-    Parameters
-    ----------
-    survey : Survey, mapping of str to Survey, iterable of Survey, or None
-    predicted : iterable of str
-        Names of the test sets that were predicted.
-
-    Returns
-    -------
-    dict of str to Survey
-
-    Raises
-    ------
-    PredictionError
-        If surveys were passed, and none of them was predicted.
-    """
+    """Give test sets by name, however they were passed."""
     if survey is None:
         return {}
     if isinstance(survey, Survey):

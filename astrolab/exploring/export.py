@@ -17,18 +17,7 @@ DEFAULT_NAME = "selection"
 
 
 def selections_folder(source: Any) -> Path:
-    """Give the folder where selections of some predictions are kept.
-
-    Parameters
-    ----------
-    source : object
-        What :func:`gather_predictions` reads.
-
-    Returns
-    -------
-    Path
-        ``selections`` in the folder of a run, however the run is given; the working directory for anything else.
-    """
+    """Give the folder where selections of some predictions are kept."""
     if isinstance(source, HasFolder):
         return Path(source.folder) / "selections"
     if isinstance(source, str | Path) and Path(source).is_dir():
@@ -39,20 +28,6 @@ def selections_folder(source: Any) -> Path:
 def selection_file(name: str, *, folder: Path, ending: str) -> Path:
     """Give the file of a selection that somebody named.
 
-    Parameters
-    ----------
-    name : str
-        With or without an ending; "" for the default name.
-    folder : Path
-    ending : str
-        ``.csv`` or ``.ecsv``.
-
-    Returns
-    -------
-    Path
-
-    Examples
-    --------
     >>> selection_file("z_0.3", folder=Path("kept"), ending=".csv").as_posix()
     'kept/z_0.3.csv'
     """
@@ -60,26 +35,7 @@ def selection_file(name: str, *, folder: Path, ending: str) -> Path:
 
 
 def save_galaxies(galaxies: pd.DataFrame, *, path: str | Path, comment: str = "") -> Path:
-    """Write galaxies as CSV, or as ECSV with units (Enhanced Character-Separated Values, APE 6).
-
-    Parameters
-    ----------
-    galaxies : DataFrame
-    path : path
-        Ends in ``.csv`` or ``.ecsv``.
-    comment : str
-        What these galaxies are; written into the header of an ECSV file.
-
-    Returns
-    -------
-    Path
-        The file. Object ids keep every digit; columns with a unit carry it in ECSV.
-
-    Raises
-    ------
-    ConfigError
-        For another kind of file.
-    """
+    """Write galaxies as CSV, or as ECSV with units (Enhanced Character-Separated Values, APE 6)."""
     from astropy.table import Table
 
     path = Path(path)

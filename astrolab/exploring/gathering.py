@@ -37,26 +37,7 @@ class HasPredictions(Protocol):
 def gather_predictions(
     source: pd.DataFrame | HasFolder | HasPredictions | str | Path | Mapping[str, Any] | Iterable[Any],
 ) -> pd.DataFrame:
-    """Read predictions from a table, a run or its folder, or from several of these.
-
-    Parameters
-    ----------
-    source : DataFrame, Run, Ledger, path, mapping of str to these, or sequence of runs or paths
-        A path is that of a run folder, or of a file that :func:`astrolab.save_predictions` wrote.
-
-    Returns
-    -------
-    DataFrame
-        One predictions table; of several sources, with a column ``run`` that names each: the key of a mapping, else
-        the name of its folder, with as many parents as it takes to tell it from the others.
-
-    Raises
-    ------
-    PredictionError
-        If the source is none of these, or there is nothing in it.
-    DataNotFoundError, CorruptFileError, SchemaError
-        If a file cannot be read.
-    """
+    """Read predictions from a table, a run or its folder, or from several of these."""
     if isinstance(source, pd.DataFrame):
         return source
     if isinstance(source, HasFolder):

@@ -21,19 +21,7 @@ N_RESAMPLES = 100
 
 
 def inside_slices(galaxies: pd.DataFrame, *, ranges: Mapping[str, tuple[float, float]]) -> np.ndarray:
-    """Mark the galaxies that lie inside all of some ranges.
-
-    Parameters
-    ----------
-    galaxies : DataFrame
-    ranges : mapping of str to (float, float)
-        Lowest and highest value by column, both included.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
-        A galaxy without a value in a column is outside, unless that column's range holds every value there is.
-    """
+    """Mark the galaxies that lie inside all of some ranges."""
     inside = np.ones(len(galaxies), dtype=bool)
     for name, (low, high) in ranges.items():
         values = galaxies[name].to_numpy(float)
@@ -51,30 +39,7 @@ def score_galaxies(
     z_range: ZRange = Z_RANGE,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Score galaxies of one model, all of them or a selection.
-
-    Parameters
-    ----------
-    galaxies : DataFrame, n rows
-        Columns ``label, truth, pred``.
-    rows : ndarray, optional
-        Row numbers, or a mask (n,).
-    metrics : sequence of str, optional
-        Ids of registered metrics; by default bias, scatter and the rates of outliers for a redshift, else the
-        rms error, mean absolute error, R² and r².
-    z_range : (float, float) or None
-        True redshifts ``(low, high]`` that are scored; labels that are no redshift are always scored whole.
-    seed : int
-        Of the resampling.
-
-    Returns
-    -------
-    DataFrame
-        One row a metric: ``metric``, ``label`` (with its unit), ``limit`` (of LSST, NaN where it asks nothing),
-        ``value``, ``low`` and ``high`` (68 %) and ``n`` galaxies scored. NaN are values without a galaxy in `z_range`,
-        the scatter and R² of a single one, and intervals of fewer than 10 (but for rates, which are binomial) or more
-        than 20,000.
-    """
+    """Score galaxies of one model, all of them or a selection."""
     redshift = is_redshift(str(galaxies["label"].iloc[0]))
     metrics = list(metrics or (REDSHIFT_METRICS if redshift else OTHER_METRICS))
     found = [find_metric(name) for name in metrics]
@@ -100,21 +65,7 @@ def score_galaxies(
 
 
 def brightest_outliers_first(galaxies: pd.DataFrame, *, n: int | None = None) -> np.ndarray:
-    """Put galaxies in the order in which they are worth a look.
-
-    Parameters
-    ----------
-    galaxies : DataFrame
-        From :func:`astrolab.exploring.with_deviations`.
-    n : int, optional
-        How many of them; by default all.
-
-    Returns
-    -------
-    ndarray of int
-        Row numbers: outliers first, the brightest first where there is a magnitude, else the farthest off; then the
-        others, the farthest off first.
-    """
+    """Put galaxies in the order in which they are worth a look."""
     if galaxies.empty:
         return np.zeros(0, dtype=int)
     is_outlier = galaxies["is_outlier"].to_numpy(bool)

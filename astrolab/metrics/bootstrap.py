@@ -24,13 +24,7 @@ _BISECTIONS = 64  # halves the range of the values below the resolution of a dou
 
 
 class Draws:
-    """Some bootstrap resamples of ``n`` galaxies.
-
-    Parameters
-    ----------
-    counts : ndarray, shape (n_resamples, n), uint8
-        How often each resample holds each galaxy.
-    """
+    """Some bootstrap resamples of ``n`` galaxies."""
 
     def __init__(self, counts: np.ndarray):
         self.counts = counts
@@ -42,22 +36,7 @@ class Draws:
 
 
 def draw(n: int, *, n_resamples: int, seed: int) -> Iterator[Draws]:
-    """Draw ``n`` galaxies out of ``n`` with replacement, many times.
-
-    Parameters
-    ----------
-    n : int
-        Number of galaxies.
-    n_resamples : int
-        Number of resamples.
-    seed : int
-        The same ``n`` and ``seed`` give the same resamples.
-
-    Yields
-    ------
-    Draws
-        Chunks of resamples that fit in memory, `n_resamples` in all.
-    """
+    """Draw ``n`` galaxies out of ``n`` with replacement, many times."""
     rng = np.random.default_rng(seed)
     chunk = max(1, _CELLS_PER_CHUNK // n)
     for start in range(0, n_resamples, chunk):
@@ -69,15 +48,7 @@ def draw(n: int, *, n_resamples: int, seed: int) -> Iterator[Draws]:
 
 
 class Ordered:
-    """Sorted values with the cumulative number of times each resample holds them.
-
-    Parameters
-    ----------
-    values : ndarray, shape (n,)
-        One value a galaxy.
-    draws : Draws
-        The resamples.
-    """
+    """Sorted values with the cumulative number of times each resample holds them."""
 
     def __init__(self, values: np.ndarray, *, draws: Draws):
         order = np.argsort(values)
@@ -127,15 +98,7 @@ class Ordered:
 
 
 class Resampled:
-    """Bootstrap resamples of one model's predictions, with what metrics need of them.
-
-    Parameters
-    ----------
-    draws : Draws
-        The resamples.
-    truth, pred : ndarray, shape (n,)
-        Truth and prediction of each galaxy.
-    """
+    """Bootstrap resamples of one model's predictions, with what metrics need of them."""
 
     def __init__(self, draws: Draws, *, truth: np.ndarray, pred: np.ndarray):
         self.draws, self.truth, self.pred = draws, truth, pred
@@ -173,26 +136,6 @@ def bootstrap(
     """Evaluate metrics on bootstrap resamples of several sets of predictions of ``n`` galaxies each.
 
     Resample *b* holds the same galaxies in every sample, so that differences between samples are paired.
-
-    Parameters
-    ----------
-    samples : sequence of (truth, pred)
-        Arrays of shape (n,), the same ``n`` in all.
-    metrics : sequence of Metric
-        What to evaluate.
-    n_resamples : int
-        Number of resamples.
-    seed : int
-        Seed of the resampling.
-
-    Returns
-    -------
-    ndarray, shape (n_samples, n_metrics, n_resamples)
-
-    Raises
-    ------
-    ConfigError
-        If the samples differ in length.
     """
     lengths = {len(values) for sample in samples for values in sample}
     if len(lengths) != 1:
@@ -216,25 +159,7 @@ def intervals(
     seed: int = 0,
     level: float = 0.68,
 ) -> np.ndarray:
-    """Return the interval of each metric on each sample: bootstrap percentiles, or binomial for a fraction.
-
-    Parameters
-    ----------
-    samples : sequence of (truth, pred)
-        Arrays of shape (n,); samples of the same length share their resamples.
-    metrics : sequence of Metric
-        What to evaluate.
-    n_resamples : int
-        Number of resamples; 0 leaves every interval NaN.
-    seed : int
-        Seed of the resampling.
-    level : float
-        Probability inside the interval.
-
-    Returns
-    -------
-    ndarray, shape (n_samples, n_metrics, 2)
-    """
+    """Return the interval of each metric on each sample: bootstrap percentiles, or binomial for a fraction."""
     limits = np.full((len(samples), len(metrics), 2), np.nan)
     if not n_resamples:
         return limits
@@ -256,22 +181,6 @@ def percentile_interval(values: np.ndarray, *, level: float = 0.68) -> tuple[np.
     """Return the central interval that holds a fraction ``level`` of the resampled values.
 
     Efron & Tibshirani 1993, *An Introduction to the Bootstrap*, section 13.3.
-
-    Parameters
-    ----------
-    values : ndarray, shape (..., n_resamples)
-        A metric on each resample.
-    level : float
-        Fraction inside the interval, e.g. 0.68 or 0.95.
-
-    Returns
-    -------
-    low, high : ndarray, shape (...)
-
-    Raises
-    ------
-    ConfigError
-        If `level` is not between 0 and 1.
     """
     low, high = np.quantile(values, _tails(level), axis=-1)
     return low, high
@@ -282,26 +191,6 @@ def fraction_interval(fraction: float, *, n: int, level: float = 0.68) -> tuple[
 
     Brown, Cai & DasGupta 2001, Statistical Science 16, 101.
 
-    Parameters
-    ----------
-    fraction : float
-        Fraction measured.
-    n : int
-        Galaxies it was measured on.
-    level : float
-        Probability inside the interval.
-
-    Returns
-    -------
-    low, high : float
-
-    Raises
-    ------
-    ConfigError
-        If `level` is not between 0 and 1.
-
-    Examples
-    --------
     >>> tuple(round(limit, 4) for limit in fraction_interval(0.0, n=400))
     (0.0, 0.0025)
     """

@@ -153,18 +153,7 @@ def paired_difference(
 
 
 def default_groups(predictions: pd.DataFrame, *, column: str) -> list[str]:
-    """Return the columns that separate comparisons: those of scores, without the models and their seeds.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-    column : str
-        Column that tells the models apart.
-
-    Returns
-    -------
-    list of str
-    """
+    """Return the columns that separate comparisons: those of scores, without the models and their seeds."""
     return [name for name in groups_of(predictions) if name not in (column, "seed")]
 
 

@@ -18,33 +18,12 @@ ZRange = tuple[float, float] | None
 
 
 def groups_of(predictions: pd.DataFrame) -> list[str]:
-    """Return the columns that tell models, surveys and labels apart in this table.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-
-    Returns
-    -------
-    list of str
-        Those of :data:`GROUPS` that it has.
-    """
+    """Return the columns that tell models, surveys and labels apart in this table."""
     return [name for name in GROUPS if name in predictions]
 
 
 def require_scorable(predictions: pd.DataFrame, *, columns: Sequence[str]) -> None:
-    """Refuse a table that lacks columns, or whose truths and predictions are not all numbers.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-    columns : sequence of str
-        What it must have beside ``truth`` and ``pred``.
-
-    Raises
-    ------
-    PredictionError
-    """
+    """Refuse a table that lacks columns, or whose truths and predictions are not all numbers."""
     missing = [name for name in ("truth", "pred", *columns) if name not in predictions]
     if missing:
         raise PredictionError(
@@ -64,18 +43,7 @@ def require_scorable(predictions: pd.DataFrame, *, columns: Sequence[str]) -> No
 
 
 def within(predictions: pd.DataFrame, *, z_range: ZRange) -> pd.DataFrame:
-    """Return the galaxies whose true redshift lies in ``(low, high]``.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-    z_range : (float, float) or None
-        None keeps all.
-
-    Returns
-    -------
-    DataFrame
-    """
+    """Return the galaxies whose true redshift lies in ``(low, high]``."""
     if z_range is None:
         return predictions
     low, high = z_range
@@ -83,27 +51,7 @@ def within(predictions: pd.DataFrame, *, z_range: ZRange) -> pd.DataFrame:
 
 
 def iterate_groups(predictions: pd.DataFrame, *, by: list[str], z_range: ZRange) -> Iterator[tuple[dict, pd.DataFrame]]:
-    """Give the galaxies of each group, in the order in which groups first appear.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-    by : list of str
-        Columns that separate groups; none make one group.
-    z_range : (float, float) or None
-        Range of true redshift kept.
-
-    Yields
-    ------
-    key : dict
-        Value of each column of `by`.
-    galaxies : DataFrame
-
-    Raises
-    ------
-    PredictionError
-        If a group has no galaxy in the range.
-    """
+    """Give the galaxies of each group, in the order in which groups first appear."""
     grouped = predictions.groupby(by, sort=False, dropna=False, observed=True) if by else [((), predictions)]
     for values, group in grouped:
         key = dict(zip(by, values, strict=True))

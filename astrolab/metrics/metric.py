@@ -27,36 +27,7 @@ class MetricFunction(Protocol):
 
 @dataclass(frozen=True)
 class Metric:
-    """One number that compares predictions with truth, and where its definition comes from.
-
-    Parameters
-    ----------
-    id : str
-        The name of this formula and of no other.
-    label : str
-        How an axis calls it.
-    formula : str
-        LaTeX, without dollar signs.
-    reference : str
-        Who defined it so.
-    sign : {"lower", "higher", "zero"}
-        Which values are better.
-    unit : str
-        Unit of the value; ``"1"`` for a ratio.
-    function : callable
-        Pure numpy, ``function(truth=..., pred=...) -> float``.
-    resampled : callable, optional
-        The same number for many bootstrap resamples at once. Without it each resample is evaluated in turn, which
-        gives the same answer slowly.
-    is_fraction : bool
-        True for a fraction of galaxies: its interval is binomial, because resamples of a set with no outlier never
-        have one.
-
-    Raises
-    ------
-    ConfigError
-        If the sign is not one of the three.
-    """
+    """One number that compares predictions with truth, and where its definition comes from."""
 
     id: str
     label: str
@@ -84,8 +55,6 @@ class Metric:
     def badness(self, values: np.ndarray) -> np.ndarray:
         """Turn values of this metric into numbers of which the smallest is the best.
 
-        Examples
-        --------
         >>> find_metric("bias").badness(np.array([-0.02, 0.01])).tolist()
         [0.02, 0.01]
         """
@@ -99,23 +68,7 @@ _METRICS: dict[str, Metric] = {}
 
 
 def register(metric: Metric) -> Metric:
-    """Add a metric to the registry, so that ``score`` finds it by its id.
-
-    Parameters
-    ----------
-    metric : Metric
-        The new metric.
-
-    Returns
-    -------
-    Metric
-        The same one.
-
-    Raises
-    ------
-    ConfigError
-        If the id already means another formula.
-    """
+    """Add a metric to the registry, so that ``score`` finds it by its id."""
     if metric.id in _METRICS:
         raise ConfigError(
             f"Metric {metric.id!r} was to be registered.",
@@ -127,13 +80,7 @@ def register(metric: Metric) -> Metric:
 
 
 def find_metric(name: str) -> Metric:
-    """Return the metric of this name.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is none; the error lists those that exist.
-    """
+    """Return the metric of this name."""
     if name not in _METRICS:
         raise unknown_name("metric", name=name, names=_METRICS)
     return _METRICS[name]

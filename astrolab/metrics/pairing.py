@@ -14,21 +14,7 @@ from astrolab.metrics.grouping import ZRange, iterate_groups, require_scorable
 
 @dataclass(frozen=True)
 class Panel:
-    """Predictions of several models for the same galaxies.
-
-    Attributes
-    ----------
-    key : dict
-        Value of each grouping column.
-    models : tuple of str
-        Names of the models.
-    n_seeds : int
-        Trained networks of each model; the same seeds for all.
-    samples : list of (truth, pred)
-        Arrays of shape (n,), model by model and within a model seed by seed; galaxies in the order of their ids.
-    simulated : bool
-        True if any of the galaxies is simulated.
-    """
+    """Predictions of several models for the same galaxies."""
 
     key: dict[str, object]
     models: tuple[str, ...]
@@ -44,31 +30,7 @@ class Panel:
 def iterate_panels(
     predictions: pd.DataFrame, *, models: Sequence[str], column: str, by: Sequence[str], z_range: ZRange
 ) -> Iterator[Panel]:
-    """Give the galaxies of each group as every model predicted them.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-        Columns ``object_id``, ``truth``, ``pred``, `column`, and those of `by`. A column ``seed`` that is not in `by`
-        tells the trained networks of one model apart.
-    models : sequence of str
-        Values of `column`.
-    column : str
-        Column that tells the models apart.
-    by : sequence of str
-        Columns that separate groups.
-    z_range : (float, float) or None
-        Range of true redshift kept.
-
-    Yields
-    ------
-    Panel
-
-    Raises
-    ------
-    PredictionError
-        If a model is not in the table, or the models were not applied to the same galaxies, with the same seeds.
-    """
+    """Give the galaxies of each group as every model predicted them."""
     require_scorable(predictions, columns=[*by, column, "object_id"])
     sides = [_groups_of_model(predictions, name, column=column, by=list(by), z_range=z_range) for name in models]
     if len({frozenset(side) for side in sides}) > 1:

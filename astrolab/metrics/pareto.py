@@ -57,17 +57,6 @@ def pareto_front(table: pd.DataFrame, *, columns: Sequence[str]) -> pd.Series:
 def front_steps(points: np.ndarray) -> np.ndarray:
     """Return the corners of the staircase that bounds what a front beats, from left to right.
 
-    Parameters
-    ----------
-    points : ndarray, shape (n, 2)
-        The points of the front; smaller is better in both.
-
-    Returns
-    -------
-    ndarray, shape (2 n - 1, 2)
-
-    Examples
-    --------
     >>> front_steps(np.array([[2.0, 1.0], [0.0, 5.0]])).tolist()
     [[0.0, 5.0], [2.0, 5.0], [2.0, 1.0]]
     """

@@ -24,17 +24,6 @@ _BEERS = "Beers, Flynn & Gebhardt 1990, AJ 100, 32; Tanaka et al. 2018, PASJ 70,
 def redshift_deviation(*, truth: np.ndarray, pred: np.ndarray) -> np.ndarray:
     """Return the redshift errors in units of 1 + z.
 
-    Parameters
-    ----------
-    truth, pred : ndarray, shape (n,)
-        True and predicted redshifts.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-
-    Examples
-    --------
     >>> redshift_deviation(truth=np.array([1.0]), pred=np.array([1.2])).round(3).tolist()
     [0.1]
     """

@@ -96,21 +96,6 @@ def estimate_plateau(
 def find_plateau(curves: np.ndarray, *, places: np.ndarray, tolerance: float) -> np.ndarray:
     """Return where each curve has made all but `tolerance` of its gain, for good.
 
-    Parameters
-    ----------
-    curves : ndarray, shape (n_places, n_curves)
-        Smaller is better.
-    places : ndarray, shape (n_places,)
-        Ascending.
-    tolerance : float
-
-    Returns
-    -------
-    ndarray, shape (n_curves,)
-        NaN where the last value is no better than the first.
-
-    Examples
-    --------
     >>> places = np.array([0.0, 0.5, 1.0])
     >>> find_plateau(np.array([[1.0, 1.0], [0.0, 0.5], [0.0, 0.0]]), places=places, tolerance=0.1).tolist()
     [0.45, 0.9]

@@ -35,15 +35,7 @@ from astrolab.metrics.resamples import (
 
 @dataclass(frozen=True)
 class Ratio:
-    """One metric of model `a` over that of model `b`, on the same galaxies.
-
-    Attributes
-    ----------
-    family : Resamples
-        The metric of these and perhaps other models.
-    a, b : str
-        Numerator and denominator.
-    """
+    """One metric of model `a` over that of model `b`, on the same galaxies."""
 
     family: Resamples
     a: str
@@ -73,18 +65,7 @@ class Ratio:
         return in_standard_errors(self.family.moves(weights), errors=self.family.errors(weights))
 
     def interval(self, reach: float) -> tuple[float, float]:
-        """Return every ratio from which the models are at most `reach` standard errors away.
-
-        Parameters
-        ----------
-        reach : float
-            Standard errors to either side.
-
-        Returns
-        -------
-        low, high : float
-            `high` may be infinite.
-        """
+        """Return every ratio from which the models are at most `reach` standard errors away."""
         above, below = self.family.sizes[self._places]
         covariance = reach**2 * self.family.covariance[np.ix_(self._places, self._places)]
         square = below**2 - covariance[1, 1]
@@ -97,20 +78,7 @@ class Ratio:
 
 
 def ratio_intervals(ratios: Sequence[Ratio], *, level: float, correction: Correction = "max_t") -> np.ndarray:
-    """Return the intervals of a family of ratios, which may stand on several surveys and metrics.
-
-    Parameters
-    ----------
-    ratios : sequence of Ratio
-        With the same number of resamples.
-    level : float
-        Probability that all of them hold, or each by itself without a correction.
-    correction : {"max_t", "none"}
-
-    Returns
-    -------
-    ndarray, shape (n_ratios, 2)
-    """
+    """Return the intervals of a family of ratios, which may stand on several surveys and metrics."""
     require_choices(level=level, correction=correction)
     scaled = np.array([ratio.scaled() for ratio in ratios])
     reaches = critical_values(scaled, level=level, correction=correction)

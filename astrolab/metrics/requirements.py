@@ -7,21 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Requirement:
-    """The largest value of a metric that a survey's science allows.
-
-    Parameters
-    ----------
-    survey : str
-        Whose requirement it is.
-    metric : str
-        Id of the metric; for ``bias`` the limit holds for its absolute value.
-    limit : float
-        Largest value allowed.
-    reference : str
-        Where it is stated.
-    note : str
-        What a reader should know.
-    """
+    """The largest value of a metric that a survey's science allows."""
 
     survey: str
     metric: str

@@ -47,30 +47,7 @@ _CERTAIN = 3.0  # standard errors from zero at which a sign is taken for certain
 
 @dataclass(frozen=True)
 class Resamples:
-    """One metric of several models on the same galaxies, and how it moves when the galaxies are drawn again.
-
-    Attributes
-    ----------
-    panel : Panel
-        Models and galaxies.
-    metric : Metric
-    values : ndarray, shape (n_models, n_seeds)
-        The metric, with its sign.
-    sizes : ndarray, shape (n_models,)
-        How bad each model is (:meth:`Metric.badness`), averaged over seeds.
-    deviations : ndarray, shape (n_models, n_resamples)
-        What each resample adds to `sizes`, if all values have the signs that were measured; sampled seeds included.
-    firm : ndarray, shape (n_models, n_resamples)
-        The part of `deviations` that networks add whose values have a certain sign.
-    loose : ndarray, shape (n_models, n_resamples)
-        What the other networks add or take away, at most.
-    covariance : ndarray, shape (n_models, n_models)
-        Of the sizes, as any contrast of one model with another sees it at most; sampled seeds included.
-    seed_covariance : ndarray, shape (n_models, n_models)
-        The part of `covariance` that sampled seeds have; zero where they are fixed.
-    seed : int
-        Of the resampling.
-    """
+    """One metric of several models on the same galaxies, and how it moves when the galaxies are drawn again."""
 
     panel: Panel
     metric: Metric
@@ -128,20 +105,7 @@ class Resamples:
         return rng.standard_t(self.panel.n_seeds - 1, self.firm.shape[1])
 
     def intervals(self, contrasts: np.ndarray, *, level: float) -> np.ndarray:
-        """Interval of each contrast by itself: percentiles of the resamples; symmetric where a sign is not certain.
-
-        Parameters
-        ----------
-        contrasts : ndarray, shape (n_contrasts, n_models)
-            Weights of the sizes.
-        level : float
-            Probability inside an interval.
-
-        Returns
-        -------
-        ndarray, shape (2, n_contrasts)
-            Lower and upper ends.
-        """
+        """Interval of each contrast by itself: percentiles of the resamples; symmetric where a sign is not certain."""
         measured = contrasts @ self.sizes
         reach = np.quantile(self.moves(contrasts), level, axis=-1)
         percentiles = percentile_interval(measured[:, None] + self._shifts(contrasts), level=level)
@@ -151,29 +115,7 @@ class Resamples:
 def resample_models(
     panel: Panel, *, metrics: Sequence[Metric], n_bootstrap: int, seed: int, seeds: Seeds = "fixed"
 ) -> list[Resamples]:
-    """Evaluate metrics of every model on the same resamples of galaxies.
-
-    Parameters
-    ----------
-    panel : Panel
-    metrics : sequence of Metric
-    n_bootstrap : int
-        Number of resamples.
-    seed : int
-        Seed of the resampling.
-    seeds : {"fixed", "sampled"}
-        As for :func:`compare_models`.
-
-    Returns
-    -------
-    list of Resamples
-        One a metric.
-
-    Raises
-    ------
-    ConfigError
-        If seeds are to be sampled and there is only one.
-    """
+    """Evaluate metrics of every model on the same resamples of galaxies."""
     require_choices(seeds=seeds, n_bootstrap=n_bootstrap)
     if seeds == "sampled" and panel.n_seeds < 2:
         raise too_few_seeds()
@@ -246,37 +188,13 @@ def _seed_noise(badness: np.ndarray, *, n_resamples: int, seed: int) -> np.ndarr
 
 
 def critical_values(scaled: np.ndarray, *, level: float, correction: Correction) -> np.ndarray:
-    """Return how many standard errors an interval reaches to either side.
-
-    Parameters
-    ----------
-    scaled : ndarray, shape (n_comparisons, n_resamples)
-        Deviations over their standard errors.
-    level : float
-        Probability that all intervals of the family hold (``"max_t"``), or each by itself (``"none"``).
-    correction : {"max_t", "none"}
-
-    Returns
-    -------
-    ndarray, shape (n_comparisons,)
-    """
+    """Return how many standard errors an interval reaches to either side."""
     largest = largest_deviation(scaled, correction=correction)
     return np.quantile(largest, level, axis=1)
 
 
 def largest_deviation(scaled: np.ndarray, *, correction: Correction) -> np.ndarray:
-    """Return the largest deviation of the family in each resample, or that of each comparison without a correction.
-
-    Parameters
-    ----------
-    scaled : ndarray, shape (n_comparisons, n_resamples)
-        Deviations over their standard errors.
-    correction : {"max_t", "none"}
-
-    Returns
-    -------
-    ndarray, shape (n_comparisons, n_resamples)
-    """
+    """Return the largest deviation of the family in each resample, or that of each comparison without a correction."""
     sizes = np.abs(scaled)
     return np.broadcast_to(sizes.max(axis=0), sizes.shape) if correction == "max_t" else sizes
 
@@ -284,19 +202,7 @@ def largest_deviation(scaled: np.ndarray, *, correction: Correction) -> np.ndarr
 def require_choices(
     *, level: float = 0.5, correction: str = "none", seeds: str = "fixed", n_bootstrap: int = 2
 ) -> None:
-    """Refuse settings of a comparison that are not among their choices.
-
-    Parameters
-    ----------
-    level : float
-    correction : str
-    seeds : str
-    n_bootstrap : int
-
-    Raises
-    ------
-    ConfigError
-    """
+    """Refuse settings of a comparison that are not among their choices."""
     wrong = {
         f"level={level!r}": 0 < level < 1,
         f"correction={correction!r}": correction in CORRECTIONS,
@@ -315,55 +221,20 @@ def require_choices(
 
 
 def in_standard_errors(values: np.ndarray, *, errors: np.ndarray, of_nothing: float = 0.0) -> np.ndarray:
-    """Return values over their errors, where there is an error.
-
-    Parameters
-    ----------
-    values : ndarray
-    errors : ndarray
-        Broadcast to the shape of `values`.
-    of_nothing : float
-        What stands for a value whose error is zero, because no resample moves it.
-
-    Returns
-    -------
-    ndarray
-    """
+    """Return values over their errors, where there is an error."""
     errors = np.broadcast_to(errors, values.shape)
     return np.divide(values, errors, out=np.full(values.shape, of_nothing), where=errors > 0)
 
 
 def describe_pair(family: Resamples, *, a: str, b: str) -> dict[str, object]:
-    """Say which models are compared on what, and what each scores: the first columns of a row.
-
-    Parameters
-    ----------
-    family : Resamples
-    a, b : str
-
-    Returns
-    -------
-    dict
-    """
+    """Say which models are compared on what, and what each scores: the first columns of a row."""
     means = family.values.mean(axis=1)
     values = {"value_a": means[family.index(a)], "value_b": means[family.index(b)]}
     return family.panel.key | {"metric": family.metric.id, "a": a, "b": b} | values
 
 
 def describe_standing(family: Resamples, *, by_seed: np.ndarray, n_comparisons: int) -> dict[str, object]:
-    """Say how many galaxies, seeds and comparisons a row stands on: its last columns.
-
-    Parameters
-    ----------
-    family : Resamples
-    by_seed : ndarray, shape (n_seeds,)
-        What is compared, seed by seed.
-    n_comparisons : int
-
-    Returns
-    -------
-    dict
-    """
+    """Say how many galaxies, seeds and comparisons a row stands on: its last columns."""
     return {
         "n": len(family.panel),
         "n_seeds": family.panel.n_seeds,

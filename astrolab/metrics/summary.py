@@ -51,19 +51,6 @@ def summarise_seeds(scores: pd.DataFrame) -> pd.DataFrame:
 def with_intervals(scores: pd.DataFrame) -> pd.DataFrame:
     """Return one value with one interval for each group: over seeds where there are several, else the bootstrap's.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        From :func:`astrolab.metrics.score`.
-
-    Returns
-    -------
-    DataFrame
-        The grouping columns without ``seed``, ``metric``, ``value``, ``low``, ``high``, ``n_seeds`` and ``simulated``.
-        With several seeds ``value`` is their mean and the interval one sample standard deviation on either side.
-
-    Examples
-    --------
     >>> scores = pd.DataFrame({"arm": "lora", "seed": [0, 1], "metric": "bias", "value": [0.1, 0.3]})
     >>> scores = scores.assign(low=0.0, high=1.0)
     >>> with_intervals(scores)[["arm", "metric", "value", "n_seeds"]]
@@ -86,19 +73,6 @@ def with_intervals(scores: pd.DataFrame) -> pd.DataFrame:
 def describe_spread(n_seeds: pd.Series, *, otherwise: str = "bootstrap interval") -> str:
     """Say in words what the interval of :func:`with_intervals` is, of rows that need not have the same number of seeds.
 
-    Parameters
-    ----------
-    n_seeds : Series of int
-        Number of training seeds of each row.
-    otherwise : str
-        What the interval of one seed is called.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
     >>> describe_spread(pd.Series([3, 3]))
     'spread over 3 seeds'
     >>> describe_spread(pd.Series([3, 1]))
@@ -113,19 +87,7 @@ def describe_spread(n_seeds: pd.Series, *, otherwise: str = "bootstrap interval"
 
 
 def is_best(summary: pd.DataFrame, *, column: str = "arm") -> pd.Series:
-    """Say of each row whether it is the best of its group, by the metric's own sign; alone it is not.
-
-    Parameters
-    ----------
-    summary : DataFrame
-        From :func:`with_intervals`.
-    column : str
-        What is compared; rows that agree in every other grouping column compete.
-
-    Returns
-    -------
-    Series of bool
-    """
+    """Say of each row whether it is the best of its group, by the metric's own sign; alone it is not."""
     badness = pd.Series(0.0, index=summary.index)
     for name, rows in summary.groupby("metric"):
         badness[rows.index] = find_metric(name).badness(rows["value"])

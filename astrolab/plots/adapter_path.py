@@ -102,21 +102,7 @@ def _draw_galaxies(ax: Axes, *, truth: np.ndarray, pred: np.ndarray, look: Look,
 
 
 def scale_spans(figure: Figure, *, low: float, high: float) -> list[tuple[float, float, float, float]]:
-    """Return where two scales lie in the panels of a figure, so that a marker can be laid over its picture.
-
-    Parameters
-    ----------
-    figure : Figure
-        From :func:`plot_adapter_path`, without clouds.
-    low, high : float
-        Two scales.
-
-    Returns
-    -------
-    list of (left, right, top, bottom)
-        Of each panel: the places of `low` and `high`, the upper and the lower edge, in fractions of the picture's width
-        and height from its upper left corner.
-    """
+    """Return where two scales lie in the panels of a figure, so that a marker can be laid over its picture."""
     spans = []
     for ax in figure.axes:
         box = ax.get_window_extent().transformed(figure.transFigure.inverted())

@@ -32,18 +32,6 @@ def colour_picture(stamp: np.ndarray, *, bands: Sequence[str]) -> np.ndarray:
 
     Red, green and blue are the i, r and g bands (or the reddest, middle and bluest there are), stretched together by
     asinh so that colour does not depend on brightness (Lupton et al. 2004, PASP 116, 133; astropy.visualization).
-
-    Parameters
-    ----------
-    stamp : ndarray, shape (band, y, x)
-        Flux, sky subtracted, in bands with one zero point.
-    bands : sequence of str
-        e.g. ``("hsc-g", "hsc-r", "hsc-i")``, from blue to red.
-
-    Returns
-    -------
-    ndarray of uint8, shape (y, x, 3)
-        The lowest row of the stamp is the last row of the picture.
     """
     from astropy.visualization import LuptonAsinhStretch, ManualInterval, make_lupton_rgb
 
@@ -56,18 +44,7 @@ def colour_picture(stamp: np.ndarray, *, bands: Sequence[str]) -> np.ndarray:
 
 
 def band_pictures(stamp: np.ndarray) -> np.ndarray:
-    """Return each band of a galaxy in grey, stretched by asinh on its own.
-
-    Parameters
-    ----------
-    stamp : ndarray, shape (band, y, x)
-        Flux.
-
-    Returns
-    -------
-    ndarray of uint8, shape (band, y, x)
-        Black at -2 sky sigmas, white at the 99.7th percentile; the lowest row of the stamp is the last row.
-    """
+    """Return each band of a galaxy in grey, stretched by asinh on its own."""
     from astropy.visualization import AsinhStretch, ManualInterval
 
     stamp = np.nan_to_num(np.asarray(stamp, dtype=float))
@@ -93,18 +70,7 @@ def _red_green_blue(bands: Sequence[str]) -> tuple[int, int, int]:
 
 
 def galaxy_picture(stamp: np.ndarray, *, bands: Sequence[str]) -> np.ndarray:
-    """Return one picture of a galaxy: in colour, and below it every band in grey.
-
-    Parameters
-    ----------
-    stamp : ndarray, shape (band, y, x)
-    bands : sequence of str
-
-    Returns
-    -------
-    ndarray of uint8, shape (n_bands y + y, n_bands x, 3)
-        The colour picture is enlarged to the width of the row of bands; pixels stay square.
-    """
+    """Return one picture of a galaxy: in colour, and below it every band in grey."""
     colour = colour_picture(stamp, bands=bands)
     if len(bands) == 1:
         return colour
@@ -114,25 +80,7 @@ def galaxy_picture(stamp: np.ndarray, *, bands: Sequence[str]) -> np.ndarray:
 
 
 def read_stamps(survey: Survey, *, object_ids: Sequence) -> np.ndarray:
-    """Read the images of some galaxies of a survey.
-
-    Parameters
-    ----------
-    survey : Survey
-    object_ids : sequence of int or str
-
-    Returns
-    -------
-    ndarray, shape (n, band, y, x)
-        In the order asked.
-
-    Raises
-    ------
-    UnknownNameError
-        If the survey has no images.
-    SchemaError
-        If it does not hold one of the galaxies.
-    """
+    """Read the images of some galaxies of a survey."""
     if "image" not in survey.inputs:
         raise unknown_name(f"input of {survey.name!r}", name="image", names=survey.inputs)
     return np.asarray(survey.inputs["image"][rows_of(survey, object_ids=np.asarray(object_ids))])

@@ -36,17 +36,7 @@ _SHOWN_DEVIATION = (0.25, 0.6)  # half the height of the axis of deviations: at 
 
 @dataclass(frozen=True, eq=False)
 class ReferenceLine:
-    """A line to read a cloud by.
-
-    Attributes
-    ----------
-    vertices : ndarray, shape (2, 2)
-        (x, y) of its ends.
-    colour : str
-    width : int
-    text : str
-        What it means; the same for lines that belong together.
-    """
+    """A line to read a cloud by."""
 
     vertices: np.ndarray
     colour: str
@@ -55,22 +45,7 @@ class ReferenceLine:
 
 
 def reference_lines(label: str, *, x_range: tuple[float, float], axis: str = "pred") -> list[ReferenceLine]:
-    """Return the lines of equality, of what LSST asks for, and of the outlier cut.
-
-    Parameters
-    ----------
-    label : str
-        What is predicted; only redshifts have requirements.
-    x_range : (float, float)
-        True values that the lines span.
-    axis : {"pred", "deviation"}
-        What is drawn against the truth.
-
-    Returns
-    -------
-    list of ReferenceLine
-        LSST's limits of scatter (0.02) and, against the deviation, of bias (0.003), each in units of 1 + z.
-    """
+    """Return the lines of equality, of what LSST asks for, and of the outlier cut."""
     limits = [(0.0, INK, 1, "equality")]
     if is_redshift(label):
         limits += [(sign * REQUIREMENTS["scatter"].limit, LSST, 2, "LSST scatter, 0.02 (1 + z)") for sign in (-1, 1)]
@@ -86,25 +61,7 @@ def reference_lines(label: str, *, x_range: tuple[float, float], axis: str = "pr
 
 
 def cloud_ranges(galaxies: pd.DataFrame, *, axis: str = "pred") -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return what the axes of a cloud cover.
-
-    Parameters
-    ----------
-    galaxies : DataFrame
-        From :func:`astrolab.exploring.with_deviations`.
-    axis : {"pred", "deviation"}
-
-    Returns
-    -------
-    x_range, y_range : (float, float)
-        The truth with a margin of 3 %; predictions over the same range, deviations over a symmetric one that holds 98 %
-        of them, from 0.25 to at most 0.6 (of a label that is no redshift, without these limits).
-
-    Raises
-    ------
-    UnknownNameError
-        For another axis.
-    """
+    """Return what the axes of a cloud cover."""
     if axis not in AXES:
         raise unknown_name("vertical axis", name=axis, names=AXES)
     truth = galaxies["truth"].to_numpy(float)
@@ -120,18 +77,7 @@ def cloud_ranges(galaxies: pd.DataFrame, *, axis: str = "pred") -> tuple[tuple[f
 
 
 def axis_label(axis: str, *, label: str) -> str:
-    """Return the label of the vertical axis, with its unit.
-
-    Parameters
-    ----------
-    axis : {"pred", "deviation"}
-    label : str
-        What is predicted.
-
-    Returns
-    -------
-    str
-    """
+    """Return the label of the vertical axis, with its unit."""
     if axis == "pred":
         return column_label("pred", label=label)
     if is_redshift(label):
@@ -153,36 +99,7 @@ def plot_exploration(
     listed: Sequence[int] = (),
     title: str = "Predictions explored",
 ) -> Figure:
-    """Draw what an explorer shows: a cloud for each model, the selection in black, its scores, its first galaxies.
-
-    Parameters
-    ----------
-    galaxies : DataFrame
-        From :func:`astrolab.exploring.with_deviations`, or :func:`astrolab.exploring.match_models` for two models.
-    rows : ndarray of int, optional
-        Selected galaxies; where nothing is selected, leave it out.
-    inside : ndarray of bool, shape (n,), optional
-        Galaxies inside the slices; others are not drawn and not counted.
-    sides : mapping of str to DataFrame, optional
-        Scores by heading, from :func:`astrolab.exploring.score_galaxies`.
-    models : sequence of str
-        Names of the one or two models; long ones are called first and second beside the clouds.
-    axis : {"pred", "deviation"}
-        What is drawn against the truth.
-    colour : str, optional
-        Column that colours stand for; by default outliers, or what changed between two models.
-    survey : Survey, optional
-        Holds the galaxies' images.
-    listed : sequence of int
-        Rows of `galaxies` whose cut-outs are drawn, the first eight of them.
-    title : str
-
-    Returns
-    -------
-    Figure
-        At most 20,000 galaxies, and as many selected ones, are drawn, chosen by chance but the same every time; where
-        there are more, the title says so.
-    """
+    """Draw what an explorer shows: a cloud for each model, the selection in black, its scores, its first galaxies."""
     pictures = list(listed)[:N_PICTURES] if survey is not None and "image" in survey.inputs else []
     n_clouds = 1 + ("pred_other" in galaxies)
     colours = colour_galaxies(galaxies, by=colour)

@@ -82,29 +82,7 @@ def plot_galaxies(
 
 
 def choose_galaxies(survey: Survey, *, by: str, order: str, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Choose galaxies of a survey by one quantity.
-
-    Parameters
-    ----------
-    survey : Survey
-    by : str
-        A label, a band, or a column of the catalogue.
-    order : {"spread", "lowest", "highest"}
-    n : int
-        How many; all, if there are fewer.
-
-    Returns
-    -------
-    numbers : ndarray of int
-        Rows of the survey, by increasing value (decreasing for ``"highest"``).
-    values : ndarray
-        Of the quantity.
-
-    Raises
-    ------
-    UnknownNameError
-        If the survey has no images, or not this quantity.
-    """
+    """Choose galaxies of a survey by one quantity."""
     if "image" not in survey.inputs:
         raise unknown_name(f"input of {survey.name!r}", name="image", names=survey.inputs)
     values = _values(survey, by=by)

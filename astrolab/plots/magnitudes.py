@@ -22,16 +22,6 @@ _PANEL_INCH = 1.42
 def band_letter(band: str) -> str:
     """Return what a band is called within its filter set.
 
-    Parameters
-    ----------
-    band : str
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
     >>> band_letter("hsc-i"), band_letter("i")
     ('i', 'i')
     """
@@ -39,24 +29,7 @@ def band_letter(band: str) -> str:
 
 
 def magnitudes_in(survey: Survey, *, band: str) -> np.ndarray:
-    """Return the magnitudes of a survey in one band.
-
-    Parameters
-    ----------
-    survey : Survey
-    band : str
-        Its name (``"hsc-i"``), or its letter (``"i"``).
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        Magnitudes, NaN where not measured.
-
-    Raises
-    ------
-    UnknownNameError
-        If the survey has no magnitudes, or not in this band.
-    """
+    """Return the magnitudes of a survey in one band."""
     if "magnitudes" not in survey.inputs:
         raise unknown_name(f"input of {survey.name!r}", name="magnitudes", names=survey.inputs)
     names = {name: number for number, band_ in enumerate(survey.bands) for name in (band_, band_letter(band_))}
@@ -66,17 +39,7 @@ def magnitudes_in(survey: Survey, *, band: str) -> np.ndarray:
 
 
 def require_surveys(surveys: Sequence[Survey]) -> None:
-    """Refuse to draw nothing.
-
-    Parameters
-    ----------
-    surveys : sequence of Survey
-
-    Raises
-    ------
-    ConfigError
-        If there is none, or one without galaxies.
-    """
+    """Refuse to draw nothing."""
     if not surveys or any(len(survey) == 0 for survey in surveys):
         raise ConfigError(
             "Surveys were to be drawn.",

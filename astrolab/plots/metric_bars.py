@@ -99,23 +99,7 @@ def plot_metric_bars(
 
 
 def one_score_each(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return one value and interval for each arm, survey and metric, with the best of each group marked.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        From :func:`astrolab.metrics.score`.
-
-    Returns
-    -------
-    DataFrame
-        As from :func:`astrolab.metrics.with_intervals`, with the bool column ``best``.
-
-    Raises
-    ------
-    PredictionError
-        If an arm has several scores of one metric on one survey, e.g. of both directions or of several fractions.
-    """
+    """Return one value and interval for each arm, survey and metric, with the best of each group marked."""
     summary = with_intervals(scores)
     if summary.duplicated(["arm", "survey", "metric"]).any():
         told_apart = ("direction", "label", "fraction", "scale")

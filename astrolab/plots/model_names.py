@@ -16,18 +16,6 @@ _BRIEF = 34  # characters
 def in_words(column: str, *, value: Any) -> str:
     """Return how a value of a grouping column is written.
 
-    Parameters
-    ----------
-    column : str
-    value : object
-
-    Returns
-    -------
-    str
-        An arm or a survey by its name in figures, a number without trailing zeros.
-
-    Examples
-    --------
     >>> in_words("arm", value="tl"), in_words("survey", value="twin-galaxiesml"), in_words("fraction", value=1.0)
     ('transfer learning', 'GalaxiesML twin', '1')
     """
@@ -40,22 +28,6 @@ def in_words(column: str, *, value: Any) -> str:
 def name_models(models: Sequence[Mapping[str, Any]], *, options: Mapping[str, Sequence[Any]]) -> tuple[list[str], str]:
     """Name one or two models so that nobody takes them for others of the table.
 
-    Parameters
-    ----------
-    models : sequence of mapping of str to object
-        Value of every grouping column.
-    options : mapping of str to sequence
-        All values of every grouping column; those of one value are not worth a word.
-
-    Returns
-    -------
-    names : list of str
-        Of each model its arm (without arms: its run), and what tells them apart.
-    shared : str
-        Which run, direction, fraction, scale and seed they have in common.
-
-    Examples
-    --------
     >>> options = {"arm": ("tl", "lora"), "fraction": (0.1, 1.0), "seed": (0, 1), "label": ("z",)}
     >>> tl, lora = ({"arm": arm, "fraction": 0.1, "seed": seed, "label": "z"} for arm, seed in (("tl", 0), ("lora", 1)))
     >>> name_models([tl, lora], options=options)
@@ -73,18 +45,6 @@ def name_models(models: Sequence[Mapping[str, Any]], *, options: Mapping[str, Se
 def brief_names(names: Sequence[str]) -> list[str]:
     """Return names that fit over a column of numbers.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Of one or two models.
-
-    Returns
-    -------
-    list of str
-        The same, or ``"the first"`` and ``"the second"`` where one of them is long.
-
-    Examples
-    --------
     >>> brief_names(["LoRA · seed 0", "LoRA · seed 1"])
     ['LoRA · seed 0', 'LoRA · seed 1']
     >>> brief_names(["LoRA · run 2026-11-21T10-50-47-f7ba4308", "LoRA · run again"])

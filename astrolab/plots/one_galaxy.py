@@ -19,19 +19,7 @@ if TYPE_CHECKING:
 
 @in_style
 def plot_one_galaxy(galaxy: OneGalaxy, *, answers: Mapping[str, float] | None = None) -> Figure:
-    """Draw a simulated galaxy as a survey sees it.
-
-    Parameters
-    ----------
-    galaxy : OneGalaxy
-        From :func:`astrolab.datasets.twins.one_galaxy.simulate_galaxy`.
-    answers : mapping of str to float, optional
-        Redshift that each model predicts.
-
-    Returns
-    -------
-    Figure
-    """
+    """Draw a simulated galaxy as a survey sees it."""
     n_bands = len(galaxy.bands)
     figure = new_figure(figsize=(7.1, 3.3), layout="constrained")
     pictures, numbers = figure.subfigures(1, 2, width_ratios=[3.6, 3.5])

@@ -23,19 +23,7 @@ _SHOWN = (0.02, 0.98)  # quantiles with shades of their own; beyond, those of th
 
 @dataclass(frozen=True, eq=False)
 class PointColours:
-    """The colour of every galaxy, and what it means.
-
-    Attributes
-    ----------
-    groups : Categorical, n
-        Galaxies of one colour.
-    colours : dict of str to str
-        Colour of every group.
-    quantity : str
-        What shades stand for, with its unit; "" where groups have names instead.
-    values : dict of str to str
-        What some of the shades stand for.
-    """
+    """The colour of every galaxy, and what it means."""
 
     groups: pd.Categorical
     colours: Mapping[str, str]
@@ -48,17 +36,7 @@ class PointColours:
         return np.array(list(self.colours.values()))[self.groups.codes]
 
     def legend(self, *, inside: np.ndarray | None = None) -> dict[str, str]:
-        """Return the entries of a legend: text and colour.
-
-        Parameters
-        ----------
-        inside : ndarray of bool, shape (n,), optional
-            The galaxies that are counted; by default all.
-
-        Returns
-        -------
-        dict of str to str
-        """
+        """Return the entries of a legend: text and colour."""
         codes = self.groups.codes if inside is None else self.groups.codes[inside]
         counts = dict(zip(self.colours, np.bincount(codes, minlength=len(self.colours)), strict=True))
         if self.values is None:
@@ -67,36 +45,14 @@ class PointColours:
         return {text: self.colours[name] for name, text in self.values.items()} | missing
 
     def heading(self, models: Sequence[str]) -> str:
-        """Return what stands above the legend.
-
-        Parameters
-        ----------
-        models : sequence of str
-            Brief names of the one or two models.
-
-        Returns
-        -------
-        str
-        """
+        """Return what stands above the legend."""
         if self.quantity:
             return f"Colour: {self.quantity}"
         return f"Beside {models[0]}, {models[1]} is …" if len(models) == 2 else ""
 
 
 def colour_galaxies(galaxies: pd.DataFrame, *, by: str | None = None) -> PointColours:
-    """Give galaxies colours: by what changed between two models, else by who is an outlier, or by a column.
-
-    Parameters
-    ----------
-    galaxies : DataFrame
-        From `with_deviations`, or `match_models`.
-    by : str, optional
-        A column of numbers.
-
-    Returns
-    -------
-    PointColours
-    """
+    """Give galaxies colours: by what changed between two models, else by who is an outlier, or by a column."""
     if by is not None:
         return _shades(galaxies[by].to_numpy(float), quantity=column_label(by))
     if "verdict" in galaxies:

@@ -109,40 +109,12 @@ def _looks(names: Sequence[str], *, known: Mapping[str, Look]) -> dict[str, Look
 
 
 def arm_looks(arms: Sequence[str]) -> dict[str, Look]:
-    """Return how each arm is drawn; arms that astrolab does not know get spare colours in the order given.
-
-    Parameters
-    ----------
-    arms : sequence of str
-
-    Returns
-    -------
-    dict of str to Look
-
-    Raises
-    ------
-    ConfigError
-        If there are more unknown arms than spare colours.
-    """
+    """Return how each arm is drawn; arms that astrolab does not know get spare colours in the order given."""
     return _looks(arms, known=ARMS)
 
 
 def survey_looks(surveys: Sequence[str]) -> dict[str, Look]:
-    """Return how each survey is drawn: a twin has the colour of the survey it stands for, and says that it is one.
-
-    Parameters
-    ----------
-    surveys : sequence of str
-
-    Returns
-    -------
-    dict of str to Look
-
-    Raises
-    ------
-    ConfigError
-        If there are more unknown surveys than spare colours.
-    """
+    """Return how each survey is drawn: a twin has the colour of the survey it stands for, and says that it is one."""
     real = _looks([real_survey(name) for name in surveys], known=SURVEYS)
     looks = {name: real[real_survey(name)] for name in surveys}
     return {
@@ -154,8 +126,6 @@ def survey_looks(surveys: Sequence[str]) -> dict[str, Look]:
 def real_survey(name: str) -> str:
     """Return the survey that a twin stands for; any other name is its own.
 
-    Examples
-    --------
     >>> real_survey("twin-galaxiesml")
     'galaxiesml'
     """
@@ -208,17 +178,7 @@ _R = TypeVar("_R", Axes, Figure)
 
 
 def in_style(plot: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Make a plotting function draw in the publication style, whatever the caller's settings are.
-
-    Parameters
-    ----------
-    plot : callable
-        Returns Axes or a Figure.
-
-    Returns
-    -------
-    callable
-    """
+    """Make a plotting function draw in the publication style, whatever the caller's settings are."""
 
     @wraps(plot)
     def styled(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -232,28 +192,12 @@ def in_style(plot: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def is_simulated(table: pd.DataFrame) -> bool:
-    """Say whether any row of a table comes from a simulated survey.
-
-    Parameters
-    ----------
-    table : DataFrame
-
-    Returns
-    -------
-    bool
-    """
+    """Say whether any row of a table comes from a simulated survey."""
     return "simulated" in table and bool(table["simulated"].any())
 
 
 def entitle(target: Axes | Figure, *, title: str, simulated: bool) -> None:
-    """Write the title, and after it that the galaxies are simulated, where they are.
-
-    Parameters
-    ----------
-    target : Axes or Figure
-    title : str
-    simulated : bool
-    """
+    """Write the title, and after it that the galaxies are simulated, where they are."""
     text = f"{title} · {TWIN_NOTE}" if simulated else title
     if isinstance(target, Figure):
         target.suptitle(text, x=0.01, ha="left")
@@ -262,14 +206,7 @@ def entitle(target: Axes | Figure, *, title: str, simulated: bool) -> None:
 
 
 def write_legend(figure: Figure, *, entries: Sequence[Artist], notes: Sequence[Artist] = ()) -> None:
-    """Write below the panels what colours and marks mean, row by row, the notes in rows of their own.
-
-    Parameters
-    ----------
-    figure : Figure
-    entries, notes : sequence of Artist
-        With labels.
-    """
+    """Write below the panels what colours and marks mean, row by row, the notes in rows of their own."""
     rows: list[Artist] = []
     for part in (entries, notes):
         rows += [*part, *[_BLANK] * (-len(part) % _LEGEND_COLUMNS)]
@@ -279,39 +216,13 @@ def write_legend(figure: Figure, *, entries: Sequence[Artist], notes: Sequence[A
 
 
 def metric_label(metric: str) -> str:
-    """Return the axis label of a metric, with its unit unless it is a pure number.
-
-    Parameters
-    ----------
-    metric : str
-        Id of a registered metric.
-
-    Returns
-    -------
-    str
-    """
+    """Return the axis label of a metric, with its unit unless it is a pure number."""
     found = find_metric(metric)
     return found.label if found.unit == "1" else f"{found.label} ({found.unit})"
 
 
 def chosen(table: pd.DataFrame, *, column: str, names: Sequence[str] | None) -> list[str]:
-    """Return the names to be drawn: those asked for, or all of the table in their order of appearance.
-
-    Parameters
-    ----------
-    table : DataFrame
-    column : str
-    names : sequence of str, optional
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    PredictionError
-        If the table lacks the column, or a name is not in it.
-    """
+    """Return the names to be drawn: those asked for, or all of the table in their order of appearance."""
     there = list(table[column].unique()) if column in table else []
     missing = [column] if not there else [name for name in names or () if name not in there]
     if missing:

@@ -20,21 +20,6 @@ _MOVES: dict[tuple[str, ...], Direction] = {
 def find_direction(parameters: Mapping[str, Any] | pd.Series, *, prefix: str = "") -> Direction:
     """Say which of the paper's two ways a model was moved, however the parameters of its run spell it.
 
-    Parameters
-    ----------
-    parameters : mapping or Series
-        Notebook parameters: ``pretrain_survey``, ``finetune_survey``, and ``direction`` where a study has one
-        (``"reverse"`` swaps the two).
-    prefix : str
-        Written before each of these names, e.g. ``"p."`` in rows of the ledger.
-
-    Returns
-    -------
-    {"forward", "reverse", "elsewhere"}
-        Forward from TransferZ, or its twin, to GalaxiesML, or its twin; elsewhere between other surveys.
-
-    Examples
-    --------
     >>> find_direction({"pretrain_survey": "twin-transferz", "finetune_survey": "twin-galaxiesml"})
     'forward'
     >>> find_direction({"pretrain_survey": "galaxiesml", "finetune_survey": "transferz"})

@@ -27,17 +27,7 @@ GROUPS = ["scored", "outside the scored range"]
 
 
 class AdapterExplorer(Explorer):
-    """From the base network to the adapted one; made by :func:`astrolab.explore_adapter`.
-
-    Attributes
-    ----------
-    scale : FloatSlider
-        Where on the path.
-    path : AdapterPath
-        Predictions and scores at every scale that was computed.
-    clouds : dict of str to Cloud
-        By survey.
-    """
+    """From the base network to the adapted one; made by :func:`astrolab.explore_adapter`."""
 
     def __init__(self, predictions: pd.DataFrame, *, z_range: ZRange):
         super().__init__(css_class="astrolab-adapter")
@@ -156,24 +146,13 @@ class AdapterExplorer(Explorer):
         return pd.DataFrame(rows)
 
     def table(self) -> pd.DataFrame:
-        """Return the scores of every survey at this scale, and at both ends of the path.
-
-        Returns
-        -------
-        DataFrame
-            ``scale, survey, metric, value, base, adapted``.
-        """
+        """Return the scores of every survey at this scale, and at both ends of the path."""
         scores = self.path.scores_at(self.scale.value)
         scores.insert(0, "scale", self.scale.value)
         return scores
 
     def figure(self) -> Figure:
-        """Return what is shown, as a figure.
-
-        Returns
-        -------
-        Figure
-        """
+        """Return what is shown, as a figure."""
         clouds = {
             name: (survey.truth, self.path.predictions_at(self.scale.value, survey=name))
             for name, survey in self.path.surveys.items()

@@ -21,22 +21,7 @@ BUTTONS = ["pan_zoom", "lasso", "divider", "full_screen", "reset"]
 
 @dataclass(frozen=True, eq=False)
 class CloudContent:
-    """What a cloud shows.
-
-    Attributes
-    ----------
-    x, y : ndarray, shape (n,)
-    x_label, y_label : str
-        With units.
-    x_range, y_range : (float, float)
-        What the axes cover; points beyond lie on the edge.
-    colour : Series, n rows
-        Categories.
-    colours : dict of str to str
-        Colour of each category.
-    lines : sequence of ((k, 2) ndarray, str, int)
-        Vertices, colour and width (px) of reference lines.
-    """
+    """What a cloud shows."""
 
     x: np.ndarray
     y: np.ndarray
@@ -60,44 +45,19 @@ class CloudContent:
 
 
 def side_px(n_clouds: int) -> int:
-    """Give the side of the squares of points (px), so that two clouds stand beside each other in a notebook.
-
-    Parameters
-    ----------
-    n_clouds : int
-
-    Returns
-    -------
-    int
-    """
+    """Give the side of the squares of points (px), so that two clouds stand beside each other in a notebook."""
     return SIDE_PX if n_clouds == 1 else SIDE_OF_TWO_PX
 
 
 def on_axis(values: np.ndarray, *, axis_range: tuple[float, float]) -> np.ndarray:
-    """Move values beyond an axis to just inside its ends, where they are seen.
-
-    Parameters
-    ----------
-    values : ndarray
-    axis_range : (float, float)
-
-    Returns
-    -------
-    ndarray of float32
-    """
+    """Move values beyond an axis to just inside its ends, where they are seen."""
     low, high = axis_range
     edge = EDGE * (high - low)
     return np.clip(values, low + edge, high - edge).astype(np.float32)
 
 
 class Cloud:
-    """A jupyter-scatter plot that is made when it is first looked at.
-
-    Parameters
-    ----------
-    on_select : callable, optional
-        Is given the row numbers that somebody selected in the browser.
-    """
+    """A jupyter-scatter plot that is made when it is first looked at."""
 
     def __init__(self, *, on_select: Callable[[np.ndarray], None] | None = None):
         self._on_select = on_select
@@ -126,14 +86,7 @@ class Cloud:
         return self._widget
 
     def draw(self, content: CloudContent, *, side_px: int = SIDE_PX) -> None:
-        """Show other galaxies, or the same ones elsewhere.
-
-        Parameters
-        ----------
-        content : CloudContent
-        side_px : int
-            Of the square of points.
-        """
+        """Show other galaxies, or the same ones elsewhere."""
         self._side_px, is_resized = side_px, side_px != self._side_px
         ranges = {"x_scale": content.x_range, "y_scale": content.y_range}
         frame = content.frame()
@@ -184,34 +137,18 @@ class Cloud:
         )
 
     def move(self, y: np.ndarray) -> None:
-        """Move the same galaxies up or down.
-
-        Parameters
-        ----------
-        y : ndarray, shape (n,)
-        """
+        """Move the same galaxies up or down."""
         self._frame["y"] = on_axis(y, axis_range=self._content.y_range)
         with self._at_once():
             self._scatter.y("y", animate=False, scale=self._content.y_range)
 
     def show_only(self, inside: np.ndarray) -> None:
-        """Hide galaxies.
-
-        Parameters
-        ----------
-        inside : ndarray of bool, shape (n,)
-            Those that stay.
-        """
+        """Hide galaxies."""
         if self._scatter is not None:
             self._scatter.filter(None if inside.all() else np.flatnonzero(inside))
 
     def select(self, rows: np.ndarray) -> None:
-        """Mark galaxies as selected, without telling anybody.
-
-        Parameters
-        ----------
-        rows : ndarray of int
-        """
+        """Mark galaxies as selected, without telling anybody."""
         if self._scatter is not None:
             with self._unobserved():
                 self._scatter.selection(rows)

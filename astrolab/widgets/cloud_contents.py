@@ -11,21 +11,7 @@ from astrolab.widgets.cloud import CloudContent
 
 
 def cloud_contents(galaxies: pd.DataFrame, *, axis: str, colours: PointColours) -> list[CloudContent]:
-    """Give each model its cloud, on the same axes and in the same colours.
-
-    Parameters
-    ----------
-    galaxies : DataFrame
-        From :func:`astrolab.exploring.with_deviations`, or :func:`astrolab.exploring.match_models` for two models.
-    axis : {"pred", "deviation"}
-        What is drawn against the truth.
-    colours : PointColours
-
-    Returns
-    -------
-    list of CloudContent
-        One or two.
-    """
+    """Give each model its cloud, on the same axes and in the same colours."""
     x_range, y_range = cloud_ranges(galaxies, axis=axis)
     label = str(galaxies["label"].iloc[0])
     lines = reference_lines(label, x_range=x_range, axis=axis)

@@ -22,20 +22,7 @@ DESCRIPTION = {"description_width": "initial"}
 
 
 def dropdown(name: str, *, label: str, options: Sequence[Any], value: Any, width: str = "230px") -> ipywidgets.Dropdown:
-    """Return a labelled dropdown of class ``astrolab-<name>``.
-
-    Parameters
-    ----------
-    name, label : str
-    options : sequence
-        Values, or (text, value).
-    value : object
-    width : str
-
-    Returns
-    -------
-    ipywidgets.Dropdown
-    """
+    """Return a labelled dropdown of class ``astrolab-<name>``."""
     control = ipywidgets.Dropdown(options=options, value=value, description=label, style=DESCRIPTION)
     return _styled(control, name, width)
 
@@ -43,18 +30,7 @@ def dropdown(name: str, *, label: str, options: Sequence[Any], value: Any, width
 def range_slider(
     name: str, *, label: str, low: float, high: float, width: str = "370px"
 ) -> ipywidgets.FloatRangeSlider:
-    """Return a labelled slider with two handles that cover everything, of class ``astrolab-slice-<name>``.
-
-    Parameters
-    ----------
-    name, label : str
-    low, high : float
-    width : str
-
-    Returns
-    -------
-    ipywidgets.FloatRangeSlider
-    """
+    """Return a labelled slider with two handles that cover everything, of class ``astrolab-slice-<name>``."""
     step = (high - low) / 200
     low, high = low - 0.5 * step, high + 0.5 * step  # what rounding in the browser may take away
     control = ipywidgets.FloatRangeSlider(
@@ -82,20 +58,7 @@ def slider(
     width: str = "400px",
     label_width: str = "initial",
 ) -> ipywidgets.FloatSlider:
-    """Return a labelled slider of class ``astrolab-<name>`` that reports every move.
-
-    Parameters
-    ----------
-    name, label : str
-    value, low, high, step : float
-    digits : int
-        After the point, in the readout.
-    width, label_width : str
-
-    Returns
-    -------
-    ipywidgets.FloatSlider
-    """
+    """Return a labelled slider of class ``astrolab-<name>`` that reports every move."""
     control = ipywidgets.FloatSlider(
         value=value,
         min=low,
@@ -109,100 +72,40 @@ def slider(
 
 
 def button(name: str, *, label: str, on_click: Callable[[], None], hint: str = "") -> ipywidgets.Button:
-    """Return a button of class ``astrolab-<name>``.
-
-    Parameters
-    ----------
-    name, label : str
-    on_click : callable
-        Without arguments.
-    hint : str
-        Shown when the mouse rests on it.
-
-    Returns
-    -------
-    ipywidgets.Button
-    """
+    """Return a button of class ``astrolab-<name>``."""
     control = ipywidgets.Button(description=label, tooltip=hint or label)
     control.on_click(lambda _: on_click())
     return _styled(control, name, "auto")
 
 
 def text_field(name: str, *, label: str, value: str, width: str = "260px") -> ipywidgets.Text:
-    """Return a labelled field for a line of text, of class ``astrolab-<name>``.
-
-    Parameters
-    ----------
-    name, label, value : str
-    width : str
-
-    Returns
-    -------
-    ipywidgets.Text
-    """
+    """Return a labelled field for a line of text, of class ``astrolab-<name>``."""
     return _styled(ipywidgets.Text(value=value, description=label, style=DESCRIPTION), name, width)
 
 
 def markup(name: str, *, value: str = "") -> ipywidgets.HTML:
-    """Return a place for HTML, of class ``astrolab-<name>``.
-
-    Parameters
-    ----------
-    name, value : str
-
-    Returns
-    -------
-    ipywidgets.HTML
-    """
+    """Return a place for HTML, of class ``astrolab-<name>``."""
     control = ipywidgets.HTML(value)
     control.add_class(f"astrolab-{name}")
     return control
 
 
 def row(*controls: ipywidgets.Widget) -> ipywidgets.HBox:
-    """Return controls in a row that wraps where the page is narrow.
-
-    Parameters
-    ----------
-    *controls : Widget
-
-    Returns
-    -------
-    ipywidgets.HBox
-    """
+    """Return controls in a row that wraps where the page is narrow."""
     box = ipywidgets.HBox(controls)
     box.add_class("astrolab-row")
     return box
 
 
 def column(*controls: ipywidgets.Widget) -> ipywidgets.VBox:
-    """Return controls one below the other, of class ``astrolab-side``.
-
-    Parameters
-    ----------
-    *controls : Widget
-
-    Returns
-    -------
-    ipywidgets.VBox
-    """
+    """Return controls one below the other, of class ``astrolab-side``."""
     box = ipywidgets.VBox(controls)
     box.add_class("astrolab-side")
     return box
 
 
 def under_title(control: ipywidgets.Widget, *, title: str) -> ipywidgets.VBox:
-    """Return a control with a title above it, no wider than the control.
-
-    Parameters
-    ----------
-    control : Widget
-    title : str
-
-    Returns
-    -------
-    ipywidgets.VBox
-    """
+    """Return a control with a title above it, no wider than the control."""
     place = ipywidgets.VBox([ipywidgets.HTML(), control])
     place.add_class("astrolab-titled")
     set_title(place, title=title)
@@ -210,24 +113,12 @@ def under_title(control: ipywidgets.Widget, *, title: str) -> ipywidgets.VBox:
 
 
 def set_title(place: ipywidgets.VBox, *, title: str) -> None:
-    """Change the title above a control.
-
-    Parameters
-    ----------
-    place : ipywidgets.VBox
-        From :func:`under_title`.
-    title : str
-    """
+    """Change the title above a control."""
     place.children[0].value = f"<b>{escape(title)}</b>"
 
 
 def close_all(*widgets: ipywidgets.Widget) -> None:
-    """Close widgets with all that belongs to them: children, layouts, styles. A kernel keeps every widget that is open.
-
-    Parameters
-    ----------
-    *widgets : Widget
-    """
+    """Close widgets with all that belongs to them: children, layouts, styles. A kernel keeps every widget that is open."""
     for widget in widgets:
         parts = _parts_of(widget)
         widget.close()

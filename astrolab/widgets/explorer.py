@@ -25,11 +25,6 @@ def is_watched() -> bool:
     """Say whether somebody in front of a notebook sees what is displayed.
 
     A front end offers to ask its user for input; papermill and nbconvert have nobody to ask.
-
-    Returns
-    -------
-    bool
-        False outside a notebook kernel.
     """
     from IPython import get_ipython
 
@@ -40,17 +35,7 @@ def is_watched() -> bool:
 
 
 def detached(figure: Figure) -> Figure:
-    """Take a figure out of pyplot's hands, or a notebook would show it a second time below the widget.
-
-    Parameters
-    ----------
-    figure : Figure
-
-    Returns
-    -------
-    Figure
-        The same; it can be saved like any other.
-    """
+    """Take a figure out of pyplot's hands, or a notebook would show it a second time below the widget."""
     close(figure)
     return figure
 
@@ -60,15 +45,6 @@ class Page(anywidget.AnyWidget):
 
     A cloud that is told to draw while it is drawing does not: what was told last would never be seen. So drawings are
     asked for one at a time, and the page says when it has done each. It takes no room itself.
-
-    Attributes
-    ----------
-    asked : int
-        How many drawings were asked for.
-    drawn : int
-        How many of them are done; -1 while no page shows the explorer.
-    cloud_names : list of str
-        What screen readers call each cloud, from left to right.
     """
 
     # as text: anywidget 0.11 watches files, and keeps every widget that would want to know of a change
@@ -93,13 +69,7 @@ class Page(anywidget.AnyWidget):
         return self._next is not None
 
     def draw(self, tell: Callable[[], None]) -> None:
-        """Have clouds draw: now, or when what they draw is done. Of drawings that wait, only the latest is made.
-
-        Parameters
-        ----------
-        tell : callable
-            Tells the clouds what to draw.
-        """
+        """Have clouds draw: now, or when what they draw is done. Of drawings that wait, only the latest is made."""
         if self.is_drawing:
             self._next = tell
         else:
@@ -133,45 +103,19 @@ class Explorer(ipywidgets.VBox):
         raise NotImplementedError
 
     def figure(self) -> Figure:
-        """Return what is shown, as a figure that pyplot knows nothing of.
-
-        Returns
-        -------
-        Figure
-        """
+        """Return what is shown, as a figure that pyplot knows nothing of."""
         raise NotImplementedError
 
     def table(self) -> pd.DataFrame:
-        """Return what is shown, as a table.
-
-        Returns
-        -------
-        DataFrame
-        """
+        """Return what is shown, as a table."""
         raise NotImplementedError
 
     def whole_table(self) -> pd.DataFrame:
-        """Return what a snapshot keeps beside the figure: `table`, with what did not fit on the page.
-
-        Returns
-        -------
-        DataFrame
-        """
+        """Return what a snapshot keeps beside the figure: `table`, with what did not fit on the page."""
         return self.table()
 
     def snapshot(self, path: str | Path) -> tuple[Path, Path]:
-        """Keep what is shown: a figure and a table.
-
-        Parameters
-        ----------
-        path : path
-            Name of the files, with or without ``.png``.
-
-        Returns
-        -------
-        (Path, Path)
-            The PNG file and the CSV file beside it.
-        """
+        """Keep what is shown: a figure and a table."""
         image = with_ending(path, ending=".png", instead_of=(".csv",))
         table = with_ending(image, ending=".csv", instead_of=(".png",))
         with write_atomically(image) as part:

@@ -10,20 +10,7 @@ from astrolab.widgets import markup
 
 
 def galaxy_cards(galaxies: pd.DataFrame, *, survey: Survey) -> str:
-    """Return pictures of galaxies, each with its id, truth and predictions below.
-
-    Parameters
-    ----------
-    galaxies : DataFrame
-        From :func:`astrolab.exploring.with_deviations`, or :func:`astrolab.exploring.match_models` for two models.
-    survey : Survey
-        Holds the galaxies' images.
-
-    Returns
-    -------
-    str
-        HTML; outliers are framed.
-    """
+    """Return pictures of galaxies, each with its id, truth and predictions below."""
     stamps = read_stamps(survey, object_ids=galaxies["object_id"].to_numpy())
     cards = [
         markup.Card(

@@ -19,46 +19,18 @@ DASH = "–"
 
 
 def text_note(text: str) -> str:
-    """Return a remark in small print.
-
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    str
-    """
+    """Return a remark in small print."""
     lines = "<br>".join(map(escape, text.splitlines()))
     return f'<div class="astrolab-note">{lines}</div>'
 
 
 def title_line(text: str) -> str:
-    """Return the headline of an explorer.
-
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    str
-    """
+    """Return the headline of an explorer."""
     return f'<div class="astrolab-title" role="heading" aria-level="3">{escape(text)}</div>'
 
 
 def legend(dots: Mapping[str, str], *, lines: Mapping[str, str] | None = None) -> str:
-    """Return what colours of points and lines mean.
-
-    Parameters
-    ----------
-    dots, lines : mapping of str to str
-        Text, and colour.
-
-    Returns
-    -------
-    str
-    """
+    """Return what colours of points and lines mean."""
     entries = [f'<span><i style="background:{colour}"></i>{escape(text)}</span>' for text, colour in dots.items()]
     entries += [
         f'<span><i class="line" style="border-color:{colour}"></i>{escape(text)}</span>'
@@ -68,19 +40,7 @@ def legend(dots: Mapping[str, str], *, lines: Mapping[str, str] | None = None) -
 
 
 def score_table(sides: Mapping[str, pd.DataFrame], *, note: str = "") -> str:
-    """Return scores side by side, one row a metric, with the requirement of LSST where it has one.
-
-    Parameters
-    ----------
-    sides : mapping of str to DataFrame
-        Heading of each column, and scores from :func:`astrolab.exploring.score_galaxies`, all of the same metrics.
-    note : str
-        Caption of the table.
-
-    Returns
-    -------
-    str
-    """
+    """Return scores side by side, one row a metric, with the requirement of LSST where it has one."""
     heads = [f'<th scope="col">{escape(name)}<br>n = {side["n"].iloc[0]:,}</th>' for name, side in sides.items()]
     rows = []
     for number, metric in enumerate(next(iter(sides.values())).itertuples()):
@@ -111,18 +71,6 @@ def _score_cell(score: pd.Series) -> str:
 def number(value: float, *, digits: int) -> str:
     """Return a number as text, with a real minus, or a dash where there is none.
 
-    Parameters
-    ----------
-    value : float
-    digits : int
-        After the point.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
     >>> number(-0.12345, digits=3), number(float("nan"), digits=3)
     ('−0.123', '–')
     """
@@ -130,18 +78,7 @@ def number(value: float, *, digits: int) -> str:
 
 
 def galaxy_table(galaxies: pd.DataFrame, *, note: str = "") -> str:
-    """Return galaxies as a table, with the units of their columns.
-
-    Parameters
-    ----------
-    galaxies : DataFrame
-    note : str
-        Caption of the table.
-
-    Returns
-    -------
-    str
-    """
+    """Return galaxies as a table, with the units of their columns."""
     heads = [f'<th scope="col">{escape(_head(str(name)))}</th>' for name in galaxies]
     rows = []
     for values in galaxies.itertuples(index=False):
@@ -153,18 +90,7 @@ def galaxy_table(galaxies: pd.DataFrame, *, note: str = "") -> str:
 
 
 def plain_table(table: pd.DataFrame, *, note: str = "") -> str:
-    """Return a table of text; the first column names the rows.
-
-    Parameters
-    ----------
-    table : DataFrame of str
-    note : str
-        Caption of the table.
-
-    Returns
-    -------
-    str
-    """
+    """Return a table of text; the first column names the rows."""
     heads = [f'<th scope="col">{escape(str(name))}</th>' for name in table]
     rows = [
         f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in others)}</tr>'
@@ -175,23 +101,7 @@ def plain_table(table: pd.DataFrame, *, note: str = "") -> str:
 
 
 def marked_picture(source: str, *, alt: str, spans: Sequence[tuple[float, float, float, float]], at: float) -> str:
-    """Return a picture with a vertical mark in each of its panels.
-
-    Parameters
-    ----------
-    source : str
-        A data URI.
-    alt : str
-        What the picture shows.
-    spans : sequence of (left, right, top, bottom)
-        Of each panel, in fractions of the picture.
-    at : float
-        Where the marks are, from 0 (left) to 1 (right).
-
-    Returns
-    -------
-    str
-    """
+    """Return a picture with a vertical mark in each of its panels."""
     marks = [
         f'<div style="position:absolute;left:{100 * (left + at * (right - left)):.2f}%;top:{100 * top:.2f}%;'
         f'height:{100 * (bottom - top):.2f}%;border-left:2px dashed #000000"></div>'
@@ -224,17 +134,7 @@ def _table(*, caption: str, heads: Sequence[str], rows: Sequence[str]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Card:
-    """A galaxy in pictures.
-
-    Attributes
-    ----------
-    colour : ndarray of uint8, shape (y, x, 3)
-    bands : ndarray of uint8, shape (band, y, x)
-    caption : sequence of str
-        Lines of text.
-    is_framed : bool
-        Whether it is to stand out.
-    """
+    """A galaxy in pictures."""
 
     colour: np.ndarray
     bands: np.ndarray
@@ -243,18 +143,7 @@ class Card:
 
 
 def picture_cards(cards: Sequence[Card], *, note: str = "") -> str:
-    """Return pictures of galaxies beside each other, each with its bands below and a caption.
-
-    Parameters
-    ----------
-    cards : sequence of Card
-    note : str
-        What is shown.
-
-    Returns
-    -------
-    str
-    """
+    """Return pictures of galaxies beside each other, each with its bands below and a caption."""
     figures = []
     for card in cards:
         alt = escape(f"Cut-out of {', '.join(card.caption)}", quote=True)
@@ -269,17 +158,7 @@ def picture_cards(cards: Sequence[Card], *, note: str = "") -> str:
 
 
 def large_picture(colour: np.ndarray, *, bands: Mapping[str, np.ndarray]) -> str:
-    """Return one galaxy, large and in colour, and below it each band with its name.
-
-    Parameters
-    ----------
-    colour : ndarray of uint8, shape (y, x, 3)
-    bands : mapping of str to ndarray of uint8, shape (y, x)
-
-    Returns
-    -------
-    str
-    """
+    """Return one galaxy, large and in colour, and below it each band with its name."""
     small = "".join(
         f'<figure><img src="{image_source(pixels)}" alt="{escape(name, quote=True)}">'
         f"<figcaption>{escape(name)}</figcaption></figure>"
@@ -290,17 +169,7 @@ def large_picture(colour: np.ndarray, *, bands: Mapping[str, np.ndarray]) -> str
 
 
 def image_source(pixels: np.ndarray) -> str:
-    """Return an image as text that an ``img`` element shows.
-
-    Parameters
-    ----------
-    pixels : ndarray of uint8, shape (y, x) or (y, x, 3)
-
-    Returns
-    -------
-    str
-        A data URI of a PNG.
-    """
+    """Return an image as text that an ``img`` element shows."""
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(file, format="PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

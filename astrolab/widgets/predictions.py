@@ -42,24 +42,7 @@ NO_OTHER = ("no other model", NOBODY)
 
 
 class PredictionsExplorer(Explorer):
-    """Predicted against true, with everything linked; made by :func:`astrolab.explore_predictions`.
-
-    Attributes
-    ----------
-    survey, arm, seed, label, … : Dropdown
-        Which model on which test set: one for every grouping column of the predictions.
-    compare : Dropdown
-        A second model on the same galaxies, or ``""``: its arm (``"lora"``; without arms its run) where only that
-        differs from the first, else what differs (``"arm=lora, seed=1"``).
-    axis, colour : Dropdown
-        What is drawn against the truth, and what colours mean.
-    slices : dict of str to FloatRangeSlider
-        By column: galaxies outside are hidden and not scored.
-    clouds : (Cloud, Cloud)
-        The first model's, and the second's.
-    view : Exploration
-        Where all this leads, and what is there.
-    """
+    """Predicted against true, with everything linked; made by :func:`astrolab.explore_predictions`."""
 
     def __init__(
         self,
@@ -209,13 +192,7 @@ class PredictionsExplorer(Explorer):
         self._refresh()
 
     def select(self, rows: np.ndarray) -> None:
-        """Select galaxies, as a lasso does.
-
-        Parameters
-        ----------
-        rows : ndarray of int
-            Row numbers of ``view.galaxies``; none clears the selection.
-        """
+        """Select galaxies, as a lasso does."""
         self.view.select(rows)
         self._refresh()
 
@@ -324,32 +301,15 @@ class PredictionsExplorer(Explorer):
     # What is kept.
 
     def table(self) -> pd.DataFrame:
-        """Return the galaxies that are listed, brightest outliers first.
-
-        Returns
-        -------
-        DataFrame
-            Ids, positions where they are known, truth, prediction, deviation and what else is known of each.
-        """
+        """Return the galaxies that are listed, brightest outliers first."""
         return self.view.table(self.listed[: self.n_listed])
 
     def whole_table(self) -> pd.DataFrame:
-        """Return all galaxies in view, brightest outliers first.
-
-        Returns
-        -------
-        DataFrame
-            Columns as in `table`.
-        """
+        """Return all galaxies in view, brightest outliers first."""
         return self.view.table(self.view.listed(len(self.view.rows)))
 
     def figure(self) -> Figure:
-        """Return what is shown, as a figure.
-
-        Returns
-        -------
-        Figure
-        """
+        """Return what is shown, as a figure."""
         figure = plot_exploration(
             self.view.galaxies,
             rows=self.view.rows if self.view.what == "selection" else None,

@@ -29,19 +29,7 @@ BEST_SAMPLED_PX = 2.2  # the sharpest seeing that pixels sample, FWHM
 
 
 class TwinExplorer(Explorer):
-    """One galaxy under a survey's knobs; made by :func:`astrolab.explore_twin`.
-
-    Attributes
-    ----------
-    kind : Dropdown
-        Type of the galaxy.
-    knobs : dict of str to FloatSlider
-        By field of :class:`astrolab.datasets.twins.one_galaxy.GalaxySettings`.
-    galaxy : OneGalaxy
-        What is seen.
-    answers : dict of str to float
-        Redshift that each model predicts.
-    """
+    """One galaxy under a survey's knobs; made by :func:`astrolab.explore_twin`."""
 
     def __init__(
         self,
@@ -147,14 +135,7 @@ class TwinExplorer(Explorer):
         )
 
     def table(self) -> pd.DataFrame:
-        """Return the settings, magnitudes and answers in one row.
-
-        Returns
-        -------
-        DataFrame
-            The fields of the settings, ``<band>_mag``, ``<band>_measured_mag`` with its ``_error``, and
-            ``pred_<model>``.
-        """
+        """Return the settings, magnitudes and answers in one row."""
         row = asdict(self.settings)
         for number, band in enumerate(self.galaxy.bands):
             measured = self.galaxy.measured_mag[number], self.galaxy.measured_mag_error[number]
@@ -163,12 +144,7 @@ class TwinExplorer(Explorer):
         return pd.DataFrame([row | {f"pred_{name}": value for name, value in self.answers.items()}])
 
     def figure(self) -> Figure:
-        """Return what is shown, as a figure.
-
-        Returns
-        -------
-        Figure
-        """
+        """Return what is shown, as a figure."""
         return detached(plot_one_galaxy(self.galaxy, answers=self.answers))
 
 
