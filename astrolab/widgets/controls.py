@@ -118,7 +118,7 @@ def set_title(place: ipywidgets.VBox, *, title: str) -> None:
 
 
 def close_all(*widgets: ipywidgets.Widget) -> None:
-    """Close widgets with all that belongs to them: children, layouts, styles. A kernel keeps every widget that is open."""
+    """Close widgets with all that belongs to them: a kernel keeps every widget that is open."""
     for widget in widgets:
         parts = _parts_of(widget)
         widget.close()
