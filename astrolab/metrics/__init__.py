@@ -4,7 +4,6 @@ from astrolab.metrics import photoz, regression  # noqa: F401  (they register th
 from astrolab.metrics.comparing import (
     Ratio,
     compare_models,
-    compare_ratio,
     estimate_plateau,
     front_steps,
     iterate_panels,
@@ -23,7 +22,6 @@ from astrolab.metrics.scoring import (
     score_slices,
     summarise_seeds,
     tabulate_scores,
-    with_intervals,
 )
 
 __all__ = [
@@ -35,7 +33,6 @@ __all__ = [
     "Resampling",
     "Sample",
     "compare_models",
-    "compare_ratio",
     "describe_spread",
     "estimate_plateau",
     "find_metric",
@@ -55,5 +52,4 @@ __all__ = [
     "score_slices",
     "summarise_seeds",
     "tabulate_scores",
-    "with_intervals",
 ]

@@ -326,7 +326,7 @@ class Panel:
 
     def __len__(self) -> int:
         """Number of objects."""
-        return len(self.samples[0])
+        return len(self.samples[0]) if self.samples else 0
 
 
 @dataclass(frozen=True, eq=False)
