@@ -144,7 +144,7 @@ def _column(columns: Mapping[str, Any], *, name: str, kind: str):
 
 
 def _kept(survey: Survey, *, name: str, taken: Mapping[str, Any]) -> np.ndarray:
-    if name in taken:
+    if name in taken or name in CONDITIONS:
         raise ConfigError(
             "Columns were to be kept beside the predictions.",
             received=f"{name!r}, which the predictions have of their own",

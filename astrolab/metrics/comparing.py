@@ -16,7 +16,7 @@ import pandas as pd
 import scipy.stats
 
 from astrolab.errors import ConfigError, PredictionError
-from astrolab.metrics.metric import Metric, Sample, find_metric
+from astrolab.metrics.metric import Sample, find_metric
 from astrolab.metrics.resampling import (
     Panel,
     Resamples,
@@ -45,7 +45,7 @@ def iterate_panels(
     task: Task | None = None,
 ) -> Iterator[Panel]:
     """Give the objects of each group and label as every model predicted them, in the same order."""
-    by = [name for name in (_default_groups(predictions, column=column) if by is None else by) if name != column]
+    by = _separating(predictions, by=by, column=column)
     columns = [*by, column, "object_id"]
     quantities = choose_quantities(predictions, labels=labels, task=task, columns=columns)
     sides = []
@@ -104,10 +104,11 @@ def _make_panel(
     return Panel(key | {"label": quantity.name}, models, len(seeds_of[0]), samples, simulated)
 
 
-def _default_groups(predictions: pd.DataFrame, *, column: str) -> list[str]:
-    """Return the columns that separate comparisons: test sets, conditions, and arms where `column` is another."""
+def _separating(predictions: pd.DataFrame, *, by: Sequence[str] | None, column: str) -> list[str]:
+    """Columns that separate comparisons: by default test sets and conditions, and arms where `column` is another."""
     of_models = [name for name in MODEL_KEYS if name != "arm"]
-    return [name for name in groups_of(predictions) if name not in (column, *of_models)]
+    names = [name for name in groups_of(predictions) if name not in of_models] if by is None else by
+    return [name for name in names if name != column]
 
 
 def _quoted(models: Sequence[Any]) -> str:
@@ -169,8 +170,8 @@ def compare_models(
         ``low``, ``high``, ``p_value`` (adjusted for the family where the intervals are), ``a_better_frac`` (of
         resamples), ``better`` (the name of the better one, or ``"undecided"`` where the interval holds zero);
         ``ratio`` (how many times worse a is; NaN where larger values are better), ``ratio_low``, ``ratio_high``
-        (infinite where b may be zero); ``n`` (objects), ``n_seeds``, ``seed_std`` (spread of the difference over seeds,
-        NaN for one), ``n_comparisons`` (in the family), ``simulated``, ``level`` and ``correction``.
+        (infinite where b may be zero); ``n`` (objects), ``n_seeds``, ``seed_std`` (of the difference, NaN for one),
+        ``n_comparisons`` (in the family), ``simulated``, ``level`` and ``correction``.
 
     Raises
     ------
@@ -178,8 +179,6 @@ def compare_models(
         If a model is not in the table, or the models were not applied to the same objects.
     ConfigError
         If there are fewer than two models.
-    UnknownNameError
-        If a metric or label does not exist.
     """
     task = task_of(predictions) if task is None else task
     chosen = [find_metric(name) for name in (default_metrics(task) if metrics is None else metrics)]
@@ -321,18 +320,15 @@ def measure_forgetting(
     Parameters
     ----------
     predictions : DataFrame
-        As for :func:`compare_models`, with ``survey``.
+        As for :func:`compare_models`.
     old, new : str
         Names of the two test surveys.
     reference : str
         The model before it was moved: a value of `column`.
-    column : str
-        Column that tells the models apart.
     metric : str, optional
-        Id of a registered metric, by default the headline of the task; of one whose best value is zero, sizes are
-        compared.
-    labels, by, task, resampling
-        As for :func:`compare_models`; `by` never includes the survey.
+        By default the headline of the task; of one whose best value is zero, sizes are compared.
+    column, labels, by, task, resampling
+        As for :func:`compare_models`.
 
     Returns
     -------
@@ -345,8 +341,6 @@ def measure_forgetting(
     ------
     PredictionError
         If a survey or the reference is not in the table, or the models were not applied to the same objects.
-    UnknownNameError
-        If the metric does not exist.
     """
     surveys = list(predictions["survey"].unique()) if "survey" in predictions else []
     if not {old, new} <= set(surveys):
@@ -357,8 +351,8 @@ def measure_forgetting(
             remedy="Predict every model on the old and on the new test survey.",
         )
     task = task_of(predictions) if task is None else task
-    found = _find_headline(metric, task=task)
-    by = [n for n in (_default_groups(predictions, column=column) if by is None else by) if n not in (column, "survey")]
+    found = find_metric(metric or default_metrics(task, headline=True)[0])
+    by = [name for name in _separating(predictions, by=by, column=column) if name != "survey"]
     models = [reference, *(name for name in predictions[column].unique() if name != reference)]
     sides = []
     for survey in (new, old):
@@ -372,32 +366,25 @@ def measure_forgetting(
             received=f"groups on one of the two only: {', '.join(map(str, set(sides[0]) ^ set(sides[1])))}",
             remedy="Predict the same on both, or name in `labels` those that both surveys have.",
         )
-    every, rows = np.eye(len(models)), []
-    for on_new, on_old in ((sides[0][key], sides[1][key]) for key in sides[0]):
-        measured = {
-            "on_new": _with_intervals(on_new, contrasts=every),
-            "on_old": _with_intervals(on_old, contrasts=every),
-            "gain": _with_intervals(on_new, contrasts=every[0] - every),
-            "forgetting": _with_intervals(on_old, contrasts=every - every[0]),
-        }
-        from_how_much = {"n_new": len(on_new.panel), "n_old": len(on_old.panel), "n_seeds": on_new.panel.n_seeds}
-        from_how_much["simulated"] = on_new.panel.simulated or on_old.panel.simulated
-        for place, model in enumerate(models):
-            about = on_new.panel.key | {column: model, "metric": found.id}
-            for name, (value, low, high) in ((name, values[place]) for name, values in measured.items()):
-                about |= {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}
-            rows.append(about | from_how_much)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        row for key, on_new in sides[0].items() for row in _forgetting_rows(on_new, on_old=sides[1][key], column=column)
+    )
 
 
-def _find_headline(name: str | None, *, task: Task) -> Metric:
-    return find_metric(name or (task.headline if task.labels else "mae"))
-
-
-def _with_intervals(family: Resamples, *, contrasts: np.ndarray) -> np.ndarray:
-    """Contrasts of the sizes of models with their intervals: (n, 3)."""
-    measured = contrasts @ family.sizes + 0.0  # no negative zero for the first
-    return np.stack([measured, *family.intervals(contrasts)], axis=1)
+def _forgetting_rows(on_new: Resamples, *, on_old: Resamples, column: str) -> Iterator[dict[str, object]]:
+    every = np.eye(len(on_new.sizes))
+    measured = {
+        "on_new": on_new.measure(every),
+        "on_old": on_old.measure(every),
+        "gain": on_new.measure(every[0] - every),
+        "forgetting": on_old.measure(every - every[0]),
+    }
+    for place, model in enumerate(on_new.panel.models):
+        row = on_new.panel.key | {column: model, "metric": on_new.metric.id}
+        for name, values in measured.items():
+            row |= dict(zip((name, f"{name}_low", f"{name}_high"), values[place].tolist(), strict=True))
+        row |= {"n_new": len(on_new.panel), "n_old": len(on_old.panel), "n_seeds": on_new.panel.n_seeds}
+        yield row | {"simulated": on_new.panel.simulated or on_old.panel.simulated}
 
 
 def estimate_plateau(
@@ -427,16 +414,14 @@ def estimate_plateau(
     predictions : DataFrame
         As for :func:`compare_models`.
     metric : str, optional
-        Id of a registered metric, by default the headline of the task; of one whose best value is zero, sizes are
-        followed, and ``low`` and ``high`` take the signs that were measured for certain.
+        By default the headline of the task; of one whose best value is zero, sizes are followed, and ``low`` and
+        ``high`` take the signs that were measured for certain.
     column : str
         Along which the curve runs.
     tolerance : float
         Part of the gain that may be missing, in [0, 1).
-    labels, task, resampling
-        As for :func:`compare_models`.
-    by : sequence of str, optional
-        Columns that separate curves; by default those of arms, test sets and other conditions.
+    labels, by, task, resampling
+        As for :func:`compare_models`; curves of different arms are separate.
 
     Returns
     -------
@@ -460,8 +445,8 @@ def estimate_plateau(
             remedy="Use e.g. tolerance=0.1: nine tenths of the gain.",
         )
     task = task_of(predictions) if task is None else task
-    found = _find_headline(metric, task=task)
-    by = [name for name in (_default_groups(predictions, column=column) if by is None else by) if name != column]
+    found = find_metric(metric or default_metrics(task, headline=True)[0])
+    by = _separating(predictions, by=by, column=column)
     labels = list(choose_quantities(predictions, labels=labels, task=task, columns=[*by, column]))
     rows = []
     for _, curve in iterate_groups(predictions, by=by):
@@ -505,14 +490,14 @@ def _plateau_row(family: Resamples, *, places: np.ndarray, tolerance: float) -> 
     has_interval = len(reached) and not np.isnan(measured)
     low, high = percentile_interval(reached, level=family.resampling.level) if has_interval else (np.nan, np.nan)
     every = np.eye(len(places))
-    ((gain_low,), (gain_high,)) = family.intervals(every[:1] - every[-1])
+    ((gain, gain_low, gain_high),) = family.measure(every[:1] - every[-1])
     return family.panel.key | {
         "metric": family.metric.id,
         "plateau": measured,
         "low": float(low),
         "high": float(high),
         "straight": float(places[0] + (1 - tolerance) * (places[-1] - places[0])),
-        "gain": float(sizes[0, 0] - sizes[-1, 0]),
+        "gain": float(gain),
         "gain_low": float(gain_low),
         "gain_high": float(gain_high),
         "gains_frac": float(np.mean(gains > 0)),
@@ -542,8 +527,6 @@ def pareto_front(table: pd.DataFrame, *, columns: Sequence[str]) -> pd.Series:
     PredictionError
         If no column is named, one is missing, or one holds NaN.
 
-    Examples
-    --------
     >>> table = pd.DataFrame({"forgetting": [0.0, 0.1, 0.2], "scatter": [0.05, 0.02, 0.03]})
     >>> pareto_front(table, columns=["forgetting", "scatter"]).tolist()
     [True, True, False]
@@ -562,16 +545,3 @@ def pareto_front(table: pd.DataFrame, *, columns: Sequence[str]) -> pd.Series:
     no_worse = (values[:, None] <= values[None]).all(axis=2)
     better = (values[:, None] < values[None]).any(axis=2)
     return pd.Series(~(no_worse & better).any(axis=0), index=table.index)
-
-
-def front_steps(points: np.ndarray) -> np.ndarray:
-    """Return the corners of the staircase that bounds what a front beats, from left to right.
-
-    >>> front_steps(np.array([[2.0, 1.0], [0.0, 5.0]])).tolist()
-    [[0.0, 5.0], [2.0, 5.0], [2.0, 1.0]]
-    """
-    ordered = points[np.lexsort((points[:, 1], points[:, 0]))]
-    corners = np.stack([ordered[1:, 0], ordered[:-1, 1]], axis=1)
-    steps = np.empty((2 * len(ordered) - 1, 2))
-    steps[::2], steps[1::2] = ordered, corners
-    return steps

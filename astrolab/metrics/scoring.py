@@ -36,9 +36,9 @@ def groups_of(predictions: pd.DataFrame) -> list[str]:
     return [name for name in (*MODEL_KEYS, *TEST_KEYS, *CONDITIONS) if name in predictions]
 
 
-def default_metrics(task: Task) -> tuple[str, ...]:
-    """Return the metrics of a task; the mean error for a network without labels."""
-    return task.metrics if task.labels else ("mae",)
+def default_metrics(task: Task, *, headline: bool = False) -> tuple[str, ...]:
+    """Return the metrics of a task, or its headline only; for a network without labels the mean error."""
+    return ("mae",) if not task.labels else (task.headline,) if headline else task.metrics
 
 
 def choose_quantities(
@@ -101,7 +101,7 @@ def mark_scored(rows: pd.DataFrame, *, quantity: Quantity, key: Mapping[str, obj
         raise PredictionError(
             "Predictions were to be scored.",
             received=f"no object with {quantity.name} in {quantity.scored} among the {len(rows):,} of {name}",
-            remedy=f"Widen the range: task=task.with_scored({quantity.name}=None) scores all objects.",
+            remedy="Score another range, or all objects (None), with task=task.with_scored(...).",
         )
     return scored
 
@@ -173,8 +173,8 @@ def score(
 ) -> pd.DataFrame:
     """Score predictions against truth, one row for each group, label and metric, with intervals over objects.
 
-    Intervals are bootstrap percentiles; those of rates are binomial. Objects are drawn with all their labels. Scores
-    are not weighted. An unknown truth is left out, for its label only.
+    Intervals are bootstrap percentiles; those of rates are binomial. An object is drawn with all its labels. Scores are
+    not weighted. An unknown truth is left out, for its label only.
 
     Parameters
     ----------
@@ -187,8 +187,8 @@ def score(
     across : {"each", "macro", "pooled"}
         A score of each label; the mean of these over labels; or the score of the residuals of all labels together.
     by : sequence of str, optional
-        Columns that separate groups. By default those of `KEYS` (without ``object_id``) and of ``direction, fraction,
-        scale`` that the table has, so that nothing is pooled unasked; ``()`` pools everything.
+        Columns that separate groups. By default those that tell models, test sets and conditions apart (`KEYS` and
+        ``direction, fraction, scale``), so that nothing is pooled unasked; ``()`` pools everything.
     task : Task, optional
         By default that of the table. ``task.with_scored(z=(0.0, 0.3))`` scores objects of other *true* values.
     resampling : Resampling
@@ -208,8 +208,6 @@ def score(
         the range that is scored.
     ConfigError
         If a metric does not exist for a quantity, or labels cannot be put together.
-    UnknownNameError
-        If a metric or label does not exist.
 
     Warns
     -----
@@ -366,8 +364,6 @@ def summarise_seeds(scores: pd.DataFrame) -> pd.DataFrame:
     PredictionError
         If a seed appears twice in a group.
 
-    Examples
-    --------
     >>> scores = pd.DataFrame({"arm": "lora", "seed": [0, 1], "metric": "bias", "value": [0.1, 0.3]})
     >>> summarise_seeds(scores.assign(low=0.0, high=1.0))[["arm", "metric", "value", "n_seeds"]]
         arm metric  value  n_seeds
@@ -421,7 +417,7 @@ def is_best(summary: pd.DataFrame, *, column: str = "arm") -> pd.Series:
 def tabulate_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """Return scores as a table to read: one row a test set and arm, one column a metric, ``value ± spread``.
 
-    Where arms are scored for several labels, or at several fractions or scales, each of these has rows of its own.
+    Labels, fractions, scales and directions that are several have rows of their own.
 
     Parameters
     ----------
@@ -431,9 +427,9 @@ def tabulate_scores(scores: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame of str
-        The best arm of a test set (and fraction, and scale) carries a star. ± is half the bootstrap interval or, with
-        several seeds, their standard deviation; the column ``n_seeds`` says how many. Where arms are not scored on
-        equally many objects, the column ``n`` says on how many.
+        The best arm of each group carries a star. ± is half the bootstrap interval or, with several seeds, their
+        standard deviation; the column ``n_seeds`` says how many. Where arms are not scored on equally many objects,
+        the column ``n`` says on how many.
     """
     summary = summarise_seeds(scores)
     apart = ("direction", "label", "survey", "split", "fraction", "scale")
@@ -460,17 +456,6 @@ def format_scores(scores: pd.DataFrame) -> str:
     Returns
     -------
     str
-
-    Examples
-    --------
-    >>> scores = pd.DataFrame({"arm": ["full", "lora"], "survey": "galaxiesml", "metric": "scatter",
-    ...                        "value": [0.05, 0.03], "low": [0.04, 0.02], "high": [0.06, 0.04]})
-    >>> print(format_scores(scores))
-                              scatter
-    survey     arm
-    galaxiesml full  0.0500 ± 0.0100
-               lora  0.0300 ± 0.0100 *
-    * best of its column;  ±: bootstrap interval
     """
     table = tabulate_scores(scores)
     words = f"* best of its column;  ±: {describe_spread(table['n_seeds'])}"

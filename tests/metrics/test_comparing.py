@@ -17,7 +17,6 @@ from astrolab.metrics import (
     compare_models,
     estimate_plateau,
     find_metric,
-    front_steps,
     iterate_panels,
     measure_forgetting,
     pareto_front,
@@ -671,10 +670,3 @@ def test_what_has_no_number_is_refused():
         pareto_front(table, columns=["b"])
     with pytest.raises(PredictionError, match="no column"):
         pareto_front(table, columns=[])
-
-
-def test_no_point_of_the_front_lies_above_the_staircase():
-    points = np.array([[0.0, 3.0], [1.0, 2.0], [4.0, 0.5]])
-    steps = front_steps(points[[2, 0, 1]])
-    assert (np.diff(steps[:, 0]) >= 0).all() and (np.diff(steps[:, 1]) <= 0).all()
-    assert steps[::2].tolist() == points.tolist()

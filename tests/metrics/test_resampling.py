@@ -207,7 +207,8 @@ def test_biases_of_unknown_sign_may_lie_off_by_the_sum_of_their_errors():
 
 def test_networks_of_one_model_may_have_biases_of_opposite_sign():
     noise = np.random.default_rng(6).normal(0, 0.1, 400)
-    low, high = _resample(np.array([noise + 0.001, noise - 0.001]), n_seeds=2, n=2000).intervals(np.eye(1))
+    made = _resample(np.array([noise + 0.001, noise - 0.001]), n_seeds=2, n=2000)
+    ((_, low, high),) = made.measure(np.eye(1))
     assert high - low == pytest.approx(2 * scipy.stats.norm.ppf(0.975) * 0.1 / np.sqrt(400), rel=0.1)
 
 

@@ -175,6 +175,7 @@ def test_what_a_network_answers_is_checked(survey):
         ({"keep": ["colour"]}, UnknownNameError),
         ({"keep": ["pred.z"]}, ConfigError),
         ({"keep": ["survey"]}, ConfigError),
+        ({"keep": ["scale"]}, ConfigError),  # a condition: each of its values would be scored by itself
         ({"batch_size": 0}, ConfigError),
     ],
 )
