@@ -33,10 +33,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, NoReturn
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
 
 
 class AstrolabError(Exception):
@@ -200,15 +196,3 @@ def unknown_name(kind: str, *, name: str, names: Iterable[str], remedy: str = ""
         available=", ".join(known) or "nothing",
         remedy=remedy or default,
     )
-
-
-def refuse_invalid(error: ValidationError, *, asked: str, kind: type[AstrolabError], remedy: str = "") -> NoReturn:
-    """Raise what pydantic found wrong with some settings as one error in four parts that names all of it."""
-    problems = []
-    for one in error.errors():
-        where = ".".join(map(str, one["loc"])) or "settings"
-        value = "" if one["type"] == "missing" or not one["loc"] else f" (received {one['input']!r})"
-        problems.append(f"{where}: {one['msg'].removeprefix('Value error, ')}{value}")
-    is_text = any(isinstance(one["input"], str) and one["type"].startswith(("float", "int")) for one in error.errors())
-    in_yaml = " YAML reads 1e-4 as text: write 1.0e-4." if is_text else ""
-    raise kind(asked, received="; ".join(problems), remedy=(remedy or "Correct these settings.") + in_yaml) from error

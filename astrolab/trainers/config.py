@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
+from pydantic import Field, StrictBool, model_validator
 
-from astrolab.errors import ConfigError, refuse_invalid, unknown_name
+from astrolab.errors import unknown_name
+from astrolab.settings import Settings
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
-class _Choice(BaseModel):
-    """Settings that are part of a `TrainConfig`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Objective(_Choice):
+class Objective(Settings):
     """What training makes small; see `astrolab.trainers.objectives`.
 
     `loss` None takes that of the task. `ratio` is the part of an input that `masked_reconstruction` hides, in runs of
@@ -33,7 +28,7 @@ class Objective(_Choice):
     patch: Count = 1
 
 
-class Sampler(_Choice):
+class Sampler(Settings):
     """Which objects an epoch holds, in which order; see `astrolab.trainers.sampling`.
 
     `column` is a column of the training survey: the confidence of a curriculum (`staged`), the group of `balanced`.
@@ -55,7 +50,7 @@ class Sampler(_Choice):
         return self
 
 
-class Schedule(_Choice):
+class Schedule(Settings):
     """How the learning rate changes; see `astrolab.trainers.optimising`.
 
     `factor` and `patience` belong to `plateau`; `warmup_frac` and `floor_frac` (of the steps, of the rate) to `cosine`;
@@ -70,7 +65,7 @@ class Schedule(_Choice):
     cycles: Count = 1
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(Settings):
     """How a network is trained; the defaults are those of the published redshift study, but for its clamped labels.
 
     Parameters
@@ -138,13 +133,13 @@ class TrainConfig(BaseModel):
     10
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    asked = "A training run was configured."
 
     epochs: Count = 500
     batch_size: Count = 512
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: Positive = 1.0e-3
-    stage_rates: dict[str, Positive] = {}
+    stage_rates: dict[str, Positive] = Field(default={})
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0e-4
     clip_norm: Positive = 1.0
     schedule: Schedule = Schedule()
@@ -162,12 +157,6 @@ class TrainConfig(BaseModel):
     storage: Literal["auto", "device", "stream"] = "auto"
     device: Annotated[str, Field(min_length=1)] = "auto"
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
-
-    def __init__(self, **settings: Any):
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            refuse_invalid(error, asked="A training run was configured.", kind=ConfigError)
 
     @model_validator(mode="after")
     def _ascend(self) -> TrainConfig:
