@@ -37,7 +37,7 @@ class InputScaling:
     a colour. The one scale s for all channels keeps it so; it makes the brightest pixel of a typical object 1.
     Everything lies well inside the range of float16.
 
-    ``"standard"``, for numbers in a row: :math:`x = (m - \bar m_k) / \mathrm{std}_k`; a missing one becomes 0, the mean.
+    ``"standard"``, for numbers in a row: :math:`x = (m - \bar m_k) / \mathrm{std}_k`; a missing one becomes 0.
     Every pixel of a spectrum has a mean and a deviation of its own.
 
     ``"none"``: values as they are, as published (Seenivasan et al. 2025).
