@@ -100,8 +100,8 @@ def prepare_move(
 ) -> Move:
     """Load two surveys, split them, and prove that no test object is trained on.
 
-    An object in both surveys may train in one and be tested in the other: such objects leave the training and validation
-    sets, or stop the study. Then every training set is compared with every test set.
+    An object in both surveys may train in one and be tested in the other: such objects leave the training and
+    validation sets, or stop the study. Then every training set is compared with every test set.
 
     Parameters
     ----------
