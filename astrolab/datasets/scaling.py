@@ -14,6 +14,7 @@ import numpy as np
 from astrolab.datasets.splits import subsample
 from astrolab.datasets.survey import Survey
 from astrolab.errors import CheckpointError, ConfigError, PixelError, SchemaError, unknown_name
+from astrolab.files import DIGEST_PLACE, digest_fault, write_atomically, write_digest
 
 if TYPE_CHECKING:
     import torch
@@ -154,32 +155,12 @@ class Scaling:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the scaling as plain values that JSON can hold.
-
-        Returns
-        -------
-        dict
-        """
+        """Give the scaling as plain values that JSON can hold."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Scaling:
-        """Make the scaling that `to_dict` gave.
-
-        Parameters
-        ----------
-        values : mapping
-            Names as in `Scaling`.
-
-        Returns
-        -------
-        Scaling
-
-        Raises
-        ------
-        CheckpointError
-            Where a name is missing or unknown.
-        """
+        """Make the scaling that `to_dict` gave; a missing or unknown name is a CheckpointError."""
         try:
             return cls(**values)
         except TypeError as error:
@@ -191,35 +172,26 @@ class Scaling:
             ) from error
 
     def save(self, path: str | Path) -> Path:
-        """Write the scaling as JSON.
-
-        Parameters
-        ----------
-        path : path
-            The file.
-
-        Returns
-        -------
-        Path
-        """
+        """Write the scaling as JSON, with a digest of the file in it."""
         path = Path(path)
-        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        with write_atomically(path) as part:
+            part.write_text(json.dumps({**self.to_dict(), "file_digest": DIGEST_PLACE}, indent=2) + "\n", "utf-8")
+            write_digest(part)
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> Scaling:
-        """Read a scaling that was saved.
-
-        Parameters
-        ----------
-        path : path
-            The file.
-
-        Returns
-        -------
-        Scaling
-        """
-        return cls.from_dict(json.loads(Path(path).read_text()))
+        """Read a scaling that was saved; a file that is not as it was written is a CheckpointError."""
+        path = Path(path)
+        if fault := digest_fault(path):
+            raise CheckpointError(
+                f"A saved scaling was to be read from {path}.",
+                received=fault,
+                remedy="Copy the file again, or fit the scaling again on the train survey.",
+            )
+        values = json.loads(path.read_text("utf-8"))
+        del values["file_digest"]
+        return cls.from_dict(values)
 
 
 def fit_scaling(survey: Survey, *, input_name: str = "image", method: str = "asinh", seed: int = 0) -> Scaling:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
 
 from astrolab.errors import ConfigError, SchemaError
+
+if TYPE_CHECKING:
+    from astrolab.datasets.survey import Survey
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,48 @@ class ModelSpec:
         return {"name": self.name, "options": dict(self.options)}
 
 
+@dataclass(frozen=True)
+class InputRecord:
+    """What the input of a survey looks like: its bands, its unit ("" if unknown), its pixels, the shape of one row."""
+
+    input: str
+    bands: tuple[str, ...]
+    unit: str
+    pixel_scale_arcsec: float | None
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, survey: Survey, *, input_name: str) -> InputRecord:
+        """Describe an input of a survey."""
+        scale = survey.provenance.pixel_scale_arcsec if input_name == "image" else None
+        shape = tuple(survey.inputs[input_name].shape[1:])
+        return cls(input_name, tuple(survey.bands), survey.unit_of(input_name), scale, shape)
+
+    def require_same(self, survey: Survey) -> None:
+        """Refuse a survey of another shape, or, where both are known, of another pixel scale or unit."""
+        other = InputRecord.of(survey, input_name=self.input)
+        scale, other_scale = self.pixel_scale_arcsec, other.pixel_scale_arcsec
+        remedies = []
+        if scale and other_scale and not math.isclose(scale, other_scale, rel_tol=1e-3):
+            remedies.append(f"resample it to {scale:g} arcsec a pixel, the pixel_scale_arcsec of its manifest then")
+        if self.shape != other.shape:
+            is_image = self.input == "image"
+            remedies.append(f"load it with image_size={self.shape[-1]}" if is_image else "give it this shape")
+        if self.unit and other.unit and self.unit != other.unit:
+            remedies.append(f"convert it to {self.unit}, the unit of its manifest then")
+        if remedies:
+            raise SchemaError(
+                f"The {self.input} of {survey.name} was to be given to a network.",
+                received=other._in_words(),
+                available=f"a network that was trained on {self._in_words()}",
+                remedy=f"Train the network on this survey first, or change the survey: {'; '.join(remedies)}.",
+            )
+
+    def _in_words(self) -> str:
+        scale = f", {self.pixel_scale_arcsec:g} arcsec a pixel" if self.pixel_scale_arcsec else ""
+        return f"{'×'.join(map(str, self.shape))} values{scale}" + f", in {self.unit}" * bool(self.unit)
+
+
 class Network(nn.Module):
     """A network in two parts: features of a galaxy, and the regressor that reads one number from them.
 
@@ -53,6 +99,8 @@ class Network(nn.Module):
         Which input of a survey the network reads: ``"image"`` or ``"magnitudes"``.
     adapter_targets : tuple of str
         Every convolution and linear layer: where an adapter can sit.
+    trained_on : InputRecord or None
+        What it was last trained on; a copy keeps it.
     """
 
     input_name: ClassVar[str]
@@ -71,6 +119,7 @@ class Network(nn.Module):
         self.features = features
         self.classifier = classifier
         self.layer_sets = dict(layer_sets)
+        self.trained_on: InputRecord | None = None
         self.adapter_targets = tuple(
             name for name, module in self.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)
         )
@@ -81,60 +130,19 @@ class Network(nn.Module):
         return self.spec.options["n_bands"]
 
     def embed(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the last hidden features, those the output layer reads.
-
-        Parameters
-        ----------
-        inputs : Tensor (n, band, ...)
-
-        Returns
-        -------
-        Tensor (n, hidden)
-        """
+        """Return the last hidden features (n, hidden), those the output layer reads."""
         return self.classifier[:-1](self.represent(inputs))
 
     def represent(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the features that the regressor reads, one vector a galaxy.
-
-        Parameters
-        ----------
-        inputs : Tensor (n, band, ...)
-
-        Returns
-        -------
-        Tensor (n, feature)
-        """
+        """Return the features (n, feature) that the regressor reads."""
         return torch.flatten(self.features(inputs), 1)
 
     def read_out(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return the label predicted from the last hidden features.
-
-        Parameters
-        ----------
-        hidden : Tensor (n, hidden)
-
-        Returns
-        -------
-        Tensor (n,)
-        """
+        """Return the label (n,) predicted from the last hidden features (n, hidden)."""
         return self.classifier[-1](hidden).squeeze(1)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return one predicted label a galaxy.
-
-        Parameters
-        ----------
-        inputs : Tensor (n, band, ...)
-
-        Returns
-        -------
-        Tensor (n,)
-
-        Raises
-        ------
-        SchemaError
-            If the inputs have another number of axes or bands than the network.
-        """
+        """Return one predicted label (n,) a galaxy; inputs (n, band, ...) of other axes or bands are refused."""
         self._require_shape(inputs)
         return self.read_out(self.embed(inputs))
 
@@ -177,20 +185,7 @@ def make_regressor(n_features: int, *, hidden: tuple[int, ...], dropout: float) 
 
 
 def require_options(name: str, *, widths: Mapping[str, tuple[int, ...]], dropout: float) -> None:
-    """Refuse widths below one and a dropout outside [0, 1).
-
-    Parameters
-    ----------
-    name : str
-        The network being made.
-    widths : mapping of str to tuple of int
-        Every option that counts something, by name.
-    dropout : float
-
-    Raises
-    ------
-    ConfigError
-    """
+    """Refuse widths (every option that counts something, by name) below one, and a dropout outside [0, 1)."""
     for option, values in widths.items():
         if not values or any(isinstance(v, bool) or not isinstance(v, int) or v < 1 for v in values):
             raise ConfigError(
