@@ -58,7 +58,7 @@ def test_what_a_killed_process_left_goes_with_the_next_write_and_nothing_else(tm
 
 
 def test_a_file_holds_the_digest_of_all_else_in_it(tmp_path):
-    path, text = tmp_path / "card.json", '{"a": 1, "digest": "%s", "b": "%s"}' % (DIGEST_PLACE, "x" * 3_000_000)
+    path, text = tmp_path / "card.json", f'{{"a": 1, "digest": "{DIGEST_PLACE}", "b": "{"x" * 3_000_000}"}}'
     path.write_text(text)
     assert sha256_of(path) == hashlib.sha256(text.encode()).hexdigest()
     write_digest(path)

@@ -21,7 +21,7 @@ def test_every_adapter_starts_as_if_absent_and_merges(adapter, name, small_netwo
     assert torch.equal(adapted.network(x), unmerged), "merging must leave the adapted network alone"
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", ["lora", "lokr"])
 def test_without_its_adapter_the_network_is_the_base_again(adapter, small_network, inputs, moved):
     network, x = small_network("redshift_cnn"), inputs("redshift_cnn")
     adapted = moved(adapt(network, strategy="lora", adapter=adapter), name="redshift_cnn")
