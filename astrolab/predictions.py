@@ -22,7 +22,7 @@ from astrolab.errors import (
     SchemaError,
     unknown_name,
 )
-from astrolab.files import write_atomically
+from astrolab.files import DIGEST_PLACE, digest_fault, write_atomically, write_digest
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +80,8 @@ def predict(
     UnknownNameError
         If the survey has no such input, label or column.
     SchemaError
-        If its bands or units are not those of the scaling.
+        If its bands or units are not those of the scaling; if its pixel scale, stamp size or unit is not the one that
+        the network was trained on.
     PixelError
         If the scaled inputs of an object are NaN or infinite.
     PredictionError
@@ -93,6 +94,8 @@ def predict(
     network = model if isinstance(model, torch.nn.Module) else model.network
     rows = _column(survey.inputs, name=network.input_name, kind=f"input of {survey.name}")
     truth = _column(survey.labels, name=label, kind=f"label of {survey.name}")
+    if trained_on := getattr(network, "trained_on", None):
+        trained_on.require_same(survey)
     scaling.require_fits(survey)
     kept = {name: _kept(survey, name=name) for name in keep}
     pred = np.empty(len(survey), dtype=np.float64)
@@ -273,10 +276,11 @@ def save_predictions(
     _require_columns(predictions.columns, where="the table to be saved")
     _has_integer_ids(predictions)
     table = pa.Table.from_pandas(predictions.rename_axis(None), preserve_index=False)
-    notes = {_METADATA_KEY: json.dumps(dict(metadata or {})).encode()}
+    notes = {_METADATA_KEY: json.dumps(dict(metadata or {})).encode(), b"file_digest": DIGEST_PLACE.encode()}
     table = table.replace_schema_metadata((table.schema.metadata or {}) | notes)
     with write_atomically(path) as unfinished:
         pq.write_table(table, unfinished, compression="zstd")
+        write_digest(unfinished)
     return path
 
 
@@ -298,7 +302,7 @@ def load_predictions(path: str | Path) -> pd.DataFrame:
     DataNotFoundError
         If there is no such file.
     CorruptFileError
-        If it is not a Parquet file.
+        If it is not, byte by byte, as :func:`save_predictions` wrote it.
     SchemaError
         If it is not a predictions table.
     """
@@ -307,14 +311,14 @@ def load_predictions(path: str | Path) -> pd.DataFrame:
         raise DataNotFoundError(
             "Predictions were to be read.", received=f"no file {path}", remedy="Check the path of the run folder."
         )
-    try:
-        table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
+    if fault := digest_fault(path):
         raise CorruptFileError(
             f"Predictions were to be read from {path.name}.",
-            received=f"a file that is not whole Parquet ({error})",
-            remedy="Copy the file again, or run the study again.",
-        ) from error
+            received=fault,
+            remedy="Copy the file again, or run the study again; "
+            "to use a table of another origin, keep it with save_predictions first.",
+        )
+    table = pq.read_table(path)
     _require_columns(table.column_names, where=path.name)
     predictions = table.to_pandas()
     predictions.attrs = json.loads((table.schema.metadata or {}).get(_METADATA_KEY, b"{}"))

@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -6,7 +7,15 @@ import sys
 import pytest
 
 from astrolab.errors import DiskFullError
-from astrolab.files import require_space, with_ending, write_atomically
+from astrolab.files import (
+    DIGEST_PLACE,
+    digest_fault,
+    require_space,
+    sha256_of,
+    with_ending,
+    write_atomically,
+    write_digest,
+)
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -46,6 +55,21 @@ def test_what_a_killed_process_left_goes_with_the_next_write_and_nothing_else(tm
         assert not abandoned.exists()
         part.mkdir()
     assert path.is_dir() and of_another.is_dir() and elsewhere.is_dir()
+
+
+def test_a_file_holds_the_digest_of_all_else_in_it(tmp_path):
+    path, text = tmp_path / "card.json", f'{{"a": 1, "digest": "{DIGEST_PLACE}", "b": "{"x" * 3_000_000}"}}'
+    path.write_text(text)
+    assert sha256_of(path) == hashlib.sha256(text.encode()).hexdigest()
+    write_digest(path)
+    expected = hashlib.sha256(text.encode()).hexdigest()
+    assert path.read_text() == text.replace("0" * 64, expected)
+    assert digest_fault(path) == ""
+    path.write_text(path.read_text().replace('"a": 1', '"a": 2'))
+    assert "edited" in digest_fault(path)
+    for content in ("", "{}", DIGEST_PLACE[:10]):
+        path.write_text(content)
+        assert "without the digest" in digest_fault(path)
 
 
 def test_a_full_disk_is_named_and_cleaned_up(tmp_path):

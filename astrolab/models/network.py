@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from astrolab.errors import ConfigError, SchemaError
 from astrolab.tasks import InputSpec, Task
+
+if TYPE_CHECKING:
+    from astrolab.datasets.survey import Survey
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,70 @@ class ModelSpec:
     def to_dict(self) -> dict[str, Any]:
         """Return the spec as JSON values."""
         return {"name": self.name, "options": dict(self.options)}
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What a network was trained on: the survey, what each input was made of and of what shape, what was declared."""
+
+    survey: str
+    specs: Mapping[str, InputSpec]
+    shapes: Mapping[str, tuple[int, ...]]
+    declared: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, survey: Survey, *, inputs: Sequence[str]) -> TrainingRecord:
+        """Describe the inputs of a survey that a network reads."""
+        shapes = {name: tuple(survey.inputs[name].shape[1:]) for name in inputs}
+        return cls(survey.name, {name: survey.specs[name] for name in inputs}, shapes, survey.provenance.declared)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the record as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainingRecord:
+        """Make the record that `to_dict` gave."""
+        specs = {name: InputSpec(**spec) for name, spec in values["specs"].items()}
+        shapes = {name: tuple(shape) for name, shape in values["shapes"].items()}
+        return cls(values["survey"], specs, shapes, tuple(values["declared"]))
+
+    def require_same(self, survey: Survey) -> None:
+        """Refuse a survey with inputs of another shape or grid, or, where both are known, pixel scale or unit."""
+        for name, spec in self.specs.items():
+            other = TrainingRecord.of(survey, inputs=[name]) if name in survey.specs else None
+            remedies = ["choose a survey with this input"] if other is None else self._remedies(name, other=other)
+            if remedies:
+                raise SchemaError(
+                    f"The {name} of {survey.name} was to be given to a network.",
+                    received=other._in_words(name) if other else f"only {', '.join(survey.specs)}",
+                    available=f"a network that was trained on {self._in_words(name)}",
+                    remedy=f"Train the network on this survey first, or {'; '.join(remedies)}.",
+                )
+
+    def _remedies(self, name: str, *, other: TrainingRecord) -> list[str]:
+        spec, its = self.specs[name], other.specs[name]
+        remedies = []
+        if (
+            spec.scale_arcsec
+            and its.scale_arcsec
+            and not math.isclose(spec.scale_arcsec, its.scale_arcsec, rel_tol=1e-3)
+        ):
+            remedies.append(f"resample it: astrolab.resample(survey, scale_arcsec={spec.scale_arcsec:g}, size=...)")
+        if self.shapes[name] != other.shapes[name]:
+            is_image = len(spec.axes) == 3
+            remedies.append(f"load it with image_size={self.shapes[name][-1]}" if is_image else "give it this shape")
+        if spec.unit and its.unit and spec.unit != its.unit:
+            remedies.append(f"convert it to {spec.unit}, the unit of its manifest then")
+        if spec.grid and its.grid and not np.allclose(spec.grid, its.grid, rtol=1e-6):
+            remedies.append("resample it to the wavelengths of the network")
+        return remedies
+
+    def _in_words(self, name: str) -> str:
+        spec = self.specs[name]
+        scale = f", {spec.scale_arcsec:g} arcsec a pixel" if spec.scale_arcsec else ""
+        grid = f", {spec.grid[0]:g} to {spec.grid[-1]:g} Å" if spec.grid else ""
+        return f"{'×'.join(map(str, self.shapes[name]))} values{scale}{grid}" + f", in {spec.unit}" * bool(spec.unit)
 
 
 class Network(nn.Module):
@@ -49,6 +118,8 @@ class Network(nn.Module):
     spec : ModelSpec
     inputs, labels : tuple of str
         Names of what it reads, and of what it predicts.
+    trained_on : TrainingRecord or None
+        What it was last trained on; a copy keeps it.
     """
 
     name: ClassVar[str]
@@ -63,6 +134,7 @@ class Network(nn.Module):
         self.inputs = tuple(shapes)
         self.task = task
         self.stages = dict(stages)
+        self.trained_on: TrainingRecord | None = None
 
     @classmethod
     def reads(cls, specs: Mapping[str, InputSpec]) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ class ResidualNetwork(nn.Module):
         self.layer_sets = base.layer_sets
         self.adapter_targets = base.adapter_targets
         self.n_bands = base.n_bands
+        self.trained_on = base.trained_on
 
     def train(self, mode: bool = True) -> ResidualNetwork:
         """Put the correction, and only it, into training or evaluation mode.
