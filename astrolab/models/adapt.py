@@ -21,21 +21,7 @@ from astrolab.models.targets import adaptable_modules, parameters_under
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Adapted:
-    """A network made ready to be moved to another survey.
-
-    Attributes
-    ----------
-    network : nn.Module
-        A :class:`Network`, or one wrapped with adapters or a correction; predicts one label a galaxy either way.
-    plan : Plan
-        What trains.
-    settings : Strategy
-        How it was arranged.
-    base_digest : str
-        Fingerprint of the weights it starts from.
-    trained_on : InputRecord or None
-        What the network was last trained on: before adaptation, until it is trained itself.
-    """
+    """A network made ready to be moved to another survey."""
 
     network: nn.Module
     plan: Plan

@@ -101,25 +101,6 @@ class Network(nn.Module):
     A network of your own derives from it, has a `name`, an ``__init__(self, *, inputs, task, **options)`` that passes
     all of it on, and the methods `embed` and `read_out`; one that learns without labels has
     ``reconstruct(inputs, mask)``, which gives back the inputs (mask: True where a value is hidden from it).
-
-    Parameters
-    ----------
-    inputs : mapping of str to sequence of int
-        The shape of one object's row of every input that it reads.
-    task : Task
-        What it predicts.
-    stages : mapping of str to tuple of str
-        Named sets of modules, which can be frozen, adapted or given a learning rate; ``"all"`` is always there.
-    **options
-        What else it is built with; JSON values.
-
-    Attributes
-    ----------
-    spec : ModelSpec
-    inputs, labels : tuple of str
-        Names of what it reads, and of what it predicts.
-    trained_on : TrainingRecord or None
-        What it was last trained on; a copy keeps it.
     """
 
     name: ClassVar[str]

@@ -19,22 +19,7 @@ OURS = frozenset(MODELS)
 
 
 def register_model(network: type[Network]) -> type[Network]:
-    """Make a network of your own known by its name; usable as a decorator.
-
-    Parameters
-    ----------
-    network : subclass of Network
-
-    Returns
-    -------
-    type
-        The same class.
-
-    Raises
-    ------
-    ConfigError
-        If the name belongs to a network that comes with astrolab.
-    """
+    """Make a network of your own known by its name; usable as a decorator."""
     if network.name in OURS and MODELS[network.name] is not network:
         raise ConfigError(
             f"A network was to be registered as {network.name!r}.",
