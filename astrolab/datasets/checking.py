@@ -100,9 +100,10 @@ def repeated_far_out(values: np.ndarray) -> np.ndarray:
     repeats = counts >= max(3, 2e-4 * counts.sum())
     single = different[~repeats]
     others = single if 2 * len(single) >= len(different) else different
-    if len(others) < 3:
+    if len(others) < 20:
         return different[:0]
-    low, middle, high = np.quantile(others.astype(np.float64), [0.005, 0.5, 0.995])
+    cut = max(0.005, 5 / len(others))  # a few codes on one side are not the range of a coarse column
+    low, middle, high = np.quantile(others.astype(np.float64), [cut, 0.5, 1 - cut])
     return different[repeats & ((different < 2 * low - middle) | (different > 2 * high - middle))]
 
 

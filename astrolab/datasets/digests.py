@@ -13,10 +13,10 @@ import json
 import os
 import sys
 import time
-import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -128,16 +128,21 @@ def _code(module: str) -> str:
 
 
 def _place(key: str) -> Path:
-    return data_dir() / "digests" / f"{key}.npz"
+    return data_dir() / "digests" / f"{key}.npz-sha256"
 
 
 def _kept(key: str) -> dict[str, np.ndarray] | None:
-    """What was kept, if it is there and whole: the format has a checksum of its own."""
-    with suppress(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile), np.load(_place(key)) as file:
-        return {name: file[name] for name in file.files}
+    """What was kept, if it is there and whole."""
+    with suppress(OSError):
+        content = _place(key).read_bytes()
+        if hashlib.sha256(content[32:]).digest() == content[:32]:
+            with np.load(BytesIO(content[32:])) as file:
+                return {name: file[name] for name in file.files}
     return None
 
 
 def _keep(key: str, **arrays: np.ndarray) -> None:
-    with suppress(OSError, DiskFullError), write_atomically(_place(key)) as part, part.open("wb") as file:
-        np.savez(file, **arrays)
+    content = BytesIO()
+    np.savez(content, **arrays)
+    with suppress(OSError, DiskFullError), write_atomically(_place(key)) as part:
+        part.write_bytes(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
