@@ -236,7 +236,7 @@ def fit_scaling(survey: Survey, *, input_name: str = "image", method: str = "asi
             received=", ".join(f"{b} {w:.3g}" for b, w in zip(survey.bands, measured["width"], strict=True))
             + " as noise or spread of the bands; scale "
             + str(measured.get("scale", 1.0)),
-            remedy="Each band needs finite values that differ; look for empty bands, or for NaN with check_finite.",
+            remedy="Each band needs finite values that differ; look for empty bands, or for NaN.",
         )
     source = {"bands": survey.bands, "unit": survey.unit_of(input_name), "fitted_on": survey.digest}
     return Scaling(method=method, input_name=input_name, **source, **measured)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from astrolab.datasets.rows import Index, Rows, read_only, row_numbers, stack_rows, take_rows
-from astrolab.errors import PixelError, SchemaError, unknown_name
+from astrolab.errors import SchemaError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Provenance:
         True for twins and for anything mixed with one; figures and tables say so.
     files : tuple of str
         Names of the files read.
-    digest : str
-        SHA-256 of the files' fingerprints (see `astrolab.datasets.loading.fingerprint`).
+    digest : str or callable
+        SHA-256 over every byte of the files, or what computes it once it is wanted.
     id_scheme : str
         Ids of two surveys may be compared where they share a scheme; schemes of a mixture are joined by ``+``.
     image_unit, magnitude_unit : str
@@ -46,7 +46,7 @@ class Provenance:
     version: str = ""
     simulated: bool = False
     files: tuple[str, ...] = ()
-    digest: str = ""
+    digest: str | Callable[[], str] = ""
     id_scheme: str = ""
     image_unit: str = ""
     magnitude_unit: str = ""
@@ -167,8 +167,7 @@ class Survey:
     @property
     def digest(self) -> str:
         """SHA-256 over the files' digest and the ids in order: proves which galaxies a run was made with."""
-        content = self.ids.astype("<i8").tobytes() if self.ids.dtype.kind in "iu" else "\n".join(self.ids).encode()
-        return hashlib.sha256(self.provenance.digest.encode() + b"\0" + content).hexdigest()
+        return digest_galaxies(self.provenance.digest, ids=self.ids)
 
     def take(self, index: Index) -> Survey:
         """Choose galaxies by number or mask, in the order asked; images stay on disk.
@@ -237,6 +236,17 @@ class Survey:
         self.require_columns(names)
         columns = {name: np.asarray(self.catalogue[name][:]) for name in names if name not in self.labels}
         return pd.DataFrame({"object_id": self.ids, **self.labels, **columns})
+
+
+def digest_galaxies(files: str | Callable[[], str], *, ids: np.ndarray) -> str:
+    """Return SHA-256 over a digest of files (or what computes it) and the ids in order."""
+    content = ids.astype("<i8").tobytes() if ids.dtype.kind in "iu" else "\n".join(ids).encode()
+    return hashlib.sha256((files() if callable(files) else files).encode() + b"\0" + content).hexdigest()
+
+
+def digest_joined(parts: Sequence[tuple[str | Callable[[], str], np.ndarray]]) -> str:
+    """Return SHA-256 over several digests of files, each with the ids of its galaxies."""
+    return hashlib.sha256("\n".join(digest_galaxies(files, ids=ids) for files, ids in parts).encode()).hexdigest()
 
 
 def _band_span(bands: tuple[str, ...]) -> str:
@@ -311,44 +321,6 @@ def _refuse_differences(parts: Sequence[Survey]) -> None:
                 received="; ".join(f"{trait} {value} in {name!r}" for value, name in values.items()),
                 remedy=f"Join only surveys with the same {trait}, in the same order.",
             )
-
-
-def check_finite(survey: Survey, *, input_name: str = "image", batch_size: int = 1024) -> None:
-    """Read every value of an input once, in batches, and refuse NaN and infinity.
-
-    In ``"magnitudes"`` NaN means "not measured" and is allowed.
-
-    Parameters
-    ----------
-    survey : Survey
-        The galaxies.
-    input_name : str
-        Which input.
-    batch_size : int
-        How many galaxies are read at a time.
-
-    Raises
-    ------
-    UnknownNameError
-        For an input that the survey does not have.
-    PixelError
-        Where there is a value that is not a number; says how many galaxies and which.
-    """
-    if input_name not in survey.inputs:
-        raise unknown_name(f"input of {survey.name!r}", name=input_name, names=survey.inputs)
-    rows, wrong = survey.inputs[input_name], []
-    for start in range(0, len(rows), batch_size):
-        values = rows[start : start + batch_size]
-        bad = np.isinf(values) if input_name == "magnitudes" else ~np.isfinite(values)
-        wrong.extend(start + np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1)))
-    if wrong:
-        named = ", ".join(str(survey.ids[number]) for number in wrong[:5])
-        raise PixelError(
-            f"Every value of the {input_name} of {survey.name!r} must be a finite number.",
-            received=f"{len(wrong):,} of {len(survey):,} galaxies with NaN or infinity (ids {named}"
-            + (", …)" if len(wrong) > 5 else ")"),
-            remedy="Leave these galaxies out with survey.take, or repair the file.",
-        )
 
 
 def describe_surveys(surveys: Mapping[str, Survey]) -> pd.DataFrame:
