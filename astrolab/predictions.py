@@ -27,7 +27,7 @@ from astrolab.errors import (
     SchemaError,
     unknown_name,
 )
-from astrolab.files import write_atomically
+from astrolab.files import DIGEST_PLACE, digest_fault, write_atomically, write_digest
 from astrolab.tasks import Quantity, Task, find_quantity, make_task
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def predict(
     UnknownNameError
         If the survey has no such input or column.
     SchemaError
-        If channels, units or pixels are not those that the scaling and the network were fitted to.
+        If channels or units are not those of the scaling; if the pixel scale, the size or the unit of an input is not
+        the one that the network was trained on.
     PixelError
         If the scaled inputs of an object are NaN or infinite.
     PredictionError
@@ -387,10 +388,11 @@ def save_predictions(
     bare = predictions.rename_axis(None)
     bare.attrs = {}
     table = pa.Table.from_pandas(bare, preserve_index=False)
-    notes = {_METADATA_KEY: json.dumps(attrs).encode()}
+    notes = {_METADATA_KEY: json.dumps(attrs).encode(), b"file_digest": DIGEST_PLACE.encode()}
     table = table.replace_schema_metadata((table.schema.metadata or {}) | notes)
     with write_atomically(path) as unfinished:
         pq.write_table(table, unfinished, compression="zstd")
+        write_digest(unfinished)
     return path
 
 
@@ -412,7 +414,7 @@ def load_predictions(path: str | Path) -> pd.DataFrame:
     DataNotFoundError
         If there is no such file.
     CorruptFileError
-        If it is not a Parquet file.
+        If it is not, byte by byte, as :func:`save_predictions` wrote it.
     SchemaError
         If it is not a predictions table.
     """
@@ -421,14 +423,14 @@ def load_predictions(path: str | Path) -> pd.DataFrame:
         raise DataNotFoundError(
             "Predictions were to be read.", received=f"no file {path}", remedy="Check the path of the run folder."
         )
-    try:
-        table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
+    if fault := digest_fault(path):
         raise CorruptFileError(
             f"Predictions were to be read from {path.name}.",
-            received=f"a file that is not whole Parquet ({error})",
-            remedy="Copy the file again, or run the study again.",
-        ) from error
+            received=fault,
+            remedy="Copy the file again, or run the study again; "
+            "to use a table of another origin, keep it with save_predictions first.",
+        )
+    table = pq.read_table(path)
     _require_columns(table.column_names, where=path.name)
     predictions = table.to_pandas()
     predictions.attrs = json.loads((table.schema.metadata or {}).get(_METADATA_KEY, b"{}"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,8 +144,7 @@ def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted
     Returns
     -------
     Adapted
-        On the CPU, in evaluation mode; predicts like the one that was trained, to the last bit. One that reads images
-        knows the size of the stamps, where the run names it.
+        On the CPU, in evaluation mode; predicts like the one that was trained, to the last bit.
     Scaling
 
     Raises
@@ -165,9 +163,7 @@ def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted
             f"network of {folder.name}", name=name, names=[path.name for path in models.glob("*") if path.is_dir()]
         )
     base = None if arm == BASE else load_model(models / f"{BASE}-s{seed}").network
-    adapted, scaling = load_model(models / name, base=base), Scaling.load(models / name / "scaling.json")
-    size = load_record(folder)["parameters"].get("image_size") if scaling.input_name == "image" else None
-    return replace(adapted, image_size=size or None), scaling
+    return load_model(models / name, base=base), Scaling.load(models / name / "scaling.json")
 
 
 def _folder(run: Run | str | Path) -> Path:

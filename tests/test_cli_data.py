@@ -31,7 +31,7 @@ def data_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def mine(tmp_path):
     with h5py.File(tmp_path / "mine.h5", "w") as file:
-        file["image"], file["z"] = np.ones((3, 2, 8, 8), np.float32), np.ones(3)
+        file["image"], file["z"] = np.random.default_rng(0).normal(size=(3, 2, 8, 8)), np.ones(3)
     (tmp_path / "mine.toml").write_text(MANIFEST)
     return tmp_path / "mine.toml"
 
@@ -63,7 +63,7 @@ def test_import_then_verify(mine):
     with h5py.File(mine.parent / "mine.h5", "a") as file:
         file["z"][0] = 5.0
     assert "1 wrong" in call("verify", "mine", exit_code=1)
-    with pytest.raises(ManifestError, match=r"1 outside \[0, 2\]"):
+    with pytest.raises(ManifestError, match=r"1 of 3 galaxies outside \[0, 2\]"):
         call("import", mine)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from astrolab.datasets.digests import digest_file
 from astrolab.datasets.manifest_schema import Manifest
 from astrolab.datasets.missing import missing_key
 from astrolab.datasets.rows import LazyRows, Rows
@@ -17,7 +18,6 @@ from astrolab.datasets.survey import Provenance, Survey
 from astrolab.errors import SchemaError
 
 AB_ZERO_POINT = {"nJy": 31.4, "uJy": 23.9, "nanomaggy": 22.5}
-N_BLOCKS, BLOCK_BYTES = 16, 1 << 16
 
 
 class MagnitudeRows(LazyRows):
@@ -106,7 +106,7 @@ def assemble_survey(
             version=manifest.version,
             simulated=manifest.simulated,
             files=(entry.path,),
-            digest=fingerprint(path),
+            digest=partial(digest_file, path),
             id_scheme=manifest.id.scheme if manifest.id else manifest.name,
             image_unit=manifest.image.unit if manifest.image else "",
             magnitude_unit=_magnitude_unit(manifest),
@@ -121,29 +121,6 @@ def _magnitude_unit(manifest: Manifest) -> str:
         return ""
     unit = manifest.magnitudes.unit
     return "AB mag" if unit in AB_ZERO_POINT else unit  # fluxes become magnitudes
-
-
-def fingerprint(path: Path) -> str:
-    """Tell one file from another without reading 30 GB: SHA-256 of its length and of 16 blocks spread over it.
-
-    Parameters
-    ----------
-    path : Path
-        A file. Up to 1 MiB every byte counts; of a longer one the first and last 64 KiB and 14 blocks between.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
-    size = path.stat().st_size
-    starts = np.linspace(0, max(size - BLOCK_BYTES, 0), N_BLOCKS).astype(np.int64)
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
-        for start in starts.tolist():
-            file.seek(start)
-            digest.update(file.read(BLOCK_BYTES))
-    return digest.hexdigest()
 
 
 def _column(columns: Mapping[str, Rows], *, name: str, path: Path, n_rows: int) -> Rows:

@@ -23,8 +23,8 @@ class LeakAudit:
     table : DataFrame
         One row a pair and way of comparing: ``train``, ``test``, ``by`` ("id", "sky" or "inputs"), ``n_common``
         (galaxies of the test set that are in the train set; missing where the two cannot be compared in this way),
-        ``n_train``, ``n_test``, ``comparable`` (False where the two have no ids of one scheme, no positions, or no
-        magnitudes of the same bands).
+        ``n_train``, ``n_test``, ``comparable`` (False where the two have no ids of one scheme, written in one way, no
+        positions, or no magnitudes or stamps of the same bands).
     """
 
     table: pd.DataFrame
@@ -69,7 +69,7 @@ class LeakAudit:
             raise LeakError(
                 "No galaxy may be in a train set and in a test set.",
                 received="no way to know for " + "; ".join(f"train {a!r} and test {b!r}" for a, b in self.unknown),
-                available="comparison by ids of one scheme, by position, by magnitudes of the same bands",
+                available="comparison by ids of one scheme and kind, by position, by inputs of the same bands",
                 remedy="Add [id], [sky] or [magnitudes] to the manifests, or allow it (allow_unknown) and say so.",
             )
         return self
@@ -93,7 +93,7 @@ class LeakAudit:
 
 
 def audit_leaks(*, train: Mapping[str, Survey], test: Mapping[str, Survey], radius_arcsec: float = 1.0) -> LeakAudit:
-    """Compare every train set with every test set by object id, by position and by identical magnitudes.
+    """Compare every train set with every test set by object id, by position and by identical magnitudes or pixels.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def audit_leaks(*, train: Mapping[str, Survey], test: Mapping[str, Survey], radi
 
 
 def drop_common(survey: Survey, *, against: Sequence[Survey], radius_arcsec: float = 1.0) -> Survey:
-    """Take out of a survey every galaxy that is also in one of the others, by id, position or identical magnitudes.
+    """Take out of a survey every galaxy that is also in one of the others, by id, position or identical inputs.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -331,11 +331,16 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
     magnitudes = manifest.magnitudes
     if magnitudes and len(magnitudes.bands) != len(magnitudes.columns):
         yield f"[magnitudes]: {len(magnitudes.bands)} bands but {len(magnitudes.columns)} columns"
+    if magnitudes:
+        yield from (f"[magnitudes] columns: {name!r} is given for two bands" for name in _twice(magnitudes.columns))
+        both = set(magnitudes.columns) & set(manifest.label.column if manifest.label else ())
+        yield from (f"[label] column: {name!r} is an input too, one of [magnitudes] columns" for name in sorted(both))
+    if manifest.image:
+        yield from (f"[image] key: {name!r} is given for two bands" for name in _twice(manifest.image.key))
     if manifest.image and magnitudes and not set(magnitudes.bands) <= set(manifest.image.bands):
         yield "[magnitudes] bands: not among those of [image]; the same band must have the same name in both"
-    for path, n_entries in Counter(name for f in manifest.files for name in f.names).items():
-        if n_entries > 1:
-            yield f"[[files]]: {path!r} is named {n_entries} times"
+    for path in _twice(name for entry in manifest.files for name in entry.names):
+        yield f"[[files]]: {path!r} is named twice"
     sizes = manifest.image.sizes if manifest.image else ()
     for entry in manifest.files:
         if entry.size is not None and entry.size not in sizes:
@@ -344,6 +349,10 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
         yield "a survey with a [twin] section is simulated: it needs simulated = true"
     if manifest.recipe and manifest.recipe.keep not in manifest.recipe.members:
         yield f"[recipe] keep: {manifest.recipe.keep!r} is not one of the members"
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def manifest_error(name: str, *, problems: list[str]) -> ManifestError:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from astrolab.datasets.digests import digest_rows
 from astrolab.datasets.scaling import Scaling
 from astrolab.datasets.survey import Survey
 from astrolab.errors import ConfigError, EmptySplitError, SchemaError
 from astrolab.trainers.config import TrainConfig
 
 N_NAMED = 5
-N_PROBED = 16
 MOST_CLAMPED = 0.05
 
 
@@ -113,7 +113,7 @@ class TrainingData:
         surveys = {"train": self.train, "validation": self.validation}
         labels = {name: sha256(survey_labels(s, label=label).tobytes()).hexdigest() for name, s in surveys.items()}
         galaxies = {name: survey.digest for name, survey in surveys.items()}
-        inputs = {name: _input_digest(survey, name=self.scaling.input_name) for name, survey in surveys.items()}
+        inputs = {name: digest_rows(survey, input_name=self.scaling.input_name) for name, survey in surveys.items()}
         return {"galaxies": galaxies, "inputs": inputs, "labels": labels, "scaling": self.scaling.to_dict()}
 
     def _require_bands(self, survey: Survey, *, network: nn.Module) -> None:
@@ -139,13 +139,6 @@ class TrainingData:
                 received=f"shapes {self.row_shape(name)} and {tuple(survey.inputs[name].shape[1:])}",
                 remedy="Load both surveys with the same image_size.",
             )
-
-
-def _input_digest(survey: Survey, *, name: str) -> str:
-    """SHA-256 of what the manifest made of the files: the shape, all magnitudes, the images of a few galaxies."""
-    rows = survey.inputs[name]
-    probe = slice(None) if name == "magnitudes" else slice(None, None, -(-len(rows) // N_PROBED))
-    return sha256(f"{rows.shape} {rows.dtype}".encode() + np.ascontiguousarray(rows[probe]).tobytes()).hexdigest()
 
 
 def survey_labels(survey: Survey, *, label: str) -> np.ndarray:

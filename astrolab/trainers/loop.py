@@ -22,7 +22,7 @@ from astrolab.datasets.survey import Survey
 from astrolab.errors import ConfigError, TrainingError
 from astrolab.models.adapt import Adapted, adapt
 from astrolab.models.digests import digest
-from astrolab.models.network import Network
+from astrolab.models.network import InputRecord, Network
 from astrolab.trainers.checkpoints import Checkpoint
 from astrolab.trainers.config import TrainConfig
 from astrolab.trainers.data import TrainingData, survey_labels
@@ -114,6 +114,7 @@ def fit(
                 _train(trained, data=data, state=state, bench=bench, kept=kept, bar=bar)
         best_epoch = state.load_best()
     trained.network.to(memory_format=torch.contiguous_format).eval()
+    trained.network.trained_on = InputRecord.of(train, input_name=trained.network.input_name)
     start.plan.assert_untouched(trained.network, before=start.plan.frozen_digests(start.network))
     return _result(trained, state=state, bench=bench, best_epoch=best_epoch)
 

@@ -60,6 +60,13 @@ def test_metrics_and_range_are_those_of_the_task(predictions):
     assert everything["n"].sum() == len(predictions)
 
 
+@pytest.mark.parametrize(("label", "low", "high"), [("feh", -3, 0.5), ("smooth-or-featured_smooth", 0, 1)])
+def test_labels_that_are_no_redshifts_are_scored_whole(label, low, high):
+    truth = np.random.default_rng(0).uniform(low, high, 2000)
+    table = pd.DataFrame({"arm": "lora", "object_id": range(2000), f"truth.{label}": truth, f"pred.{label}": truth})
+    assert set(score(table, resampling=NONE)["n"]) == {2000}
+
+
 def test_the_same_seed_gives_the_same_intervals_whatever_else_is_scored(predictions):
     settings = {"metrics": ["bias"], "resampling": Resampling(n=30, seed=4)}
     everything = score(predictions, **settings)

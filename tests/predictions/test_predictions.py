@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from bit_flips import require_every_flip_refused
 
 from astrolab.errors import (
     ConfigError,
@@ -266,6 +267,12 @@ def test_saved_tables_come_back_to_the_last_bit(tmp_path, task):
     assert [file.name for file in path.parent.iterdir()] == ["predictions.parquet"]
 
 
+def test_one_flipped_bit_of_a_saved_table_is_refused(tmp_path):
+    table = _table(np.array([f"tiny:{number}" for number in range(2000)])).assign(i_mag=np.nan)
+    path = save_predictions(table, path=tmp_path / "predictions.parquet", metadata={"digest": "abc"})
+    require_every_flip_refused(path, load=lambda: load_predictions(path), error=CorruptFileError, n=80)
+
+
 def test_a_full_disk_leaves_the_old_file_whole(tmp_path, monkeypatch):
     path = save_predictions(_table(np.array([1, 2])), path=tmp_path / "predictions.parquet")
 
@@ -286,8 +293,10 @@ def test_reading_says_what_is_wrong(tmp_path):
     (tmp_path / "text.parquet").write_text("not a table")
     with pytest.raises(CorruptFileError):
         load_predictions(tmp_path / "text.parquet")
-    pd.DataFrame({"pred.z": [1.0]}).to_parquet(tmp_path / "other.parquet")
-    with pytest.raises(SchemaError, match="object_id"):
+    _table(np.array([1, 2])).to_parquet(tmp_path / "other.parquet")
+    with pytest.raises(CorruptFileError, match="keep it with save_predictions"):
         load_predictions(tmp_path / "other.parquet")
+    with pytest.raises(SchemaError, match="object_id"):
+        save_predictions(pd.DataFrame({"pred.z": [1.0]}), path=tmp_path / "new.parquet")
     with pytest.raises(SchemaError, match=r"pred\.<label>"):
         save_predictions(_table(np.arange(2)).drop(columns=["truth.z", "pred.z"]), path=tmp_path / "new.parquet")
