@@ -43,6 +43,7 @@ _HOMES = {
         "load_predictions",
         "one_label",
         "predict",
+        "predictions_table",
         "save_predictions",
         "task_of",
     ),

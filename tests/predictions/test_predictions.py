@@ -26,6 +26,7 @@ from astrolab.predictions import (
     load_predictions,
     one_label,
     predict,
+    predictions_table,
     quantity_of,
     save_predictions,
     task_of,
@@ -191,14 +192,21 @@ def test_an_input_the_survey_lacks_is_named(survey):
         _predict(Sum(), survey)
 
 
-def _table(ids, *, task=REDSHIFT, **columns):
-    keys = {name: "" for name in KEYS} | {"seed": 0, "survey": "tiny", "object_id": ids}
-    values = np.linspace(0.1, 1, len(ids))
-    for label in task.label_names:
-        keys |= {f"truth.{label}": values, f"pred.{label}": values + 1e-17}
-    table = pd.DataFrame(keys | columns)
-    table.attrs["task"] = task.to_dict()
-    return table
+def _table(ids, *, task=REDSHIFT):
+    values = dict.fromkeys(task.label_names, np.linspace(0.1, 1, len(ids)))
+    return predictions_table(truth=values, pred=values, object_id=ids, task=task, survey="tiny")
+
+
+def test_a_table_is_made_of_arrays():
+    table = predictions_table(truth={"z": [0.5]}, pred={"z": [0.4], "feh": [0.1]}, survey="s", fraction=0.1)
+    assert list(table) == [*KEYS, "truth.z", "pred.z", "truth.feh", "pred.feh", "simulated", "fraction"]
+    assert table["truth.feh"].isna().all() and table.loc[0, ["survey", "arm", "seed", "object_id"]].tolist() == [
+        "s",
+        "",
+        0,
+        0,
+    ]
+    assert task_of(table).label_names == ("z", "feh")
 
 
 def test_one_label_is_read_with_plain_columns():
