@@ -142,7 +142,7 @@ def predictions_table(
     simulated: bool = False,
     **identity: object,
 ) -> pd.DataFrame:
-    """Make a predictions table of arrays, such as the predictions of somebody else's network.
+    """Make a predictions table of arrays, such as the predictions of a network of another package.
 
     Parameters
     ----------

@@ -434,14 +434,16 @@ def tabulate_scores(scores: pd.DataFrame) -> pd.DataFrame:
     summary = summarise_seeds(scores)
     apart = ("direction", "label", "survey", "split", "fraction", "scale")
     rows = [name for name in apart if name == "survey" or _is_several(summary, name)] + ["arm"]
+    if "trained_on" in summary and summary.duplicated([*rows, "metric"]).any():
+        rows.insert(-1, "trained_on")
     cells = summary.assign(text=[_cell(row) for row in summary.assign(best=is_best(summary)).itertuples()])
     table = cells.pivot(index=rows, columns="metric", values="text")
     ranks = {name: {value: rank for rank, value in enumerate(summary[name].unique())} for name in rows}
     groups = summary[rows].drop_duplicates()
     order = pd.MultiIndex.from_frame(groups.sort_values(rows, key=lambda values: values.map(ranks[values.name])))
-    counts = summary.groupby(rows)[["n_seeds"]].max()
-    if "n" in summary and (summary.groupby(rows[:-1])["n"].nunique() > 1).any():
-        counts["n"] = summary.groupby(rows)["n"].min()
+    counts = summary.groupby(rows, dropna=False)[["n_seeds"]].max()
+    if "n" in summary and (summary.groupby(rows[:-1], dropna=False)["n"].nunique() > 1).any():
+        counts["n"] = summary.groupby(rows, dropna=False)["n"].min()
     return table.loc[order, list(summary["metric"].unique())].join(counts)
 
 

@@ -364,6 +364,10 @@ def test_arms_compete_within_a_fraction_whatever_they_were_trained_on():
     assert list(table.index) == [("s", 0.1, "full"), ("s", 0.1, "lora"), ("s", 1.0, "full"), ("s", 1.0, "lora")]
     assert [text.endswith("*") for text in table["scatter"]] == [False, True, True, False]
     assert list(tabulate_scores(scores.query("fraction == 1")).index) == [("s", "full"), ("s", "lora")]
+    apart = tabulate_scores(scores.assign(fraction=1.0, trained_on=["a", "b", "a", "b"]))
+    assert apart.index.names == ["survey", "trained_on", "arm"], "one arm of two training sets"
+    whole = tabulate_scores(scores.assign(fraction=scores["fraction"].mask(scores["fraction"] == 1)))
+    assert whole["n_seeds"].tolist() == [1, 1, 1, 1], "an arm may have no fraction"
 
 
 @pytest.mark.parametrize(
