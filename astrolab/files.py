@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import glob
+import hashlib
 import os
 import platform
 import re
@@ -16,6 +18,7 @@ import psutil
 
 from astrolab.errors import DiskFullError
 
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _MACHINE = re.sub(r"\W", "", platform.node())
 
 
@@ -155,3 +158,15 @@ def require_space(path: Path, *, needed_bytes: int) -> None:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if shutil.disk_usage(folder).free < needed_bytes:
         raise disk_full(path, needed_bytes=needed_bytes)
+
+
+def source_digest(paths: Iterable[Path]) -> str:
+    """Return SHA-256 of Python files as they run, in the order given: comments, docstrings and layout do not count."""
+    total = hashlib.sha256()
+    for path in paths:
+        tree = ast.parse(Path(path).read_bytes())
+        for node in ast.walk(tree):
+            if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        total.update(hashlib.sha256(ast.unparse(tree).encode()).digest())
+    return total.hexdigest()

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from astrolab.errors import DiskFullError
-from astrolab.files import require_space, with_ending, write_atomically
+from astrolab.files import require_space, source_digest, with_ending, write_atomically
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -65,3 +65,17 @@ def test_numbers_after_a_dot_stay_in_a_name():
     given = [with_ending(f"folder.d/{name}", ending=".ecsv", instead_of=(".csv",)) for name in names]
     expected = ["z_0.3.ecsv", "z_0.7.ecsv", "low z < 0.5.ecsv", "mine.ecsv", "mine.ecsv", "mine.ecsv"]
     assert [path.name for path in given] == expected and {path.parent.name for path in given} == {"folder.d"}
+
+
+def test_a_digest_of_source_changes_with_what_runs_and_with_nothing_else(tmp_path):
+    def digest(text):
+        (tmp_path / "code.py").write_text(text)
+        return source_digest([tmp_path / "code.py"])
+
+    plain = "class Star:\n    mass = 1\n\n\ndef shine(x):\n    return x + 1\n"
+    documented = "class Star:\n  'A star.'\n  mass = 1  # solar\ndef shine(x):\n  'Shine.'\n  # so\n  return (x + 1)\n"
+    assert digest(documented) == digest(plain)
+    assert (
+        len({digest(text) for text in (plain, plain.replace("+", "-"), plain.replace("mass = 1", "mass = '1'"))}) == 3
+    )
+    assert digest("def f():\n    'Only words.'") == digest("def f():\n    pass")
