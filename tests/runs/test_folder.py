@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from astrolab.errors import RunError
-from astrolab.models.adapt import adapt
 from astrolab.models.saving import load_model
 from astrolab.runs import find_unfinished, load_record, open_run
 
@@ -55,9 +54,8 @@ def test_a_cell_that_is_run_again_in_one_process_goes_on_with_its_run():
 
 def test_fits_of_one_arm_are_told_apart_by_their_condition(case, setup):
     run = open_run(study="s", parameters={})
-    network = adapt(case.mlp, strategy="full")
     for fraction in (0.5, 1.0):
-        run.fit(network, condition={"fraction": fraction}, **setup)
+        run.fit(case.mlp, adapt={"strategy": "full"}, condition={"fraction": fraction}, **setup)
     assert run.costs["fraction"].tolist() == [0.5, 1.0]
     assert run.histories.groupby("fraction").size().tolist() == [3, 3]
     assert {p.name for p in (run.folder / "models").iterdir()} == {"full-fraction0.5-s0", "full-fraction1.0-s0"}
@@ -65,7 +63,7 @@ def test_fits_of_one_arm_are_told_apart_by_their_condition(case, setup):
 
 def test_the_rate_that_validates_best_is_kept_and_every_trial_recorded(case, setup):
     run = open_run(study="s", parameters={})
-    result = run.fit(adapt(case.mlp, strategy="full"), learning_rates=[1e-8, 1e-2], **setup)
+    result = run.fit(case.mlp, adapt={"strategy": "full"}, learning_rates=[1e-8, 1e-2], **setup)
     (fit,) = run.record["fits"].values()
     losses = {trial["learning_rate"]: trial["validation_loss"] for trial in fit["trials"]}
     assert losses[1e-2] < losses[1e-8], "steps of 1e-8 learn nothing in three epochs"
@@ -81,7 +79,7 @@ def test_a_shared_fit_is_made_once_and_gives_every_run_the_same_weights(case, se
     folders = []
     for number in range(2):
         run = open_run(study="s", parameters={"n": number})
-        run.fit(adapt(case.mlp, strategy="full"), shared=True, **setup)
+        run.fit(case.mlp, adapt={"strategy": "full"}, shared=True, **setup)
         assert run.costs["reused"].tolist() == [number == 1]
         folders.append(run.folder / "models" / "full-s0" / "model.safetensors")
     assert folders[0].read_bytes() == folders[1].read_bytes()
