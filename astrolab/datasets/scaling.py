@@ -203,7 +203,7 @@ class Scaling:
         Path
         """
         path = Path(path)
-        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
         return path
 
     @classmethod
@@ -219,7 +219,7 @@ class Scaling:
         -------
         Scaling
         """
-        return cls.from_dict(json.loads(Path(path).read_text()))
+        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 def fit_scaling(survey: Survey, *, input_name: str = "image", method: str = "asinh", seed: int = 0) -> Scaling:

@@ -219,7 +219,7 @@ class Run:
         if self.record["fits"]:
             self.save_table("histories", table=self.histories)
             self.save_table("costs", table=self.costs)
-        self.record["time_s"] = self.record.get("time_s", 0.0) + time.monotonic() - self._opened
+        self.record["time_s"] += time.monotonic() - self._opened
         self.record["status"] = "computed"
         self._write()
         if REPORT_FOLLOWS not in os.environ:

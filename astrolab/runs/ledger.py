@@ -264,7 +264,7 @@ def _describe_run(run: FoundRun) -> dict[str, Any]:
         "n_fits": len(run.record["fits"]),
         "n_scores": 0 if run.scores is None else len(run.scores),
         "simulated": any(survey.get("simulated", False) for survey in surveys),
-        "run_time_s": run.record.get("time_s", np.nan),
+        "run_time_s": run.record["time_s"],
         "version": run.record["circumstances"]["versions"].get("astrolab", ""),
         "made_under": made_under(run.record),
         "folder": str(run.folder),
@@ -354,10 +354,12 @@ def _latest(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _warn_of_circumstances(fits: pd.DataFrame) -> None:
     """Say where fits that are compared equal each other only to rounding, because other machines made them."""
-    from astrolab.trainers.hardware import differing_circumstances
-
     trained = fits[fits["n_trainable"] > 0]
     for experiment, texts in trained.groupby("experiment", sort=False)["circumstances"]:
+        if texts.nunique() == 1:
+            continue
+        from astrolab.trainers.hardware import differing_circumstances  # slow to import, and seldom needed
+
         first, *others = map(json.loads, texts.unique())
         different = {words for other in others for words in differing_circumstances(first, here=other)}
         if different:

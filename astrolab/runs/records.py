@@ -110,6 +110,7 @@ def new_record(study: str, *, parameters: Mapping[str, Any]) -> dict[str, Any]:
         "parameters": dict(parameters),
         "code": code_digest()[:8],
         "circumstances": _circumstances(),
+        "time_s": 0.0,
         "surveys": {},
         "fits": {},
     }
@@ -122,9 +123,12 @@ def _circumstances() -> dict[str, Any]:
 
 def warn_of_other_circumstances(record: Mapping[str, Any]) -> None:
     """Say where a run goes on under other circumstances than those it began under."""
-    from astrolab.trainers.hardware import differing_circumstances
+    here = _circumstances()
+    if record["circumstances"] == here:
+        return
+    from astrolab.trainers.hardware import differing_circumstances  # slow to import, and seldom needed
 
-    changed = differing_circumstances(record["circumstances"], here=_circumstances())
+    changed = differing_circumstances(record["circumstances"], here=here)
     if changed:
         text = f"The run of {record['study']} goes on under other circumstances: {', '.join(changed)}. "
         text += "What it makes from here on equals what it would have made before to rounding, not to the bit."

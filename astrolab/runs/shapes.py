@@ -47,6 +47,7 @@ _FIT = {
 RECORD_SHAPE = {
     **{name: str for name in ("study", "digest", "status")},
     "started": _is_time,
+    "time_s": _NUMBER,
     "parameters": dict,
     "circumstances": {"versions": {...: str}},
     "surveys": {...: {"repr": str, "digest": str, "n": int, "simulated": bool}},
