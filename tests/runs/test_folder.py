@@ -4,10 +4,12 @@ import sys
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from simulated_runs import CIRCUMSTANCES, fit_record
 
 from astrolab.errors import RunError
 from astrolab.models.saving import load_model
 from astrolab.runs import find_unfinished, load_record, open_run
+from astrolab.runs.folder import REPORT_FOLLOWS, complete_run
 
 
 def test_a_run_that_was_cut_off_is_taken_up_again_and_a_finished_one_is_not():
@@ -97,3 +99,34 @@ def test_a_study_that_only_looks_leaves_no_tables():
     run = open_run(study="s", parameters={})
     run.finish()
     assert {p.name for p in run.folder.iterdir()} <= {"run.json", ".lock"}
+
+
+def test_a_run_whose_report_was_not_written_goes_on_with_everything_it_has(case, setup, monkeypatch):
+    monkeypatch.setenv(REPORT_FOLLOWS, "1")
+    run = open_run(study="s", parameters={})
+    first = run.fit(case.mlp, adapt={"strategy": "full"}, **setup)
+    run.finish()
+    assert load_record(run.folder)["status"] == "computed"
+    monkeypatch.setattr("astrolab.trainers.loop.train_epoch", lambda *a, **k: pytest.fail("it trains anew"))
+    again = open_run(study="s", parameters={})
+    assert again.folder == run.folder
+    assert again.fit(case.mlp, adapt={"strategy": "full"}, **setup).history.equals(first.history)
+    again.finish()
+    complete_run(run.folder)
+    assert load_record(run.folder)["status"] == "finished" and not (run.folder / "checkpoints").exists()
+    assert find_unfinished("s", parameters={}) is None
+
+
+def test_a_run_that_is_not_computed_is_not_called_finished():
+    run = open_run(study="s", parameters={})
+    complete_run(run.folder)
+    assert load_record(run.folder)["status"] == "running"
+
+
+def test_a_run_says_what_its_fits_were_made_with():
+    run = open_run(study="s", parameters={})
+    for seed, threads in ((0, 2), (1, 4)):
+        run.record["fits"][f"lora-s{seed}"] = fit_record(
+            "lora", seed=seed, circumstances=CIRCUMSTANCES | {"n_threads": threads}
+        )
+    assert "2 fits · float32 on cpu, 2 threads; float32 on cpu, 4 threads · " in repr(run)
