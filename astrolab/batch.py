@@ -88,7 +88,7 @@ def execute(study: str, *, parameters: Mapping[str, Any], folder: Path, progress
     partial = folder / "notebook.partial.ipynb"
     again = f"Read the notebook as far as it came, {partial}; run the same command again to go on from there."
     has_bar = progress and sys.stderr.isatty()  # the kernel's own stderr is a pipe
-    variables = {REPORT_FOLLOWS: "1", "ASTROLAB_PROGRESS": "bar" if has_bar else "lines"}
+    variables = {REPORT_FOLLOWS: str(folder), "ASTROLAB_PROGRESS": "bar" if has_bar else "lines"}
     try:
         with TemporaryDirectory() as own:
             papermill.execute_notebook(

@@ -1,3 +1,4 @@
+import io
 import os
 import sys
 
@@ -27,7 +28,8 @@ def tiny_study(tmp_path, monkeypatch):
 
 
 def outputs_of(notebook):
-    return [(o.name, o.text) for o in nbformat.read(notebook, as_version=4).cells[-1].outputs]
+    streams = nbformat.read(notebook, as_version=4).cells[-1].outputs
+    return [(o.name, o.text) for o in streams if o.output_type == "stream"]
 
 
 def test_training_bars_are_not_kept_in_the_notebook_and_warnings_beside_them_are(tiny_study, tmp_path):
@@ -100,6 +102,17 @@ def test_the_kernel_is_the_interpreter_that_was_started_and_knows_nothing_of_the
         monkeypatch.setenv(name, str(value))
     shell = outputs_of(batch.execute("tiny", parameters={}, folder=tmp_path / "shell", progress=False))
     assert shell[0][1] == plain[0][1].replace("None", "kept")
+
+
+@pytest.mark.parametrize(("is_terminal", "shown"), [(True, "bar"), (False, "lines")])
+def test_training_shows_a_bar_where_somebody_watches_a_terminal(tiny_study, tmp_path, monkeypatch, is_terminal, shown):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: is_terminal
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("ASTROLAB_PROGRESS", "of the shell")
+    tiny_study("import os, sys; print(os.environ['ASTROLAB_PROGRESS']); sys.stderr.write('for the terminal')")
+    path = batch.execute("tiny", parameters={}, folder=tmp_path / "run")
+    assert outputs_of(path)[0] == ("stdout", f"{shown}\n") and "for the terminal" in terminal.getvalue()
 
 
 RUNS = "import astrolab as al; run = al.open_run(study='tiny', parameters={}, directory=run_dir); run.finish()"

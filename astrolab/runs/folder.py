@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from astrolab.trainers.config import TrainConfig
     from astrolab.trainers.loop import FitResult
 
-REPORT_FOLLOWS = "ASTROLAB_REPORT_FOLLOWS"  # set for the kernel of a run that is finished when its report is
+REPORT_FOLLOWS = (
+    "ASTROLAB_REPORT_FOLLOWS"  # to a kernel: the folder that is finished when its report is
+)
 
 
 @dataclass
@@ -222,7 +224,7 @@ class Run:
         self.record["time_s"] += time.monotonic() - self._opened
         self.record["status"] = "computed"
         self._write()
-        if REPORT_FOLLOWS not in os.environ:
+        if os.environ.get(REPORT_FOLLOWS) != str(self.folder):
             complete_run(self.folder)
             self.record["status"] = "finished"
         self._lock.release(force=True)

@@ -102,8 +102,10 @@ def test_a_study_that_only_looks_leaves_no_tables():
 
 
 def test_a_run_whose_report_was_not_written_goes_on_with_everything_it_has(case, setup, monkeypatch):
-    monkeypatch.setenv(REPORT_FOLLOWS, "1")
     run = open_run(study="s", parameters={})
+    monkeypatch.setenv(REPORT_FOLLOWS, str(run.folder))
+    open_run(study="t", parameters={}).finish()
+    assert not find_unfinished("t", parameters={}), "a run beside it has no report to wait for"
     first = run.fit(case.mlp, adapt={"strategy": "full"}, **setup)
     run.finish()
     assert load_record(run.folder)["status"] == "computed"
