@@ -26,7 +26,6 @@ def kernel_environment(directory: Path) -> dict[str, str]:
     return kept | {
         "LC_ALL": "C.UTF-8",
         "PYTHONUTF8": "1",
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "MATPLOTLIBRC": str(Path(matplotlib.get_data_path(), "matplotlibrc")),
         "IPYTHONDIR": str(directory),
         "JUPYTER_CONFIG_DIR": str(directory),
