@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import psutil
 import torch
@@ -143,3 +144,10 @@ def _chosen_storage(config: TrainConfig, *, n_bytes: int, room: int) -> str:
             remedy="Use storage='stream' (the same result, read batch by batch) or storage='auto'.",
         )
     return config.storage
+
+
+def differing_circumstances(there: Mapping[str, Any], *, here: Mapping[str, Any]) -> list[str]:
+    """Name what differs between two circumstances and can change a number, e.g. ``"n_threads 2 → 4"``."""
+    there, here = ({**each, **each.get("versions", {})} for each in (there, here))
+    names = [name for name in there if name in here and name not in ("storage", "versions", "earlier")]
+    return [f"{name} {there[name]} → {here[name]}" for name in names if there[name] != here[name]]

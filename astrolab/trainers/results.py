@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -61,6 +61,7 @@ class FitResult:
     peak_memory_bytes: int
     config: TrainConfig
     hardware: Hardware | None
+    circumstances: dict = field(default_factory=dict)
 
     @property
     def selected_loss(self) -> float | None:
