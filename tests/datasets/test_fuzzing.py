@@ -1,7 +1,7 @@
 """Damaged files of every kind that astrolab reads: each gives a value or an AstrolabError, never a raw traceback.
 
-A couple of hundred in the suite; ``ASTROLAB_FUZZ=20000 pytest tests/datasets/test_fuzzing.py`` makes 20,000, spread over
-the families. A case is known by its family and number, and is the same in every run; ``ASTROLAB_FUZZ_CASE=csv:17``
+A couple of hundred in the suite; ``ASTROLAB_FUZZ=20000 pytest tests/datasets/test_fuzzing.py`` makes 20,000, spread
+over the families. A case is known by its family and number, and is the same in every run; ``ASTROLAB_FUZZ_CASE=csv:17``
 lets a debugger see that one, in this process. All others run in a child process: a crash of HDF5 or a hang is a
 failure like another.
 """
@@ -83,7 +83,8 @@ def write_fits(path, *hdus):
 
 def as_table():
     return fits.BinTableHDU.from_columns(
-        [fits.Column(name, "K" if name == "id" else "D", array=values) for name, values in columns().items()], name="CAT"
+        [fits.Column(name, "K" if name == "id" else "D", array=values) for name, values in columns().items()],
+        name="CAT",
     )
 
 
@@ -117,7 +118,9 @@ def plain_table(path):
 HDF5_IMAGES = {"kind": "images"}
 FITS_IMAGES = {"kind": "images", "layout": 'format = "fits"'}
 SURVEYS = {
-    "hdf5-images": survey_of("a.h5", lambda path: write_h5(path, arrays={"image": images(), **columns()}), **HDF5_IMAGES),
+    "hdf5-images": survey_of(
+        "a.h5", lambda path: write_h5(path, arrays={"image": images(), **columns()}), **HDF5_IMAGES
+    ),
     "hdf5-images-chunked": survey_of(
         "a.h5",
         lambda path: write_h5(
@@ -147,7 +150,9 @@ SURVEYS = {
     "fits-table": survey_of("a.fits", lambda path: write_fits(path, as_table()), layout='format = "fits"'),
     "csv": survey_of("a.csv", plain_table, layout='format = "csv"'),
     "csv-gz": survey_of("a.csv.gz", plain_table, layout='format = "csv"'),
-    "parquet": survey_of("a.parquet", lambda path: pd.DataFrame(columns()).to_parquet(path), layout='format = "parquet"'),
+    "parquet": survey_of(
+        "a.parquet", lambda path: pd.DataFrame(columns()).to_parquet(path), layout='format = "parquet"'
+    ),
     "npz": survey_of(
         "a.npz", lambda path: np.savez(path, image=images(), **columns()), kind="images", layout='format = "npz"'
     ),
@@ -208,7 +213,9 @@ def read_fetched(folder):
     def fetch_again(name):
         with serve() as server:
             server.files[name] = content
-            text = re.sub(r"a\.csv|http:[^\"]*", lambda found: server.url(name) if ":" in found[0] else name, toml.read_text())
+            text = re.sub(
+                r"a\.csv|http:[^\"]*", lambda found: server.url(name) if ":" in found[0] else name, toml.read_text()
+            )
             (folder / "again.toml").write_text(text)
             (path,) = al.fetch(folder / "again.toml", progress=False)
         if path.read_bytes() != content:
@@ -276,7 +283,12 @@ def read_preset(folder):
 
 
 MODEL_FILES = ("model/model.json", "model/model.safetensors")
-LORA_FILES = ("model/model.json", "model/adapter_model.safetensors", "model/adapter_config.json", "model/base/model.json")
+LORA_FILES = (
+    "model/model.json",
+    "model/adapter_model.safetensors",
+    "model/adapter_config.json",
+    "model/base/model.json",
+)
 RUN_FILES = ("run.json", "run.json", "scores.csv", "predictions.parquet")
 BESIDE = {
     "manifest": (make_own_manifest, ("small.toml",), read_own_manifest),
@@ -295,7 +307,25 @@ MENDED_ELSEWHERE = {*SURVEYS, "scaling", "model", "model-lora", "predictions", "
 
 # ---- damage ------------------------------------------------------------------------------------------------------
 
-TOKENS = ["NaN", "INDEF", "-", "1e999", "-1", "0", '""', "é", "null", "true", "[]", "{}", "9" * 30, "1.5", "'", '"', "\t"]
+TOKENS = [
+    "NaN",
+    "INDEF",
+    "-",
+    "1e999",
+    "-1",
+    "0",
+    '""',
+    "é",
+    "null",
+    "true",
+    "[]",
+    "{}",
+    "9" * 30,
+    "1.5",
+    "'",
+    '"',
+    "\t",
+]
 VALUES = [None, True, -1, 0, 1.5, float("nan"), float("inf"), 10**30, "", "x", "é", [], [1], {}, {"x": 1}, [[]]]
 
 
@@ -430,7 +460,11 @@ def attempt(act) -> str:
         return ""
     except BaseException as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if "/astrolab/" in f.filename]
-        place = f"{frames[-1].filename.rpartition('/astrolab/')[2]}:{frames[-1].name}:{frames[-1].lineno}" if frames else "-"
+        place = (
+            f"{frames[-1].filename.rpartition('/astrolab/')[2]}:{frames[-1].name}:{frames[-1].lineno}"
+            if frames
+            else "-"
+        )
         return f"{type(error).__name__} at {place}: " + " ".join(str(error).split())[:110]
     return ""
 
@@ -452,7 +486,9 @@ def run_case(family: str, number: int, *, original: Path, folder: Path) -> list[
 def run_batch(family, numbers, *, original, folder, report):
     """In the child: run cases one by one, noting each before it begins."""
     torch.set_num_threads(1)  # a forked process cannot use the threads of its parent
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if os.path.exists("/proc") else 0
+    used = (
+        int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if os.path.exists("/proc") else 0
+    )
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, resource.RLIM_INFINITY))
     signal.signal(signal.SIGALRM, ring)
     with report.open("a") as file:
