@@ -16,7 +16,7 @@ import psutil
 
 from astrolab.errors import ConfigError, DiskFullError
 
-_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 _MACHINE = re.sub(r"\W", "", platform.node())
 
 

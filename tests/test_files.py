@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from astrolab.errors import DiskFullError
+from astrolab.errors import ConfigError, DiskFullError
 from astrolab.files import require_space, with_ending, write_atomically
 
 
@@ -65,3 +65,13 @@ def test_numbers_after_a_dot_stay_in_a_name():
     given = [with_ending(f"folder.d/{name}", ending=".ecsv", instead_of=(".csv",)) for name in names]
     expected = ["z_0.3.ecsv", "z_0.7.ecsv", "low z < 0.5.ecsv", "mine.ecsv", "mine.ecsv", "mine.ecsv"]
     assert [path.name for path in given] == expected and {path.parent.name for path in given} == {"folder.d"}
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
+    (tmp_path / "runs").write_text("a file where a folder is to be")
+    with pytest.raises(ConfigError, match="ASTROLAB_RUNS_DIR"), write_atomically(tmp_path / "runs" / "one.json"):
+        pass
+    with pytest.raises(ConfigError, match="Read-only file system"), write_atomically(tmp_path / "one.json") as part:
+        part.write_text("half")
+        raise OSError(errno.EROFS, "Read-only file system")
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
