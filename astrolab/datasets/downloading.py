@@ -138,7 +138,7 @@ def read_note(path: Path) -> dict[str, Any] | None:
         note = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except ValueError:
+    except (ValueError, OSError):
         return None
     return note if isinstance(note, dict) else None
 

@@ -154,6 +154,8 @@ def _fetch_file(manifest: Manifest, entry: FileEntry, *, progress: bool, forget:
         prove(here, known_hash=entry.known_hash)
         return here
     target = here or inside(survey_dir(manifest), path=entry.path)
+    if not forget and _was_proven(manifest, entry, target, entry.known_hash or recorded_hash(manifest, entry=entry)):
+        return target  # nothing is written, so that a folder of a cluster may be read-only
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with _held(target):
@@ -177,11 +179,18 @@ def _held(target: Path) -> AbstractContextManager:
         return lock.acquire()
 
 
+def _was_proven(manifest: Manifest, entry: FileEntry, path: Path, known_hash: str | None) -> bool:
+    """Whether this file was proven before, by size and date: hashing 17 GB takes a minute."""
+    if known_hash is None or not path.is_file():
+        return False
+    return _records(manifest).get(entry.path) == _stamp(path, known_hash)
+
+
 def _is_good(manifest: Manifest, entry: FileEntry, path: Path, known_hash: str | None) -> bool:
-    """Whether a file is here that was proven before, by size and date (hashing 17 GB takes a minute), or is now."""
+    """Whether a file is here that was proven before, or is now."""
     if not path.is_file():
         return False
-    if known_hash is not None and _records(manifest).get(entry.path) == _stamp(path, known_hash):
+    if _was_proven(manifest, entry, path, known_hash):
         return True
     try:
         recognise(path, manifest=manifest, entry=entry)
