@@ -31,7 +31,7 @@ class Checkpoint:
     every : int
         Epochs from one writing to the next; the end is always written.
     identity : mapping
-        What the run is made with.
+        What the run is made with. The circumstances stand beside it, in the state: they do not tell runs apart.
     """
 
     path: Path | None
@@ -39,31 +39,13 @@ class Checkpoint:
     identity: Mapping[str, Any]
 
     def restore(self, state: TrainingState) -> None:
-        """Bring a training run to where it was written down; a run that never was stays as it is.
-
-        Parameters
-        ----------
-        state : TrainingState
-
-        Raises
-        ------
-        CheckpointError
-        """
+        """Bring a training run to where it was written down; a run that never was stays as it is."""
         if self.path is not None and self.path.is_file():
             header, tensors = read_checkpoint(self.path, identity=self.identity)
             state.restore(header, tensors=tensors)
 
     def save(self, state: TrainingState) -> None:
-        """Write a training run down, if it is time to.
-
-        Parameters
-        ----------
-        state : TrainingState
-
-        Raises
-        ------
-        DiskFullError
-        """
+        """Write a training run down, if it is time to."""
         due = state.stopped is not None or len(state.history) % self.every == 0
         if self.path is not None and due:
             header = {"identity": self.identity, **state.to_header()}
@@ -71,21 +53,7 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, *, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write the state of a training run; a reader sees the old file or the new one, never half of either.
-
-    Parameters
-    ----------
-    path : Path
-        A safetensors file.
-    header : mapping
-        JSON-able: what is not a tensor.
-    tensors : mapping of str to Tensor
-
-    Raises
-    ------
-    DiskFullError
-        If it does not fit on the disk; the previous checkpoint is kept.
-    """
+    """Write the state of a training run; a reader sees the old file or the new one, never half of either."""
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     require_space(path, needed_bytes=sum(tensor.nbytes for tensor in on_cpu.values()))
@@ -95,25 +63,7 @@ def write_checkpoint(path: Path, *, header: Mapping[str, Any], tensors: Mapping[
 
 
 def read_checkpoint(path: Path, *, identity: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read the state of a training run, after proof that it is the same run.
-
-    Parameters
-    ----------
-    path : Path
-    identity : mapping
-        What the run is made with; must equal ``header["identity"]``.
-
-    Returns
-    -------
-    header : dict
-    tensors : dict of str to Tensor
-        On the CPU.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is damaged, no checkpoint of training, or of another configuration, network or survey.
-    """
+    """Read the state of a training run, after proof that it is whole, and of the run that is asked for."""
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
@@ -130,19 +80,6 @@ def read_checkpoint(path: Path, *, identity: Mapping[str, Any]) -> tuple[dict[st
 
 def differences(there: Mapping[str, Any], *, other: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Name what differs between two nested mappings.
-
-    Parameters
-    ----------
-    there : mapping
-        As in the checkpoint.
-    other : mapping
-        As asked for now.
-    prefix : str, optional
-        Put before each name.
-
-    Yields
-    ------
-    str
 
     Examples
     --------
