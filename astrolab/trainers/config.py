@@ -20,6 +20,7 @@ CHOICES = {
     "compile": (True, False),
     "storage": ("auto", "device", "stream"),
 }
+CIRCUMSTANTIAL = ("channels_last", "compile", "storage", "device")  # how a result is computed, not which
 INTEGERS = {"epochs": 1, "batch_size": 1, "plateau_patience": 0, "patience": 1, "ema_span": 2, "seed": 0}
 REALS = {"learning_rate": "above", "weight_decay": "from", "clip_norm": "above", "plateau_factor": "fraction"}
 
@@ -61,9 +62,10 @@ class TrainConfig:
     augment : {"none", "dihedral"}
         Random quarter turns and mirror images of the training images.
     precision : {"auto", "float32", "bfloat16"}
-        Arithmetic of the network; ``"auto"`` takes bfloat16 for images on hardware with units for it.
+        Arithmetic of the network; ``"auto"`` takes bfloat16 for images on a GPU with units for it, and float32 anywhere
+        else. On a CPU bfloat16 is probed first, and refused where a layer's result is not sound.
     channels_last : {"auto", True, False}
-        Memory order of images; ``"auto"`` follows the hardware.
+        Memory order of images; ``"auto"`` follows hardware and precision.
     compile : bool
         Compile the network into fewer, larger kernels (``torch.compile``), recorded and replayed as CUDA graphs on a
         GPU: the same steps but for rounding and other dropout masks. The first epoch waits for the compiler, for
