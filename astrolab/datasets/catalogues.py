@@ -136,7 +136,7 @@ def _read_hdf5(path: Path, layout: Format, id_column: str | None) -> Columns:
 
 def npz_columns(path: Path) -> Columns:
     """Every array of an npz file, of whatever shape."""
-    with reading(path, kind="npz"), np.load(path, allow_pickle=False) as file:
+    with reading(path, kind="npz"), path.open("rb") as whole, np.load(whole, allow_pickle=False) as file:
         return {name: or_absent(lambda name=name: ColumnRows(file[name]), path=path, kind="npz") for name in file.files}
 
 

@@ -45,7 +45,9 @@ class MagnitudeRows(LazyRows):
         return magnitudes.astype(np.float32)
 
     def _band(self, values: np.ndarray) -> np.ndarray:
-        is_missing = ~np.isfinite(values) | np.isin(values, np.asarray(self.missing, dtype=values.dtype))
+        with np.errstate(over="ignore"):
+            is_missing = ~np.isfinite(values.astype(np.float32))
+        is_missing |= np.isin(values, np.asarray(self.missing, dtype=values.dtype))
         if self.unit in AB_ZERO_POINT:
             is_missing |= values <= 0
             values = AB_ZERO_POINT[self.unit] - 2.5 * np.log10(np.where(is_missing, 1.0, values))

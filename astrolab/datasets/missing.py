@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pyarrow as pa
 from astropy.io import fits
+from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.table.meta import YamlParseError
 from pandas.errors import ParserWarning
 
 from astrolab.errors import AstrolabError, CorruptFileError, DataNotFoundError, SchemaError
 
 # What the libraries raise on files that are damaged, cut short, or not what they claim to be.
-OF_FORMATS = (fits.VerifyError, YamlParseError, ParserWarning, pa.ArrowException, struct.error, zipfile.BadZipFile)
-OF_STREAMS = (OSError, EOFError, zlib.error, lzma.LZMAError)
+OF_FORMATS = (fits.VerifyError, CfitsioException, YamlParseError, ParserWarning, pa.ArrowException, zipfile.BadZipFile)
+OF_STREAMS = (OSError, EOFError, zlib.error, lzma.LZMAError, struct.error)
 OF_CONTENTS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError)
 UNREADABLE = (*OF_FORMATS, *OF_STREAMS, *OF_CONTENTS, RuntimeError, SystemError, SyntaxError, MemoryError, ImportError)
 
