@@ -82,7 +82,7 @@ def describe_ledger(ledger: Ledger, *, metrics: list[str] | None = None) -> str:
 
 
 def _runs(ledger: Ledger) -> str:
-    runs = ledger.runs[["run", "study", "preset", "status", "started", "n_fits", "experiment"]]
+    runs = ledger.runs[["run", "study", "preset", "status", "started", "n_fits", "experiment", "made_under"]]
     return runs.assign(started=runs["started"].str[:16]).to_string(index=False)
 
 

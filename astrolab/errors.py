@@ -16,7 +16,6 @@
     │   ├── ChecksumError          a hash that does not match
     │   ├── DownloadError          no mirror gave the file
     │   ├── DiskFullError          not enough space for what must be written
-    │   ├── CacheBusyError         another run holds the same cache entry
     │   ├── EmptySplitError        a split with nothing in it
     │   └── LeakError              the same object in a train set and a test set
     ├── ModelError
@@ -123,10 +122,6 @@ class DownloadError(DataError):
 
 class DiskFullError(DataError):
     """Not enough space for what must be written."""
-
-
-class CacheBusyError(DataError):
-    """Another run holds the same cache entry."""
 
 
 class EmptySplitError(DataError):

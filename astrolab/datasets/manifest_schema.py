@@ -347,6 +347,8 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
             yield f"[[files]] {entry.path!r}: size {entry.size} is not among [image] sizes"
     if manifest.twin and not manifest.simulated:
         yield "a survey with a [twin] section is simulated: it needs simulated = true"
+    if manifest.recipe and manifest.name in manifest.recipe.members:
+        yield "[recipe] members: a survey is no member of itself"
     if manifest.recipe and manifest.recipe.keep not in manifest.recipe.members:
         yield f"[recipe] keep: {manifest.recipe.keep!r} is not one of the members"
 

@@ -31,7 +31,7 @@ class Checkpoint:
     every : int
         Epochs from one writing to the next; the end is always written.
     identity : mapping
-        What the run is made with.
+        What the run is made with. The circumstances stand beside it, in the state: they do not tell runs apart.
     """
 
     path: Path | None
@@ -53,10 +53,7 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, *, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write the state of a training run; a reader sees the old file or the new one, never half of either.
-
-    The header is JSON-able: what is not a tensor. Where the file does not fit on the disk, the previous one is kept.
-    """
+    """Write the state of a training run; a reader sees the old file or the new one, never half of either."""
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     require_space(path, needed_bytes=sum(tensor.nbytes for tensor in on_cpu.values()))

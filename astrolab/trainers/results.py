@@ -7,13 +7,13 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
 from astrolab.models.adapt import Adapted
 from astrolab.trainers.config import TrainConfig
-from astrolab.trainers.hardware import Hardware
 
 HISTORY = ("epoch", "train_loss", "validation_loss", "ema", "learning_rate", "time_s", "is_kept")
 
@@ -46,8 +46,10 @@ class FitResult:
     peak_memory_bytes : int
         Largest memory in use while training: of the GPU, or else of this process.
     config : TrainConfig
-    hardware : Hardware or None
-        Every ``"auto"`` as it was decided; None where nothing was trained.
+    circumstances : dict
+        What the result depends on to rounding: device, precision, channels_last, compile, n_threads, n_processes and
+        versions as they really were when it was trained. Where training went on under others, ``"resumed_from"`` holds
+        those before. Empty where nothing was trained.
     """
 
     adapted: Adapted
@@ -60,7 +62,7 @@ class FitResult:
     n_trainable: int
     peak_memory_bytes: int
     config: TrainConfig
-    hardware: Hardware | None
+    circumstances: dict[str, Any]
 
     @property
     def selected_loss(self) -> float | None:
@@ -76,18 +78,7 @@ class FitResult:
 
 
 def untrained_result(adapted: Adapted, *, config: TrainConfig) -> FitResult:
-    """Give the result for a plan in which nothing trains.
-
-    Parameters
-    ----------
-    adapted : Adapted
-    config : TrainConfig
-
-    Returns
-    -------
-    FitResult
-        With an empty history.
-    """
+    """Give the result for a plan in which nothing trains, with an empty history."""
     return FitResult(
         adapted=adapted,
         history=pd.DataFrame(columns=HISTORY),
@@ -99,17 +90,12 @@ def untrained_result(adapted: Adapted, *, config: TrainConfig) -> FitResult:
         n_trainable=0,
         peak_memory_bytes=peak_memory_bytes(torch.device("cpu")),
         config=config,
-        hardware=None,
+        circumstances={},
     )
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Begin to measure the largest memory in use anew, where the system allows it: on CUDA and on Linux.
-
-    Parameters
-    ----------
-    device : torch.device
-    """
+    """Begin to measure the largest memory in use anew, where the system allows it: on CUDA and on Linux."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
@@ -118,16 +104,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """Measure the largest memory in use since the last reset: of a CUDA device, or else of this process.
-
-    Parameters
-    ----------
-    device : torch.device
-
-    Returns
-    -------
-    int
-    """
+    """Measure the largest memory in use since the last reset: of a CUDA device, or else of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
