@@ -30,23 +30,6 @@ DIGEST_PLACE = (_LABEL + _BLANK).decode()
 def write_atomically(path: str | Path) -> Iterator[Path]:
     """Give a temporary path to write to, and rename it to `path` when the block succeeds.
 
-    Parameters
-    ----------
-    path : str or Path
-        The final name of a file or a folder; missing parent folders are made.
-
-    Yields
-    ------
-    Path
-        A name in the same folder (so that the rename is atomic), with the same suffix.
-
-    Raises
-    ------
-    DiskFullError, ConfigError
-        If the disk fills up, or the folder is read-only. Whatever was written is removed, here and for every error.
-
-    Examples
-    --------
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "scores.csv"
     >>> with write_atomically(target) as part:

@@ -121,8 +121,6 @@ def _hash(entry: FileEntry) -> str:
 def in_columns(rows: Iterable[Iterable[object]]) -> str:
     """Lay out rows of text, all of the same length, in columns.
 
-    Examples
-    --------
     >>> print(in_columns([("name", "n"), ("galaxiesml", 3)]))
     name        n
     galaxiesml  3

@@ -188,8 +188,6 @@ def with_nulls(values: np.ndarray, *, is_null: np.ndarray) -> np.ndarray:
 def row_numbers(index: Index | np.ndarray, *, n_rows: int) -> np.ndarray:
     """Turn a slice, a mask or integers (negative ones count from the end) into row numbers (m,), counted from 0.
 
-    Examples
-    --------
     >>> row_numbers([-1, 0, 0], n_rows=4)
     array([3, 0, 0])
     """

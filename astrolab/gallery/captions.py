@@ -38,15 +38,6 @@ def saved_figures(notebook: Mapping[str, Any]) -> list[SavedFigure]:
 
     The caption is the paragraph that begins with ``*Figure:`` in the next text cell; the main figure is the first one
     after a heading that says so, else the first of all.
-
-    Parameters
-    ----------
-    notebook : mapping
-        The content of an ``.ipynb`` file.
-
-    Returns
-    -------
-    list of SavedFigure
     """
     found: list[SavedFigure] = []
     main_is_next = False

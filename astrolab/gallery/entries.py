@@ -57,26 +57,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class RunEntry:
-    """What a gallery shows of a run.
-
-    Attributes
-    ----------
-    folder : Path
-    study, question : str
-    record : dict
-        What stands in ``run.json``; empty if that cannot be read.
-    problems : tuple of str
-        What is missing or wrong, in words.
-    settings : tuple of Setting
-    scores : DataFrame or None
-        As :func:`astrolab.tabulate_scores` shows them.
-    headline : DataFrame or None
-        One metric of them: one row an arm, one column a test set.
-    preset : str
-        The preset that the parameters agree with; "quick" for the defaults, empty for none.
-    pictures : tuple of Picture
-        The main figure first.
-    """
+    """What a gallery shows of a run."""
 
     folder: Path
     study: str

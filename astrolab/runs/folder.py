@@ -41,9 +41,7 @@ if TYPE_CHECKING:
     from astrolab.trainers.config import TrainConfig
     from astrolab.trainers.loop import FitResult
 
-REPORT_FOLLOWS = (
-    "ASTROLAB_REPORT_FOLLOWS"  # to a kernel: the folder that is finished when its report is
-)
+REPORT_FOLLOWS = "ASTROLAB_REPORT_FOLLOWS"  # to a kernel: the folder that is finished when its report is
 
 
 @dataclass

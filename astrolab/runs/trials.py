@@ -21,16 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trials:
-    """What was tried, and which of it won.
-
-    Attributes
-    ----------
-    best : FitResult
-        The trial with the lowest validation loss at the epoch whose weights were kept.
-    log : tuple of dict
-        Every trial: ``learning_rate``, ``validation_loss`` (None if it diverged), ``n_epochs``, ``n_seen``, ``time_s``,
-        ``stopped``.
-    """
+    """What was tried, and which of it won."""
 
     best: FitResult
     log: tuple[dict[str, Any], ...]

@@ -22,17 +22,7 @@ HEADER = "astrolab_training"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a training run is written down, if anywhere.
-
-    Parameters
-    ----------
-    path : Path or None
-        A safetensors file.
-    every : int
-        Epochs from one writing to the next; the end is always written.
-    identity : mapping
-        What the run is made with. The circumstances stand beside it, in the state: they do not tell runs apart.
-    """
+    """Where a training run is written down, if anywhere."""
 
     path: Path | None
     every: int

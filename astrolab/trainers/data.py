@@ -22,13 +22,7 @@ MOST_OUTSIDE = 0.05
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The surveys and the scaling of one training run.
-
-    Parameters
-    ----------
-    train, validation : Survey
-    scaling : Scaling
-    """
+    """The surveys and the scaling of one training run."""
 
     train: Survey
     validation: Survey
@@ -149,8 +143,6 @@ def survey_labels(survey: Survey, *, label: str) -> np.ndarray:
 def some_ids(ids: np.ndarray) -> str:
     """Name the first few ids.
 
-    Examples
-    --------
     >>> some_ids(np.arange(7))
     '0, 1, 2, 3, 4, …'
     """

@@ -26,24 +26,7 @@ DTYPES = {"float16": torch.float16, "float32": torch.float32, "bfloat16": torch.
 
 @dataclass(frozen=True)
 class Hardware:
-    """Every ``"auto"`` of a `TrainConfig`, decided for one machine.
-
-    Parameters
-    ----------
-    device : str
-        Where the network is trained.
-    precision : {"float32", "bfloat16"}
-        Arithmetic of the network; weights, losses and optimiser are float32 always.
-    channels_last : bool
-        Whether images are stored pixel by pixel, the bands of a pixel side by side.
-    storage : {"device", "stream"}
-        Where the inputs are held.
-    storage_dtype : {"float16", "float32"}
-        Number format of the scaled inputs. Scaled images are rounded to float16 (a relative 5e-4, below the sky noise);
-        unscaled images and magnitudes stay float32. Streamed inputs are rounded the same way.
-    n_processes : int
-        Processes that share each batch.
-    """
+    """Every ``"auto"`` of a `TrainConfig`, decided for one machine."""
 
     device: str
     precision: str

@@ -20,37 +20,7 @@ HISTORY = ("epoch", "train_loss", "validation_loss", "ema", "learning_rate", "ti
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FitResult:
-    """A trained network, how it got there, and what it cost.
-
-    Attributes
-    ----------
-    adapted : Adapted
-        With the selected weights, in evaluation mode.
-    history : pandas.DataFrame
-        One row an epoch: ``epoch`` (from 1), ``train_loss`` and ``validation_loss`` (means of the batch means),
-        ``ema`` (smoothed validation loss), ``learning_rate`` (of that epoch's steps), ``time_s``,
-        ``is_kept`` (the epoch whose weights were selected).
-    best_epoch : int
-        The epoch whose weights were selected; 0 where nothing was trained.
-    n_epochs : int
-        Epochs trained.
-    stopped : str
-        Why training ended.
-    time_s : float
-        Wall time of all epochs, validation included, those before a resumption too. Reading the surveys in is not
-        counted.
-    n_seen : int
-        Galaxies seen while training, counted once an epoch each.
-    n_trainable : int
-        Parameters that trained.
-    peak_memory_bytes : int
-        Largest memory in use while training: of the GPU, or else of this process.
-    config : TrainConfig
-    circumstances : dict
-        What the result depends on to rounding: device, precision, channels_last, compile, n_threads, n_processes and
-        versions as they really were when it was trained. Where training went on under others, ``"resumed_from"`` holds
-        those before. Empty where nothing was trained.
-    """
+    """A trained network, how it got there, and what it cost."""
 
     adapted: Adapted
     history: pd.DataFrame

@@ -19,26 +19,6 @@ class TrainingState:
     """Weights, optimiser, schedule, early stopping and history of one training run.
 
     Only what can change is kept: trained parameters and buffers. Frozen parameters belong to the network it began with.
-
-    Parameters
-    ----------
-    adapted : Adapted
-        On its device already; it is trained in place.
-    config : TrainConfig
-
-    Attributes
-    ----------
-    trained : dict of str to Parameter
-    history : list of dict
-        One entry an epoch.
-    n_seen : int
-        Galaxies seen while training, counted once an epoch each.
-    peak_memory_bytes : int
-        Largest memory in use so far, before a resumption too.
-    stopped : str or None
-        Why training ended.
-    circumstances : dict
-        Where it was trained last; ``"resumed_from"`` in it holds those before, where they were others.
     """
 
     def __init__(self, adapted: Adapted, *, config: TrainConfig):
@@ -112,20 +92,7 @@ class TrainingState:
         return adam | weights | {f"best.{name}": tensor for name, tensor in self._best.items()}
 
     def restore(self, header: dict[str, Any], *, tensors: dict[str, Tensor]) -> None:
-        """Go back to the state written down.
-
-        Parameters
-        ----------
-        header : dict
-            From `to_header`.
-        tensors : dict of str to Tensor
-            From `to_tensors`.
-
-        Raises
-        ------
-        CheckpointError
-            If a tensor is missing, too many, or of another shape.
-        """
+        """Go back to the state written down."""
         weights = self.weights
         self._best = {name: torch.empty_like(tensor) for name, tensor in weights.items()}
         _copy(_under("weights.", tensors=tensors), into=weights)
