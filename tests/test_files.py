@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from astrolab.errors import DiskFullError
+from astrolab.errors import ConfigError, DiskFullError
 from astrolab.files import (
     DIGEST_PLACE,
     digest_fault,
@@ -104,3 +104,13 @@ def test_a_digest_of_source_changes_with_what_runs_and_with_nothing_else(tmp_pat
         len({digest(text) for text in (plain, plain.replace("+", "-"), plain.replace("mass = 1", "mass = '1'"))}) == 3
     )
     assert digest("def f():\n    'Only words.'") == digest("def f():\n    pass")
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
+    (tmp_path / "runs").write_text("a file where a folder is to be")
+    with pytest.raises(ConfigError, match="ASTROLAB_RUNS_DIR"), write_atomically(tmp_path / "runs" / "one.json"):
+        pass
+    with pytest.raises(ConfigError, match="Read-only file system"), write_atomically(tmp_path / "one.json") as part:
+        part.write_text("half")
+        raise OSError(errno.EROFS, "Read-only file system")
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]

@@ -24,7 +24,7 @@ import numpy as np
 from astrolab.datasets.places import data_dir
 from astrolab.datasets.rows import LazyRows, Rows, StackedRows, TakenRows
 from astrolab.datasets.survey import Survey
-from astrolab.errors import DiskFullError
+from astrolab.errors import ConfigError, DiskFullError
 from astrolab.files import source_digest, write_atomically
 
 BATCH_BYTES = 1 << 26
@@ -144,5 +144,5 @@ def _kept(key: str) -> dict[str, np.ndarray] | None:
 def _keep(key: str, **arrays: np.ndarray) -> None:
     content = BytesIO()
     np.savez(content, **arrays)
-    with suppress(OSError, DiskFullError), write_atomically(_place(key)) as part:
+    with suppress(OSError, ConfigError, DiskFullError), write_atomically(_place(key)) as part:
         part.write_bytes(hashlib.sha256(content.getvalue()).digest() + content.getvalue())

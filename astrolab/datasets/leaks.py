@@ -16,16 +16,7 @@ from astrolab.errors import LeakError
 
 @dataclass(frozen=True, repr=False)
 class LeakAudit:
-    """What every train set and every test set have in common.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row a pair and way of comparing: ``train``, ``test``, ``by`` ("id", "sky" or "inputs"), ``n_common``
-        (galaxies of the test set that are in the train set; missing where the two cannot be compared in this way),
-        ``n_train``, ``n_test``, ``comparable`` (False where the two have no ids of one scheme, written in one way, no
-        positions, or no magnitudes or stamps of the same bands).
-    """
+    """What every train set and every test set have in common."""
 
     table: pd.DataFrame
 
@@ -46,23 +37,7 @@ class LeakAudit:
         return self.leaks.empty and not self.unknown
 
     def require_clean(self, *, allow_unknown: bool = False) -> LeakAudit:
-        """Stop where a galaxy is in a train set and a test set, or where nobody can know.
-
-        Parameters
-        ----------
-        allow_unknown : bool
-            Let pairs pass that cannot be compared; the table and `repr` still say so.
-
-        Returns
-        -------
-        LeakAudit
-            Itself, if clean.
-
-        Raises
-        ------
-        LeakError
-            Names every leak and its size, or every pair that cannot be compared.
-        """
+        """Stop where a galaxy is in a train set and a test set, or where nobody can know."""
         if not self.leaks.empty:
             raise self._leaking()
         if self.unknown and not allow_unknown:

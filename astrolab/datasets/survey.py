@@ -20,31 +20,7 @@ UNLABELLED = make_task([])
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the objects of a survey come from, in enough detail to find or simulate them again.
-
-    Parameters
-    ----------
-    survey, title, version : str
-        Name asked for, title in words, version of the data.
-    simulated : bool
-        True for twins and for anything mixed with one; figures and tables say so.
-    twin_of : str
-        Name of the survey that a twin stands for; empty for a real one.
-    files : tuple of str
-        Names of the files read.
-    digest : str or callable
-        SHA-256 over every byte of the files, or what computes it once it is wanted.
-    id_scheme : str
-        Ids of two surveys may be compared where they share a scheme; schemes of a mixture are joined by ``+``.
-    citation : tuple of str
-        Reference keys.
-    knobs : dict
-        What a twin was simulated with.
-    declared : tuple of str
-        What somebody has declared of it, such as channels that stand for others; shown beside every result.
-    loading : dict
-        Arguments of `load_survey` that load it again; empty where there are none.
-    """
+    """Where the objects of a survey come from, in enough detail to find or simulate them again."""
 
     survey: str
     title: str

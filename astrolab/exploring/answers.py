@@ -19,30 +19,7 @@ if TYPE_CHECKING:
 def answer(
     model: Adapted | nn.Module, *, scaling: Scaling, inputs: Mapping[str, np.ndarray], bands: Sequence[str]
 ) -> float:
-    """Give the label that a network predicts for one galaxy.
-
-    Parameters
-    ----------
-    model : Adapted or nn.Module
-        In evaluation mode, as `load_model`, `adapt` and `fit` return it; on the CPU.
-    scaling : Scaling
-        The input scaling that it was trained with.
-    inputs : mapping of str to ndarray
-        Raw inputs of the galaxy: ``"image"`` (band, y, x), ``"magnitudes"`` (band,).
-    bands : sequence of str
-        Their bands, in order, e.g. ``("hsc-g", "hsc-r")``.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    UnknownNameError
-        If the network reads another input than is given.
-    SchemaError
-        If the bands are not those that the scaling was fitted on, in the same order.
-    """
+    """Give the label that a network predicts for one galaxy."""
     import torch
     from torch import nn
 
