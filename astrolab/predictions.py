@@ -233,6 +233,20 @@ def quantity_of(label: str, *, task: Task) -> Quantity:
     return task.quantity(label)
 
 
+def truth_and_pred(table: pd.DataFrame, *, label: str) -> tuple[np.ndarray, np.ndarray]:
+    """Give the truths and predictions of a label; of ``error.<input>`` the truth is 0 and the prediction the error."""
+    columns = (label, label) if label.startswith("error.") else (f"truth.{label}", f"pred.{label}")
+    if not set(columns) <= set(table.columns):
+        raise PredictionError(
+            f"The predictions of {label!r} were to be read.",
+            received=f"a table without {' or '.join(dict.fromkeys(columns))}",
+            available=", ".join(labels_of(table)) or f"columns {', '.join(map(str, table.columns))}",
+            remedy="Name a label of those above, and pass the table that `predict` returned.",
+        )
+    truth, pred = (table[name].to_numpy(float) for name in columns)
+    return (np.zeros_like(pred) if label.startswith("error.") else truth), pred
+
+
 def one_label(table: pd.DataFrame, *, label: str | None = None, unknown: bool = False) -> pd.DataFrame:
     """Give the table of one label, with the plain columns ``truth``, ``pred`` and ``label``.
 
@@ -255,17 +269,8 @@ def one_label(table: pd.DataFrame, *, label: str | None = None, unknown: bool = 
     PredictionError
         If the table has no predictions of the label.
     """
-    labels = labels_of(table)
-    label = labels[0] if label is None and labels else label
-    if label not in labels or not {f"truth.{label}", label} & set(table.columns):
-        raise PredictionError(
-            f"The predictions of {'a label' if label is None else repr(label)} were to be read.",
-            received="a table without its truth.<label> and pred.<label>",
-            available=", ".join(labels) or f"no label; columns {', '.join(map(str, table.columns))}",
-            remedy="Name a label of those above, and pass the table that `predict` returned.",
-        )
-    is_error = label.startswith("error.")
-    truth, pred = (0.0, table[label]) if is_error else (table[f"truth.{label}"], table[f"pred.{label}"])
+    label = next(iter(labels_of(table)), "<label>") if label is None else label
+    truth, pred = truth_and_pred(table, label=label)
     plain = table.assign(truth=truth, pred=pred, label=label)
     return plain if unknown else plain[plain["truth"].notna()]
 
