@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import glob
+import hashlib
 import os
 import platform
 import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import psutil
 
-from astrolab.errors import DiskFullError
+from astrolab.errors import ConfigError, DiskFullError
 
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 _MACHINE = re.sub(r"\W", "", platform.node())
+_LABEL, _BLANK = b"sha256 of the rest: ", b"0" * 64
+DIGEST_PLACE = (_LABEL + _BLANK).decode()
 
 
 @contextmanager
 def write_atomically(path: str | Path) -> Iterator[Path]:
     """Give a temporary path to write to, and rename it to `path` when the block succeeds.
 
-    Parameters
-    ----------
-    path : str or Path
-        The final name of a file or a folder; missing parent folders are made.
-
-    Yields
-    ------
-    Path
-        A name in the same folder (so that the rename is atomic), with the same suffix.
-
-    Raises
-    ------
-    DiskFullError
-        If the disk fills up while writing. Whatever was written is removed, here and for every other error.
-
-    Examples
-    --------
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "scores.csv"
     >>> with write_atomically(target) as part:
@@ -48,22 +38,36 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
     'arm,scatter'
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path)
     part = path.with_name(_part_name(path, process=os.getpid()))
     replaced = path.with_name(_part_name(path, process=f"{os.getpid()}-replaced"))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
+        try:
+            yield part
+            if part.is_dir() and path.is_dir():
+                os.replace(path, replaced)
+            os.replace(part, path)
+        finally:
+            remove(part)
+            remove(replaced)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say what to do where the disk refuses a file: it is full, or its folder is read-only or no folder."""
     try:
-        yield part
-        if part.is_dir() and path.is_dir():
-            os.replace(path, replaced)
-        os.replace(part, path)
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise disk_full(path) from error
+        if error.errno in _NOT_WRITABLE:
+            raise ConfigError(
+                f"{path.name} was to be written into {path.parent}.",
+                received=f"{error.strerror}: {error.filename or path}",
+                remedy="Make the folder writable, or point ASTROLAB_DATA_DIR or ASTROLAB_RUNS_DIR to one that is.",
+            ) from error
         raise
-    finally:
-        remove(part)
-        remove(replaced)
 
 
 def _part_name(path: Path, *, process: int | str) -> str:
@@ -78,23 +82,50 @@ def _remove_abandoned(path: Path) -> None:
             remove(part)
 
 
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_digest(path: Path) -> None:
+    """Put the SHA-256 of a file into the file itself, where its writer has left `DIGEST_PLACE` for it."""
+    place, _, digest = _stated_and_found(path)
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(digest)
+
+
+def digest_fault(path: Path) -> str:
+    """Say what is wrong with a file that `write_digest` has closed; nothing, if every byte is as it was written."""
+    if not path.is_file():
+        return "no such file"
+    place, stated, found = _stated_and_found(path)
+    if place < 0:
+        return "a file without the digest that astrolab writes into it: damaged, or not written by this version"
+    return "" if stated == found else "a damaged or edited file: its content is not that of the digest in it"
+
+
+def _stated_and_found(path: Path) -> tuple[int, bytes, bytes]:
+    """Where a file states its SHA-256, what it states, and the SHA-256 it has with zeros in that place."""
+    with path.open("rb") as file:
+        place = -1
+        if path.stat().st_size:
+            with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+                place = content.find(_LABEL)
+        if place < 0:
+            return -1, b"", b""
+        total = hashlib.sha256(file.read(place + len(_LABEL)))
+        stated = file.read(len(_BLANK))
+        total.update(_BLANK)
+        while part := file.read(2**20):
+            total.update(part)
+    return place + len(_LABEL), stated, total.hexdigest().encode()
+
+
 def with_ending(path: str | Path, *, ending: str, instead_of: Iterable[str] = ()) -> Path:
-    """Give a file its ending; whatever else follows a dot belongs to the name, as in ``z_0.3``.
+    """Give a file its ending, which replaces those of `instead_of`; whatever else follows a dot belongs to the name.
 
-    Parameters
-    ----------
-    path : str or Path
-    ending : str
-        With its dot.
-    instead_of : iterable of str
-        Endings that give way, as this one does.
-
-    Returns
-    -------
-    Path
-
-    Examples
-    --------
     >>> [with_ending(name, ending=".png", instead_of=[".csv"]).name for name in ("z_0.3", "z_0.3.png", "z_0.3.csv")]
     ['z_0.3.png', 'z_0.3.png', 'z_0.3.png']
     """
@@ -105,12 +136,7 @@ def with_ending(path: str | Path, *, ending: str, instead_of: Iterable[str] = ()
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there.
-
-    Parameters
-    ----------
-    path : Path
-    """
+    """Remove a file or a folder, if it is there."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
@@ -118,18 +144,7 @@ def remove(path: Path) -> None:
 
 
 def disk_full(path: Path, *, needed_bytes: int | None = None) -> DiskFullError:
-    """Build the error for a disk without room for `path`.
-
-    Parameters
-    ----------
-    path : Path
-    needed_bytes : int, optional
-        What writing it takes, where that is known.
-
-    Returns
-    -------
-    DiskFullError
-    """
+    """Build the error for a disk without room for `path`, with what writing it takes, where that is known."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     free = shutil.disk_usage(folder).free
     wanted = f", which takes {needed_bytes / 1e6:,.0f} MB," if needed_bytes else ""
@@ -141,17 +156,19 @@ def disk_full(path: Path, *, needed_bytes: int | None = None) -> DiskFullError:
 
 
 def require_space(path: Path, *, needed_bytes: int) -> None:
-    """Refuse, before anything is written, what would not fit on the disk.
-
-    Parameters
-    ----------
-    path : Path
-    needed_bytes : int
-
-    Raises
-    ------
-    DiskFullError
-    """
+    """Refuse, before anything is written, what would not fit on the disk."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if shutil.disk_usage(folder).free < needed_bytes:
         raise disk_full(path, needed_bytes=needed_bytes)
+
+
+def source_digest(paths: Iterable[Path]) -> str:
+    """Return SHA-256 of Python files as they run, in the order given: comments, docstrings and layout do not count."""
+    total = hashlib.sha256()
+    for path in paths:
+        tree = ast.parse(Path(path).read_bytes())
+        for node in ast.walk(tree):
+            if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        total.update(hashlib.sha256(ast.unparse(tree).encode()).digest())
+    return total.hexdigest()

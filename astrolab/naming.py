@@ -9,17 +9,6 @@ from pathlib import Path
 def short_names(paths: Sequence[Path]) -> dict[Path, str]:
     """Name each path by its last part, with as many parents as it takes to be the only one of its name.
 
-    Parameters
-    ----------
-    paths : sequence of Path
-        Absolute; one that is there twice counts once.
-
-    Returns
-    -------
-    dict of Path to str
-
-    Examples
-    --------
     >>> root = Path.cwd()
     >>> list(short_names([root / "a" / "same", root / "b" / "same", root / "other"]).values())
     ['a/same', 'b/same', 'other']

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +125,7 @@ def _require_same(survey: Survey, *, role: str, record: dict[str, Any], folder: 
             f"The {role} survey of {folder.name} was to be loaded again.",
             received=f"{len(survey):,} galaxies with digest {survey.digest[:12]}…",
             available=f"the run stood on {noted.get('n', 0):,} galaxies with digest {str(noted.get('digest'))[:12]}…",
-            remedy=f"The files, or the code that simulates them (astrolab {record['versions']['astrolab']}), have "
+            remedy=f"The files, or the code that simulates them, have "
             f"changed since: run the study again with `astrolab run {record['study']}`.",
         )
 
@@ -145,8 +144,7 @@ def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted
     Returns
     -------
     Adapted
-        On the CPU, in evaluation mode; predicts like the one that was trained, to the last bit. One that reads images
-        knows the size of the stamps, where the run names it.
+        On the CPU, in evaluation mode; predicts like the one that was trained, to the last bit.
     Scaling
 
     Raises
@@ -165,9 +163,7 @@ def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted
             f"network of {folder.name}", name=name, names=[path.name for path in models.glob("*") if path.is_dir()]
         )
     base = None if arm == BASE else load_model(models / f"{BASE}-s{seed}").network
-    adapted, scaling = load_model(models / name, base=base), Scaling.load(models / name / "scaling.json")
-    size = load_record(folder)["parameters"].get("image_size") if scaling.input_name == "image" else None
-    return replace(adapted, image_size=size or None), scaling
+    return load_model(models / name, base=base), Scaling.load(models / name / "scaling.json")
 
 
 def _folder(run: Run | str | Path) -> Path:

@@ -8,6 +8,7 @@ import pytest
 
 import astrolab as al
 from astrolab.errors import RunError, UnknownNameError
+from astrolab.models.network import InputRecord
 from astrolab.reloading import find_run, reload_model, reload_surveys
 
 PARAMETERS = {
@@ -43,6 +44,7 @@ def runs(tmp_path_factory):
             run.finish()
         network = al.make_model("redshift_cnn", n_bands=5, seed=0, width=8).eval()
         scaling = al.fit_scaling(tests[0])
+        network.trained_on = InputRecord.of(tests[0], input_name="image")
         adapted = al.adapt(network, strategy="lora", seed=1)
         for name, model in (("base-s0", network), ("lora-s0", adapted)):
             al.save_model(model, directory=run.folder / "models" / name)
@@ -118,17 +120,17 @@ def test_networks_come_back_with_their_scaling(runs):
         adapted, scaling = reload_model(run, arm=arm, seed=0)
         again = al.predict(adapted, survey=tests[0], scaling=scaling)["pred"]
         np.testing.assert_array_equal(again, expected)
-        assert adapted.image_size == PARAMETERS["image_size"], "stamps of another size mean nothing to it"
+        assert adapted.trained_on.shape == (5, 16, 16), "stamps of another size mean nothing to it"
 
 
-def test_a_network_of_magnitudes_has_no_size_of_stamps(runs):
+def test_a_network_that_was_never_trained_says_nothing_of_it(runs):
     run, tests, _ = runs
     scaling = al.fit_scaling(tests[0], input_name="magnitudes", method="standard")
     folder = run.folder / "models" / "base-s1"
     al.save_model(al.make_model("redshift_mlp", n_bands=5, seed=1).eval(), directory=folder)
     scaling.save(folder / "scaling.json")
     adapted, again = reload_model(run, arm="base", seed=1)
-    assert adapted.image_size is None and again == scaling
+    assert adapted.trained_on is None and again == scaling
 
 
 def test_a_network_that_is_not_there_is_refused(runs):

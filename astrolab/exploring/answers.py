@@ -41,14 +41,19 @@ def answer(
 
 
 def stamp_size(models: Mapping[str, tuple[Adapted | nn.Module, Scaling]], *, asked: int | None = None) -> int | None:
-    """Give the side of the stamps that all of some networks can be shown."""
-    trained = {name: getattr(model, "image_size", None) for name, (model, _) in models.items()}
+    """Give the side (px) of the stamps that all of some networks can be shown; None where nothing tells it.
+
+    Networks that were trained on another size than is asked, or than each other, are refused: their answers would mean
+    nothing.
+    """
+    records = {name: getattr(model, "trained_on", None) for name, (model, _) in models.items()}
+    trained = {name: record.shape[-1] for name, record in records.items() if record and record.input == "image"}
     sizes = {size for size in (asked, *trained.values()) if size}
     if len(sizes) > 1:
         raise ConfigError(
             "Networks were to be asked about a galaxy.",
             received=f"stamps of {asked} px" if asked else "networks that were trained on stamps of different sizes",
-            available=", ".join(f"{name}: {size} px" for name, size in trained.items() if size),
+            available=", ".join(f"{name}: {size} px" for name, size in trained.items()),
             remedy="Ask for the image_size of the networks, or for none; ask networks of other sizes by themselves.",
         )
     return sizes.pop() if sizes else None

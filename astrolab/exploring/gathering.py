@@ -131,16 +131,17 @@ def _recorded(folder: Path) -> tuple[float, float] | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        low, high = record["parameters"]["z_range"]
-    except json.JSONDecodeError as error:
+        z_range = (record["parameters"] or {}).get("z_range")  # a study that scores none has none
+        if not z_range:
+            return None
+        low, high = map(float, z_range)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise CorruptFileError(
             f"The record of {folder.name} was to be read for the range of redshifts that it scored.",
             received=f"{RECORD}, which is damaged ({error})",
             remedy="Say in which range the predictions are scored: z_range=(low, high).",
         ) from error
-    except (KeyError, TypeError, ValueError):  # a record of a study that scores none
-        return None
-    return float(low), float(high)
+    return low, high
 
 
 def _unknown_source(source: Any) -> PredictionError:

@@ -11,7 +11,7 @@ from torch import nn
 from astrolab.errors import ModelError
 from astrolab.models.adapters import add_adapters, merge_adapters
 from astrolab.models.digests import digest
-from astrolab.models.network import Network
+from astrolab.models.network import InputRecord, Network
 from astrolab.models.plan import Plan, batchnorm_layers, draft_plan
 from astrolab.models.registry import rebuild
 from astrolab.models.residual import ResidualNetwork
@@ -21,27 +21,17 @@ from astrolab.models.targets import adaptable_modules, parameters_under
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Adapted:
-    """A network made ready to be moved to another survey.
-
-    Attributes
-    ----------
-    network : nn.Module
-        A :class:`Network`, or one wrapped with adapters or a correction; predicts one label a galaxy either way.
-    plan : Plan
-        What trains.
-    settings : Strategy
-        How it was arranged.
-    base_digest : str
-        Fingerprint of the weights it starts from.
-    image_size : int or None
-        Side of the stamps that it was trained on (px), of a network of a run that says so.
-    """
+    """A network made ready to be moved to another survey."""
 
     network: nn.Module
     plan: Plan
     settings: Strategy
     base_digest: str
-    image_size: int | None = None
+
+    @property
+    def trained_on(self) -> InputRecord | None:
+        """What the network was last trained on."""
+        return self.network.trained_on
 
     @property
     def strategy(self) -> str:
@@ -145,19 +135,7 @@ def adapt(
 
 
 def arrange(network: Network, *, settings: Strategy, base_digest: str) -> Adapted:
-    """Arrange a network as a strategy wants it, in place: add what it adds, then freeze what it freezes.
-
-    Parameters
-    ----------
-    network : Network
-        Becomes part of what is returned.
-    settings : Strategy
-    base_digest : str
-
-    Returns
-    -------
-    Adapted
-    """
+    """Arrange a network as a strategy wants it, in place: add what it adds, then freeze what it freezes."""
     parameters = dict(network.named_parameters())
     trained = parameters_under(network, names=settings.trained_layers)
     arranged: nn.Module = network
@@ -183,10 +161,6 @@ def set_train_mode(adapted: Adapted) -> None:
 
     Dropout is active wherever the network has it, except in the frozen network below a correction. BatchNorm layers
     stay in evaluation mode where the plan freezes them; ``zero_shot`` stays in evaluation mode as a whole.
-
-    Parameters
-    ----------
-    adapted : Adapted
     """
     adapted.network.train(adapted.strategy != "zero_shot")
     if adapted.plan.batchnorm == "freeze":
@@ -223,6 +197,7 @@ def merge(adapted: Adapted) -> Network:
     network = copy.deepcopy(adapted.network)
     if adapted.strategy == "lora":
         network = merge_adapters(network)
+        network.trained_on = adapted.trained_on
     return network.requires_grad_(True).eval()
 
 

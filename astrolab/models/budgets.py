@@ -17,16 +17,7 @@ from astrolab.models.targets import adaptable_modules
 
 @dataclass(frozen=True)
 class RankMatch:
-    """A rank, and how near its number of trainable parameters comes to the budget.
-
-    Attributes
-    ----------
-    rank : int
-    n_trainable : int
-        Counted in the plan of a network with that adapter.
-    budget : int
-        What was asked for.
-    """
+    """A rank, and how near its number of trainable parameters comes to the budget."""
 
     rank: int
     n_trainable: int

@@ -11,16 +11,6 @@ from torch import nn
 def tensor_digest(tensor: torch.Tensor) -> str:
     """Return the SHA-256 of a tensor's type, shape and values, whatever its device and memory layout.
 
-    Parameters
-    ----------
-    tensor : Tensor
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
     >>> tensor_digest(torch.zeros(2)) == tensor_digest(torch.zeros(2, 1))
     False
     """
@@ -30,17 +20,7 @@ def tensor_digest(tensor: torch.Tensor) -> str:
 
 
 def digest(network: nn.Module) -> str:
-    """Return the SHA-256 over the names and values of all parameters and buffers of a network.
-
-    Parameters
-    ----------
-    network : nn.Module
-
-    Returns
-    -------
-    str
-        Equal for two networks exactly if they hold the same weights under the same names.
-    """
+    """Return the SHA-256 over the names and values of all parameters and buffers of a network."""
     total = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         total.update(f"{name} {tensor_digest(tensor)}\n".encode())

@@ -67,6 +67,7 @@ def interpolate(base: Network, *, adapted: Adapted | Network, scale: float, batc
     end = merge(adapted) if isinstance(adapted, Adapted) else adapted
     _require_same_structure(base, end=end)
     network = copy.deepcopy(base).requires_grad_(True).eval()
+    network.trained_on = end.trained_on
     with torch.no_grad():
         for place, target in zip(network.parameters(), end.parameters(), strict=True):
             _move(place, end=target, scale=scale)

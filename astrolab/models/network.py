@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from astrolab.errors import ConfigError, SchemaError
+from astrolab.tasks import InputSpec, Task
+
+if TYPE_CHECKING:
+    from astrolab.datasets.survey import Survey
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What must be known to build a network again, without its weights.
-
-    Attributes
-    ----------
-    name : str
-        Name in the registry, e.g. ``"redshift_cnn"``.
-    options : dict
-        Arguments of the network, ``n_bands`` among them; JSON values only.
-    """
+    """What must be known to build a network again, without its weights: its name and JSON options."""
 
     name: str
     options: Mapping[str, Any]
@@ -33,191 +31,171 @@ class ModelSpec:
         return {"name": self.name, "options": dict(self.options)}
 
 
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What a network was trained on: the survey, what each input was made of and of what shape, what was declared."""
+
+    survey: str
+    specs: Mapping[str, InputSpec]
+    shapes: Mapping[str, tuple[int, ...]]
+    declared: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, survey: Survey, *, inputs: Sequence[str]) -> TrainingRecord:
+        """Describe the inputs of a survey that a network reads."""
+        shapes = {name: tuple(survey.inputs[name].shape[1:]) for name in inputs}
+        return cls(survey.name, {name: survey.specs[name] for name in inputs}, shapes, survey.provenance.declared)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the record as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainingRecord:
+        """Make the record that `to_dict` gave."""
+        specs = {name: InputSpec(**spec) for name, spec in values["specs"].items()}
+        shapes = {name: tuple(shape) for name, shape in values["shapes"].items()}
+        return cls(values["survey"], specs, shapes, tuple(values["declared"]))
+
+    def require_same(self, survey: Survey) -> None:
+        """Refuse a survey with inputs of another shape or grid, or, where both are known, pixel scale or unit."""
+        for name, spec in self.specs.items():
+            other = TrainingRecord.of(survey, inputs=[name]) if name in survey.specs else None
+            remedies = ["choose a survey with this input"] if other is None else self._remedies(name, other=other)
+            if remedies:
+                raise SchemaError(
+                    f"The {name} of {survey.name} was to be given to a network.",
+                    received=other._in_words(name) if other else f"only {', '.join(survey.specs)}",
+                    available=f"a network that was trained on {self._in_words(name)}",
+                    remedy=f"Train the network on this survey first, or {'; '.join(remedies)}.",
+                )
+
+    def _remedies(self, name: str, *, other: TrainingRecord) -> list[str]:
+        spec, its = self.specs[name], other.specs[name]
+        remedies = []
+        if (
+            spec.scale_arcsec
+            and its.scale_arcsec
+            and not math.isclose(spec.scale_arcsec, its.scale_arcsec, rel_tol=1e-3)
+        ):
+            remedies.append(f"resample it: astrolab.resample(survey, scale_arcsec={spec.scale_arcsec:g}, size=...)")
+        if self.shapes[name] != other.shapes[name]:
+            is_image = len(spec.axes) == 3
+            remedies.append(f"load it with image_size={self.shapes[name][-1]}" if is_image else "give it this shape")
+        if spec.unit and its.unit and spec.unit != its.unit:
+            remedies.append(f"convert it to {spec.unit}, the unit of its manifest then")
+        if spec.grid and its.grid and not np.allclose(spec.grid, its.grid, rtol=1e-6):
+            remedies.append("resample it to the wavelengths of the network")
+        return remedies
+
+    def _in_words(self, name: str) -> str:
+        spec = self.specs[name]
+        scale = f", {spec.scale_arcsec:g} arcsec a pixel" if spec.scale_arcsec else ""
+        grid = f", {spec.grid[0]:g} to {spec.grid[-1]:g} Å" if spec.grid else ""
+        return f"{'×'.join(map(str, self.shapes[name]))} values{scale}{grid}" + f", in {spec.unit}" * bool(spec.unit)
+
+
 class Network(nn.Module):
-    """A network in two parts: features of a galaxy, and the regressor that reads one number from them.
+    """A network in two steps: hidden features of an object, and the labels that are read from them.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-    features : nn.Sequential
-        From the input to one feature vector a galaxy.
-    classifier : nn.Sequential
-        The regressor; its last module is the output layer. (It is called ``classifier`` because the published
-        weights call it so.)
-    layer_sets : mapping of str to tuple of str
-        Named sets of module names; ``"input"``, ``"body"`` and ``"regressor"`` together are ``"all"``.
-
-    Attributes
-    ----------
-    input_name : str
-        Which input of a survey the network reads: ``"image"`` or ``"magnitudes"``.
-    adapter_targets : tuple of str
-        Every convolution and linear layer: where an adapter can sit.
+    A network of your own derives from it, has a `name`, an ``__init__(self, *, inputs, task, **options)`` that passes
+    all of it on, and the methods `embed` and `read_out`; one that learns without labels has
+    ``reconstruct(inputs, mask)``, which gives back the inputs (mask: True where a value is hidden from it).
     """
 
-    input_name: ClassVar[str]
-    input_axes: ClassVar[tuple[str, ...]]
+    name: ClassVar[str]
+    reads_one: ClassVar[bool] = False  # input, whatever the survey has beside it
 
     def __init__(
-        self,
-        spec: ModelSpec,
-        *,
-        features: nn.Sequential,
-        classifier: nn.Sequential,
-        layer_sets: Mapping[str, tuple[str, ...]],
+        self, *, inputs: Mapping[str, Sequence[int]], task: Task, stages: Mapping[str, tuple[str, ...]], **options: Any
     ):
         super().__init__()
-        self.spec = spec
-        self.features = features
-        self.classifier = classifier
-        self.layer_sets = dict(layer_sets)
-        self.adapter_targets = tuple(
-            name for name, module in self.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)
-        )
+        shapes = {name: list(map(int, shape)) for name, shape in inputs.items()}
+        self.spec = ModelSpec(self.name, {"inputs": shapes, "task": task.to_dict(), **options})
+        self.inputs = tuple(shapes)
+        self.task = task
+        self.stages = dict(stages)
+        self.trained_on: TrainingRecord | None = None
+
+    @classmethod
+    def reads(cls, specs: Mapping[str, InputSpec]) -> tuple[str, ...]:
+        """Return which inputs of a survey it reads; all of them, unless a network says otherwise."""
+        return tuple(specs)
 
     @property
-    def n_bands(self) -> int:
-        """Number of bands the network reads."""
-        return self.spec.options["n_bands"]
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels that it predicts, in their order."""
+        return self.task.label_names
 
-    def embed(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the last hidden features, those the output layer reads.
+    @property
+    def adapter_targets(self) -> tuple[str, ...]:
+        """Every convolution and linear layer: where an adapter can sit."""
+        kinds = (nn.Conv1d, nn.Conv2d, nn.Linear)
+        return tuple(name for name, module in self.named_modules() if isinstance(module, kinds))
 
-        Parameters
-        ----------
-        inputs : Tensor (n, band, ...)
+    def modules_of(self, stage: str) -> tuple[str, ...]:
+        """Return the module names of a stage; the empty name is the whole network."""
+        return ("",) if stage == "all" else self.stages[stage]
 
-        Returns
-        -------
-        Tensor (n, hidden)
-        """
-        return self.classifier[:-1](self.represent(inputs))
+    def embed(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the hidden features (n, hidden) of scaled inputs (n, ...)."""
+        raise NotImplementedError
 
-    def represent(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the features that the regressor reads, one vector a galaxy.
+    def read_out(self, hidden: Tensor) -> Tensor:
+        """Return the labels (n, n_labels) predicted from hidden features (n, hidden)."""
+        raise NotImplementedError
 
-        Parameters
-        ----------
-        inputs : Tensor (n, band, ...)
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the predicted labels (n, n_labels); the hidden features, of a network without labels."""
+        self._require_shapes(inputs)
+        hidden = self.embed(inputs)
+        return self.read_out(hidden) if self.task.labels else hidden
 
-        Returns
-        -------
-        Tensor (n, feature)
-        """
-        return torch.flatten(self.features(inputs), 1)
-
-    def read_out(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return the label predicted from the last hidden features.
-
-        Parameters
-        ----------
-        hidden : Tensor (n, hidden)
-
-        Returns
-        -------
-        Tensor (n,)
-        """
-        return self.classifier[-1](hidden).squeeze(1)
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return one predicted label a galaxy.
-
-        Parameters
-        ----------
-        inputs : Tensor (n, band, ...)
-
-        Returns
-        -------
-        Tensor (n,)
-
-        Raises
-        ------
-        SchemaError
-            If the inputs have another number of axes or bands than the network.
-        """
-        self._require_shape(inputs)
-        return self.read_out(self.embed(inputs))
-
-    def _require_shape(self, inputs: torch.Tensor) -> None:
-        if inputs.ndim != len(self.input_axes) or inputs.shape[1] != self.n_bands:
-            raise SchemaError(
-                f"{self.spec.name} was to predict from {self.input_name}.",
-                received=f"an array of shape {tuple(inputs.shape)}",
-                available=f"shape ({', '.join(self.input_axes)}) with {self.n_bands} bands",
-                remedy="Use a survey with the bands of the network, or make_model(..., n_bands=...).",
-            )
+    def _require_shapes(self, inputs: Mapping[str, Tensor]) -> None:
+        for name, shape in self.spec.options["inputs"].items():
+            found = tuple(inputs[name].shape[1:]) if name in inputs else ()
+            if found[: len(shape)] != tuple(shape):
+                raise SchemaError(
+                    f"{self.name} was to read the {name} of some objects.",
+                    received=f"rows of shape {found}" if name in inputs else f"only {', '.join(inputs) or 'nothing'}",
+                    available=f"rows of shape {tuple(shape)}" + ", …" * (len(found) > len(shape)),
+                    remedy="Use a survey with the channels of the network, or make_model for this one.",
+                )
 
 
-def make_regressor(n_features: int, *, hidden: tuple[int, ...], dropout: float) -> nn.Sequential:
-    """Build the regressor: hidden layers with SiLU and dropout, then one number.
+def perceptron(n_features: int, *, hidden: Sequence[int], n_labels: int, dropout: float) -> nn.Sequential:
+    """Build hidden layers with SiLU and dropout, then one output a label; linear layers at positions 0, 3, 6, ...
 
-    Parameters
-    ----------
-    n_features : int
-    hidden : tuple of int
-        Widths of the hidden layers.
-    dropout : float
-        Probability of dropping a hidden feature while training.
-
-    Returns
-    -------
-    nn.Sequential
-        With the linear layers at positions 0, 3, 6, ...
-
-    Examples
-    --------
-    >>> sum(p.numel() for p in make_regressor(512, hidden=(512, 256), dropout=0.5).parameters())
+    >>> sum(p.numel() for p in perceptron(512, hidden=(512, 256), n_labels=1, dropout=0.5).parameters())
     394241
     """
     layers: list[nn.Module] = []
     for width in hidden:
         layers += [nn.Linear(n_features, width), nn.SiLU(), nn.Dropout(dropout)]
         n_features = width
-    return nn.Sequential(*layers, nn.Linear(n_features, 1))
+    return nn.Sequential(*layers, nn.Linear(n_features, n_labels))
 
 
-def require_options(name: str, *, widths: Mapping[str, tuple[int, ...]], dropout: float) -> None:
-    """Refuse widths below one and a dropout outside [0, 1).
-
-    Parameters
-    ----------
-    name : str
-        The network being made.
-    widths : mapping of str to tuple of int
-        Every option that counts something, by name.
-    dropout : float
-
-    Raises
-    ------
-    ConfigError
-    """
-    for option, values in widths.items():
-        if not values or any(isinstance(v, bool) or not isinstance(v, int) or v < 1 for v in values):
-            raise ConfigError(
-                f"{name} was to be made.",
-                received=f"{option} = {values}",
-                available="whole numbers of at least 1",
-                remedy=f"Change {option}.",
-            )
-    if not 0 <= dropout < 1:
+def require_options(name: str, *, widths: Mapping[str, Sequence[int]], dropout: float) -> None:
+    """Refuse widths below one and a dropout outside [0, 1)."""
+    wrong = [
+        f"{option} = {list(values)}"
+        for option, values in widths.items()
+        if not values or any(isinstance(v, bool) or not isinstance(v, int) or v < 1 for v in values)
+    ]
+    wrong += [] if 0 <= dropout < 1 else [f"dropout = {dropout}"]
+    if wrong:
         raise ConfigError(
             f"{name} was to be made.",
-            received=f"dropout = {dropout}",
-            available="0 <= dropout < 1",
-            remedy="Use a fraction, e.g. dropout=0.5.",
+            received=", ".join(wrong),
+            available="whole numbers of at least 1; 0 <= dropout < 1",
+            remedy="Change these options.",
         )
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw initial weights from `seed` inside the block, and leave torch's own random state as it was.
-
-    Weights are always drawn on the CPU, so they are the same whatever device they are used on.
-
-    Parameters
-    ----------
-    seed : int
-    """
+    """Draw weights from a seed, on the CPU whatever device they are used on; torch's own random state stays."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield

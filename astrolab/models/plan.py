@@ -18,18 +18,7 @@ STATES = ("frozen", "trained", "adapted")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Plan:
-    """Every parameter of an adapted network, and what happens to it.
-
-    Attributes
-    ----------
-    strategy : str
-    table : pandas.DataFrame
-        One row a parameter: ``parameter`` (its name), ``shape``, ``state`` and ``count``. The state is ``"frozen"``,
-        ``"trained"`` (a parameter of the network itself) or ``"adapted"`` (one that the strategy has added).
-    batchnorm : str
-        ``"update"``: running statistics follow the survey trained on; ``"freeze"``: they stay;
-        ``"none"``: the network has no BatchNorm. (Whether the scale and shift of a BatchNorm train is in the table.)
-    """
+    """Every parameter of an adapted network, and what happens to it."""
 
     strategy: str
     table: pd.DataFrame
@@ -62,30 +51,13 @@ class Plan:
         return frozenset(self.table.loc[self.table["state"] != "frozen", "parameter"])
 
     def enforce(self, network: nn.Module) -> None:
-        """Let exactly the planned parameters of a network train.
-
-        Parameters
-        ----------
-        network : nn.Module
-        """
+        """Let exactly the planned parameters of a network train."""
         trainable = self.trainable
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name in trainable)
 
     def assert_holds(self, network: nn.Module, *, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Prove that what would train is what the plan says.
-
-        Parameters
-        ----------
-        network : nn.Module
-        optimizer : torch.optim.Optimizer, optional
-            Must hold exactly the parameters that train.
-
-        Raises
-        ------
-        PlanError
-            If a parameter is missing, is new, has another shape, or would train or not against the plan.
-        """
+        """Prove that what would train is what the plan says."""
         found = dict(network.named_parameters())
         planned = dict(zip(self.table["parameter"], self.table["shape"], strict=True))
         trainable = self.trainable
@@ -105,17 +77,7 @@ class Plan:
             )
 
     def frozen_digests(self, network: nn.Module) -> dict[str, str]:
-        """Return the fingerprint of everything that must not change while training.
-
-        Parameters
-        ----------
-        network : nn.Module
-
-        Returns
-        -------
-        dict of str to str
-            SHA-256 of each frozen parameter and, where BatchNorm is frozen, of each of its buffers.
-        """
+        """Return the fingerprint of everything that must not change while training."""
         trainable = self.trainable
         frozen = {name: p for name, p in network.named_parameters() if name not in trainable}
         if self.batchnorm == "freeze":
@@ -123,19 +85,7 @@ class Plan:
         return {name: tensor_digest(tensor) for name, tensor in frozen.items()}
 
     def assert_untouched(self, network: nn.Module, *, before: Mapping[str, str]) -> None:
-        """Prove, after training, that what was frozen did not change.
-
-        Parameters
-        ----------
-        network : nn.Module
-        before : mapping of str to str
-            From :meth:`frozen_digests`, before training.
-
-        Raises
-        ------
-        PlanError
-            If a frozen parameter or a frozen BatchNorm buffer has changed.
-        """
+        """Prove, after training, that what was frozen did not change."""
         after = self.frozen_digests(network)
         changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
         self._refuse("have changed, though frozen", changed)
@@ -156,23 +106,7 @@ class Plan:
 def draft_plan(
     network: nn.Module, *, strategy: str, own: Collection[int], trained: Collection[int], batchnorm: str
 ) -> Plan:
-    """Write the plan of a network that a strategy has arranged.
-
-    Parameters
-    ----------
-    network : nn.Module
-    strategy : str
-    own : collection of int
-        Identities of the parameters that the network had before the strategy added any.
-    trained : collection of int
-        Those among them that train.
-    batchnorm : str
-        ``"update"`` or ``"freeze"``.
-
-    Returns
-    -------
-    Plan
-    """
+    """Write the plan of a network that a strategy has arranged."""
     rows = [
         {
             "parameter": name,
@@ -186,14 +120,5 @@ def draft_plan(
 
 
 def batchnorm_layers(network: nn.Module) -> list[nn.Module]:
-    """Return the BatchNorm layers of a network.
-
-    Parameters
-    ----------
-    network : nn.Module
-
-    Returns
-    -------
-    list of nn.Module
-    """
+    """Return the BatchNorm layers of a network."""
     return [module for module in network.modules() if isinstance(module, _BatchNorm)]

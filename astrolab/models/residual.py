@@ -13,15 +13,6 @@ class ResidualNetwork(nn.Module):
 
     The output layer of the correction starts at zero, so the first prediction is exactly that of the frozen network:
     ``f(x) = f_base(x) + g(h_base(x))`` with ``g = 0`` before the first step.
-
-    Parameters
-    ----------
-    base : Network
-        Stays in evaluation mode whatever mode is asked for, dropout and BatchNorm included.
-    width : int
-        Hidden width of the correction.
-    seed : int
-        Of the correction's hidden layer.
     """
 
     def __init__(self, base: Network, *, width: int, seed: int):
@@ -39,46 +30,20 @@ class ResidualNetwork(nn.Module):
         self.layer_sets = base.layer_sets
         self.adapter_targets = base.adapter_targets
         self.n_bands = base.n_bands
+        self.trained_on = base.trained_on
 
     def train(self, mode: bool = True) -> ResidualNetwork:
-        """Put the correction, and only it, into training or evaluation mode.
-
-        Parameters
-        ----------
-        mode : bool
-
-        Returns
-        -------
-        ResidualNetwork
-        """
+        """Put the correction, and only it, into training or evaluation mode."""
         super().train(mode)
         self.base.eval()
         return self
 
     def embed(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the last hidden features of the frozen network.
-
-        Parameters
-        ----------
-        inputs : Tensor (n, band, ...)
-
-        Returns
-        -------
-        Tensor (n, hidden)
-        """
+        """Return the last hidden features of the frozen network."""
         return self.base.embed(inputs)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return one corrected label a galaxy.
-
-        Parameters
-        ----------
-        inputs : Tensor (n, band, ...)
-
-        Returns
-        -------
-        Tensor (n,)
-        """
+        """Return one corrected label a galaxy."""
         with torch.no_grad():
             hidden = self.base.embed(inputs)
             uncorrected = self.base.read_out(hidden)

@@ -4,12 +4,11 @@
 
     model.json                  what it is: spec, strategy with all settings, digests, versions
     model.safetensors           all weights and buffers                     (every strategy but lora)
-    adapter_model.safetensors   adapters, in peft's own format              (lora)
+    adapter_model.safetensors   adapters and BatchNorm, in peft's format    (lora)
     adapter_config.json         their description, in peft's own format     (lora)
-    buffers.safetensors         BatchNorm statistics beside the adapters    (lora)
     base/                       the network the adapters belong to          (lora, where it was given)
 
-Nothing is pickled, and nothing pickled is read.
+The card holds the SHA-256 of every other file, and its own. Nothing is pickled, and nothing pickled is read.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import copy
 import json
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,23 +28,17 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from astrolab.errors import CheckpointError, ConfigError, ModelError
-from astrolab.files import write_atomically
+from astrolab.files import DIGEST_PLACE, digest_fault, sha256_of, write_atomically, write_digest
 from astrolab.models.adapt import Adapted, adapt, arrange
-from astrolab.models.adapters import adapter_weights, buffers_beside_adapters, put_adapter_weights
+from astrolab.models.adapters import adapter_weights, put_adapter_weights
 from astrolab.models.digests import digest
-from astrolab.models.network import ModelSpec, Network
+from astrolab.models.network import InputRecord, ModelSpec, Network
 from astrolab.models.registry import rebuild
 from astrolab.models.strategies import Strategy
 from astrolab.models.targets import adaptable_modules
 
-FORMAT = "astrolab-model-1"
-CARD, WEIGHTS, ADAPTERS, BUFFERS, BASE = (
-    "model.json",
-    "model.safetensors",
-    "adapter_model.safetensors",
-    "buffers.safetensors",
-    "base",
-)
+FORMAT = "astrolab-model-2"
+CARD, WEIGHTS, ADAPTERS, BASE = "model.json", "model.safetensors", "adapter_model.safetensors", "base"
 
 
 def save_model(network: Adapted | Network, *, directory: str | Path, base: Network | None = None) -> Path:
@@ -84,9 +78,11 @@ def save_model(network: Adapted | Network, *, directory: str | Path, base: Netwo
             _write_adapters(adapted, part)
         else:
             _write_tensors(adapted.network.state_dict(), part / WEIGHTS)
+        card = _card(adapted, files={path.name: sha256_of(path) for path in sorted(part.iterdir())})
+        (part / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        write_digest(part / CARD)
         if with_base:
             save_model(base, directory=part / BASE)
-        (part / CARD).write_text(json.dumps(_card(adapted), indent=2) + "\n", encoding="utf-8")
     return directory
 
 
@@ -107,12 +103,12 @@ def load_model(directory: str | Path, *, base: Network | None = None) -> Adapted
     Raises
     ------
     CheckpointError
-        If the folder holds no model, a file is damaged, the weights do not fit exactly, the base is another one, or
-        the digest of what was read is not that of what was saved.
+        If the folder holds no model, a file is not as it was written, the weights do not fit exactly, the base is
+        another one, or the digest of what was read is not that of what was saved.
     """
     directory = Path(directory)
     card = _read_card(directory)
-    spec, settings = _described(card, directory)
+    spec, settings, trained_on = _described(card, directory)
     if settings.name == "lora":
         adapted = _load_adapters(directory, card=card, settings=settings, base=base)
     else:
@@ -125,23 +121,14 @@ def load_model(directory: str | Path, *, base: Network | None = None) -> Adapted
             available=f"digest {card['digest'][:12]}… in {CARD}",
             remedy="The files are damaged or mixed up: copy the folder again.",
         )
+    adapted.network.trained_on = trained_on
     return adapted
 
 
 def load_weights(network: nn.Module, *, path: str | Path) -> None:
-    """Give a network the weights of a safetensors file, which must fit it exactly.
+    """Give a network the weights of a safetensors file, which must fit it exactly in names, shapes and types.
 
-    Parameters
-    ----------
-    network : nn.Module
-        Its weights and buffers are replaced; after an error they are as they were.
-    path : str or Path
-        Names as in ``network.state_dict()``, e.g. ``features.0.weight``.
-
-    Raises
-    ------
-    CheckpointError
-        If the file cannot be read, or names, shapes or types differ from those of the network.
+    After an error its weights and buffers are as they were.
     """
     tensors = _read_tensors(Path(path))
     _require_fit(network.state_dict(), tensors, path=Path(path))
@@ -150,7 +137,6 @@ def load_weights(network: nn.Module, *, path: str | Path) -> None:
 
 def _write_adapters(adapted: Adapted, part: Path) -> None:
     _write_tensors(adapter_weights(adapted.network), part / ADAPTERS)
-    _write_tensors(buffers_beside_adapters(adapted.network), part / BUFFERS)
     config = copy.copy(adapted.network.active_peft_config)
     config.inference_mode = True
     config.target_modules = list(adaptable_modules(adapted.network.get_base_model(), names=adapted.settings.targets))
@@ -172,11 +158,6 @@ def _load_adapters(directory: Path, *, card: Mapping[str, Any], settings: Strate
     weights = _read_tensors(directory / ADAPTERS)
     _require_fit(adapter_weights(adapted.network), weights, path=directory / ADAPTERS)
     put_adapter_weights(adapted.network, weights=weights)
-    buffers = _read_tensors(directory / BUFFERS)
-    held = buffers_beside_adapters(adapted.network)
-    _require_fit(held, buffers, path=directory / BUFFERS)
-    for name, buffer in held.items():
-        buffer.copy_(buffers[name])
     return adapted
 
 
@@ -198,41 +179,50 @@ def _require_base(base: Network, *, digest_wanted: str) -> None:
         )
 
 
-def _card(adapted: Adapted) -> dict[str, Any]:
+def _card(adapted: Adapted, *, files: Mapping[str, str]) -> dict[str, Any]:
     packages = ["torch", "safetensors", *(["peft"] if adapted.strategy == "lora" else [])]
     return {
         "format": FORMAT,
         "spec": adapted.network.spec.to_dict(),
         "input": adapted.network.input_name,
         "strategy": adapted.settings.to_dict(),
+        "trained_on": adapted.trained_on and asdict(adapted.trained_on),
         "parameters": adapted.plan.counts,
         "base_digest": adapted.base_digest,
         "digest": digest(adapted.network),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ("astrolab", *packages)}},
+        "files": dict(files),
+        "file_digest": DIGEST_PLACE,
     }
 
 
 def _read_card(directory: Path) -> dict[str, Any]:
     path = directory / CARD
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not path.is_file():
         raise CheckpointError(
             f"A model was to be loaded from {directory}.",
             received=f"a folder without {CARD}" if directory.is_dir() else "no such folder",
             remedy="Name a folder written by save_model.",
-        ) from error
-    except ValueError as error:
-        raise _damaged(path, str(error)) from error
-    found = card.get("format") if isinstance(card, dict) else None
-    if found != FORMAT:
-        raise _damaged(path, f"format {found!r} instead of {FORMAT!r}")
+        )
+    if fault := digest_fault(path):
+        raise _damaged(path, fault)
+    card = json.loads(path.read_text(encoding="utf-8"))
+    if card.get("format") != FORMAT:
+        raise _damaged(path, f"format {card.get('format')!r} instead of {FORMAT!r}")
+    for file, digest_wanted in card["files"].items():
+        found = sha256_of(directory / file) if (directory / file).is_file() else "none: there is no such file"
+        if found != digest_wanted:
+            raise _damaged(directory / file, f"SHA-256 {found[:12]}… instead of {digest_wanted[:12]}… in {CARD}")
     return card
 
 
-def _described(card: Mapping[str, Any], directory: Path) -> tuple[ModelSpec, Strategy]:
+def _described(card: Mapping[str, Any], directory: Path) -> tuple[ModelSpec, Strategy, InputRecord | None]:
+    record = card["trained_on"]
     try:
-        return ModelSpec(**card["spec"]), Strategy(**card["strategy"])
+        if record:
+            lists = {name: tuple(record[name]) for name in ("bands", "shape")}
+            record = InputRecord(**{**record, **lists})
+        return ModelSpec(**card["spec"]), Strategy(**card["strategy"]), record
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(directory / CARD, str(error)) from error
 

@@ -22,19 +22,7 @@ ADAPTERS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class StrategyKind:
-    """What a strategy does, before its settings.
-
-    Attributes
-    ----------
-    words : str
-        What is done, in one phrase.
-    trains : tuple of str
-        Layer sets of the network whose own parameters train.
-    batchnorm : str
-        What the running statistics do unless told otherwise: ``"update"`` or ``"freeze"``.
-    always_frozen : bool
-        Whether the running statistics cannot be told otherwise, because the network itself stays as it is.
-    """
+    """What a strategy does, before its settings."""
 
     words: str
     trains: tuple[str, ...] = ()
@@ -57,41 +45,7 @@ STRATEGIES: Mapping[str, StrategyKind] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Strategy:
-    """A strategy with all its settings; those it does not use are carried along unread.
-
-    Attributes
-    ----------
-    name : str
-        Key of :data:`STRATEGIES`.
-    layers : tuple of str
-        For ``"layers"``: layer sets or modules that train.
-    adapter : str
-        For ``"lora"``: key of :data:`ADAPTERS`.
-    rank : int
-        For ``"lora"``: rank of the factors.
-    alpha : float
-        For ``"lora"``: the adapter is scaled by ``alpha / rank`` (rslora: ``alpha / sqrt(rank)``).
-    dropout : float
-        For ``"lora"``: probability of dropping an input of the adapter while training; loha and lokr have none.
-    targets : tuple of str or None
-        For ``"lora"``: layer sets or modules to adapt; None for every convolution and linear layer.
-    kronecker_factor : int or None
-        For the adapter ``"lokr"``: side of the smaller Kronecker factor, where it divides the layer's; the smaller, the
-        more the adapter can hold. None: both factors as square as can be, which holds least.
-    correction_width : int
-        For ``"residual"``: hidden width of the correction.
-    batchnorm : str
-        ``"update"``: running statistics follow the new survey; ``"freeze"``: they stay. None: as the strategy does.
-    seed : int
-        Of new weights: the whole network for ``"scratch"``, adapters, the correction.
-
-    Raises
-    ------
-    UnknownNameError
-        If the strategy or the adapter does not exist.
-    ConfigError
-        If a setting is outside what it can be.
-    """
+    """A strategy with all its settings; those it does not use are carried along unread."""
 
     name: str
     layers: tuple[str, ...] = ("input", "regressor")

@@ -12,23 +12,6 @@ from astrolab.models.network import Network
 def parameters_under(network: Network, *, names: Iterable[str]) -> frozenset[str]:
     """Return the names of the parameters that layer sets and modules hold.
 
-    Parameters
-    ----------
-    network : Network
-    names : iterable of str
-        Layer sets (``"input"``, ``"regressor"``) or module names (``"features.4.0"``).
-
-    Returns
-    -------
-    frozenset of str
-
-    Raises
-    ------
-    TargetError
-        If a name is no layer set and no module, or holds no parameters.
-
-    Examples
-    --------
     >>> from astrolab.models.registry import make_model
     >>> network = make_model("redshift_mlp", n_bands=5, seed=0, hidden=(8, 8))
     >>> sorted(parameters_under(network, names=["input"]))
@@ -39,23 +22,7 @@ def parameters_under(network: Network, *, names: Iterable[str]) -> frozenset[str
 
 
 def adaptable_modules(network: Network, *, names: Iterable[str] | None) -> tuple[str, ...]:
-    """Return the convolution and linear layers that layer sets and modules hold, in the order of the network.
-
-    Parameters
-    ----------
-    network : Network
-    names : iterable of str or None
-        Layer sets or module names; None stands for every convolution and linear layer.
-
-    Returns
-    -------
-    tuple of str
-
-    Raises
-    ------
-    TargetError
-        If a name is no layer set and no module, or holds no convolution or linear layer.
-    """
+    """Return the convolution and linear layers that layer sets and modules hold, in the order of the network."""
     every = network.adapter_targets
     if names is None:
         return every

@@ -8,62 +8,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from astrolab.errors import CheckpointError
-from astrolab.files import require_space, write_atomically
+from astrolab.files import DIGEST_PLACE, digest_fault, require_space, write_atomically, write_digest
 from astrolab.trainers.state import TrainingState
 
-FORMAT = 1
+FORMAT = 2
 HEADER = "astrolab_training"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a training run is written down, if anywhere.
-
-    Parameters
-    ----------
-    path : Path or None
-        A safetensors file.
-    every : int
-        Epochs from one writing to the next; the end is always written.
-    identity : mapping
-        What the run is made with.
-    """
+    """Where a training run is written down, if anywhere."""
 
     path: Path | None
     every: int
     identity: Mapping[str, Any]
 
     def restore(self, state: TrainingState) -> None:
-        """Bring a training run to where it was written down; a run that never was stays as it is.
-
-        Parameters
-        ----------
-        state : TrainingState
-
-        Raises
-        ------
-        CheckpointError
-        """
+        """Bring a training run to where it was written down; a run that never was stays as it is."""
         if self.path is not None and self.path.is_file():
             header, tensors = read_checkpoint(self.path, identity=self.identity)
             state.restore(header, tensors=tensors)
 
     def save(self, state: TrainingState) -> None:
-        """Write a training run down, if it is time to.
-
-        Parameters
-        ----------
-        state : TrainingState
-
-        Raises
-        ------
-        DiskFullError
-        """
+        """Write a training run down, if it is time to."""
         due = state.stopped is not None or len(state.history) % self.every == 0
         if self.path is not None and due:
             header = {"identity": self.identity, **state.to_header()}
@@ -71,57 +43,25 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, *, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write the state of a training run; a reader sees the old file or the new one, never half of either.
-
-    Parameters
-    ----------
-    path : Path
-        A safetensors file.
-    header : mapping
-        JSON-able: what is not a tensor.
-    tensors : mapping of str to Tensor
-
-    Raises
-    ------
-    DiskFullError
-        If it does not fit on the disk; the previous checkpoint is kept.
-    """
+    """Write the state of a training run; a reader sees the old file or the new one, never half of either."""
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     require_space(path, needed_bytes=sum(tensor.nbytes for tensor in on_cpu.values()))
-    text = json.dumps({"format": FORMAT, **header})
+    text = json.dumps({"format": FORMAT, **header, "file_digest": DIGEST_PLACE})
     with write_atomically(path) as part:
         save_file(on_cpu, part, metadata={HEADER: text})
+        write_digest(part)
 
 
 def read_checkpoint(path: Path, *, identity: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read the state of a training run, after proof that it is the same run.
-
-    Parameters
-    ----------
-    path : Path
-    identity : mapping
-        What the run is made with; must equal ``header["identity"]``.
-
-    Returns
-    -------
-    header : dict
-    tensors : dict of str to Tensor
-        On the CPU.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is damaged, no checkpoint of training, or of another configuration, network or survey.
-    """
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise _unusable(path, received=f"a damaged file ({error})") from error
-    if header.get("format") != FORMAT:
-        raise _unusable(path, received="a safetensors file that is no checkpoint of training")
+    """Read the header and the tensors of a training run, after proof that the file is whole and of the same run."""
+    if fault := digest_fault(path):
+        raise _unusable(path, received=fault)
+    with safe_open(path, framework="pt", device="cpu") as file:
+        header = json.loads(file.metadata()[HEADER])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    if header["format"] != FORMAT:
+        raise _unusable(path, received=f"a checkpoint of format {header['format']} instead of {FORMAT}")
     different = list(differences(header["identity"], other=identity))
     if different:
         raise _unusable(path, received="a checkpoint of another run; " + "; ".join(different))
@@ -129,23 +69,8 @@ def read_checkpoint(path: Path, *, identity: Mapping[str, Any]) -> tuple[dict[st
 
 
 def differences(there: Mapping[str, Any], *, other: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Name what differs between two nested mappings.
+    """Name what differs between two nested mappings: one in the checkpoint, the other as asked for now.
 
-    Parameters
-    ----------
-    there : mapping
-        As in the checkpoint.
-    other : mapping
-        As asked for now.
-    prefix : str, optional
-        Put before each name.
-
-    Yields
-    ------
-    str
-
-    Examples
-    --------
     >>> list(differences({"config": {"seed": 0}}, other={"config": {"seed": 1}}))
     ['config.seed was 0, is 1']
     """

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from astropy.stats import mad_std
+from bit_flips import require_every_flip_refused
 from sklearn.preprocessing import StandardScaler
 
 from astrolab.datasets.scaling import Scaling, fit_scaling, sky_noise
@@ -107,6 +108,13 @@ def test_a_saved_scaling_is_the_same(sky_survey, tmp_path):
     for wrong in ({"softening": 1.0}, {"methods": "asinh"}):
         with pytest.raises(CheckpointError):
             Scaling.from_dict(wrong)
+
+
+def test_one_flipped_bit_of_a_saved_scaling_is_refused(sky_survey, tmp_path):
+    path = fit_scaling(sky_survey).save(tmp_path / "scaling.json")
+    require_every_flip_refused(path, load=lambda: Scaling.load(path), error=CheckpointError)
+    with pytest.raises(CheckpointError, match="no such file"):
+        Scaling.load(tmp_path / "none.json")
 
 
 def test_the_fit_is_reproducible_and_looks_at_few(make_survey):

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -7,6 +5,7 @@ from astrolab.datasets.scaling import fit_scaling
 from astrolab.errors import ConfigError, SchemaError, UnknownNameError
 from astrolab.exploring.answers import answer, stamp_size
 from astrolab.models.adapt import adapt
+from astrolab.models.network import InputRecord
 from astrolab.models.registry import make_model
 from astrolab.predictions import predict
 
@@ -39,10 +38,16 @@ def test_as_many_other_bands_or_the_same_in_another_order_are_refused(survey):
         assert ", ".join(survey.bands) in caught.value.available
 
 
+def trained_at(size, *, network):
+    adapted = adapt(network, strategy="zero_shot")
+    adapted.network.trained_on = InputRecord("image", ("g",) * 3, "nJy", None, (3, size, size))
+    return adapted
+
+
 def test_networks_are_shown_stamps_of_the_size_that_they_were_trained_on(survey):
     network = make_model("redshift_cnn", n_bands=3, seed=0, width=8).eval()
-    adapted, scaling = adapt(network, strategy="zero_shot"), fit_scaling(survey)
-    of_32, of_64 = ((replace(adapted, image_size=size), scaling) for size in (32, 64))
+    scaling = fit_scaling(survey)
+    of_32, of_64 = ((trained_at(size, network=network), scaling) for size in (32, 64))
     unknown = (network, scaling)
     assert stamp_size({}) is None and stamp_size({"a": unknown}) is None
     assert stamp_size({}, asked=16) == 16 and stamp_size({"a": unknown}, asked=16) == 16

@@ -81,6 +81,7 @@ def test_runs_that_were_scored_differently_need_a_range(folders):
         record(folder, {"z_range": [0.3, high]})
     with pytest.raises(ConfigError, match=r"0\.3 to 1\.5 in first; 0\.3 to 2 in second"):
         recorded_z_range(folders)
-    record(folders[0], "{")
-    with pytest.raises(CorruptFileError, match="damaged"):
-        recorded_z_range(folders[0])
+    for content in (b"{", b"\xff\xfe", b"[]", b"{}", b'{"parameters": {"z_range": ["a", 1]}}'):
+        (folders[0] / "run.json").write_bytes(content)
+        with pytest.raises(CorruptFileError, match="damaged"):
+            recorded_z_range(folders[0])

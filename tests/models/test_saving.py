@@ -2,10 +2,11 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from bit_flips import require_every_flip_refused
+from safetensors.torch import save_file
 
 from astrolab.errors import CheckpointError, ConfigError
-from astrolab.models.adapt import adapt
+from astrolab.models.adapt import adapt, merge
 from astrolab.models.registry import make_model
 from astrolab.models.saving import load_model, load_weights, save_model
 from astrolab.models.strategies import ADAPTERS, STRATEGIES
@@ -51,27 +52,32 @@ def test_channels_last_weights_are_saved_in_plain_order(small_network, inputs, t
     torch.testing.assert_close(loaded.network(inputs("redshift_cnn")), network(inputs("redshift_cnn")))
 
 
-def test_peft_reads_the_adapters_itself(saved_lora, small_network, inputs):
+@pytest.mark.parametrize("name", ["redshift_cnn", "redshift_mlp"])
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_peft_alone_gives_the_same_answers(adapter, name, small_network, inputs, moved, tmp_path):
     from peft import PeftModel
 
-    _, adapted, folder = saved_lora
-    plain = small_network("redshift_cnn")
-    by_peft = PeftModel.from_pretrained(plain, folder).eval()
-    by_peft.get_base_model().load_state_dict(load_file(folder / "buffers.safetensors"), strict=False)
-    x = inputs("redshift_cnn")
+    base, x = small_network(name), inputs(name)
+    adapted = moved(adapt(base, strategy="lora", adapter=adapter), name=name)
+    folder = save_model(adapted, directory=tmp_path / "model")
+    by_peft = PeftModel.from_pretrained(small_network(name), folder).eval()
     assert torch.equal(by_peft(x), adapted.network(x))
+    merged = by_peft.merge_and_unload().state_dict()
+    for key, tensor in merge(adapted).state_dict().items():
+        assert torch.equal(merged[key], tensor), f"{key}: the statistics too"
 
 
 def test_the_folder_holds_safetensors_and_json_only(saved_lora, tmp_path):
     _, adapted, folder = saved_lora
     names = {path.name for path in folder.iterdir()}
-    assert names == {"model.json", "adapter_model.safetensors", "adapter_config.json", "buffers.safetensors"}
+    assert names == {"model.json", "adapter_model.safetensors", "adapter_config.json"}
     card = json.loads((folder / "model.json").read_text())
     assert card["strategy"]["targets"] == ["input", "regressor"]
     assert card["parameters"] == adapted.plan.counts
     assert set(card["versions"]) == {"python", "astrolab", "torch", "safetensors", "peft"}
     config = json.loads((folder / "adapter_config.json").read_text())
     assert config["target_modules"] == ["features.0", "classifier.0", "classifier.3", "classifier.6"]
+    assert len(config["modules_to_save"]) == 20 and config["modules_to_save"][0] == "features.1"
 
 
 def test_adapters_alone_need_exactly_their_base(saved_lora, small_network, inputs, tmp_path):
@@ -89,29 +95,38 @@ def test_adapters_alone_need_exactly_their_base(saved_lora, small_network, input
     assert torch.equal(load_model(folder, base=base).network(x), adapted.network(x))
 
 
-@pytest.mark.parametrize("file", ["adapter_model.safetensors", "buffers.safetensors", "model.json"])
-@pytest.mark.parametrize("harm", ["truncate", "remove", "flip"])
-def test_a_damaged_folder_is_refused(file, harm, saved_lora):
+@pytest.mark.parametrize("file", ["adapter_model.safetensors", "adapter_config.json", "model.json"])
+def test_a_damaged_adapter_is_refused(file, saved_lora):
     base, _, folder = saved_lora
-    content = bytearray((folder / file).read_bytes())
-    if harm == "truncate":
-        (folder / file).write_bytes(content[: len(content) // 2])
-    elif harm == "remove":
-        (folder / file).unlink()
-    elif file == "model.json":
-        (folder / file).write_text((folder / file).read_text().replace('"lora"', '"lorra"'))
-    else:
-        content[-3] ^= 1
-        (folder / file).write_bytes(content)
-    with pytest.raises(CheckpointError, match="to do"):
-        load_model(folder, base=base)
+    require_every_flip_refused(folder / file, load=lambda: load_model(folder, base=base), error=CheckpointError)
 
 
-def test_a_folder_of_another_format_is_refused(saved_lora):
+def test_a_damaged_network_is_refused_below_an_adapter_too(saved_lora, tmp_path):
+    base, adapted, _ = saved_lora
+    folder = save_model(adapted, directory=tmp_path / "with base", base=base)
+    for file in ("model.safetensors", "model.json"):
+        require_every_flip_refused(folder / "base" / file, load=lambda: load_model(folder), error=CheckpointError)
+
+
+def test_an_edited_description_is_refused(saved_lora):
     base, _, folder = saved_lora
-    (folder / "model.json").write_text("[]")
-    with pytest.raises(CheckpointError, match="format None"):
-        load_model(folder, base=base)
+    for file, edit in (("model.json", '"alpha": 16'), ("adapter_config.json", '"lora_alpha": 16')):
+        whole = (folder / file).read_text()
+        assert edit in whole
+        (folder / file).write_text(whole.replace(edit, edit.replace("16", "99")))
+        with pytest.raises(CheckpointError, match=f"{file} of a saved model"):
+            load_model(folder, base=base)
+        (folder / file).write_text(whole)
+
+
+def test_a_folder_of_an_earlier_format_is_refused(saved_lora):
+    base, _, folder = saved_lora
+    card = json.loads((folder / "model.json").read_text())
+    del card["file_digest"]
+    for text in (json.dumps(card), "[]"):
+        (folder / "model.json").write_text(text)
+        with pytest.raises(CheckpointError, match="not written by this version"):
+            load_model(folder, base=base)
 
 
 def test_weights_that_do_not_fit_exactly_are_refused_by_name(small_network, inputs, tmp_path):

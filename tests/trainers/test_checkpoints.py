@@ -1,5 +1,6 @@
 import pytest
 import torch
+from bit_flips import require_every_flip_refused
 from safetensors.torch import save_file
 
 from astrolab import files
@@ -38,8 +39,12 @@ def test_a_damaged_or_foreign_file_is_refused(path):
         with pytest.raises(CheckpointError, match="damaged"):
             read_checkpoint(path, identity=IDENTITY)
     save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(CheckpointError, match="no checkpoint of training"):
+    with pytest.raises(CheckpointError, match="not written by this version"):
         read_checkpoint(path, identity=IDENTITY)
+
+
+def test_one_flipped_bit_is_refused(path):
+    require_every_flip_refused(path, load=lambda: read_checkpoint(path, identity=IDENTITY), error=CheckpointError)
 
 
 def test_a_full_disk_keeps_the_previous_checkpoint(path, monkeypatch):

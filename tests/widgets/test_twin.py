@@ -1,5 +1,4 @@
 import time
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from astrolab.datasets.twins.one_galaxy import simulate_galaxy
 from astrolab.errors import ConfigError, SchemaError, UnknownNameError
 from astrolab.exploring import answer
 from astrolab.models.adapt import adapt
+from astrolab.models.network import InputRecord
 from astrolab.models.registry import make_model
 
 BANDS = ("hsc-g", "hsc-r", "hsc-i", "hsc-z", "hsc-y")
@@ -104,7 +104,9 @@ def test_what_does_not_fit_is_refused(models):
 
 def test_stamps_have_the_size_that_the_networks_were_trained_on(models):
     network, scaling = models["a"]
-    models = {"a": (replace(adapt(network, strategy="zero_shot"), image_size=24), scaling)}
+    adapted = adapt(network, strategy="zero_shot")
+    adapted.network.trained_on = InputRecord("image", BANDS, "", None, (5, 24, 24))
+    models = {"a": (adapted, scaling)}
     assert explore_twin(models=models).galaxy.image.shape == (5, 24, 24)
     knobs = HscTwinKnobs("galaxiesml", "spectroscopic", image_size=32)
     assert explore_twin(knobs, models=models, image_size=24).galaxy.image.shape == (5, 24, 24)
