@@ -1,48 +1,33 @@
 """Predictions to be drawn, and what is looked for in a figure."""
 
-from dataclasses import dataclass, field
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 
-from astrolab.tasks import REDSHIFT, Task, find_quantity, make_task
+from astrolab.datasets.survey import Provenance, Survey
+from astrolab.predictions import predictions_table
+from astrolab.tasks import REDSHIFT, InputSpec, find_quantity
 
 
 def predict(truth, *, residuals, label="z", **names):
     """A predictions table of one model: truths and their predictions, which have some residuals."""
-    model = {"run": "a", "fit": "f", "arm": "lora", "strategy": "lora", "seed": 0, "trained_on": "twin-galaxiesml"}
-    keys = model | {"survey": "twin-galaxiesml", "split": "test"} | names
     pred = find_quantity(label).moved(truth, residual=residuals)
-    columns = {"object_id": np.arange(len(truth)), f"truth.{label}": truth, f"pred.{label}": pred, "simulated": True}
-    table = pd.DataFrame(keys | columns)
-    table.attrs["task"] = make_task([find_quantity(label)]).to_dict()
-    return table
+    identity = {"arm": "lora", "survey": "twin-galaxiesml", "split": "test"} | names
+    return predictions_table(truth={label: truth}, pred={label: pred}, simulated=True, **identity)
 
 
-def stack(tables):
-    """Tables of one task below one another."""
-    stacked = pd.concat(tables, ignore_index=True)
-    stacked.attrs = dict(tables[0].attrs)
-    return stacked
-
-
-@dataclass(frozen=True, eq=False)
-class StandIn:
-    """What plots see of `astrolab.Survey`; to be replaced by it as soon as it has `specs`, `task` and `objects`."""
-
-    name: str
-    inputs: dict
-    specs: dict
-    labels: pd.DataFrame
-    ids: np.ndarray
-    catalogue: dict = field(default_factory=dict)
-    task: Task = REDSHIFT
-    objects: str = "galaxies"
-    provenance: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(simulated=True))
-
-    def __len__(self):
-        return len(self.ids)
+def survey_of(name, *, inputs, bands, label, catalogue=None):
+    """A survey of simulated galaxies with redshifts, from arrays."""
+    axes = {2: ("band",), 4: ("band", "y", "x")}
+    return Survey(
+        name=name,
+        inputs=inputs,
+        specs={key: InputSpec(axes[rows.ndim], bands) for key, rows in inputs.items()},
+        labels=pd.DataFrame({"z": label}),
+        ids=np.arange(len(label)),
+        provenance=Provenance(survey=name, title=name, simulated=True),
+        task=REDSHIFT,
+        catalogue=catalogue or {},
+    )
 
 
 def texts_of(figure):

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.pyplot import figure as new_figure
 
-from astrolab.metrics import find_metric, with_intervals
+from astrolab.metrics import find_metric, summarise_seeds
 from astrolab.plots.predictions import axis_label, cloud_ranges, reference_lines
 from astrolab.plots.scores import draw_curves
 from astrolab.plots.style import (
@@ -287,7 +287,7 @@ def plot_adapter_path(
     """
     scores, _, quantity, about = pick_label(scores, label=label)
     simulated |= is_simulated(scores)
-    scores = with_intervals(scores.assign(**{end: scores.get(end, np.nan) for end in ("low", "high")}))
+    scores = summarise_seeds(scores.assign(**{end: scores.get(end, np.nan) for end in ("low", "high")}))
     metrics, looks = scores["metric"].unique(), survey_looks(list(scores["survey"].unique()))
     heights = [_CURVE_INCH[1], 2.7] if clouds else [_CURVE_INCH[1]]
     figure = new_figure(figsize=(_CURVE_INCH[0] * len(metrics), sum(heights)), layout="constrained")

@@ -20,7 +20,7 @@ from matplotlib.pyplot import subplots
 from matplotlib.ticker import PercentFormatter
 
 from astrolab.errors import PredictionError
-from astrolab.metrics import Requirement, describe_spread, find_metric, is_best, with_intervals
+from astrolab.metrics import Requirement, describe_spread, find_metric, is_best, summarise_seeds
 from astrolab.plots.style import (
     BAND,
     FAINT,
@@ -85,10 +85,10 @@ class Drawn:
     ) -> Drawn:
         """Choose them; by default the headline or the first `n_metrics`, every arm and every survey."""
         arms, surveys = chosen(scores, column="arm", names=arms), chosen(scores, column="survey", names=surveys)
-        scores, task, quantity, about = pick_label(scores, label=label)
+        scores, task, quantity, about = pick_label(scores[scores["value"].notna()], label=label)
         metrics = pick_metrics(scores, metrics=metrics, task=task, n=n_metrics)
         wanted = {"arm": arms, "survey": surveys, "metric": metrics}
-        rows = with_intervals(scores[scores[[*wanted]].isin(wanted).all(axis=1)])
+        rows = summarise_seeds(scores[scores[[*wanted]].isin(wanted).all(axis=1)])
         require_one(rows, columns=[*wanted, *along])
         rows = rows.assign(best=is_best(rows))
         return cls(rows, metrics, arm_looks(arms), survey_looks(surveys), quantity, about)
@@ -275,13 +275,13 @@ def plot_forgetting(
     drawn = Drawn.of(scores, label=label, metrics=metric and [metric], arms=arms, surveys=surveys)
     n_rows, n_columns = len(drawn.arms), len(drawn.surveys)
     ax = ax or subplots(figsize=(1.15 * n_columns + 1.8, 0.36 * n_rows + 1.0))[1]
-    cells = drawn.rows.set_index(["arm", "survey"])
-    badness = find_metric(drawn.metrics[0]).badness(cells["value"].unstack().loc[list(drawn.arms), list(drawn.surveys)])
+    values = drawn.rows.pivot(index="arm", columns="survey", values="value")
+    badness = find_metric(drawn.metrics[0]).badness(values.reindex(index=list(drawn.arms), columns=list(drawn.surveys)))
     image = ax.imshow(badness, cmap="YlOrBr", norm=_norm(badness), aspect="auto")
-    for i, arm in enumerate(drawn.arms):
-        for j, survey in enumerate(drawn.surveys):
-            dark = image.norm(badness[i, j]) > _DARK_FROM
-            _write_cell(ax, place=(j, i), row=cells.loc[(arm, survey)], colour="white" if dark else "black")
+    for row in drawn.rows.itertuples():
+        place = list(drawn.surveys).index(row.survey), list(drawn.arms).index(row.arm)
+        dark = image.norm(badness[place[::-1]]) > _DARK_FROM
+        _write_cell(ax, place=place, row=row, colour="white" if dark else "black")
     ax.set_xticks(range(n_columns), drawn.titles)
     ax.set_yticks(range(n_rows), [look.label for look in drawn.arms.values()])
     ax.set_xticks(np.arange(n_columns - 1) + 0.5, minor=True)
@@ -302,11 +302,11 @@ def _norm(badness: np.ndarray) -> Normalize:
     return LogNorm(floor, max(most, 1.01 * floor), clip=True)
 
 
-def _write_cell(ax: Axes, *, place: tuple[int, int], row: pd.Series, colour: str) -> None:
-    half = (row["high"] - row["low"]) / 2
+def _write_cell(ax: Axes, *, place: tuple[int, int], row: Any, colour: str) -> None:
+    half = (row.high - row.low) / 2
     style = {"textcoords": "offset points", "va": "center", "color": colour}
-    text = f"{row['value']:z.4f}".replace("-", "−")
-    ax.annotate(text, place, (-1, 0), ha="right", weight="bold" if row["best"] else "normal", **style)
+    text = f"{row.value:z.4f}".replace("-", "−")
+    ax.annotate(text, place, (-1, 0), ha="right", weight="bold" if row.best else "normal", **style)
     spread = "" if np.isnan(half) else f" ± {half:.4f}"
     ax.annotate(spread, place, (0, 0), ha="left", fontsize=6.2, alpha=0.8, **style)
 

@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.pyplot import subplots
 from matplotlib.text import Text
 
-from astrolab.datasets.manifests import list_manifests, load_manifest
+from astrolab.datasets.manifest import list_manifests, load_manifest
 from astrolab.errors import ConfigError, PredictionError
 from astrolab.metrics import Requirement, find_metric, find_requirement
 from astrolab.predictions import quantity_of

@@ -16,7 +16,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 from matplotlib.transforms import Bbox
 
-from astrolab.metrics import front_steps, pareto_front
+from astrolab.metrics import pareto_front
 from astrolab.plots.scores import Drawn, Names, whiskers
 from astrolab.plots.style import (
     FAINT,
@@ -226,8 +226,8 @@ def plot_pareto(
         ax.axvline(row.forgetting, color=FAINT, lw=0.7, ls=":", zorder=1)
         ax.plot(row.forgetting, row.on_new, marker="+", ms=9, mew=1.4, color=INK, ls="none", zorder=4)
     both = pd.concat([base, moved[moved["forgetting"] <= edge]])
-    front = both[pareto_front(both, columns=_PLACE)]
-    ax.plot(*front_steps(front[_PLACE].to_numpy(float)).T, color=INK, lw=0.9, alpha=0.55, zorder=2)
+    front = both[pareto_front(both, columns=_PLACE)].sort_values(_PLACE)
+    ax.step(front["forgetting"], front["on_new"], where="post", color=INK, lw=0.9, alpha=0.55, zorder=2)
     for row in moved.itertuples():
         _draw_mark(ax, row=row, look=looks[row.family], edge=edge)
     _name_axes(ax, table=table, old=old, new=new, quantity=quantity)

@@ -2,13 +2,13 @@
 
 import matplotlib
 import numpy as np
-import pandas as pd
 import pytest
-from drawn import StandIn, predict, stack
+from drawn import predict, survey_of
 from matplotlib import pyplot
 
 from astrolab.metrics import Resampling, score
-from astrolab.tasks import InputSpec, Quantity, find_quantity, make_task
+from astrolab.predictions import concat_predictions
+from astrolab.tasks import Quantity, find_quantity, make_task
 
 matplotlib.use("Agg")
 THREE = make_task(
@@ -33,7 +33,7 @@ def predictions():
                 residuals = width * rng.normal(0, 1, truth.size)
                 names = {"survey": survey, "arm": arm, "strategy": arm, "seed": seed, "fit": f"{arm}-{seed}"}
                 tables.append(predict(truth, residuals=residuals, **names))
-    return stack(tables)
+    return concat_predictions(tables)
 
 
 @pytest.fixture(scope="session")
@@ -63,15 +63,7 @@ def two_surveys():
     for name, colour in (("twin-galaxiesml", 1.0), ("twin-transferz", 0.4)):
         magnitudes = random.normal(22, 1, 90)[:, None] + np.array([colour, colour / 2, 0])
         magnitudes[3::10] = np.nan
-        bands = ("hsc-g", "hsc-r", "hsc-i")
-        surveys.append(
-            StandIn(
-                name,
-                inputs={"image": random.normal(1, 1, (90, 3, 16, 16)), "magnitudes": magnitudes},
-                specs={"image": InputSpec(("band", "y", "x"), bands), "magnitudes": InputSpec(("band",), bands)},
-                labels=pd.DataFrame({"z": random.uniform(0.1, 2, 90)}),
-                ids=np.arange(90),
-                catalogue={"size": random.uniform(1, 5, 90)},
-            )
-        )
+        inputs = {"image": random.normal(1, 1, (90, 3, 16, 16)), "magnitudes": magnitudes}
+        label, sizes = random.uniform(0.1, 2, 90), {"size": random.uniform(1, 5, 90)}
+        surveys.append(survey_of(name, inputs=inputs, bands=("hsc-g", "hsc-r", "hsc-i"), label=label, catalogue=sizes))
     return surveys

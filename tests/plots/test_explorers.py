@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import StandIn, assert_nothing_is_cut, legend_of
+from drawn import assert_nothing_is_cut, legend_of, survey_of
 from matplotlib.colors import to_rgba_array
 
 from astrolab.plots import plot_adapter_path
@@ -21,7 +21,7 @@ from astrolab.plots.explorers import (
 )
 from astrolab.plots.surveys import object_picture
 from astrolab.predictions import one_label
-from astrolab.tasks import QUANTITIES, InputSpec
+from astrolab.tasks import QUANTITIES
 
 Z = QUANTITIES["z"]
 VERDICTS = ["nearer", "about the same", "farther"]
@@ -197,13 +197,8 @@ def test_long_titles_are_broken_between_their_parts(matched):
 
 def test_cut_outs_stand_below_where_there_are_pixels(table):
     n, bands = len(table), ("g", "r", "i")
-    survey = StandIn(
-        "twin-galaxiesml",
-        inputs={"image": np.random.default_rng(0).normal(size=(n, 3, 8, 8)).astype(np.float32)},
-        specs={"image": InputSpec(("band", "y", "x"), bands)},
-        labels=pd.DataFrame({"z": table["truth"].to_numpy()}),
-        ids=table["object_id"].to_numpy(),
-    )
+    pixels = np.random.default_rng(0).normal(size=(n, 3, 8, 8)).astype(np.float32)
+    survey = survey_of("twin-galaxiesml", inputs={"image": pixels}, bands=bands, label=table["truth"].to_numpy())
     figure = plot_exploration(table, quantity=Z, survey=survey, listed=[5, 7, 9])
     (strip,) = [ax for ax in figure.axes if ax.images]
     expected = table.iloc[[5, 7, 9]]

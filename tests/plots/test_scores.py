@@ -1,13 +1,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import assert_nothing_is_cut, legend_of, predict, stack, texts_of
+from drawn import assert_nothing_is_cut, legend_of, predict, texts_of
 from matplotlib.collections import PolyCollection
 
 from astrolab.errors import PredictionError
 from astrolab.metrics import Resampling, compare_models, estimate_plateau, score, score_slices
 from astrolab.plots import plot_comparison, plot_data_fractions, plot_forgetting, plot_metric_bars, plot_score_by_slice
 from astrolab.plots.style import FAINT, arm_looks
+from astrolab.predictions import concat_predictions
 from astrolab.published import load_published
 
 RESAMPLING = Resampling(n=20)
@@ -164,7 +165,7 @@ def curves():
                     residuals = (0.1 + slope * fraction) * rng.normal(size=truth.size)
                     names = {"survey": survey, "arm": arm, "seed": seed, "fit": f"{arm}-{fraction}-{seed}"}
                     tables.append(predict(truth, residuals=residuals, **names).assign(fraction=fraction))
-    return stack(tables)
+    return concat_predictions(tables)
 
 
 @pytest.fixture(scope="module")
