@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "metrics": {"errors", "predictions"},
     "published": {"errors"},
     "exploring": {"errors", "datasets", "models", "predictions", "metrics"},
-    "plots": {"errors", "datasets", "metrics", "published", "exploring"},
+    "plots": {"errors", "datasets", "predictions", "metrics", "published", "exploring"},
     "widgets": {"errors", "datasets", "models", "predictions", "metrics", "published", "exploring", "plots"},
     "top": set(ROOMS),
 }
