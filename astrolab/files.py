@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -160,3 +160,20 @@ def require_space(path: Path, *, needed_bytes: int) -> None:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if shutil.disk_usage(folder).free < needed_bytes:
         raise disk_full(path, needed_bytes=needed_bytes)
+
+
+def short_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Name each path by its last part, with as many parents as it takes to be the only one of its name.
+
+    >>> root = Path.cwd()
+    >>> list(short_names([root / "a" / "same", root / "b" / "same", root / "other"]).values())
+    ['a/same', 'b/same', 'other']
+    """
+    names = {}
+    for path in paths:
+        others = [other.parts for other in paths if other != path]
+        n = 1
+        while n < len(path.parts) and any(parts[-n:] == path.parts[-n:] for parts in others):
+            n += 1
+        names[path] = "/".join(path.parts[-n:])
+    return names

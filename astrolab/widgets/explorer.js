@@ -13,7 +13,7 @@ function nameAll(root, cloudNames) {
   root.querySelectorAll(".astrolab-cloud").forEach((cloud, number) => {
     const [main, ...others] = cloud.querySelectorAll("canvas");
     main?.setAttribute("role", "img");
-    main?.setAttribute("aria-label", cloudNames[number] ?? "Cloud of galaxies");
+    main?.setAttribute("aria-label", cloudNames[number] ?? "Cloud of objects");
     others.forEach(canvas => canvas.setAttribute("aria-hidden", "true"));
   });
   for (const status of root.querySelectorAll(".astrolab-status")) {

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.pyplot import close
 
 from astrolab.files import with_ending, write_atomically
-from astrolab.widgets import controls
+from astrolab.widgets import parts
 
 STATIC_DPI = 110
 
@@ -134,11 +134,11 @@ class Explorer(ipywidgets.VBox):
             self.go_live()
 
     def close(self) -> None:
-        """Take the explorer off the page and let go of its galaxies; a kernel keeps all that is not closed."""
+        """Take the explorer off the page and let go of its objects; a kernel keeps all that is not closed."""
         if self.comm is None:
             return
-        parts, self.children = self.children, ()
-        controls.close_all(*parts, self.layout)
+        children, self.children = self.children, ()
+        parts.close_all(*children, self.layout)
         clouds = getattr(self, "clouds", ())
         for cloud in clouds.values() if isinstance(clouds, dict) else clouds:
             cloud.close()
