@@ -12,6 +12,7 @@ from astrolab.files import (
     digest_fault,
     require_space,
     sha256_of,
+    short_names,
     with_ending,
     write_atomically,
     write_digest,
@@ -89,3 +90,12 @@ def test_numbers_after_a_dot_stay_in_a_name():
     given = [with_ending(f"folder.d/{name}", ending=".ecsv", instead_of=(".csv",)) for name in names]
     expected = ["z_0.3.ecsv", "z_0.7.ecsv", "low z < 0.5.ecsv", "mine.ecsv", "mine.ecsv", "mine.ecsv"]
     assert [path.name for path in given] == expected and {path.parent.name for path in given} == {"folder.d"}
+
+
+def test_as_many_parents_as_it_takes_to_be_the_only_one(tmp_path):
+    folders = [tmp_path / name for name in ("a/x/run", "b/x/run", "b/y/run", "other")]
+    assert list(short_names(folders).values()) == ["a/x/run", "b/x/run", "y/run", "other"]
+
+
+def test_a_folder_that_is_there_twice_has_one_name(tmp_path):
+    assert short_names([tmp_path / "a", tmp_path / "a"]) == {tmp_path / "a": "a"}

@@ -59,7 +59,7 @@ def cloud_contents(view: Exploration, *, axis: str, colours: PointColours) -> li
             x=objects[x].to_numpy(float),
             y=objects[column].to_numpy(float),
             x_label=column_label(x, quantity=quantity),
-            y_label=axis_label(axis, quantity=quantity),
+            y_label=column_label("pred", quantity=quantity) if axis == "pred" else axis_label(axis, quantity=quantity),
             x_range=x_range,
             y_range=y_range,
             colour=pd.Series(colours.groups),

@@ -24,7 +24,7 @@ def kernel_that_got(content):
     return lambda: SimpleNamespace(kernel=kernel)
 
 
-def test_nobody_watches_a_script_papermill_or_nbconvert(monkeypatch):
+def test_a_script_is_not_watched_nor_is_papermill_or_nbconvert(monkeypatch):
     assert not module.is_watched()
     for allow_stdin in (True, False):
         monkeypatch.setattr("IPython.get_ipython", kernel_that_got({"allow_stdin": allow_stdin}))
@@ -54,7 +54,7 @@ def test_closing_frees_every_widget_and_the_data(path_predictions, predictions, 
         explorer.go_live()
     explorers[0].compare.value = "lora"
     explorers[0].survey.value = "twin-transferz"
-    held = [explorers[0].view.galaxies, explorers[1].path.scores, explorers[0].clouds[1].scatter]
+    held = [explorers[0].view.objects, explorers[1].path.scores, explorers[0].clouds[1].scatter]
     data, widgets = list(map(weakref.ref, held)), list(map(weakref.ref, explorers))
     del held
     for explorer in explorers:
@@ -100,8 +100,8 @@ def test_under_papermill_the_figure_is_in_the_output(tmp_path):
             "import numpy as np, pandas as pd",
             "from astrolab import explore_predictions",
             "truth = np.linspace(0.2, 1.4, 30)",
-            "about = {'survey': 'mine', 'object_id': np.arange(30), 'label': 'z', 'arm': 'tl'}",
-            "explore_predictions(pd.DataFrame({**about, 'truth': truth, 'pred': truth + 0.01}))",
+            "about = {'survey': 'mine', 'object_id': np.arange(30), 'arm': 'tl'}",
+            "explore_predictions(pd.DataFrame({**about, 'truth.z': truth, 'pred.z': truth + 0.01}))",
         ]
     )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
