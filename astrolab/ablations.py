@@ -198,16 +198,7 @@ def describe_arms(arms: Sequence[Arm], *, network: Network) -> pd.DataFrame:
 
 
 def layer_stack(network: Network) -> tuple[str, ...]:
-    """Return the layer sets of a network that follow one another: input, blocks, regressor.
-
-    Parameters
-    ----------
-    network : Network
-
-    Returns
-    -------
-    tuple of str
-    """
+    """Return the layer sets of a network that follow one another: input, blocks, regressor."""
     return ("input", *(name for name in network.layer_sets if name.startswith("block")), "regressor")
 
 

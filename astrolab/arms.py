@@ -17,24 +17,7 @@ from astrolab.errors import ConfigError, unknown_name
 
 @dataclass(frozen=True)
 class Arm:
-    """One way of moving a model from a survey to another.
-
-    Attributes
-    ----------
-    name : str
-    words : str
-        What is done, in one phrase.
-    adapt : mapping
-        Keyword arguments of :func:`astrolab.adapt`.
-    sample : str
-        What it trains on: ``"finetune"``, ``"union"`` (both surveys) or ``"nothing"``.
-    learning_rate : float
-        Initial learning rate of Adam.
-    is_published : bool
-        Whether its rate is part of a published recipe, and so never searched.
-    family, variant : str
-        In an ablation: what it is a variant of, and which one.
-    """
+    """One way of moving a model from a survey to another."""
 
     name: str
     words: str

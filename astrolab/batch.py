@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from astrolab.errors import RunError
@@ -13,6 +15,11 @@ from astrolab.parameters import RUN_DIR, check_parameters, find_notebook, read_d
 from astrolab.presets import load_preset
 from astrolab.report import write_report
 from astrolab.runs import find_unfinished, new_run_folder, parameters_digest
+from astrolab.runs.folder import REPORT_FOLLOWS, complete_run
+from astrolab.runs.records import make_run_folder
+
+# A state of a bar, which whatever is written next follows on the same line; a line of fits where there is no terminal.
+_PROGRESS = re.compile(r"\r[^\r\n]*\| *\d+/\d+ \[[^\]\n]*\]|^[^\n]*: epoch \d+ of \d+, [^\n]*s/epoch\n", re.MULTILINE)
 
 
 def run_study(
@@ -24,6 +31,9 @@ def run_study(
     progress: bool = True,
 ) -> Path:
     """Execute a study's notebook and write its report; a study that was cut off is taken up again.
+
+    A run is finished when its report is written. It is executed by the interpreter that calls this, and shows the same
+    whatever the environment variables of the shell.
 
     Parameters
     ----------
@@ -48,13 +58,15 @@ def run_study(
     ParameterError
         If a parameter is unknown or mistyped. Nothing has been run then.
     RunError
-        If a cell of the notebook fails; the notebook as far as it came is kept in the run folder.
+        If the run folder cannot be written into, a cell of the notebook fails, or its process is killed; the notebook
+        as far as it came is kept in the run folder.
     """
     given = load_preset(study, preset=preset) if preset else {}
     given |= check_parameters(parameters or {}, study=study)
     folder = Path(directory).resolve() if directory else _choose_folder(study, given)
     notebook = execute(study, parameters=given, folder=folder, progress=progress)
     write_report(notebook, path=folder / "report.html", title=f"{study} · {folder.name}")
+    complete_run(folder)
     return folder
 
 
@@ -66,64 +78,56 @@ def _choose_folder(study: str, given: Mapping[str, Any]) -> Path:
 
 
 def execute(study: str, *, parameters: Mapping[str, Any], folder: Path, progress: bool = True) -> Path:
-    """Execute a study's notebook with papermill.
-
-    Parameters
-    ----------
-    study : str
-    parameters : mapping
-        Checked parameters.
-    folder : Path
-        The run folder.
-    progress : bool
-
-    Returns
-    -------
-    Path
-        The executed notebook, ``notebook.ipynb`` in the run folder.
-
-    Raises
-    ------
-    RunError
-        If a cell fails.
-    """
+    """Execute a study's notebook with papermill, and return it: ``notebook.ipynb`` in the run folder."""
     import papermill
+    from nbclient.exceptions import DeadKernelError
 
-    folder.mkdir(parents=True, exist_ok=True)
+    from astrolab.kernel import make_kernel_class
+
+    make_run_folder(folder)
     partial = folder / "notebook.partial.ipynb"
+    again = f"Read the notebook as far as it came, {partial}; run the same command again to go on from there."
+    has_bar = progress and sys.stderr.isatty()  # the kernel's own stderr is a pipe
+    variables = {REPORT_FOLLOWS: str(folder), "ASTROLAB_PROGRESS": "bar" if has_bar else "lines"}
     try:
-        papermill.execute_notebook(
-            find_notebook(study),
-            partial,
-            parameters={**parameters, RUN_DIR: str(folder)},
-            kernel_name="python3",
-            progress_bar=False,
-            store_widget_state=False,  # nobody will turn these widgets: their figures are in the outputs
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],
-            stderr_file=sys.stderr if progress else None,
-        )
+        with TemporaryDirectory() as own:
+            papermill.execute_notebook(
+                find_notebook(study),
+                partial,
+                parameters={**parameters, RUN_DIR: str(folder)},
+                kernel_name="python3",
+                kernel_manager_class=make_kernel_class(Path(own), variables=variables),
+                progress_bar=False,
+                store_widget_state=False,  # nobody will turn these widgets: their figures are in the outputs
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],
+                stderr_file=sys.stderr if progress else None,
+            )
     except papermill.PapermillExecutionError as error:
         raise RunError(
             f"Study {study!r} was run.",
             received=f"cell {error.cell_index}: {error.ename}: {error.evalue}",
-            remedy=f"Read the notebook as far as it came, {partial}; run the same command again to go on from there.",
+            remedy=again,
         ) from error
-    _drop_progress_bars(partial)
+    except DeadKernelError as error:
+        raise RunError(
+            f"Study {study!r} was run.",
+            received="a process that ended in the middle of a cell: the memory ran out, or it was killed",
+            remedy=f"Free memory, or ask for fewer galaxies at once. {again}",
+        ) from error
+    _drop_progress(partial)
     return partial.replace(folder / "notebook.ipynb")
 
 
-def _drop_progress_bars(path: Path) -> None:
-    """Take the training bars out of a notebook's outputs: they were for whoever waited at the terminal."""
+def _drop_progress(path: Path) -> None:
+    """Take the progress of training out of a notebook's outputs: it was for whoever waited at the terminal."""
     import nbformat
 
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output["output_type"] == "stream" and output["name"] == "stderr":
+                output["text"] = _PROGRESS.sub("", output["text"]).strip("\r\n")
         if cell.cell_type == "code":
-            cell["outputs"] = [output for output in cell["outputs"] if not _is_progress_bar(output)]
+            cell["outputs"] = [output for output in cell["outputs"] if output.get("text", "kept").strip()]
     with write_atomically(path) as part:
         nbformat.write(notebook, part)
-
-
-def _is_progress_bar(output: Mapping[str, Any]) -> bool:
-    is_stderr = output["output_type"] == "stream" and output["name"] == "stderr"
-    return is_stderr and ("\r" in output["text"] or not output["text"].strip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -9,13 +10,12 @@ from typing import Annotated
 
 import pandas as pd
 import typer
-import yaml
 
 from astrolab.cli_data import data_app
 from astrolab.cli_results import results
 from astrolab.errors import AstrolabError, ParameterError
 from astrolab.parameters import find_notebook, list_studies, read_declarations, read_title
-from astrolab.presets import list_presets
+from astrolab.presets import list_presets, read_yaml
 
 app = typer.Typer(
     help="What happens when a model learned on one survey must work on another.",
@@ -93,7 +93,7 @@ def _name_and_value(text: str) -> tuple[str, object]:
             available="-p NAME VALUE",
             remedy=f"Give a value: -p {name} VALUE.",
         )
-    return name, yaml.safe_load(value)
+    return name, read_yaml(value, asked=f"Parameter {name!r} was set on the command line.")
 
 
 def _score_table(scores: pd.DataFrame) -> str:
@@ -105,16 +105,6 @@ def _score_table(scores: pd.DataFrame) -> str:
 def join_parameters(arguments: list[str]) -> list[str]:
     """Join each ``-p NAME VALUE`` into ``-p NAME=VALUE``, the one form that the option parser knows.
 
-    Parameters
-    ----------
-    arguments : list of str
-
-    Returns
-    -------
-    list of str
-
-    Examples
-    --------
     >>> join_parameters(["run", "s", "-p", "epochs", "3", "-p", "seeds=[0]"])
     ['run', 's', '-p', 'epochs=3', '-p', 'seeds=[0]']
     """
@@ -129,6 +119,9 @@ def join_parameters(arguments: list[str]) -> list[str]:
 def main() -> None:
     """Run the command; an astrolab error is printed in its four parts, without a traceback."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a busy machine, threads that spin starve each other
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without the character ± shows a question mark
     try:
         app(args=join_parameters(sys.argv[1:]))
     except AstrolabError as error:

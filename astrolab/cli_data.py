@@ -12,7 +12,7 @@ from astrolab.datasets.cards import data_card, in_columns, survey_table
 from astrolab.datasets.citing import cite as cite_survey
 from astrolab.datasets.fetch import fetch as fetch_survey
 from astrolab.datasets.fetch import realisations
-from astrolab.datasets.manifests import Manifest, list_manifests, load_manifest
+from astrolab.datasets.manifests import Manifest, load_manifest, shipped_manifests
 from astrolab.datasets.places import data_dir
 from astrolab.errors import ConfigError
 
@@ -63,9 +63,10 @@ def fetch(
     name: Name,
     split: Annotated[str | None, typer.Option(help="train, validation or test; by default all.")] = None,
     size: Annotated[int | None, typer.Option(help="Image side length (px); by default the survey's first.")] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Forget hashes that were recorded on first use.")] = False,
 ) -> None:
     """Download the files of a survey, as far as they are not here; a download that broke off goes on."""
-    for path in fetch_survey(name, split=split, size=size):
+    for path in fetch_survey(name, split=split, size=size, forget=forget):
         typer.echo(str(path))
 
 
@@ -103,7 +104,7 @@ def cite(name: Name) -> None:
 
 
 def _not_simulated(name: str) -> ConfigError:
-    manifests = [load_manifest(other) for other in list_manifests()]
+    manifests = [load_manifest(other) for other in shipped_manifests()]
     twins = [manifest.name for manifest in manifests if manifest.twin and manifest.twin.of == name]
     return ConfigError(
         f"{name!r} was to be simulated.",

@@ -60,18 +60,7 @@ def _values(ledger: Ledger, column: str) -> str:
 
 
 def describe_ledger(ledger: Ledger, *, metrics: list[str] | None = None) -> str:
-    """Return a ledger as text for the terminal: runs, then scores and costs of each experiment.
-
-    Parameters
-    ----------
-    ledger : Ledger
-    metrics : list of str, optional
-        Columns of the score table; by default bias, scatter and catastrophic rate, or all where it has none of them.
-
-    Returns
-    -------
-    str
-    """
+    """Return a ledger as text for the terminal: runs, then scores and costs of each experiment."""
     blocks = [repr(ledger), _runs(ledger)]
     for experiment in ledger.table["experiment"].unique():
         blocks.append(_experiment(ledger.where(experiment=experiment), metrics=metrics))
@@ -82,7 +71,7 @@ def describe_ledger(ledger: Ledger, *, metrics: list[str] | None = None) -> str:
 
 
 def _runs(ledger: Ledger) -> str:
-    runs = ledger.runs[["run", "study", "preset", "status", "started", "n_fits", "experiment"]]
+    runs = ledger.runs[["run", "study", "preset", "status", "started", "n_fits", "experiment", "made_under"]]
     return runs.assign(started=runs["started"].str[:16]).to_string(index=False)
 
 

@@ -16,7 +16,6 @@
     │   ├── ChecksumError          a hash that does not match
     │   ├── DownloadError          no mirror gave the file
     │   ├── DiskFullError          not enough space for what must be written
-    │   ├── CacheBusyError         another run holds the same cache entry
     │   ├── EmptySplitError        a split with nothing in it
     │   └── LeakError              the same object in a train set and a test set
     ├── ModelError
@@ -36,19 +35,7 @@ from difflib import get_close_matches
 
 
 class AstrolabError(Exception):
-    """An error in four parts: what was asked, received, available, and what to do.
-
-    Parameters
-    ----------
-    asked : str
-        What the caller wanted, as one sentence.
-    received : str
-        What came instead.
-    available : str, optional
-        What could have been asked for.
-    remedy : str
-        What to do now; a command where there is one.
-    """
+    """An error in four parts: what was asked, received, available, and what to do."""
 
     def __init__(self, asked: str, *, received: str, available: str = "", remedy: str):
         self.asked, self.received, self.available, self.remedy = asked, received, available, remedy
@@ -125,10 +112,6 @@ class DiskFullError(DataError):
     """Not enough space for what must be written."""
 
 
-class CacheBusyError(DataError):
-    """Another run holds the same cache entry."""
-
-
 class EmptySplitError(DataError):
     """A split with nothing in it."""
 
@@ -164,23 +147,6 @@ class RunError(AstrolabError):
 def unknown_name(kind: str, *, name: str, names: Iterable[str], remedy: str = "") -> UnknownNameError:
     """Build the error for a name that is not among `names`, with the nearest spelling.
 
-    Parameters
-    ----------
-    kind : str
-        What is being named, e.g. ``"metric"``.
-    name : str
-        The name received.
-    names : iterable of str
-        The names that exist.
-    remedy : str, optional
-        What to do; by default the nearest spelling is proposed.
-
-    Returns
-    -------
-    UnknownNameError
-
-    Examples
-    --------
     >>> print(unknown_name("metric", name="biass", names=["bias", "scatter"]))
     A metric was asked for by name.
       received : 'biass'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import glob
 import hashlib
@@ -16,8 +17,10 @@ from pathlib import Path
 
 import psutil
 
-from astrolab.errors import DiskFullError
+from astrolab.errors import ConfigError, DiskFullError
 
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 _MACHINE = re.sub(r"\W", "", platform.node())
 _LABEL, _BLANK = b"sha256 of the rest: ", b"0" * 64
 DIGEST_PLACE = (_LABEL + _BLANK).decode()
@@ -27,23 +30,6 @@ DIGEST_PLACE = (_LABEL + _BLANK).decode()
 def write_atomically(path: str | Path) -> Iterator[Path]:
     """Give a temporary path to write to, and rename it to `path` when the block succeeds.
 
-    Parameters
-    ----------
-    path : str or Path
-        The final name of a file or a folder; missing parent folders are made.
-
-    Yields
-    ------
-    Path
-        A name in the same folder (so that the rename is atomic), with the same suffix.
-
-    Raises
-    ------
-    DiskFullError
-        If the disk fills up while writing. Whatever was written is removed, here and for every other error.
-
-    Examples
-    --------
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "scores.csv"
     >>> with write_atomically(target) as part:
@@ -52,22 +38,36 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
     'arm,scatter'
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path)
     part = path.with_name(_part_name(path, process=os.getpid()))
     replaced = path.with_name(_part_name(path, process=f"{os.getpid()}-replaced"))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
+        try:
+            yield part
+            if part.is_dir() and path.is_dir():
+                os.replace(path, replaced)
+            os.replace(part, path)
+        finally:
+            remove(part)
+            remove(replaced)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say what to do where the disk refuses a file: it is full, or its folder is read-only or no folder."""
     try:
-        yield part
-        if part.is_dir() and path.is_dir():
-            os.replace(path, replaced)
-        os.replace(part, path)
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise disk_full(path) from error
+        if error.errno in _NOT_WRITABLE:
+            raise ConfigError(
+                f"{path.name} was to be written into {path.parent}.",
+                received=f"{error.strerror}: {error.filename or path}",
+                remedy="Make the folder writable, or point ASTROLAB_DATA_DIR or ASTROLAB_RUNS_DIR to one that is.",
+            ) from error
         raise
-    finally:
-        remove(part)
-        remove(replaced)
 
 
 def _part_name(path: Path, *, process: int | str) -> str:
@@ -160,6 +160,18 @@ def require_space(path: Path, *, needed_bytes: int) -> None:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if shutil.disk_usage(folder).free < needed_bytes:
         raise disk_full(path, needed_bytes=needed_bytes)
+
+
+def source_digest(paths: Iterable[Path]) -> str:
+    """Return SHA-256 of Python files as they run, in the order given: comments, docstrings and layout do not count."""
+    total = hashlib.sha256()
+    for path in paths:
+        tree = ast.parse(Path(path).read_bytes())
+        for node in ast.walk(tree):
+            if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        total.update(hashlib.sha256(ast.unparse(tree).encode()).digest())
+    return total.hexdigest()
 
 
 def short_names(paths: Sequence[Path]) -> dict[Path, str]:

@@ -18,8 +18,16 @@ def _one_of(*choices: str) -> Rule:
     return lambda value: value in choices, " or ".join(map(repr, choices))
 
 
+def _between(low: float, high: float) -> Rule:
+    return lambda value: low < value < high, f"a number between {low:g} and {high:g}"
+
+
+def _are_several(values: Sequence[Any]) -> bool:
+    return 0 < len(values) == len(set(values))
+
+
 def _are_seeds(values: Sequence[int]) -> bool:
-    return 0 < len(values) == len(set(values)) and min(values) >= 0
+    return _are_several(values) and min(values) >= 0
 
 
 RULES: Mapping[str, Rule] = {
@@ -29,6 +37,15 @@ RULES: Mapping[str, Rule] = {
     "on_leak": _one_of("drop", "stop"),
     "validation": _one_of("fixed", "as_published"),
     "z_range": (lambda ends: len(ends) == 2 and ends[0] < ends[1], "two numbers, the smaller first"),
+    **dict.fromkeys(("strategies", "adapters", "scales", "compared_metrics"), (_are_several, "one or more, each once")),
+    "ranks": (lambda ranks: all(rank >= 1 for rank in ranks), "whole numbers from 1"),
+    "plateau_tolerance": _between(0, 1),
+    "budget_tolerance": _between(0, 1),
+    "level": _between(0, 1),
+    "base_learning_rate": _between(0, float("inf")),
+    "budget_rank": _from(1),
+    "n_galaxies": _from(1),
+    "n_scales": _from(2),
     "n_trials": _from(1),
     "epochs": _from(1),
     "base_epochs": _from(1),
@@ -40,21 +57,7 @@ RULES: Mapping[str, Rule] = {
 
 
 def require_sensible(name: str, *, value: Any, words: str) -> None:
-    """Refuse a value that no study could run with, before anything is read or trained.
-
-    Parameters
-    ----------
-    name : str
-        Of a parameter; one without a rule may be anything of its type.
-    value : object
-        Of its declared type already.
-    words : str
-        What it is, for the message.
-
-    Raises
-    ------
-    ParameterError
-    """
+    """Refuse a value that no study could run with, before anything is read or trained: of its declared type already."""
     holds, sensible = RULES.get(name, (lambda _: True, ""))
     if not holds(value):
         raise ParameterError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import re
 import tokenize
 import types
 from collections.abc import Mapping
@@ -17,12 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from astrolab.errors import ParameterError, unknown_name
+from astrolab.errors import CorruptFileError, ParameterError, unknown_name
 from astrolab.parameter_rules import require_sensible
 from astrolab.shipped import shipped_folder
 
 RUN_DIR = "run_dir"
 _KINDS: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}
+_SCALAR = "(int|float|str|bool)"
+_KIND = re.compile(rf"{_SCALAR}|list|dict|list\[{_SCALAR}\]|dict\[str, {_SCALAR}\]")
 
 
 @dataclass(frozen=True)
@@ -35,22 +38,7 @@ class Parameter:
     help: str
 
     def coerce(self, value: Any) -> Any:
-        """Return `value` as this parameter's type.
-
-        Parameters
-        ----------
-        value : object
-            A Python value, or what YAML made of one (``1e-4`` is text to YAML 1.1).
-
-        Returns
-        -------
-        object
-
-        Raises
-        ------
-        ParameterError
-            If the value is not of the declared type, or makes no sense under this name.
-        """
+        """Return a value as this parameter's type (``1e-4`` is text to YAML 1.1), if it makes sense under this name."""
         coerced = self._typed(value)
         if coerced != self.default:
             require_sensible(self.name, value=coerced, words=self.help)
@@ -88,36 +76,23 @@ class Parameter:
 
 
 def load_notebook(path: Path) -> dict:
-    """Read a notebook file as plain JSON.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    dict
-    """
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a notebook file as plain JSON, and refuse one whose cells cannot be read."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        for cell in content["cells"]:
+            cell["metadata"].get("tags", []), cell["cell_type"] + "".join(cell["source"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CorruptFileError(
+            f"The notebook {path} was read.",
+            received=f"{type(error).__name__}: {error}",
+            available="a notebook of format 4, as JupyterLab writes it",
+            remedy="Take the file from a copy, or save it again in JupyterLab.",
+        ) from error
+    return content
 
 
 def find_notebook(study: str) -> Path:
-    """Return the shipped notebook of a study, by its name without the number.
-
-    Parameters
-    ----------
-    study : str
-        e.g. ``"lora_vs_transfer"``.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such study.
-    """
+    """Return the shipped notebook of a study, by its name without the number."""
     notebooks = list_studies()
     if study not in notebooks:
         raise unknown_name("study", name=study, names=notebooks)
@@ -125,50 +100,22 @@ def find_notebook(study: str) -> Path:
 
 
 def list_studies() -> dict[str, Path]:
-    """Return every study that ships with astrolab, by name; the welcome notebook, number 00, is none.
-
-    Returns
-    -------
-    dict of str to Path
-        Study name, and its notebook.
-    """
+    """Return the notebook of every study that ships with astrolab; the welcome notebook, number 00, is none."""
     notebooks = sorted(shipped_folder("notebooks").glob("[0-9][0-9]_*.ipynb"))
     return {path.stem[3:]: path for path in notebooks if not path.stem.startswith("00_")}
 
 
 def read_title(notebook: Path) -> str:
-    """Return the title of a notebook, which is its question: the heading that its first cell begins with.
-
-    Parameters
-    ----------
-    notebook : Path
-
-    Returns
-    -------
-    str
-        Empty if the notebook does not begin with a heading.
-    """
+    """Return the title of a notebook, its question: the heading that it begins with, or nothing."""
     first = next(iter(load_notebook(notebook)["cells"]), {"source": ""})
     line = "".join(first["source"]).partition("\n")[0]
     return line.lstrip("# ").strip() if line.startswith("#") else ""
 
 
 def read_declarations(notebook: Path) -> dict[str, Parameter]:
-    """Read what a notebook's ``parameters`` cell declares.
+    """Read what a notebook's ``parameters`` cell declares, in its order.
 
-    Parameters
-    ----------
-    notebook : Path
-
-    Returns
-    -------
-    dict of str to Parameter
-        In the order of the cell.
-
-    Raises
-    ------
-    ParameterError
-        If the notebook has no such cell, or a line is not ``name: type = literal  # help``.
+    ParameterError if it has no such cell, or a line of it is not ``name: type = literal  # help``.
     """
     cells = [c for c in load_notebook(notebook)["cells"] if "parameters" in c["metadata"].get("tags", [])]
     if len(cells) != 1:
@@ -179,8 +126,11 @@ def read_declarations(notebook: Path) -> dict[str, Parameter]:
             remedy="Tag one cell 'parameters' (JupyterLab: property inspector, cell tags).",
         )
     source = "".join(cells[0]["source"])
-    comments = _comments(source)
-    return {p.name: p for p in (_declaration(node, comments) for node in ast.parse(source).body)}
+    try:
+        lines, comments = ast.parse(source).body, _comments(source)
+    except (SyntaxError, ValueError, tokenize.TokenError) as error:
+        raise _no_declaration(str(error)) from error
+    return {p.name: p for p in (_declaration(node, comments) for node in lines)}
 
 
 def _comments(source: str) -> dict[int, str]:
@@ -189,40 +139,26 @@ def _comments(source: str) -> dict[int, str]:
 
 
 def _declaration(node: ast.stmt, comments: dict[int, str]) -> Parameter:
-    if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None):
-        raise ParameterError(
-            "A parameters cell was read.",
-            received=f"line {node.lineno}: {ast.unparse(node)}",
-            available="lines of the form  name: type = literal  # help",
-            remedy="Rewrite the line in that form; anything else belongs into a later cell.",
-        )
-    return Parameter(
-        name=node.target.id,
-        kind=ast.unparse(node.annotation),
-        default=ast.literal_eval(node.value),
-        help=comments.get(node.end_lineno or node.lineno, ""),
+    try:
+        name, kind, default = node.target.id, ast.unparse(node.annotation), ast.literal_eval(node.value)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise _no_declaration(f"line {node.lineno}: {ast.unparse(node)}") from error
+    if not _KIND.fullmatch(kind):
+        raise _no_declaration(f"line {node.lineno}: {ast.unparse(node)}")
+    return Parameter(name=name, kind=kind, default=default, help=comments.get(node.end_lineno or node.lineno, ""))
+
+
+def _no_declaration(received: str) -> ParameterError:
+    return ParameterError(
+        "A parameters cell was read.",
+        received=received,
+        available=f"lines of the form  name: type = literal  # help; types: {', '.join(_KINDS)}, list[str], …",
+        remedy="Rewrite the line in that form; anything else belongs into a later cell.",
     )
 
 
 def check_parameters(given: Mapping[str, Any], *, study: str) -> dict[str, Any]:
-    """Check parameters against what a study's notebook declares.
-
-    Parameters
-    ----------
-    given : mapping
-        Any subset of the notebook's parameters.
-    study : str
-
-    Returns
-    -------
-    dict
-        The same names with their values in the declared types.
-
-    Raises
-    ------
-    ParameterError
-        If a name is unknown or a value has the wrong type.
-    """
+    """Return parameters of a study in their declared types; ParameterError for a name or a value it cannot have."""
     declared = read_declarations(find_notebook(study))
     for name in given:
         if name not in declared:

@@ -89,7 +89,8 @@ def predict(
     UnknownNameError
         If the survey has no such input or column.
     SchemaError
-        If channels, units or pixels are not those that the scaling and the network were fitted to.
+        If channels or units are not those of the scaling; if the pixel scale, the size or the unit of an input is not
+        the one that the network was trained on.
     PixelError
         If the scaled inputs of an object are NaN or infinite.
     PredictionError
@@ -106,14 +107,7 @@ def predict(
         trained_on.require_same(survey)
     scaling.require_fits(survey)
     task = network.task
-    identity = {"run": "", "fit": "", "arm": getattr(model, "strategy", ""), "strategy": getattr(model, "strategy", "")}
-    identity |= {"seed": getattr(model, "seed", -1), "trained_on": getattr(trained_on, "survey", "")}
-    columns = identity | {"survey": survey.name, "split": survey.part, "object_id": survey.ids}
-    for label in task.label_names:
-        known = label in survey.labels
-        columns[f"truth.{label}"] = np.asarray(survey.labels[label], dtype=float) if known else np.nan
-    made = [f"pred.{label}" for label in task.label_names] or [f"error.{name}" for name in network.inputs]
-    values = np.empty((len(survey), len(made)))
+    made = np.empty((len(survey), len(task.labels) or len(network.inputs)))
     with _evaluating(network, device=_device(device)) as place, torch.inference_mode():
         for start in range(0, len(survey), batch_size):
             part = slice(start, start + batch_size)
@@ -121,11 +115,66 @@ def predict(
             inputs = scaling.apply(raw)
             _require_finite_inputs(inputs, ids=survey.ids[part], survey=survey.name)
             answer = network(inputs) if task.labels else _reconstruction_errors(network, inputs=inputs)
-            values[part] = _require_shape(answer, shape=(len(survey.ids[part]), len(made))).cpu().double().numpy()
-    _require_finite(values, ids=survey.ids, survey=survey.name)
-    columns |= dict(zip(made, values.T, strict=True)) | {"simulated": survey.provenance.simulated}
-    table = pd.DataFrame(columns | {name: _kept(survey, name=name, taken=columns) for name in keep})
-    table.attrs["task"] = task.to_dict()
+            made[part] = _require_shape(answer, shape=made[part].shape).cpu().double().numpy()
+    _require_finite(made, ids=survey.ids, survey=survey.name)
+    strategy = getattr(model, "strategy", "")
+    identity = {"arm": strategy, "strategy": strategy, "seed": getattr(model, "seed", -1)}
+    identity |= {"trained_on": getattr(trained_on, "survey", ""), "survey": survey.name, "split": survey.part}
+    table = predictions_table(
+        truth={label: np.asarray(survey.labels[label], float) for label in task.label_names if label in survey.labels},
+        pred=dict(zip(task.label_names, made.T, strict=True)) if task.labels else {},
+        errors={} if task.labels else dict(zip(network.inputs, made.T, strict=True)),
+        object_id=survey.ids,
+        task=task,
+        simulated=survey.provenance.simulated,
+        **identity,
+    )
+    return table.assign(**{name: _kept(survey, name=name, taken=table.columns) for name in keep})
+
+
+def predictions_table(
+    *,
+    truth: Mapping[str, np.ndarray],
+    pred: Mapping[str, np.ndarray],
+    errors: Mapping[str, np.ndarray] | None = None,
+    object_id: Sequence[int] | Sequence[str] | None = None,
+    task: Task | None = None,
+    simulated: bool = False,
+    **identity: object,
+) -> pd.DataFrame:
+    """Make a predictions table of arrays, such as the predictions of a network of another package.
+
+    Parameters
+    ----------
+    truth, pred : mapping of str to array, shape (n,)
+        By label; a label without a truth is unknown.
+    errors : mapping of str to array, optional
+        By input, of a network without labels.
+    object_id : sequence of int or str, optional
+        By default numbers from 0.
+    task : Task, optional
+        By default that of the labels.
+    simulated : bool
+    **identity
+        Others of `KEYS` (else empty, the seed 0) and further columns, e.g. ``arm="lora", fraction=0.1``.
+
+    Returns
+    -------
+    DataFrame
+
+    >>> predictions_table(truth={"z": [0.5, 1.0]}, pred={"z": [0.4, 1.1]}, arm="lora")[["arm", "object_id", "pred.z"]]
+        arm  object_id  pred.z
+    0  lora          0     0.4
+    1  lora          1     1.1
+    """
+    n = len(next(iter((*pred.values(), *(errors or {}).values()))))
+    keys = dict.fromkeys(KEYS, "") | {"seed": 0, "object_id": np.arange(n) if object_id is None else object_id}
+    columns = keys | {name: value for name, value in identity.items() if name in KEYS}
+    for label, values in pred.items():
+        columns |= {f"truth.{label}": truth.get(label, np.nan), f"pred.{label}": values}
+    columns |= {f"error.{name}": values for name, values in (errors or {}).items()} | {"simulated": simulated}
+    table = pd.DataFrame(columns | {name: value for name, value in identity.items() if name not in KEYS})
+    table.attrs["task"] = (task or task_of(table)).to_dict()
     return table
 
 
@@ -143,8 +192,8 @@ def _column(columns: Mapping[str, Any], *, name: str, kind: str):
     return columns[name]
 
 
-def _kept(survey: Survey, *, name: str, taken: Mapping[str, Any]) -> np.ndarray:
-    if name in taken:
+def _kept(survey: Survey, *, name: str, taken: Sequence[str]) -> np.ndarray:
+    if name in taken or name in CONDITIONS:
         raise ConfigError(
             "Columns were to be kept beside the predictions.",
             received=f"{name!r}, which the predictions have of their own",

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from astrolab.errors import unknown_name
+from astrolab.errors import ParameterError, unknown_name
 from astrolab.parameters import RUN_DIR, check_parameters, find_notebook, list_studies, read_declarations
 from astrolab.shipped import shipped_folder
 
@@ -16,61 +16,59 @@ QUICK = "quick"  # the notebook as it stands
 _MAY_DIFFER = (RUN_DIR, "seeds")
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML, but a key that stands twice is refused instead of overwritten."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = [key for number, key in enumerate(keys) if key in keys[:number]]
+        if twice:
+            raise yaml.MarkedYAMLError(problem=f"{twice[0]!r} stands there twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(content: str | bytes, *, asked: str) -> Any:
+    """Read a YAML value, or say in four parts what is wrong with it."""
+    try:
+        return yaml.load(content.decode("utf-8") if isinstance(content, bytes) else content, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that does not exist is a ValueError
+        raise ParameterError(
+            asked,
+            received=" ".join(str(error).split()),
+            available="YAML in UTF-8, indented by blanks, each name once",
+            remedy="Mend the place that is named; quote what shall be text.",
+        ) from error
+
+
 def load_preset(study: str, *, preset: str) -> dict[str, Any]:
-    """Read a preset of a study, checked against its notebook.
-
-    Parameters
-    ----------
-    study : str
-    preset : str
-        ``"smoke"``, ``"paper"``, … (``notebooks/presets/<study>.<preset>.yaml``), or the path of a YAML file.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such preset.
-    ParameterError
-        If the preset sets something that the notebook does not declare.
-    """
+    """Read a preset of a study, checked against its notebook: ``"smoke"``, …, or the path of a YAML file."""
     presets = list_presets(study)
     path = presets.get(preset, Path(preset))
     if not path.is_file():
         raise unknown_name("preset", name=preset, names=presets)
-    return check_parameters(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, study=study)
+    asked = f"The preset {path.name} of study {study!r} was read."
+    content = read_yaml(path.read_bytes(), asked=asked)
+    content = {} if content is None else content
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise ParameterError(
+            asked,
+            received=f"{str(content)[:60]}, a {type(content).__name__}",
+            available="names of parameters with their values",
+            remedy="Write one line for each parameter, such as `epochs: 8`.",
+        )
+    return check_parameters(content, study=study)
 
 
 def list_presets(study: str) -> dict[str, Path]:
-    """Return the presets that ship with a study, by name.
-
-    Parameters
-    ----------
-    study : str
-
-    Returns
-    -------
-    dict of str to Path
-    """
+    """Return the presets that ship with a study, by name."""
     files = sorted((shipped_folder("notebooks") / "presets").glob(f"{study}.*.yaml"))
     return {path.name.split(".")[1]: path for path in files}
 
 
 def recognise_preset(study: str, *, parameters: Mapping[str, Any]) -> str:
-    """Name the preset that a run was made with, from the parameters in its record.
+    """Name the shipped preset with exactly these parameters, but for its training seeds; empty if there is none.
 
-    Parameters
-    ----------
-    study : str
-    parameters : mapping
-
-    Returns
-    -------
-    str
-        The shipped preset with exactly these parameters, but for its training seeds; ``"quick"`` for the notebook's
-        own, empty if there is none.
+    ``"quick"`` are the notebook's own.
     """
     if study not in list_studies():
         return ""

@@ -125,7 +125,7 @@ def _require_same(survey: Survey, *, role: str, record: dict[str, Any], folder: 
             f"The {role} survey of {folder.name} was to be loaded again.",
             received=f"{len(survey):,} galaxies with digest {survey.digest[:12]}…",
             available=f"the run stood on {noted.get('n', 0):,} galaxies with digest {str(noted.get('digest'))[:12]}…",
-            remedy=f"The files, or the code that simulates them (astrolab {record['versions']['astrolab']}), have "
+            remedy=f"The files, or the code that simulates them, have "
             f"changed since: run the study again with `astrolab run {record['study']}`.",
         )
 

@@ -13,22 +13,7 @@ _EQUATION = re.compile(r"\$\$(?P<block>.+?)\$\$|(?<![\\$])\$(?P<inline>[^$\n]+?)
 
 
 def write_report(notebook: Path, *, path: Path, title: str) -> Path:
-    """Write an executed notebook as a self-contained HTML page: figures inside, equations as MathML, code folded.
-
-    Parameters
-    ----------
-    notebook : Path
-        An executed notebook.
-    path : Path
-        Where the page goes.
-    title : str
-        Title of the page.
-
-    Returns
-    -------
-    Path
-        `path`.
-    """
+    """Write an executed notebook as a self-contained HTML page: figures inside, equations as MathML, code folded."""
     import nbformat
     from nbconvert import HTMLExporter
 
@@ -49,17 +34,6 @@ def write_report(notebook: Path, *, path: Path, title: str) -> Path:
 def replace_equations(markdown: str) -> str:
     r"""Replace the LaTeX equations of a text by MathML, which browsers draw by themselves.
 
-    Parameters
-    ----------
-    markdown : str
-        With ``$inline$`` and ``$$displayed$$`` equations.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
     >>> replace_equations("a $z$ b").startswith('a <math')
     True
     """

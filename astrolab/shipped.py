@@ -13,25 +13,6 @@ _PACKAGE = Path(__file__).resolve().parent
 def shipped_folder(name: str) -> Path:
     """Return the folder of the survey manifests or of the notebooks that come with astrolab.
 
-    Parameters
-    ----------
-    name : {"data_manifests", "notebooks"}
-        What is looked for.
-
-    Returns
-    -------
-    Path
-        The folder inside the installed package if there is one, else the one of the checkout.
-
-    Raises
-    ------
-    UnknownNameError
-        If astrolab ships no folder of this name.
-    DataNotFoundError
-        If this installation has lost the folder.
-
-    Examples
-    --------
     >>> shipped_folder("data_manifests").name
     'data_manifests'
     """

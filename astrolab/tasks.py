@@ -19,30 +19,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Quantity:
-    """One label: what it is called, measured in, and how wrong a prediction of it is.
-
-    Parameters
-    ----------
-    name : str
-        As in tables, e.g. ``"z"``, ``"feh"``, ``"smooth-or-featured_smooth"``.
-    words : str
-        As on an axis, e.g. ``"redshift"``; by default the name.
-    unit : str
-        Empty for a pure number.
-    error : {"plain", "per_one_plus"}
-        What a residual is: ``pred - truth``, or ``(pred - truth) / (1 + truth)``.
-    scored : (float, float), optional
-        True values ``(low, high]`` that are scored; by default all.
-    possible : (float, float), optional
-        Values that can be; a label outside is refused when it is loaded.
-    outlier : float, optional
-        Size of a residual beyond which a prediction is an outlier.
-
-    Raises
-    ------
-    ConfigError
-        If a field is outside what it can be.
-    """
+    """One label: what it is called, measured in, and how wrong a prediction of it is."""
 
     name: str
     words: str = ""
@@ -104,27 +81,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Task:
-    """What a network learns: its labels, the loss, and the metrics by which it is judged.
-
-    Parameters
-    ----------
-    name : str
-    labels : tuple of Quantity
-        None of them, where a network learns without labels.
-    loss : str
-        Name of a loss of `astrolab.trainers.objectives`.
-    metrics : tuple of str
-        Ids of registered metrics, in the order of tables.
-    headline : str
-        The metric that one number stands for.
-    questions : tuple of Question
-        The decision tree that the labels belong to, if any.
-
-    Raises
-    ------
-    ConfigError
-        If a label is named twice, or a question asks for a label that the task does not have.
-    """
+    """What a network learns: its labels, the loss, and the metrics by which it is judged."""
 
     name: str
     labels: tuple[Quantity, ...]
@@ -187,23 +144,7 @@ def _after(value: Sequence[Any] | None) -> tuple[str, tuple[str, ...]] | None:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What one input of a survey is made of.
-
-    Parameters
-    ----------
-    axes : tuple of str
-        Of one object: ``("band", "y", "x")``, ``("band",)``, ``("pixel",)`` or ``("feature",)``.
-    channels : tuple of str
-        Names along the first axis, e.g. ``("hsc-g", "hsc-r")`` or ``("red", "green", "blue")``.
-    unit : str
-        Of the values; empty where unknown.
-    grid : tuple of float
-        Wavelengths of a spectrum (Å).
-    scale_arcsec : float, optional
-        Side of a pixel of an image (arcsec).
-    companions : tuple of str
-        What lies beside the values, e.g. ``("ivar",)``: in `Survey.inputs` as ``"<input>.<companion>"``.
-    """
+    """What one input of a survey is made of."""
 
     axes: tuple[str, ...]
     channels: tuple[str, ...] = ()

@@ -53,7 +53,7 @@ def train_table(
     network = al.make_model("redshift_cnn", n_bands=5, seed=seed)
     setup = {"seed": seed, "scaling": scaling}
     base_config = config.with_changes(learning_rate=1e-3, epochs=epochs["zero_shot"])
-    base = run.fit(al.adapt(network, strategy="full"), arm="base", sample=pretrain, config=base_config, **setup)
+    base = run.fit(network, adapt={"strategy": "scratch"}, arm="base", sample=pretrain, config=base_config, **setup)
     tables = []
     for arm in al.choose_arms(list(PUBLISHED_EPOCHS), learning_rates={"lora": 1e-4}):
         sample = samples["union" if arm.sample == "union" else "finetune"]
@@ -62,8 +62,8 @@ def train_table(
             epochs=epochs[arm.name],
             patience=None if arm.name == "combo" else config.patience,
         )
-        adapted = al.adapt(base.adapted.network, seed=seed, **arm.adapt)
-        fitted = run.fit(adapted, arm=arm.name, sample=sample, config=arm_config, **setup)
+        moved = {"adapt": arm.adapt, "arm": arm.name, "sample": sample, "config": arm_config}
+        fitted = run.fit(base.adapted.network, **moved, **setup)
         answers = [al.predict(fitted.adapted, survey=test, scaling=scaling) for test in samples["tests"]]
         tables.append(al.concat_predictions(answers, arm=arm.name, seed=seed))
     return al.concat_predictions(tables)

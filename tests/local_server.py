@@ -1,4 +1,4 @@
-"""A small HTTP server in a thread, which can continue files, break off, ignore ranges and lie about content."""
+"""A small HTTP server in a thread, which can continue files, break off, ignore ranges, refuse, redirect and lie."""
 
 import threading
 import time
@@ -16,6 +16,9 @@ class Server:
     files: dict[str, bytes] = field(default_factory=dict)
     broken_after: dict[str, int] = field(default_factory=dict)  # path -> bytes sent before the line is cut, once
     stalled_after: dict[str, int] = field(default_factory=dict)  # path -> bytes sent before silence, once
+    status: dict[str, int] = field(default_factory=dict)  # path -> what is answered instead of the file
+    redirects: dict[str, str] = field(default_factory=dict)  # path -> another address
+    headers: dict[str, dict[str, str]] = field(default_factory=dict)  # path -> instead of the true ones
     ranges: bool = True
     delay_s: float = 0.0
     etag: str = '"1"'
@@ -33,8 +36,14 @@ def _handler(server: Server):
             path, wanted = self.path.lstrip("/"), self.headers.get("Range")
             server.requests.append((path, wanted))
             time.sleep(server.delay_s)
-            if path not in server.files:
-                self.send_error(404)
+            if path in server.redirects:
+                self.send_response(302)
+                self.send_header("Location", server.redirects[path])
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            if path in server.status or path not in server.files:
+                self.send_error(server.status.get(path, 404))
                 return
             body, start = server.files[path], 0
             if_range = self.headers.get("If-Range")
@@ -49,9 +58,10 @@ def _handler(server: Server):
             self.send_response(206 if start else 200)
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-            self.send_header("Content-Length", str(len(body) - start))
-            self.send_header("ETag", server.etag)
-            self.send_header("Last-Modified", formatdate(0, usegmt=True))
+            headers = {"Content-Length": len(body) - start, "ETag": server.etag}
+            headers |= {"Last-Modified": formatdate(0, usegmt=True)} | server.headers.get(path, {})
+            for name, value in headers.items():
+                self.send_header(name, str(value))
             self.end_headers()
             end = server.broken_after.pop(path, len(body))
             if path in server.stalled_after:

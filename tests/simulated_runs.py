@@ -14,7 +14,12 @@ SURVEYS = ("twin-transferz", "twin-galaxiesml", "combo")
 Errors = Mapping[str, tuple[float, float]]  # survey: offset and width of dz
 
 
-def fit_record(arm: str, *, seed: int, condition: Mapping = {}, time_s: float = 2.0) -> dict:
+CIRCUMSTANCES = {"device": "cpu", "precision": "float32", "n_threads": 2, "versions": {"torch": "2.8.0"}}
+
+
+def fit_record(
+    arm: str, *, seed: int, condition: Mapping = {}, time_s: float = 2.0, circumstances: Mapping = CIRCUMSTANCES
+) -> dict:
     rates = [1e-3, 1e-2]
     trials = [
         {"learning_rate": rate, "validation_loss": rate, "n_epochs": 3, "n_seen": 30, "time_s": time_s, "stopped": "x"}
@@ -37,6 +42,7 @@ def fit_record(arm: str, *, seed: int, condition: Mapping = {}, time_s: float = 
         "n_seen": 30,
         "time_s": time_s,
         "peak_memory_bytes": 1000,
+        "circumstances": dict(circumstances),
         "config": {"learning_rate": 1e-3},
         "trials": trials,
         "history": {"epoch": [1, 2], "train_loss": [1.0, 0.5]},
@@ -76,6 +82,7 @@ def write_run(
     direction: str | None = "forward",
     simulated: bool = True,
     time_s: float = 2.0,
+    circumstances: Mapping = CIRCUMSTANCES,
 ) -> Run:
     """Write a run folder; an arm may be `lora@0.1`, for a fraction of the fine-tuning set.
 
@@ -86,12 +93,13 @@ def write_run(
     survey = {"repr": "…", "n": n, "digest": "d1", "survey": "twin-galaxiesml", "simulated": simulated}
     run.record["surveys"] = {"finetune": survey}
     for seed in seeds:
-        run.record["fits"][f"base-s{seed}"] = fit_record("base", seed=seed, time_s=time_s)
+        run.record["fits"][f"base-s{seed}"] = fit_record("base", seed=seed, time_s=time_s, circumstances=circumstances)
         for arm in arms:
             name, _, fraction = arm.partition("@")
             condition = {"fraction": float(fraction)} if fraction else {}
             key = f"{arm.replace('@', '-fraction')}-s{seed}"
-            run.record["fits"][key] = fit_record(name, seed=seed, condition=condition, time_s=time_s + seed)
+            told = {"condition": condition, "time_s": time_s + seed, "circumstances": circumstances}
+            run.record["fits"][key] = fit_record(name, seed=seed, **told)
     run._write()
     if not finished:
         run._lock.release(force=True)

@@ -1,8 +1,13 @@
+import io
+import os
+import sys
+
 import nbformat
 import pytest
 
-from astrolab import batch
+from astrolab import batch, parameters
 from astrolab.errors import RunError
+from astrolab.runs import load_record
 
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
@@ -12,21 +17,33 @@ def tiny_study(tmp_path, monkeypatch):
     """A notebook of two cells in place of a shipped one."""
 
     def make(source: str):
-        parameters = nbformat.v4.new_code_cell('run_dir: str = ""  # folder', metadata={"tags": ["parameters"]})
-        node = nbformat.v4.new_notebook(metadata=KERNEL, cells=[parameters, nbformat.v4.new_code_cell(source)])
+        declared = nbformat.v4.new_code_cell('run_dir: str = ""  # folder', metadata={"tags": ["parameters"]})
+        node = nbformat.v4.new_notebook(metadata=KERNEL, cells=[declared, nbformat.v4.new_code_cell(source)])
         path = tmp_path / "90_tiny.ipynb"
         nbformat.write(node, path)
-        monkeypatch.setattr(batch, "find_notebook", lambda study: path)
+        for module in (batch, parameters):
+            monkeypatch.setattr(module, "find_notebook", lambda study: path)
 
     return make
 
 
-def test_training_bars_are_not_kept_in_the_notebook(tiny_study, tmp_path):
-    bar = "sys.stderr.write('\\r 10%\\n'); sys.stderr.flush()"
-    tiny_study(f"import sys; {bar}; print('kept', run_dir); n = sys.stderr.write('\\n')")
+def outputs_of(notebook):
+    streams = nbformat.read(notebook, as_version=4).cells[-1].outputs
+    return [(o.name, o.text) for o in streams if o.output_type == "stream"]
+
+
+def test_training_bars_are_not_kept_in_the_notebook_and_warnings_beside_them_are(tiny_study, tmp_path):
+    tiny_study(
+        "import sys, warnings\nfrom tqdm import tqdm\n"
+        "for n in tqdm(range(3), desc='base-s0'):\n    warnings.warn('said once')\n"
+        "sys.stderr.write('lora-s0: epoch 2 of 2, train 0.31, validation 0.20, lr 1e-03, 0.2 s/epoch\\n')\n"
+        "n = sys.stderr.write('\\n')\nprint('kept', run_dir)"
+    )
     path = batch.execute("tiny", parameters={}, folder=tmp_path / "run", progress=False)
-    outputs = nbformat.read(path, as_version=4).cells[-1].outputs
-    assert [(o.name, o.text) for o in outputs] == [("stdout", f"kept {tmp_path / 'run'}\n")]
+    (stderr, warned), (stdout, text) = outputs_of(path)
+    assert (stderr, stdout, text) == ("stderr", "stdout", f"kept {tmp_path / 'run'}\n")
+    assert warned.count("said once") == 2, "the text, and the line that it came from"
+    assert "base-s0" not in warned and "epoch" not in warned
 
 
 def test_a_failing_cell_keeps_the_notebook_under_a_partial_name(tiny_study, tmp_path):
@@ -35,3 +52,95 @@ def test_a_failing_cell_keeps_the_notebook_under_a_partial_name(tiny_study, tmp_
         batch.execute("tiny", parameters={}, folder=tmp_path / "run", progress=False)
     assert (tmp_path / "run" / "notebook.partial.ipynb").is_file()
     assert not (tmp_path / "run" / "notebook.ipynb").exists()
+
+
+def test_a_killed_kernel_is_said_to_be_killed_and_that_the_run_goes_on(tiny_study, tmp_path):
+    tiny_study("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(RunError, match="memory ran out, or it was killed") as caught:
+        batch.execute("tiny", parameters={}, folder=tmp_path / "run", progress=False)
+    assert "same command again" in caught.value.remedy
+
+
+SHELL = {
+    "MPLBACKEND": "svg",
+    "COLUMNS": "33",
+    "PYTHONWARNINGS": "error",
+    "PYTHONSTARTUP": "startup.py",
+    "PYTHONOPTIMIZE": "1",
+    "PYTHONIOENCODING": "ascii",
+    "PYTHONUTF8": "0",
+    "LC_ALL": "C",
+    "NO_COLOR": "1",
+    "TQDM_DISABLE": "1",
+    "JUPYTER_PLATFORM_DIRS": "1",
+}
+LOOKS = """
+import os, sys, warnings
+import matplotlib, pandas
+print(sys.executable, matplotlib.get_backend(), matplotlib.rcParams['lines.linewidth'], 'started' in globals())
+print(pandas.DataFrame([range(40)]), sys.stdout.encoding, sys.getfilesystemencoding(), sys.flags.optimize, __debug__)
+print(sorted(name for name in os.environ if name in KNOWN or 'JUPYTER' in name), os.environ.get('MINE'))
+""".replace("KNOWN", str(sorted(SHELL)))
+
+
+def test_the_kernel_is_the_interpreter_that_was_started_and_knows_nothing_of_the_shell(
+    tiny_study, tmp_path, monkeypatch
+):
+    tiny_study(LOOKS)
+    plain = outputs_of(batch.execute("tiny", parameters={}, folder=tmp_path / "plain", progress=False))
+    assert f"{sys.executable} " in plain[0][1] and "1.5 False" in plain[0][1] and "UTF-8 utf-8 0 True" in plain[0][1]
+    spec = tmp_path / "jupyter" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text('{"argv": ["/no/such/python"], "display_name": "P", "language": "python"}')
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "00.py").write_text("started = True")
+    (tmp_path / "matplotlibrc").write_text("lines.linewidth: 9")
+    places = {"JUPYTER_PATH": tmp_path / "jupyter", "IPYTHONDIR": tmp_path / "ipython", "MPLCONFIGDIR": tmp_path}
+    places |= {"JUPYTER_RUNTIME_DIR": tmp_path / "90_tiny.ipynb" / "not a folder"}
+    for name, value in {**SHELL, **places, "MINE": "kept"}.items():
+        monkeypatch.setenv(name, str(value))
+    shell = outputs_of(batch.execute("tiny", parameters={}, folder=tmp_path / "shell", progress=False))
+    assert shell[0][1] == plain[0][1].replace("None", "kept")
+
+
+@pytest.mark.parametrize(("is_terminal", "shown"), [(True, "bar"), (False, "lines")])
+def test_training_shows_a_bar_where_somebody_watches_a_terminal(tiny_study, tmp_path, monkeypatch, is_terminal, shown):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: is_terminal
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("ASTROLAB_PROGRESS", "of the shell")
+    tiny_study("import os, sys; print(os.environ['ASTROLAB_PROGRESS']); sys.stderr.write('for the terminal')")
+    path = batch.execute("tiny", parameters={}, folder=tmp_path / "run")
+    assert outputs_of(path)[0] == ("stdout", f"{shown}\n") and "for the terminal" in terminal.getvalue()
+
+
+RUNS = "import astrolab as al; run = al.open_run(study='tiny', parameters={}, directory=run_dir); run.finish()"
+
+
+def test_a_run_is_finished_when_its_report_is(tiny_study, tmp_path, monkeypatch):
+    monkeypatch.setenv("ASTROLAB_RUNS_DIR", str(tmp_path / "runs"))
+    tiny_study(f"{RUNS}; os = __import__('os'); os.makedirs(run.folder / 'checkpoints', exist_ok=True)")
+
+    def killed(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch, "write_report", killed)
+    with pytest.raises(KeyboardInterrupt):
+        batch.run_study("tiny", progress=False)
+    (cut_off,) = (tmp_path / "runs" / "tiny").iterdir()
+    assert load_record(cut_off)["status"] == "computed" and (cut_off / "checkpoints").is_dir()
+    monkeypatch.setattr(batch, "write_report", lambda notebook, *, path, title: path.write_text("whole"))
+    assert batch.run_study("tiny", progress=False) == cut_off, "it goes on, and leaves no orphan"
+    assert load_record(cut_off)["status"] == "finished" and not (cut_off / "checkpoints").exists()
+    assert batch._choose_folder("tiny", {}) != cut_off
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_of_runs_that_is_read_only_is_named_at_the_start(tiny_study, tmp_path, monkeypatch):
+    monkeypatch.setenv("ASTROLAB_RUNS_DIR", str(tmp_path / "runs"))
+    (tmp_path / "runs").mkdir(mode=0o555)
+    tiny_study("1 / 0")
+    with pytest.raises(RunError, match="ASTROLAB_RUNS_DIR") as caught:
+        batch.run_study("tiny", progress=False)
+    assert str(tmp_path / "runs") in caught.value.received

@@ -1,10 +1,11 @@
 import h5py
 import numpy as np
 import pytest
+from local_server import serve
 from typer.testing import CliRunner
 
 from astrolab.cli_data import data_app
-from astrolab.errors import ConfigError, DataNotFoundError, ManifestError, UnknownNameError
+from astrolab.errors import ChecksumError, ConfigError, DataNotFoundError, ManifestError, UnknownNameError
 
 MANIFEST = """
 name = "mine"
@@ -31,7 +32,7 @@ def data_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def mine(tmp_path):
     with h5py.File(tmp_path / "mine.h5", "w") as file:
-        file["image"], file["z"] = np.ones((3, 2, 8, 8), np.float32), np.ones(3)
+        file["image"], file["z"] = np.random.default_rng(0).normal(size=(3, 2, 8, 8)), np.ones(3)
     (tmp_path / "mine.toml").write_text(MANIFEST)
     return tmp_path / "mine.toml"
 
@@ -63,7 +64,7 @@ def test_import_then_verify(mine):
     with h5py.File(mine.parent / "mine.h5", "a") as file:
         file["z"][0] = 5.0
     assert "1 wrong" in call("verify", "mine", exit_code=1)
-    with pytest.raises(ManifestError, match=r"1 outside \[0, 2\]"):
+    with pytest.raises(ManifestError, match=r"1 of 3 galaxies outside \[0, 2\]"):
         call("import", mine)
 
 
@@ -86,3 +87,52 @@ def test_simulate(tmp_path):
     assert "0 wrong" in call("verify", "twin-galaxiesml")
     with pytest.raises(ConfigError, match="astrolab data simulate twin-galaxiesml"):
         call("simulate", "galaxiesml")
+
+
+DAMAGED = {
+    "bad TOML": b"name = [",
+    "missing keys": b'folder = "/"\nname = "torn"\n',
+    "no folder": MANIFEST.encode(),
+    "a folder that is none": b"folder = 5\n" + MANIFEST.encode(),
+    "not UTF-8": b"\xff\xfe" + MANIFEST.encode("utf-16-le"),
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_manifest_of_an_imported_survey_is_named_and_stops_no_other(mine, tmp_path, content):
+    call("import", mine)
+    (tmp_path / "data" / "manifests" / "torn.toml").write_bytes(content)
+    lines = call("list").splitlines()
+    assert any(line.startswith("torn") and "unusable: ManifestError" in line for line in lines)
+    assert any(line.startswith("mine") and "My own survey" in line for line in lines)
+    for command in ("info", "verify", "cite", "fetch"):
+        with pytest.raises(ManifestError, match=r"torn\.toml"):
+            call(command, "torn")
+    with pytest.raises(ConfigError, match="astrolab data simulate twin-galaxiesml"):
+        call("simulate", "galaxiesml")
+
+
+def test_a_manifest_that_is_a_folder_or_a_member_of_itself_is_refused(tmp_path):
+    with pytest.raises(ManifestError, match="directory"):
+        call("info", f"{tmp_path}/")
+    text = 'name = "own"\ntitle = "Own"\nversion = "1"\nkind = "recipe"\n[recipe]\nmembers = ["own"]\nkeep = "own"\n'
+    (tmp_path / "own.toml").write_text(text)
+    with pytest.raises(ManifestError, match="no member of itself"):
+        call("import", tmp_path / "own.toml")
+
+
+def test_a_hash_that_was_recorded_on_first_use_can_be_forgotten(mine, tmp_path):
+    content = (mine.parent / "mine.h5").read_bytes()
+    (mine.parent / "mine.h5").unlink()
+    with serve() as server:
+        server.files["mine.h5"] = content
+        mine.write_text(MANIFEST + f'urls = ["{server.url("mine.h5")}"]\n')
+        path = tmp_path / "data" / "mine" / "1" / "mine.h5"
+        assert str(path) in call("fetch", mine)
+        path.unlink()
+        server.files["mine.h5"] = content + b"published anew"
+        with pytest.raises(ChecksumError, match="--forget"):
+            call("fetch", mine)
+        assert str(path) in call("fetch", mine, "--forget")
+        assert "0 wrong" in call("verify", mine)

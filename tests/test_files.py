@@ -6,13 +6,14 @@ import sys
 
 import pytest
 
-from astrolab.errors import DiskFullError
+from astrolab.errors import ConfigError, DiskFullError
 from astrolab.files import (
     DIGEST_PLACE,
     digest_fault,
     require_space,
     sha256_of,
     short_names,
+    source_digest,
     with_ending,
     write_atomically,
     write_digest,
@@ -90,6 +91,30 @@ def test_numbers_after_a_dot_stay_in_a_name():
     given = [with_ending(f"folder.d/{name}", ending=".ecsv", instead_of=(".csv",)) for name in names]
     expected = ["z_0.3.ecsv", "z_0.7.ecsv", "low z < 0.5.ecsv", "mine.ecsv", "mine.ecsv", "mine.ecsv"]
     assert [path.name for path in given] == expected and {path.parent.name for path in given} == {"folder.d"}
+
+
+def test_a_digest_of_source_changes_with_what_runs_and_with_nothing_else(tmp_path):
+    def digest(text):
+        (tmp_path / "code.py").write_text(text)
+        return source_digest([tmp_path / "code.py"])
+
+    plain = "class Star:\n    mass = 1\n\n\ndef shine(x):\n    return x + 1\n"
+    documented = "class Star:\n  'A star.'\n  mass = 1  # solar\ndef shine(x):\n  'Shine.'\n  # so\n  return (x + 1)\n"
+    assert digest(documented) == digest(plain)
+    assert (
+        len({digest(text) for text in (plain, plain.replace("+", "-"), plain.replace("mass = 1", "mass = '1'"))}) == 3
+    )
+    assert digest("def f():\n    'Only words.'") == digest("def f():\n    pass")
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
+    (tmp_path / "runs").write_text("a file where a folder is to be")
+    with pytest.raises(ConfigError, match="ASTROLAB_RUNS_DIR"), write_atomically(tmp_path / "runs" / "one.json"):
+        pass
+    with pytest.raises(ConfigError, match="Read-only file system"), write_atomically(tmp_path / "one.json") as part:
+        part.write_text("half")
+        raise OSError(errno.EROFS, "Read-only file system")
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 
 def test_as_many_parents_as_it_takes_to_be_the_only_one(tmp_path):

@@ -17,6 +17,12 @@ from astrolab.parameters import check_parameters, list_studies, read_declaration
         ("z_range", [0.3, 1.5], [1.5, 0.3]),
         ("z_range", [0.0, 1.0], [0.3]),
         ("n_trials", 1, 0),
+        ("strategies", ["lora"], []),
+        ("adapters", ["lora"], ["lora", "lora"]),
+        ("scales", [0.0], []),
+        ("ranks", [], [0]),
+        ("level", 0.95, 1.0),
+        ("n_scales", 2, 1),
         ("image_size", 0, -64),
     ],
 )

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from astrolab.errors import ParameterError, UnknownNameError
+from astrolab.errors import CorruptFileError, ParameterError, UnknownNameError
 from astrolab.parameters import Parameter, check_parameters, read_declarations, read_parameters
 
 STUDY = "lora_vs_transfer"
@@ -99,3 +99,20 @@ def test_a_cell_that_is_not_declarations_is_refused(tmp_path):
     path.write_text(json.dumps({"cells": [cell]}))
     with pytest.raises(ParameterError, match="name: type = literal"):
         read_declarations(path)
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[]", b'{"cells": [3]}', b'{"cells": [{}]}', b"[" * 100_000])
+def test_a_damaged_notebook_is_refused_in_four_parts(tmp_path, content):
+    path = tmp_path / "10_mine.ipynb"
+    path.write_bytes(content)
+    with pytest.raises(CorruptFileError, match=r"10_mine\.ipynb") as caught:
+        read_declarations(path)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("line", ["n: int = (", "n: int = f(3)", "n: complex = 3", "n: dict[str] = {}", "n: int = 3 +"])
+def test_a_parameters_cell_that_cannot_be_read_is_refused_in_four_parts(tmp_path, line):
+    cell = {"cell_type": "code", "source": [line], "metadata": {"tags": ["parameters"]}}
+    (tmp_path / "10_mine.ipynb").write_text(json.dumps({"cells": [cell]}))
+    with pytest.raises(ParameterError, match="name: type = literal"):
+        read_declarations(tmp_path / "10_mine.ipynb")

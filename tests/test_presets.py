@@ -34,3 +34,33 @@ def test_a_preset_is_recognised_by_its_parameters_whatever_the_seeds(defaults):
     assert recognise_preset(STUDY, parameters=defaults | load_preset(STUDY, preset="smoke")) == "smoke"
     assert recognise_preset(STUDY, parameters=defaults | {"epochs": 77}) == ""
     assert recognise_preset("a study that no longer ships", parameters=defaults) == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"- epochs\n- 3\n", "a list"),
+        (b"epochs\n", "a str"),
+        (b"epochs: 3\nlabel: \xff\xfe\n", "utf-8"),
+        ("epochs: 3\n".encode("utf-16"), "utf-8"),
+        (b"training:\n\tbatch_size: 64\n", r"line 2, column 1"),
+        (b"epochs: 3\nepochs: 4\n", "'epochs' stands there twice"),
+        (b"training: {batch_size: 3, batch_size: 4}\n", "'batch_size' stands there twice"),
+        (b"3: epochs\n", "a dict"),
+        (b"epochs: {[1]: 2}\n", "unhashable"),
+        (b"epochs: 2026-13-45\n", "month"),
+        (b"epochs: [3\n", "line 2"),
+        (b"epochs: !!python/object:os.system x\n", "could not determine a constructor"),
+    ],
+)
+def test_a_file_that_is_no_preset_is_refused_in_four_parts(tmp_path, content, said):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ParameterError, match=said) as caught:
+        load_preset(STUDY, preset=str(path))
+    assert caught.value.remedy and "mine.yaml" in caught.value.asked
+
+
+def test_an_empty_preset_changes_nothing(tmp_path):
+    (tmp_path / "mine.yaml").write_text("# nothing yet\n")
+    assert load_preset(STUDY, preset=str(tmp_path / "mine.yaml")) == {}

@@ -12,13 +12,7 @@ from astrolab.errors import AstrolabError
 
 
 def survey_table() -> pd.DataFrame:
-    """Return one row for each survey that can be asked for by name.
-
-    Returns
-    -------
-    DataFrame
-        `name`, `kind`, `title`, `n` (galaxies, None where unknown), `on_disk` in words.
-    """
+    """Return `name`, `kind`, `title`, `n` and `on_disk` of each survey that can be asked for by name."""
     rows = [_survey_row(name) for name in list_manifests()]
     return pd.DataFrame(rows, columns=["name", "kind", "title", "n", "on_disk"]).astype({"n": "Int64"})
 
@@ -36,17 +30,7 @@ def _kind(manifest: Manifest) -> str:
 
 
 def on_disk(manifest: Manifest) -> str:
-    """Say how much of a survey is on this machine.
-
-    Parameters
-    ----------
-    manifest : Manifest
-
-    Returns
-    -------
-    str
-        E.g. ``"yes"``, ``"3 of 6 files"``, ``"2 realisations"``.
-    """
+    """Say how much of a survey is on this machine, e.g. ``"yes"``, ``"3 of 6 files"``, ``"2 realisations"``."""
     if manifest.recipe:
         states = [on_disk(load_manifest(name)) for name in manifest.recipe.members]
         return "no" if "no" in states else " + ".join(dict.fromkeys(states))
@@ -60,18 +44,7 @@ def on_disk(manifest: Manifest) -> str:
 
 
 def data_card(manifest: Manifest | str) -> str:
-    """Return what one should know of a survey before using it.
-
-    Parameters
-    ----------
-    manifest : Manifest or str
-        The survey.
-
-    Returns
-    -------
-    str
-        Title, what it is, licence, size, label, inputs, columns, files, how it is simulated.
-    """
+    """Return what one should know of a survey before using it, as text."""
     manifest = load_manifest(manifest)
     title = f"{manifest.title} ({manifest.name}, version {manifest.version})"
     lines = [f"{name:<12} {value}" for name, value in _facts(manifest) if value]
@@ -146,19 +119,8 @@ def _hash(entry: FileEntry) -> str:
 
 
 def in_columns(rows: Iterable[Iterable[object]]) -> str:
-    """Lay out rows of text in columns.
+    """Lay out rows of text, all of the same length, in columns.
 
-    Parameters
-    ----------
-    rows : iterable of iterables
-        All of the same length.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
     >>> print(in_columns([("name", "n"), ("galaxiesml", 3)]))
     name        n
     galaxiesml  3

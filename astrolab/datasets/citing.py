@@ -8,17 +8,9 @@ from astrolab.datasets.manifests import Manifest, load_manifest
 
 
 def cite(manifest: Manifest | str) -> str:
-    """Return what to write in a paper's acknowledgements, and the BibTeX of every work named there.
+    """Return sentences for a paper's acknowledgements, then the BibTeX of every work named there, each once.
 
-    Parameters
-    ----------
-    manifest : Manifest or str
-        The survey; a recipe brings the citations of its members, a twin those of its original.
-
-    Returns
-    -------
-    str
-        Sentences, then BibTeX entries, each once.
+    A recipe brings the citations of its members, a twin those of its original.
     """
     surveys = list(_all_thanked(load_manifest(manifest)))
     texts = dict.fromkeys(_sentence(survey) for survey in surveys)
@@ -28,18 +20,7 @@ def cite(manifest: Manifest | str) -> str:
 
 
 def cited_works(manifest: Manifest | str) -> tuple[str, ...]:
-    """Return the reference keys of a survey, of its members and of its original.
-
-    Parameters
-    ----------
-    manifest : Manifest or str
-        The survey.
-
-    Returns
-    -------
-    tuple of str
-        E.g. ``("arXiv:2410.00271",)``, each once.
-    """
+    """Return the reference keys of a survey, of its members and of its original, e.g. ``("arXiv:2410.00271",)``."""
     return tuple(dict.fromkeys(key for survey in _all_thanked(load_manifest(manifest)) for key in survey.citation.keys))
 
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+import astropy.units as u
 import numpy as np
 import pandas as pd
 
+from astrolab.datasets.digests import digest_file
 from astrolab.datasets.manifest_schema import Manifest
 from astrolab.datasets.missing import missing_key
-from astrolab.datasets.rows import LazyRows, Rows
+from astrolab.datasets.rows import ColumnRows, LazyRows, Rows, with_nulls
 from astrolab.datasets.survey import Provenance, Survey
 from astrolab.errors import SchemaError
 
 AB_ZERO_POINT = {"nJy": 31.4, "uJy": 23.9, "nanomaggy": 22.5}
-N_BLOCKS, BLOCK_BYTES = 16, 1 << 16
+NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?")  # without leading zeros: "0022" is a name
 
 
 class MagnitudeRows(LazyRows):
@@ -26,14 +28,8 @@ class MagnitudeRows(LazyRows):
     Fluxes become AB magnitudes, m = zero point - 2.5 log10 f (Oke & Gunn 1983, ApJ 266, 713; the zero point is 31.4 for
     nJy, 23.9 for uJy, 22.5 for nanomaggies); where a flux is not positive there is no magnitude.
 
-    Parameters
-    ----------
-    columns : sequence of Rows
-        One column (n,) a band; None for a band without.
-    missing : sequence of float
-        Values that mean "not measured"; NaN and infinity always do.
-    unit : str
-        Unit of the columns.
+    `columns` holds one (n,) a band, None for a band without. `missing` values mean "not measured"; NaN and infinity
+    always do.
     """
 
     def __init__(self, columns: Sequence[Rows | None], *, missing: Sequence[float] = (), unit: str = "AB mag"):
@@ -49,7 +45,9 @@ class MagnitudeRows(LazyRows):
         return magnitudes.astype(np.float32)
 
     def _band(self, values: np.ndarray) -> np.ndarray:
-        is_missing = ~np.isfinite(values) | np.isin(values, np.asarray(self.missing, dtype=values.dtype))
+        with np.errstate(over="ignore"):
+            is_missing = ~np.isfinite(values.astype(np.float32))
+        is_missing |= np.isin(values, np.asarray(self.missing, dtype=values.dtype))
         if self.unit in AB_ZERO_POINT:
             is_missing |= values <= 0
             values = AB_ZERO_POINT[self.unit] - 2.5 * np.log10(np.where(is_missing, 1.0, values))
@@ -59,36 +57,14 @@ class MagnitudeRows(LazyRows):
 def assemble_survey(
     columns: Mapping[str, Rows], *, manifest: Manifest, path: Path, n_rows: int, image: Rows | None = None
 ) -> Survey:
-    """Make the survey of one file from its columns.
-
-    Parameters
-    ----------
-    columns : mapping of str to Rows
-        Every column of the file; those of another shape than (n_rows,) are no part of the catalogue.
-    manifest : Manifest
-        Says which column is what.
-    path : Path
-        The file.
-    n_rows : int
-        How many galaxies it holds.
-    image : Rows, optional
-        Pixels (n_rows, band, y, x).
-
-    Returns
-    -------
-    Survey
-
-    Raises
-    ------
-    SchemaError
-        Where the file is empty, or a column is missing, of the wrong length or of the wrong type.
-    """
+    """Make the survey of one file from its columns; those of another shape than (n_rows,) are not in its catalogue."""
     if n_rows == 0:
         raise SchemaError(
             f"Galaxies were to be read from {path.name}.",
             received="a file with no rows",
             remedy="Fetch or simulate it again, or take it out of the manifest.",
         )
+    columns = _masked(columns)
     entry = manifest.entry_for(path)
     named = {name: _column(columns, name=column, path=path, n_rows=n_rows) for name, column in manifest.columns.items()}
     return Survey(
@@ -106,7 +82,7 @@ def assemble_survey(
             version=manifest.version,
             simulated=manifest.simulated,
             files=(entry.path,),
-            digest=fingerprint(path),
+            digest=partial(digest_file, path),
             id_scheme=manifest.id.scheme if manifest.id else manifest.name,
             image_unit=manifest.image.unit if manifest.image else "",
             magnitude_unit=_magnitude_unit(manifest),
@@ -123,32 +99,21 @@ def _magnitude_unit(manifest: Manifest) -> str:
     return "AB mag" if unit in AB_ZERO_POINT else unit  # fluxes become magnitudes
 
 
-def fingerprint(path: Path) -> str:
-    """Tell one file from another without reading 30 GB: SHA-256 of its length and of 16 blocks spread over it.
-
-    Parameters
-    ----------
-    path : Path
-        A file. Up to 1 MiB every byte counts; of a longer one the first and last 64 KiB and 14 blocks between.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
-    size = path.stat().st_size
-    starts = np.linspace(0, max(size - BLOCK_BYTES, 0), N_BLOCKS).astype(np.int64)
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
-        for start in starts.tolist():
-            file.seek(start)
-            digest.update(file.read(BLOCK_BYTES))
-    return digest.hexdigest()
+def _masked(columns: Mapping[str, Rows]) -> dict[str, Rows]:
+    """What astropy writes of a masked column, "g" and "g.mask", becomes one column with nulls."""
+    masked = dict(columns)
+    for name in columns:
+        mask = columns.get(f"{name}.mask")
+        if mask is not None and mask.dtype == bool and mask.shape == columns[name].shape:
+            values = with_nulls(np.asarray(columns[name][:]), is_null=np.asarray(mask[:]))
+            masked[name] = ColumnRows(values, unit=getattr(columns[name], "unit", ""))
+    return masked
 
 
 def _column(columns: Mapping[str, Rows], *, name: str, path: Path, n_rows: int) -> Rows:
     if name not in columns:
         raise missing_key(path, key=name, keys=list(columns))
+    columns[name][:0]  # what cannot be read says so
     if tuple(columns[name].shape) != (n_rows,):
         raise SchemaError(
             f"{name!r} in {path.name} must be one value a galaxy: shape ({n_rows},) or ({n_rows}, 1).",
@@ -158,15 +123,49 @@ def _column(columns: Mapping[str, Rows], *, name: str, path: Path, n_rows: int) 
     return columns[name]
 
 
-def _numbers(columns: Mapping[str, Rows], *, name: str, path: Path, n_rows: int) -> Rows:
+def _numbers(columns: Mapping[str, Rows], *, name: str, path: Path, n_rows: int, unit: str = "") -> Rows:
     column = _column(columns, name=name, path=path, n_rows=n_rows)
     if column.dtype.kind not in "fiu":
+        values = column[:].tolist()
+        row = next((row for row, value in enumerate(values) if not _is_number(value)), 0)
         raise SchemaError(
             f"{name!r} in {path.name} must be numbers.",
-            received=f"a column of type {column.dtype}, for example {column[:1].tolist()}",
-            remedy="Check delimiter, comment, names and skip_rows under [format] in the manifest.",
+            received=f"a column of type {column.dtype}: row {row} holds {values[row]!r}",
+            remedy="Write numbers with a decimal point, and nothing where there is none; or check delimiter, comment, "
+            "names and skip_rows under [format] in the manifest.",
         )
+    refuse_other_unit(getattr(column, "unit", ""), expected=unit, what=f"{name!r} in {path.name}")
     return column
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def refuse_other_unit(found: str, *, expected: str, what: str) -> None:
+    """Refuse a unit in a file that contradicts the manifest; what astropy does not know as a unit says nothing."""
+    ours, theirs = (_unit(text) for text in (expected, found))
+    if isinstance(ours, u.UnrecognizedUnit) or isinstance(theirs, u.UnrecognizedUnit) or not (expected and found):
+        return
+    try:
+        factor = theirs.to(ours, equivalencies=u.zero_point_flux(3631 * u.Jy))
+    except u.UnitConversionError:
+        factor = None
+    if factor is None or abs(factor - 1) > 1e-3:
+        raise SchemaError(
+            f"The unit of {what} is {expected}, says the manifest.",
+            received=f"a file that declares {found}",
+            remedy="Correct the unit or the column in the manifest; or, if the file is wrong, the file.",
+        )
+
+
+def _unit(text: str) -> u.UnitBase:
+    unit = u.Unit(re.sub(r"\b(AB|Vega|asinh)\b", "", text).strip(), parse_strict="silent")
+    return getattr(unit, "function_unit", None) or unit
 
 
 def _inputs(
@@ -176,7 +175,7 @@ def _inputs(
     if manifest.magnitudes:
         photometry = manifest.magnitudes
         found = {
-            band: _numbers(columns, name=name, path=path, n_rows=n_rows)
+            band: _numbers(columns, name=name, path=path, n_rows=n_rows, unit=photometry.unit)
             for band, name in zip(photometry.bands, photometry.columns, strict=True)
         }
         ordered = [found.get(band) for band in manifest.bands]
@@ -203,29 +202,42 @@ def _ids(columns: Mapping[str, Rows], *, manifest: Manifest, path: Path, n_rows:
     if manifest.id is None:
         file = manifest.entry_for(path).path
         return np.array([f"{manifest.name}:{file}:{row}" for row in range(n_rows)])
-    values = np.asarray(_column(columns, name=manifest.id.column, path=path, n_rows=n_rows)[:])
+    column = manifest.id.column
+    values = np.asarray(_column(columns, name=column, path=path, n_rows=n_rows)[:])
     if values.dtype.kind in "iu" and values.max() < 2**63:
         return values.astype(np.int64)
-    texts = values.tolist()
-    if values.dtype.kind not in "iuOUT" or not all(isinstance(text, str | int) for text in texts):
+    ids, is_wrong = _ids_of_floats(values) if values.dtype.kind == "f" else _ids_of_texts(values.tolist())
+    if is_wrong.any():
         raise SchemaError(
-            f"The ids {manifest.id.column!r} of {path.name} must be whole numbers or text, one a galaxy.",
-            received=f"{values.dtype} of shape {values.shape}"
-            + ("; a float cannot hold an id above 2^53" if values.dtype.kind == "f" else ", or empty entries"),
-            remedy="Store the ids as int64 or as text, without gaps.",
+            f"The ids {column!r} of {path.name} must be whole numbers or text, one a galaxy.",
+            received=f"{values[is_wrong][0]!r} in row {np.flatnonzero(is_wrong)[0]} of a column of {values.dtype}",
+            remedy="Store the ids as int64 or as text, without gaps; a float cannot hold every id above 2^53.",
         )
-    return _as_numbers([str(text) for text in texts])
+    return ids
 
 
-def _as_numbers(texts: list[str]) -> np.ndarray:
-    """Whole numbers written as text become int64, if every digit survives."""
-    is_number = all(re.fullmatch(r"0|-?[1-9]\d{0,18}", text) and -(2**63) <= int(text) < 2**63 for text in texts)
-    return np.array([int(text) for text in texts], dtype=np.int64) if is_number else np.array(texts)
+def _ids_of_floats(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whole numbers as int64, and where there are none, or none that this type tells from its neighbours."""
+    limit = 2 ** (np.finfo(values.dtype).nmant + 1)
+    is_wrong = ~((values == np.floor(values)) & (np.abs(values) < limit))
+    return np.where(is_wrong, 0, values).astype(np.int64), is_wrong
+
+
+def _ids_of_texts(entries: list) -> tuple[np.ndarray, np.ndarray]:
+    """Text, or int64 where every entry is a number, "10000.0" too; and which are neither, or have lost digits."""
+    texts = [str(entry) for entry in entries]
+    if not all(map(NUMBER.fullmatch, texts)):
+        is_text = [isinstance(entry, str | int) and not isinstance(entry, bool) and entry != "" for entry in entries]
+        return np.array(texts), ~np.array(is_text)
+    if all(text.lstrip("-").isdigit() for text in texts):
+        fits = all(-(2**63) <= int(text) < 2**63 for text in texts)
+        return np.array([int(text) for text in texts] if fits else texts), np.zeros(len(texts), dtype=bool)
+    return _ids_of_floats(np.array([float(text) for text in texts]))
 
 
 def _sky(columns: Mapping[str, Rows], *, manifest: Manifest, path: Path, n_rows: int) -> np.ndarray | None:
     if manifest.sky is None:
         return None
     names = (manifest.sky.ra, manifest.sky.dec)
-    values = [_numbers(columns, name=name, path=path, n_rows=n_rows)[:] for name in names]
+    values = [_numbers(columns, name=name, path=path, n_rows=n_rows, unit="deg")[:] for name in names]
     return np.stack(values, axis=1).astype(np.float64)

@@ -1,13 +1,13 @@
-"""One file from its mirrors: continued where it broke off, proven by its hash, renamed only when whole."""
+"""One file from its mirrors: continued where it broke off, recognised and proven, renamed only when whole."""
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +15,24 @@ import pooch
 import requests
 from tqdm.auto import tqdm
 
-from astrolab.errors import ChecksumError, DownloadError
-from astrolab.files import disk_full, remove, require_space
+from astrolab.errors import AstrolabError, ChecksumError, CorruptFileError, DownloadError
+from astrolab.files import remove, require_space, write_atomically, writing
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_S = (10, 60)  # to connect, and between two packets
 N_TRIES = 3
 WAIT_S = 1.0
+_BROKEN_OFF = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+_NO_FILE = (requests.RequestException, CorruptFileError, ChecksumError)
 pooch.get_logger().setLevel(logging.WARNING)  # its advice is for people who call pooch themselves
 
 
 class ResumingDownloader:
-    """Download over HTTP for `pooch.retrieve`, going on with what an earlier attempt left in a ``.part`` file.
+    """A file over HTTP into a ``.part`` file, going on with what an earlier attempt left there.
 
     A part is only continued if it is of the same file: the server confirms that by its validator (ETag or date,
-    `RFC 9110, section 13.1.5 <https://www.rfc-editor.org/rfc/rfc9110#section-13.1.5>`_), or a known hash will.
-
-    Parameters
-    ----------
-    part : Path
-        Where the beginning of the file is kept between attempts.
-    known_hash : str or None
-        If given, a part from another mirror is continued too, since a mixture cannot go unnoticed.
-    progress : bool
-        Whether to show a progress bar.
+    `RFC 9110, section 13.1.5 <https://www.rfc-editor.org/rfc/rfc9110#section-13.1.5>`_), or a known hash will. With
+    one, a part from another mirror is continued too, since a mixture cannot go unnoticed.
     """
 
     def __init__(self, part: Path, *, known_hash: str | None, progress: bool = True):
@@ -46,19 +40,17 @@ class ResumingDownloader:
         self.note = part.with_name(part.name + ".json")
         self.resumed = False
 
-    def __call__(self, url: str, output_file: str, _pooch: Any) -> None:
-        """Bring the whole file to `output_file`; the signature is pooch's."""
+    def bring(self, url: str) -> None:
+        """Fill the part with the whole file, in several tries as long as each brings something."""
+        self.resumed = False
         for n_left in reversed(range(N_TRIES)):
             n_before = self.n_bytes
             try:
-                self._transfer(url)
-                break
-            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
+                return self._transfer(url)
+            except _BROKEN_OFF:
                 if not n_left or self.n_bytes <= n_before:
                     raise
                 time.sleep(WAIT_S)
-        os.replace(self.part, output_file)
-        remove(self.note)
 
     def discard(self) -> None:
         """Forget what was downloaded so far."""
@@ -74,19 +66,27 @@ class ResumingDownloader:
         with self._open(url) as response:
             offset = self._offset(response)
             self.resumed |= offset > 0
-            length = response.headers.get("Content-Length")
-            total = offset + int(length) if length else None
+            if self.part.name.endswith(".gz.part"):
+                response.raw.headers.discard("Content-Encoding")  # what is stored packed is kept so
+            is_packed = response.raw.headers.get("Content-Encoding", "identity") != "identity"
+            length = response.headers.get("Content-Length", "")
+            total = offset + int(length) if length.isdecimal() and not is_packed else None
             if total:
                 require_space(self.part, needed_bytes=total - offset)
-            self.note.write_text(json.dumps({"url": url, "validator": _validator(response)}), encoding="utf-8")
+            with write_atomically(self.note) as note:
+                validator = None if is_packed else _validator(response)
+                note.write_text(json.dumps({"url": url, "validator": validator}), encoding="utf-8")
             self._write(response, offset=offset, total=total)
         if total is not None and self.n_bytes != total:
             raise requests.ConnectionError(f"the connection ended after {self.n_bytes:,} of {total:,} bytes")
 
     def _open(self, url: str) -> requests.Response:
         headers = {"Accept-Encoding": "identity", **self._range(url)}
-        response = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S)
-        if response.status_code == requests.codes.requested_range_not_satisfiable:
+        try:
+            response = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S)
+        except ValueError as error:  # an address, or one that it leads to, that is none
+            raise requests.exceptions.InvalidURL(str(error)) from error
+        if response.status_code == requests.codes.requested_range_not_satisfiable and self.n_bytes:
             response.close()
             self.discard()
             return self._open(url)
@@ -94,12 +94,12 @@ class ResumingDownloader:
         return response
 
     def _range(self, url: str) -> dict[str, str]:
-        offset = self.n_bytes
-        if not offset or not self.note.exists():
+        offset, note = self.n_bytes, read_note(self.note)
+        if not offset or not note:
             return {}
-        note = json.loads(self.note.read_text(encoding="utf-8"))
-        if note["url"] == url and note["validator"]:
-            return {"Range": f"bytes={offset}-", "If-Range": note["validator"]}
+        validator = note.get("validator")
+        if note.get("url") == url and isinstance(validator, str) and re.fullmatch("[!-~][ -~]*", validator):
+            return {"Range": f"bytes={offset}-", "If-Range": validator}
         return {"Range": f"bytes={offset}-"} if self.known_hash else {}
 
     def _offset(self, response: requests.Response) -> int:
@@ -132,92 +132,84 @@ def _validator(response: requests.Response) -> str | None:
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
 
 
+def read_note(path: Path) -> dict[str, Any] | None:
+    """Return what a small JSON file of ours says: nothing where there is none, None where it is torn."""
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, OSError):
+        return None
+    return note if isinstance(note, dict) else None
+
+
+def prove(path: Path, *, known_hash: str | None) -> None:
+    """Refuse a file whose hash is not the known one, ``"sha256:…"`` or ``"md5:…"``; None accepts any file."""
+    if not pooch.hashes.hash_matches(str(path), known_hash):
+        algorithm = pooch.hashes.hash_algorithm(known_hash)
+        raise ChecksumError(
+            f"{path} was compared with its hash {known_hash}.",
+            received=f"a file with {algorithm}:{pooch.file_hash(str(path), alg=algorithm)}",
+            remedy="The file was changed or damaged: remove it and fetch it again.",
+        )
+
+
 def download(
     urls: Sequence[str],
     *,
     target: Path,
     known_hash: str | None,
+    recognise: Callable[[Path], None] = lambda part: None,
     expected_bytes: int | None = None,
     progress: bool = True,
-) -> str:
-    """Bring a file from the first mirror that has it whole and with the right hash.
+    if_other: str = "Fetch again; if it stays so, the published file has changed: take a newer version of the survey.",
+) -> None:
+    """Bring a file from the first mirror that has it whole, of its kind and with the right hash.
 
-    Parameters
-    ----------
-    urls : sequence of str
-        The mirrors, in the order in which they are tried.
-    target : Path
-        The final name; a file already there with the right hash is kept.
-    known_hash : str or None
-        ``"sha256:…"`` or ``"md5:…"``; None takes what comes.
-    expected_bytes : int, optional
-        Size of the file, so that a full disk is noticed before anything is asked of a server.
-    progress : bool, optional
-        Whether to show a progress bar.
-
-    Returns
-    -------
-    str
-        The hash as ``"sha256:…"``, or `known_hash`.
-
-    Raises
-    ------
-    ChecksumError
-        If a mirror gave a file with another hash and no other mirror gave the right one. Nothing is left under the
-        final name.
-    DownloadError
-        If no mirror gave the file; what arrived is kept and continued next time.
-    DiskFullError
-        If the file does not fit on the disk.
+    `recognise` raises CorruptFileError for another kind of file; nothing is then left, and the next mirror is tried, as
+    after a wrong hash. What broke off is kept and continued next time. `if_other` is the remedy for a wrong hash.
     """
     downloader = ResumingDownloader(target.with_name(f".{target.name}.part"), known_hash=known_hash, progress=progress)
-    if expected_bytes and not target.exists():
-        require_space(target, needed_bytes=expected_bytes - downloader.n_bytes)
     failures: dict[str, Exception] = {}
-    for url in urls:
-        try:
-            _retrieve(url, target, downloader)
-            return known_hash or f"sha256:{pooch.file_hash(str(target))}"
-        except requests.RequestException as error:
-            failures[url] = error
-        except ValueError as error:  # how pooch says that the hash does not match
-            failures[url] = error
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise disk_full(target) from error
-    raise _failed(target, known_hash, failures)
+    with writing(target):
+        if expected_bytes and not target.exists():
+            require_space(target, needed_bytes=expected_bytes - downloader.n_bytes)
+        for url in urls:
+            try:
+                return _bring(url, target, downloader, recognise)
+            except _NO_FILE as error:
+                failures[url] = error
+    raise _failed(target, known_hash, failures, if_other)
 
 
-def _retrieve(url: str, target: Path, downloader: ResumingDownloader) -> None:
-    downloader.resumed = False
-
-    def retrieve() -> None:
-        pooch.retrieve(
-            url, known_hash=downloader.known_hash, fname=target.name, path=target.parent, downloader=downloader
-        )
-
+def _bring(url: str, target: Path, downloader: ResumingDownloader, recognise: Callable[[Path], None]) -> None:
+    downloader.bring(url)
     try:
-        retrieve()
-    except requests.RequestException:
-        raise
-    except ValueError:
+        recognise(downloader.part)
+        prove(downloader.part, known_hash=downloader.known_hash)
+    except (CorruptFileError, ChecksumError):
+        downloader.discard()
         if not downloader.resumed:
             raise
-        retrieve()  # the continued part may have been of another file: once more, from the first byte
+        return _bring(url, target, downloader, recognise)  # the part may have been of another file: from the first byte
+    os.replace(downloader.part, target)
+    remove(downloader.note)
 
 
-def _failed(target: Path, known_hash: str | None, failures: dict[str, Exception]) -> ChecksumError | DownloadError:
-    reasons = "\n    - ".join(["", *(f"{url}: {error}" for url, error in failures.items())])
-    if any(not isinstance(error, requests.RequestException) for error in failures.values()):
+def _failed(
+    target: Path, known_hash: str | None, failures: dict[str, Exception], if_other: str
+) -> ChecksumError | DownloadError:
+    told = {url: error.received if isinstance(error, AstrolabError) else error for url, error in failures.items()}
+    reasons = "\n    - ".join(["", *(f"{url}: {reason}" for url, reason in told.items())])
+    if any(isinstance(error, ChecksumError) for error in failures.values()):
         return ChecksumError(
             f"{target.name} was downloaded and its hash compared with {known_hash}.",
             received=f"another file{reasons}",
-            remedy="Fetch again; if it stays so, the published file has changed: take a newer version of the survey.",
+            remedy=if_other,
         )
     return DownloadError(
         f"{target.name} was asked for from {len(failures)} place(s).",
         received=f"no answer with the file{reasons}",
-        remedy="Check the network and fetch again (what has arrived is kept), "
-        f"or download it by other means into {target.parent}.",
+        remedy="Check the network and fetch again (what has arrived is kept), or open the address in a browser: "
+        f"it may ask for a login, or have moved. Then put the file into {target.parent}.",
     )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import warnings
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,40 +15,37 @@ from typing import Any
 import pooch
 from filelock import FileLock, Timeout
 
-from astrolab.datasets.downloading import download
+from astrolab.datasets.downloading import download, prove, read_note
 from astrolab.datasets.manifests import FileEntry, Manifest, load_manifest
 from astrolab.datasets.places import data_dir, inside
-from astrolab.errors import CacheBusyError, ChecksumError, DataNotFoundError
-from astrolab.files import write_atomically
+from astrolab.datasets.recognising import recognise
+from astrolab.errors import AstrolabWarning, ChecksumError, CorruptFileError, DataNotFoundError
+from astrolab.files import write_atomically, writing
 
-__all__ = ["data_dir", "fetch", "find_file", "locate", "realisations", "recorded_hash", "survey_dir"]
+__all__ = ["data_dir", "fetch", "find_file", "locate", "prove", "realisations", "recorded_hash", "survey_dir"]
 
-LOCK_WAIT_S = 24 * 3600.0
+_HASH = re.compile("sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}")
 _log = logging.getLogger(__name__)
 
 
 def survey_dir(manifest: Manifest) -> Path:
-    """Return the folder where a survey's files are kept, one for each version.
-
-    Parameters
-    ----------
-    manifest : Manifest
-
-    Returns
-    -------
-    Path
-        Need not exist yet.
-    """
+    """Return the folder where a survey's files are kept, one for each version; it need not exist yet."""
     return data_dir() / manifest.name / manifest.version
 
 
 def fetch(
-    manifest: Manifest | str, *, split: str | None = None, size: int | None = None, progress: bool = True
+    manifest: Manifest | str,
+    *,
+    split: str | None = None,
+    size: int | None = None,
+    progress: bool = True,
+    forget: bool = False,
 ) -> list[Path]:
     """Download a survey's files, as far as they are not here yet, and check each against its hash.
 
-    A file whose hash its publisher does not state is trusted the first time; its hash is then recorded in
-    ``hashes.json`` beside it, and it is held to that ever after.
+    A file whose hash its publisher does not state is trusted the first time, if it is of the manifest's format; its
+    hash is then recorded in ``hashes.json`` beside it, and it is held to that until it is told to `forget`. Where
+    another process fetches the same file, this one waits for it, and says so.
 
     Parameters
     ----------
@@ -57,6 +57,8 @@ def fetch(
         Wanted image side length (px); by default the first that the manifest lists.
     progress : bool, optional
         Whether to show progress bars.
+    forget : bool, optional
+        Forget the hashes that were recorded on first use, and trust once more; published ones count always.
 
     Returns
     -------
@@ -67,49 +69,30 @@ def fetch(
     ------
     DataNotFoundError
         If the manifest says no address for a file that is not here.
-    ChecksumError, DownloadError, DiskFullError
-        See `astrolab.datasets.downloading.download`.
-    CacheBusyError
-        If another process has been fetching the same file for a day.
+    ChecksumError, DownloadError
+        If no mirror gave the file: another one, or none of this format. Nothing is left under the final name; what
+        broke off is kept and continued next time.
+    DiskFullError, ConfigError
+        If the file does not fit on the disk, or the data folder cannot be written to.
     """
     manifest = load_manifest(manifest)
     if manifest.recipe:
-        members = [fetch(name, split=split, size=size, progress=progress) for name in manifest.recipe.members]
+        options = {"split": split, "size": size, "progress": progress, "forget": forget}
+        members = [fetch(name, **options) for name in manifest.recipe.members]
         return list(chain.from_iterable(members))
     entries = manifest.select_files(split=split, size=size)
     absent = [entry for entry in entries if not entry.urls and find_file(manifest, entry=entry) is None]
     if absent or manifest.twin:
         raise _not_found(manifest, absent, split=split, size=size)
-    return [_fetch_file(manifest, entry, progress=progress) for entry in entries]
+    return [_fetch_file(manifest, entry, progress=progress, forget=forget) for entry in entries]
 
 
 def locate(
     manifest: Manifest | str, *, split: str | None = None, size: int | None = None, directory: Path | None = None
 ) -> list[Path]:
-    """Find a survey's files on this machine, without looking into them.
+    """Find a survey's files in `directory`, or beside the user's manifest and in the data folder, unread.
 
-    Parameters
-    ----------
-    manifest : Manifest or str
-        The survey; of a recipe the files of all members.
-    split : {"train", "validation", "test"}, optional
-        The published split; by default all.
-    size : int, optional
-        Wanted image side length (px); by default the first that the manifest lists.
-    directory : Path, optional
-        Where to look instead of beside the user's manifest and in the data folder.
-
-    Returns
-    -------
-    list of Path
-        The files, in the manifest's order.
-
-    Raises
-    ------
-    DataNotFoundError
-        If a file is not here; the remedy is the command that brings it.
-    ManifestError
-        If a link leads a file out of its folder.
+    Where one is not here, the remedy of the error is the command that brings it.
     """
     manifest = load_manifest(manifest)
     if manifest.recipe:
@@ -124,17 +107,7 @@ def locate(
 
 
 def realisations(manifest: Manifest) -> list[Path]:
-    """Return the folders of a simulated survey, one for each number of galaxies, seed and setting made so far.
-
-    Parameters
-    ----------
-    manifest : Manifest
-
-    Returns
-    -------
-    list of Path
-        The oldest first.
-    """
+    """Return the folders of a simulated survey, one for each number, seed and setting made so far, oldest first."""
     folders = (path for path in survey_dir(manifest).glob("n*-s*-*") if path.is_dir())
     return sorted(folders, key=lambda path: path.stat().st_mtime_ns)
 
@@ -149,25 +122,7 @@ def _folders(manifest: Manifest, directory: Path | None) -> Iterator[Path]:
 
 
 def find_file(manifest: Manifest, *, entry: FileEntry, directory: Path | None = None) -> Path | None:
-    """Find one file of a survey on this machine, under any of its names.
-
-    Parameters
-    ----------
-    manifest : Manifest
-    entry : FileEntry
-    directory : Path, optional
-        Where to look instead of beside the user's manifest and in the data folder.
-
-    Returns
-    -------
-    Path or None
-        None if it is not here.
-
-    Raises
-    ------
-    ManifestError
-        If a link leads the file out of its folder.
-    """
+    """Find one file of a survey on this machine, under any of its names; None if it is not here."""
     paths = (inside(folder, path=name) for folder in _folders(manifest, directory) for name in entry.names)
     return next((path for path in paths if path.is_file()), None)
 
@@ -193,65 +148,72 @@ def _not_found(
     )
 
 
-def _fetch_file(manifest: Manifest, entry: FileEntry, *, progress: bool) -> Path:
+def _fetch_file(manifest: Manifest, entry: FileEntry, *, progress: bool, forget: bool) -> Path:
     here = find_file(manifest, entry=entry)
     if here is not None and (not entry.urls or _is_users_own(manifest, here)):
         prove(here, known_hash=entry.known_hash)
         return here
     target = here or inside(survey_dir(manifest), path=entry.path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(target.with_name(f".{target.name}.lock"), timeout=LOCK_WAIT_S):
-            return _prove_or_download(manifest, entry, target, progress=progress)
-    except Timeout as error:
-        raise CacheBusyError(
-            f"{entry.path} of {manifest.name!r} was to be fetched into {target.parent}.",
-            received=f"another process has held its lock for {LOCK_WAIT_S / 3600:.0f} hours",
-            remedy=f"End that process, then fetch again. Lock: {error.lock_file}",
-        ) from error
+    if not forget and _was_proven(manifest, entry, target, entry.known_hash or recorded_hash(manifest, entry=entry)):
+        return target  # nothing is written, so that a folder of a cluster may be read-only
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _held(target):
+            known_hash = entry.known_hash or (None if forget else recorded_hash(manifest, entry=entry))
+            if not _is_good(manifest, entry, target, known_hash):
+                _download(manifest, entry, target, known_hash, progress=progress)
+    return target
 
 
 def _is_users_own(manifest: Manifest, path: Path) -> bool:
     return manifest.folder is not None and path.is_relative_to(manifest.folder)
 
 
-def _prove_or_download(manifest: Manifest, entry: FileEntry, target: Path, *, progress: bool) -> Path:
-    known_hash = entry.known_hash or recorded_hash(manifest, entry=entry)
-    if target.is_file() and _is_proven(manifest, entry, target, known_hash):
-        return target
-    found = download(
-        entry.urls, target=target, known_hash=known_hash, expected_bytes=_expected_bytes(entry), progress=progress
+def _held(target: Path) -> AbstractContextManager:
+    """Hold the lock of a file, which ends with the process that holds it."""
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        _log.warning("%s is being fetched by another process; waiting for it (%s)", target.name, lock.lock_file)
+        return lock.acquire()
+
+
+def _was_proven(manifest: Manifest, entry: FileEntry, path: Path, known_hash: str | None) -> bool:
+    """Whether this file was proven before, by size and date: hashing 17 GB takes a minute."""
+    if known_hash is None or not path.is_file():
+        return False
+    return _records(manifest).get(entry.path) == _stamp(path, known_hash)
+
+
+def _is_good(manifest: Manifest, entry: FileEntry, path: Path, known_hash: str | None) -> bool:
+    """Whether a file is here that was proven before, or is now."""
+    if not path.is_file():
+        return False
+    if _was_proven(manifest, entry, path, known_hash):
+        return True
+    try:
+        recognise(path, manifest=manifest, entry=entry)
+        prove(path, known_hash=known_hash)
+    except (CorruptFileError, ChecksumError):
+        return False
+    _record(manifest, entry, path, known_hash)
+    return True
+
+
+def _download(manifest: Manifest, entry: FileEntry, target: Path, known_hash: str | None, *, progress: bool) -> None:
+    recorded = known_hash is not None and not entry.known_hash
+    again = f"astrolab data fetch {manifest.name} --forget   (the hash was only recorded when it was first fetched)"
+    download(
+        entry.urls,
+        target=target,
+        known_hash=known_hash,
+        recognise=lambda part: recognise(part, manifest=manifest, entry=entry),
+        expected_bytes=entry.bytes or (int(entry.about_gb * 1e9) if entry.about_gb else None),
+        progress=progress,
+        **({"if_other": f"If the file was published anew: {again}"} if recorded else {}),
     )
-    if known_hash is None:
-        _log.warning("%s: its publisher's hash is not known; trusted on first use, recorded as %s", entry.path, found)
-    _record(manifest, entry, target, found)
-    return target
-
-
-def _expected_bytes(entry: FileEntry) -> int | None:
-    return entry.bytes or (int(entry.about_gb * 1e9) if entry.about_gb else None)
-
-
-def prove(path: Path, *, known_hash: str | None) -> None:
-    """Refuse a file whose hash is not the known one.
-
-    Parameters
-    ----------
-    path : Path
-    known_hash : str or None
-        ``"sha256:…"`` or ``"md5:…"``; None accepts any file.
-
-    Raises
-    ------
-    ChecksumError
-    """
-    if not pooch.hashes.hash_matches(str(path), known_hash):
-        algorithm = pooch.hashes.hash_algorithm(known_hash)
-        raise ChecksumError(
-            f"{path} was compared with its hash {known_hash}.",
-            received=f"a file with {algorithm}:{pooch.file_hash(str(path), alg=algorithm)}",
-            remedy="The file was changed or damaged: remove it and fetch it again.",
-        )
+    _record(manifest, entry, target, known_hash)
 
 
 def _hashes_path(manifest: Manifest) -> Path:
@@ -259,29 +221,26 @@ def _hashes_path(manifest: Manifest) -> Path:
 
 
 def _records(manifest: Manifest) -> dict[str, Any]:
+    """Return what `hashes.json` says of every file; what is torn of it is left out, and that is said."""
     path = _hashes_path(manifest)
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    records = read_note(path)
+    whole = {name: record for name, record in (records or {}).items() if _is_record(record)}
+    if whole != records:
+        warnings.warn(
+            f"{path} is damaged: the hashes of some files are forgotten, and recorded again when they are fetched",
+            AstrolabWarning,
+            stacklevel=2,
+        )
+    return whole
+
+
+def _is_record(record: Any) -> bool:
+    return isinstance(record, dict) and _HASH.fullmatch(str(record.get("hash"))) is not None
 
 
 def recorded_hash(manifest: Manifest, *, entry: FileEntry) -> str | None:
-    """Return the hash that a file had when it was first fetched.
-
-    Parameters
-    ----------
-    manifest : Manifest
-    entry : FileEntry
-
-    Returns
-    -------
-    str or None
-        ``"sha256:…"`` or ``"md5:…"``; None for a file that was never fetched.
-    """
+    """Return the hash that a file had when it was first fetched, ``"sha256:…"`` or ``"md5:…"``, or None."""
     return _records(manifest).get(entry.path, {}).get("hash")
-
-
-def _is_proven(manifest: Manifest, entry: FileEntry, path: Path, known_hash: str | None) -> bool:
-    """Whether the file is the one whose hash was checked before, by size and date: hashing 17 GB takes a minute."""
-    return known_hash is not None and _records(manifest).get(entry.path) == _stamp(path, known_hash)
 
 
 def _stamp(path: Path, known_hash: str) -> dict[str, Any]:
@@ -289,7 +248,12 @@ def _stamp(path: Path, known_hash: str) -> dict[str, Any]:
     return {"hash": known_hash, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
 
 
-def _record(manifest: Manifest, entry: FileEntry, path: Path, known_hash: str) -> None:
+def _record(manifest: Manifest, entry: FileEntry, path: Path, known_hash: str | None) -> None:
+    if known_hash is None:
+        known_hash = f"sha256:{pooch.file_hash(str(path))}"
+        _log.warning(
+            "%s: its publisher's hash is not known; trusted on first use, recorded as %s", path.name, known_hash
+        )
     target = _hashes_path(manifest)
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(".hashes.json.lock")), write_atomically(target) as part:

@@ -3,56 +3,46 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
+from astropy.table.meta import get_header_from_yaml
 
-from astrolab.datasets.missing import missing_key, require_file
-from astrolab.datasets.rows import ColumnRows, LazyRows, MappedRows, Rows
-from astrolab.errors import CorruptFileError
+from astrolab.datasets.missing import missing_key, reading, require_file
+from astrolab.datasets.rows import ColumnRows, LazyRows, MappedRows, Rows, or_absent
+from astrolab.errors import DataError, DataNotFoundError, SchemaError
+
+ASTROPY_HEADER = ".__table_column_meta__"  # beside a table that astropy wrote: names and units, in YAML
 
 
 class H5Rows(LazyRows):
-    """One dataset of an HDF5 file, read when asked.
+    """One dataset of an HDF5 file, e.g. ``"photometry/mag_i_lsst"``, or one field of a compound one, read when asked.
 
     A contiguous, uncompressed dataset is memory-mapped, so that a random batch costs no more than its own bytes. A
     chunked or compressed one is read chunk by chunk, each chunk decompressed once a request. The file is opened on
     the first read, once in every process, and is never part of a pickle.
-
-    Parameters
-    ----------
-    path : path
-        The HDF5 file.
-    key : str
-        Name of the dataset, e.g. ``"image"`` or ``"photometry/mag_i_lsst"``.
-
-    Raises
-    ------
-    DataNotFoundError, CorruptFileError
-        Where there is no such file, or none that HDF5 can read.
-    SchemaError
-        Where the file has no such dataset.
     """
 
     def __init__(self, path: str | Path, *, key: str):
-        with open_h5(path) as file:
-            if not isinstance(file.get(key), h5py.Dataset):
-                raise missing_key(path, key=key, keys=h5_keys(file))
-            self._describe(Path(path), file[key])
+        with open_h5(path) as file, reading(path, kind="HDF5"):
+            self._describe(find_dataset(file, key, path=Path(path)))
 
-    def _describe(self, path: Path, dataset: h5py.Dataset) -> None:
-        self.path, self.key = path, dataset.name
-        self.shape, self.dtype = dataset.shape, dataset.dtype.newbyteorder("=")
-        self._mapped = _mapped(path, dataset)
+    def _describe(self, dataset: h5py.Dataset, field: str | None = None) -> None:
+        self.path, self.key, self.field = Path(dataset.file.filename), dataset.name, field  # a link may lead elsewhere
+        values = dataset.dtype[field] if field else dataset.dtype
+        self.shape, self.dtype = (*dataset.shape, *values.shape), values.base.newbyteorder("=")
+        self._mapped = None if field else _mapped(self.path, dataset)
         self._chunk_rows = dataset.chunks[0] if dataset.chunks else max(len(dataset), 1)
         self._source, self._process = None, None
 
     @classmethod
-    def of(cls, path: str | Path, *, dataset: h5py.Dataset) -> H5Rows:
+    def of(cls, dataset: h5py.Dataset, *, field: str | None = None) -> H5Rows:
         """Describe a dataset of a file that is open already, without opening it again."""
         rows = cls.__new__(cls)
-        rows._describe(Path(path), dataset)
+        rows._describe(dataset, field)
         return rows
 
     def __getstate__(self) -> dict:
@@ -60,16 +50,16 @@ class H5Rows(LazyRows):
 
     def _open(self) -> h5py.Dataset:
         if self._source is None or self._process != os.getpid():
-            self._source, self._process = open_h5(self.path)[self.key], os.getpid()
+            dataset = find_dataset(open_h5(self.path), self.key, path=self.path)
+            self._source = dataset.fields(self.field) if self.field else dataset
+            self._process = os.getpid()
         return self._source
 
     def _read(self, numbers: np.ndarray) -> np.ndarray:
         if self._mapped is not None:
             return self._mapped[numbers]
-        try:
+        with reading(self.path, kind="HDF5"):
             return self._read_chunks(self._open(), numbers)
-        except OSError as error:
-            raise _corrupt(self.path, reason=str(error)) from error
 
     def _read_chunks(self, dataset: h5py.Dataset, numbers: np.ndarray) -> np.ndarray:
         wanted, places = np.unique(numbers, return_inverse=True)
@@ -87,73 +77,150 @@ def _mapped(path: Path, dataset: h5py.Dataset) -> MappedRows | None:
     return None if offset is None else MappedRows(path, offset=offset, shape=dataset.shape, dtype=dataset.dtype)
 
 
-def h5_columns(path: Path, *, file: h5py.File, group: str | None = None) -> dict[str, Rows]:
-    """Describe every dataset of an open HDF5 file, or of one group of it, as a table column.
+def find_dataset(group: h5py.Group, key: str, *, path: Path) -> h5py.Dataset:
+    """Find a dataset all of whose values can be read: what it links to, its parts and its filters are there."""
+    link = group.get(key, getlink=True)
+    try:
+        dataset = group[key] if link else None
+    except (KeyError, RuntimeError, OSError):
+        if isinstance(link, h5py.HardLink):
+            raise
+        where = f"{link.path} in {link.filename}" if isinstance(link, h5py.ExternalLink) else link.path
+        raise _absent(path, key, f"a link to {where}, which is not there") from None
+    if not isinstance(dataset, h5py.Dataset):
+        raise missing_key(path, key=key, keys=h5_keys(group))
+    if not dataset.shape:
+        raise SchemaError(
+            f"{key!r} of {path.name} was to be read, one entry a galaxy.",
+            received="no value at all" if dataset.shape is None else "a single value",
+            remedy="Correct the name in the manifest.",
+        )
+    _refuse_unknown_filter(dataset, key, path)
+    _refuse_absent_parts(dataset, key, path)
+    return dataset
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    file : h5py.File
-        The same, open.
-    group : str, optional
-        Columns are named without this prefix, and others left out.
 
-    Returns
-    -------
-    dict of str to Rows
+def _absent(path: Path, key: str, received: str) -> DataNotFoundError:
+    return DataNotFoundError(
+        f"{key!r} was to be read from {path.name}.",
+        received=received,
+        remedy=f"Put what is missing beside {path}, or the whole survey in its place.",
+    )
+
+
+def _refuse_unknown_filter(dataset: h5py.Dataset, key: str, path: Path) -> None:
+    plan = dataset.id.get_create_plist()
+    for code, _, _, name in map(plan.get_filter, range(plan.get_nfilters())):
+        if not h5py.h5z.filter_avail(code):
+            with suppress(ImportError):
+                import hdf5plugin  # noqa: F401  (tells HDF5 of its filters)
+        if not h5py.h5z.filter_avail(code):
+            raise DataError(
+                f"{key!r} was to be read from {path.name}.",
+                received=f"values packed by the filter {name.decode(errors='replace')!r} ({code}), not installed here",
+                remedy="pip install hdf5plugin, and start again. Nothing is wrong with the file.",
+            )
+
+
+def _refuse_absent_parts(dataset: h5py.Dataset, key: str, path: Path) -> None:
+    """HDF5 itself would put zeros for parts of a virtual or external dataset that are not there."""
+    n_found = dataset.size
+    if dataset.is_virtual:
+        sources = dataset.virtual_sources()
+        for name, inner in sorted({(source.file_name, source.dset_name) for source in sources}):
+            places = [path] if name == "." else [path.parent / name, Path(name)]
+            if "%" not in name + inner and not any(_holds(place, inner) for place in places):
+                raise _absent(path, key, f"a part of it in {name} ({inner}), which is not there")
+        if None not in dataset.maxshape:
+            n_found = sum(source.vspace.get_select_npoints() for source in sources)
+    elif dataset.external:
+        there = [max(min(_size(name) - start, size), 0) for name, start, size in dataset.external]
+        n_found = sum(there) // dataset.dtype.itemsize
+    if n_found < dataset.size:
+        parts = ", ".join(name for name, *_ in dataset.external or ()) or "its sources"
+        raise _absent(path, key, f"{n_found:,} of {dataset.size:,} values in {parts}")
+
+
+def _size(name: str) -> int:
+    return Path(name).stat().st_size if Path(name).is_file() else 0
+
+
+def _holds(path: Path, key: str) -> bool:
+    if not path.is_file():
+        return False
+    with open_h5(path) as file:
+        return key in file
+
+
+def h5_columns(path: Path, *, file: h5py.File, table: str | None = None) -> dict[str, Rows]:
+    """Describe the datasets of an open HDF5 file, or of one group of it, as columns.
+
+    A compound dataset is a table, as astropy writes it: each of its fields is a column. It may be `table` itself; where
+    there are several, their names come before those of the fields.
     """
-    prefix = f"{group.strip('/')}/" if group else ""
-    keys = [key for key in h5_keys(file) if key.startswith(prefix) and file[key].shape]
-    return {key.removeprefix(prefix): ColumnRows(H5Rows.of(path, dataset=file[key])) for key in keys}
+    with reading(path, kind="HDF5"):
+        found = file if table is None else file.get(table)
+        if isinstance(found, h5py.Group):
+            group, keys = found, h5_keys(found)
+        else:
+            found = find_dataset(file, table, path=path)
+            group, keys = found.parent, (found.name.rpartition("/")[2],)
+        fields = {key: _fields(group, key) for key in keys if not key.endswith(ASTROPY_HEADER)}
+        n_tables = sum(map(bool, fields.values()))
+        columns = {}
+        for key, names in fields.items():
+            units = _astropy_units(group, key) if names else {}
+            for field in names or (None,):
+                name = key if field is None else field if n_tables == 1 else f"{key}/{field}"
+                read = partial(_column, group, key, path=path, field=field, unit=units.get(field))
+                columns[name] = or_absent(read, path=path, kind="HDF5")
+        return columns
+
+
+def _fields(group: h5py.Group, key: str) -> tuple[str, ...]:
+    with suppress(KeyError, RuntimeError, OSError, TypeError):  # said when the column is asked for
+        return group[key].dtype.names or ()
+    return ()
+
+
+def _column(group: h5py.Group, key: str, *, path: Path, field: str | None, unit: str | None) -> ColumnRows:
+    dataset = find_dataset(group, key, path=path)
+    return ColumnRows(H5Rows.of(dataset, field=field), unit=unit or declared_unit(dataset))
+
+
+def declared_unit(dataset: h5py.Dataset) -> str:
+    """What an attribute of a dataset says of its unit."""
+    found = next((dataset.attrs[name] for name in ("unit", "units") if name in dataset.attrs), "")
+    return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
+
+
+def _astropy_units(group: h5py.Group, key: str) -> dict[str, str]:
+    header = group.get(key + ASTROPY_HEADER)
+    return units_in_yaml([line.decode() for line in header[:]]) if header else {}
+
+
+def units_in_yaml(lines: list[str]) -> dict[str, str]:
+    """Units by column, from the header that astropy writes beside a table."""
+    return {column["name"]: str(column.get("unit", "")) for column in get_header_from_yaml(lines)["datatype"]}
 
 
 def open_h5(path: str | Path) -> h5py.File:
-    """Open an HDF5 file for reading, or say in plain words why it cannot be.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-
-    Returns
-    -------
-    h5py.File
-
-    Raises
-    ------
-    DataNotFoundError
-        Where there is no file.
-    CorruptFileError
-        Where the file is empty, truncated, or not HDF5 at all.
-    """
+    """Open an HDF5 file for reading, or say in plain words why it cannot be."""
     path = require_file(path)
-    try:
+    with reading(path, kind="HDF5"):
         return h5py.File(path, "r", locking="best-effort")
-    except OSError as error:
-        raise _corrupt(path, reason=str(error)) from error
 
 
-def h5_keys(file: h5py.File) -> tuple[str, ...]:
-    """Name every dataset of an open HDF5 file, groups included, e.g. ``"photometry/redshift"``."""
+def h5_keys(group: h5py.Group) -> tuple[str, ...]:
+    """Name every dataset of a file or group, e.g. ``"photometry/redshift"``, and every link that leads nowhere."""
     keys: list[str] = []
-    file.visititems(lambda name, item: keys.append(name) if isinstance(item, h5py.Dataset) else None)
+
+    def note(name: str, _: object) -> None:
+        item = None
+        with suppress(KeyError, RuntimeError, OSError):
+            item = group[name]
+        if not isinstance(item, h5py.Group):
+            keys.append(name)
+
+    group.visititems_links(note)
     return tuple(keys)
-
-
-def _corrupt(path: Path, *, reason: str) -> CorruptFileError:
-    """Say what is wrong with a file that HDF5 cannot read."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        begins_well = file.read(8) == b"\x89HDF\r\n\x1a\n"
-    if size == 0:
-        received = "an empty file (0 bytes)"
-    elif begins_well:
-        received = f"an HDF5 file cut short or damaged, {size:,} bytes ({reason})"
-    else:
-        received = f"a file that is not HDF5, {size:,} bytes ({reason})"
-    return CorruptFileError(
-        f"The file {path.name} was to be read as HDF5.",
-        received=received,
-        remedy=f"Delete {path} and fetch or simulate it again.",
-    )

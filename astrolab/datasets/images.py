@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
-from astropy.io import fits
 
-from astrolab.datasets.columns import assemble_survey
-from astrolab.datasets.fits_files import fits_columns, fits_pixels, has_table
-from astrolab.datasets.hdf5 import H5Rows, h5_columns, h5_keys, open_h5
+from astrolab.datasets.catalogues import npz_columns
+from astrolab.datasets.columns import assemble_survey, refuse_other_unit
+from astrolab.datasets.fits_files import find_hdu, fits_columns, fits_pixels, has_table, open_fits
+from astrolab.datasets.hdf5 import H5Rows, declared_unit, find_dataset, h5_columns, open_h5
 from astrolab.datasets.manifest_schema import Manifest
-from astrolab.datasets.missing import missing_key, require_file
-from astrolab.datasets.rows import ColumnRows, CroppedRows, LazyRows, Rows
+from astrolab.datasets.missing import missing_key, reading, require_file
+from astrolab.datasets.rows import CroppedRows, LazyRows, Rows
 from astrolab.datasets.survey import Survey
-from astrolab.errors import CorruptFileError, SchemaError
+from astrolab.errors import SchemaError
 
 Contents = tuple[Rows, dict[str, Rows]]
 
@@ -29,30 +27,16 @@ def read_images(path: str | Path, *, manifest: Manifest, image_size: int | None 
     HDF5 files follow the schema of GalaxiesML and TransferZ-Images (Do et al. 2024, arXiv:2410.00271): `image`
     (n, band, y, x), and one dataset (n,) or (n, 1) a column. A FITS or npz file holds the same array, or one scene
     (band, y, x); the columns of a FITS file are those of its table. The bands may also lie in an array each.
-
-    Parameters
-    ----------
-    path : path
-        A file that the manifest names.
-    manifest : Manifest
-        The survey.
-    image_size : int, optional
-        Side length wanted (px), cut from the centre; by default the first size that the manifest lists, or the size
-        on disk where it lists none.
-
-    Returns
-    -------
-    Survey
-
-    Raises
-    ------
-    DataNotFoundError, CorruptFileError
-        Where there is no file, or none that can be read.
-    SchemaError
-        Where a key is missing, or bands, shapes or sizes are not those of the manifest.
+    `image_size` (px) is cut from the centre; by default it is the first size of the manifest, or the size on disk.
     """
     path = require_file(path)
     image, columns = _READERS[manifest.format.format if manifest.format else "hdf5"](path, manifest)
+    if image.dtype.kind not in "fiub":
+        raise SchemaError(
+            f"The pixels of {path.name} must be numbers.",
+            received=f"an array of {image.dtype}",
+            remedy="Correct [image] key in the manifest.",
+        )
     survey = assemble_survey(columns, manifest=manifest, path=path, n_rows=image.shape[0], image=image)
     _refuse_other_size(path, manifest=manifest, image=image)
     size = image_size or manifest.size_on_disk()
@@ -63,48 +47,38 @@ def read_images(path: str | Path, *, manifest: Manifest, image_size: int | None 
 
 def _read_hdf5(path: Path, manifest: Manifest) -> Contents:
     keys = manifest.image.key
-    with open_h5(path) as file:
-        for key in keys:
-            if not isinstance(file.get(key), h5py.Dataset):
-                raise missing_key(path, key=key, keys=h5_keys(file))
-        parts = [H5Rows.of(path, dataset=file[key]) for key in keys]
-        _refuse_other_bands(path, manifest=manifest, found=file[keys[0]].attrs.get("bands"))
-        columns = h5_columns(path, file=file, group=manifest.format.table if manifest.format else None)
-    return _one_stack(parts, path=path), {name: rows for name, rows in columns.items() if name not in keys}
+    with open_h5(path) as file, reading(path, kind="HDF5"):
+        stacks = [find_dataset(file, key, path=path) for key in keys]
+        _refuse_other_bands(path, manifest=manifest, found=stacks[0].attrs.get("bands"))
+        for stack in stacks:
+            _refuse_other_unit(path, manifest=manifest, found=declared_unit(stack))
+        columns = h5_columns(path, file=file, table=manifest.format.table if manifest.format else None)
+        image = _one_stack([H5Rows.of(stack) for stack in stacks], path=path)
+    return image, {name: rows for name, rows in columns.items() if name not in keys}
 
 
 def _read_npz(path: Path, manifest: Manifest) -> Contents:
-    keys = manifest.image.key
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            for key in keys:
-                if key not in file.files:
-                    raise missing_key(path, key=key, keys=file.files)
-            arrays = {name: file[name] for name in file.files}
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        raise _unreadable(path, kind="npz", reason=str(error)) from error
-    _refuse_other_bands(path, manifest=manifest, found=arrays.get("bands", arrays.get("filters")))
-    parts = [arrays.pop(key) for key in keys]
+    keys, columns = manifest.image.key, npz_columns(path)
+    for key in keys:
+        if key not in columns:
+            raise missing_key(path, key=key, keys=list(columns))
+    bands = columns.get("bands", columns.get("filters"))
+    _refuse_other_bands(path, manifest=manifest, found=None if bands is None else bands[:])
+    parts = [columns.pop(key)[:] for key in keys]
     n_dims = _axes_of_a_stack(parts)
-    image = _one_stack([part[None] if part.ndim == n_dims - 1 else part for part in parts], path=path)
-    columns = {name: ColumnRows(values) for name, values in arrays.items() if values.shape == image.shape[:1]}
-    return image, columns
+    return _one_stack([part[None] if part.ndim == n_dims - 1 else part for part in parts], path=path), columns
 
 
 def _read_fits(path: Path, manifest: Manifest) -> Contents:
     keys = manifest.image.key
-    try:
-        with fits.open(path, memmap=False) as hdus:
-            names = [hdu.name for hdu in hdus]
-            for key in keys:
-                if key.upper() not in names:
-                    raise missing_key(path, key=key, keys=names)
-            parts = [fits_pixels(hdus[key], path=path, n_dims=_axes_of_a_stack(keys)) for key in keys]
-            image = _one_stack(parts, path=path)
-            wanted = manifest.format.table
-            return image, fits_columns(hdus, path=path, wanted=wanted) if wanted or has_table(hdus) else {}
-    except (OSError, TypeError) as error:
-        raise _unreadable(path, kind="FITS", reason=str(error)) from error
+    with open_fits(path) as hdus:
+        found = [find_hdu(hdus, key, path=path) for key in keys]
+        parts = [fits_pixels(hdu, path=path, n_dims=_axes_of_a_stack(keys)) for hdu in found]
+        for hdu in found:
+            _refuse_other_unit(path, manifest=manifest, found=hdu.header.get("BUNIT"))
+        wanted = manifest.format.table
+        columns = fits_columns(hdus, path=path, wanted=wanted) if wanted or has_table(hdus) else {}
+    return _one_stack(parts, path=path), columns
 
 
 _READERS = {"hdf5": _read_hdf5, "npz": _read_npz, "fits": _read_fits}
@@ -165,9 +139,5 @@ def _refuse_other_size(path: Path, *, manifest: Manifest, image: Rows) -> None:
         )
 
 
-def _unreadable(path: Path, *, kind: str, reason: str) -> CorruptFileError:
-    return CorruptFileError(
-        f"The file {path.name} was to be read as {kind}.",
-        received=f"{path.stat().st_size:,} bytes that are not ({reason})",
-        remedy=f"Check [format] in the manifest, or put the file at {path} again.",
-    )
+def _refuse_other_unit(path: Path, *, manifest: Manifest, found: object) -> None:
+    refuse_other_unit(str(found or ""), expected=manifest.image.unit, what=f"the pixels of {path.name}")

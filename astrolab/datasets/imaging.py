@@ -18,18 +18,7 @@ N_COMPACT_MIN = 8
 
 
 def sky_sigma(stamps: np.ndarray) -> np.ndarray:
-    """Return the noise of each band, from differences of neighbouring pixels, which a smooth galaxy hardly changes.
-
-    Parameters
-    ----------
-    stamps : ndarray, shape (..., band, y, x)
-
-    Returns
-    -------
-    ndarray, shape (..., band)
-        1.4826 times the median absolute difference, over the square root of 2. Too small where a survey's resampling
-        has correlated the noise of neighbours.
-    """
+    """Return the noise of each band, from differences of neighbouring pixels, which a smooth galaxy hardly changes."""
     difference = np.abs(np.diff(stamps, axis=-1))
     return SIGMA_PER_MAD * np.median(difference, axis=(-2, -1)) / np.sqrt(2.0)
 
@@ -128,20 +117,7 @@ def _middle(stamps: np.ndarray, side: int) -> np.ndarray:
 
 
 def fit_moffat(stamp: np.ndarray) -> tuple[float, float]:
-    """Fit a round Moffat profile to the middle of a stamp.
-
-    Parameters
-    ----------
-    stamp : ndarray, shape (y, x)
-        A point source, or what comes closest to one.
-
-    Returns
-    -------
-    fwhm_px : float
-        Full width at half maximum, ``2 α sqrt(2^(1/β) - 1)``.
-    noise_area_px : float
-        Noise-equivalent area, ``π α² (2β - 1) / (β - 1)²`` (square pixels): one over the sum of the squared profile.
-    """
+    """Fit a round Moffat profile to the middle of a stamp."""
     from scipy.optimize import curve_fit
 
     middle = _middle(stamp, WHOLE_PX)

@@ -16,16 +16,7 @@ from astrolab.errors import LeakError
 
 @dataclass(frozen=True, repr=False)
 class LeakAudit:
-    """What every train set and every test set have in common.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row a pair and way of comparing: ``train``, ``test``, ``by`` ("id", "sky" or "inputs"), ``n_common``
-        (galaxies of the test set that are in the train set; missing where the two cannot be compared in this way),
-        ``n_train``, ``n_test``, ``comparable`` (False where the two have no ids of one scheme, no positions, or no
-        magnitudes of the same bands).
-    """
+    """What every train set and every test set have in common."""
 
     table: pd.DataFrame
 
@@ -46,30 +37,14 @@ class LeakAudit:
         return self.leaks.empty and not self.unknown
 
     def require_clean(self, *, allow_unknown: bool = False) -> LeakAudit:
-        """Stop where a galaxy is in a train set and a test set, or where nobody can know.
-
-        Parameters
-        ----------
-        allow_unknown : bool
-            Let pairs pass that cannot be compared; the table and `repr` still say so.
-
-        Returns
-        -------
-        LeakAudit
-            Itself, if clean.
-
-        Raises
-        ------
-        LeakError
-            Names every leak and its size, or every pair that cannot be compared.
-        """
+        """Stop where a galaxy is in a train set and a test set, or where nobody can know."""
         if not self.leaks.empty:
             raise self._leaking()
         if self.unknown and not allow_unknown:
             raise LeakError(
                 "No galaxy may be in a train set and in a test set.",
                 received="no way to know for " + "; ".join(f"train {a!r} and test {b!r}" for a, b in self.unknown),
-                available="comparison by ids of one scheme, by position, by magnitudes of the same bands",
+                available="comparison by ids of one scheme and kind, by position, by inputs of the same bands",
                 remedy="Add [id], [sky] or [magnitudes] to the manifests, or allow it (allow_unknown) and say so.",
             )
         return self
@@ -93,7 +68,7 @@ class LeakAudit:
 
 
 def audit_leaks(*, train: Mapping[str, Survey], test: Mapping[str, Survey], radius_arcsec: float = 1.0) -> LeakAudit:
-    """Compare every train set with every test set by object id, by position and by identical magnitudes.
+    """Compare every train set with every test set by object id, by position and by identical magnitudes or pixels.
 
     Parameters
     ----------
@@ -117,7 +92,7 @@ def audit_leaks(*, train: Mapping[str, Survey], test: Mapping[str, Survey], radi
 
 
 def drop_common(survey: Survey, *, against: Sequence[Survey], radius_arcsec: float = 1.0) -> Survey:
-    """Take out of a survey every galaxy that is also in one of the others, by id, position or identical magnitudes.
+    """Take out of a survey every galaxy that is also in one of the others, by id, position or identical inputs.
 
     Parameters
     ----------

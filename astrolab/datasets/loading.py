@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 from astrolab.datasets.catalogues import read_catalogue
-from astrolab.datasets.fetch import fetch, locate
+from astrolab.datasets.checking import Part, report, without_impossible
+from astrolab.datasets.digests import digest_file
+from astrolab.datasets.fetch import fetch, locate, prove, recorded_hash, survey_dir
 from astrolab.datasets.images import read_images
 from astrolab.datasets.manifest_schema import Manifest
 from astrolab.datasets.manifests import load_manifest
 from astrolab.datasets.mixtures import combine
 from astrolab.datasets.splits import subsample
-from astrolab.datasets.survey import Survey, stack_surveys
-from astrolab.errors import ConfigError, ManifestError, SchemaError
+from astrolab.datasets.survey import Survey, digest_joined, stack_surveys
+from astrolab.errors import ConfigError, ManifestError
 
 
 def load_survey(
@@ -56,8 +59,9 @@ def load_survey(
         For a name that no manifest has.
     DataNotFoundError
         Where files are not here; says how to get them.
-    CorruptFileError, SchemaError
-        Where files cannot be read, or are not what the manifest says.
+    CorruptFileError, SchemaError, ChecksumError
+        Where files cannot be read, are not what the manifest says, or hold what cannot be. What is only suspected is
+        an `AstrolabWarning` with counts; magnitudes that no magnitude can be are NaN, and named.
     ConfigError
         For a number or a size that the survey does not have.
     """
@@ -73,7 +77,7 @@ def load_survey(
         n, size = n or manifest.twin.n, image_size or manifest.twin.knobs.get("image_size")
         on_disk = manifest.size_on_disk(size)
         paths = simulate_survey(manifest, n=n, seed=seed, directory=directory, image_size=on_disk)
-        survey = read_survey(manifest, paths=paths, image_size=size)
+        survey = _read_checked(manifest, paths=paths, image_size=size)
         knobs = {**manifest.twin.knobs, "n": n, "seed": seed}
         return replace(survey, provenance=replace(survey.provenance, knobs=knobs))
     if download:
@@ -81,22 +85,8 @@ def load_survey(
         paths = fetch(manifest, size=image_size)
     else:
         paths = locate(manifest, size=image_size, directory=directory and Path(directory))
-    survey = read_survey(manifest, paths=paths, image_size=image_size)
-    _refuse_labels_outside(survey, manifest=manifest)
+    survey = _read_checked(manifest, paths=paths, image_size=image_size)
     return survey if n is None else subsample(survey, n=n, seed=seed)
-
-
-def _refuse_labels_outside(survey: Survey, *, manifest: Manifest) -> None:
-    if manifest.label is None or manifest.label.range is None:
-        return
-    (low, high), values = manifest.label.range, survey.labels[manifest.label.name]
-    outside = values[~values.between(low, high)]
-    if len(outside):
-        raise SchemaError(
-            f"The label {manifest.label.name!r} of {survey.name!r} lies from {low:g} to {high:g}, says the manifest.",
-            received=f"{len(outside):,} of {len(values):,} galaxies outside, such as {outside.iloc[0]:g}",
-            remedy="Leave galaxies without a label out of the files, or correct [label] range in the manifest.",
-        )
 
 
 def _refuse_directory(manifest: Manifest, directory: str | Path | None) -> None:
@@ -110,32 +100,36 @@ def _refuse_directory(manifest: Manifest, directory: str | Path | None) -> None:
 
 
 def read_survey(manifest: Manifest, *, paths: Sequence[Path], image_size: int | None = None) -> Survey:
-    """Read the files of one survey and put them one after the other.
+    """Read the files of one survey, under names that the manifest knows, and put them one after the other."""
+    return _joined(_read_parts(manifest, paths=paths, image_size=image_size), manifest=manifest)
 
-    Parameters
-    ----------
-    manifest : Manifest
-        The survey.
-    paths : sequence of Path
-        Its files, under names that the manifest knows.
-    image_size : int, optional
-        Side of the images (px), cut from the centre.
 
-    Returns
-    -------
-    Survey
+def _read_checked(manifest: Manifest, *, paths: Sequence[Path], image_size: int | None) -> Survey:
+    """Read files that are the published ones, say what is wrong with their values, and join them."""
+    for path in paths:
+        _require_published(path, manifest=manifest)
+    read = _read_parts(manifest, paths=paths, image_size=image_size)
+    entries = map(manifest.entry_for, paths)
+    report([Part(*one, every_pixel=False) for one in zip(read, repeat(manifest), entries)], name=manifest.name)
+    return _joined([without_impossible(part) for part in read], manifest=manifest)
 
-    Raises
-    ------
-    ManifestError
-        Where some files belong to a published split and others to none.
-    CorruptFileError, SchemaError
-        Where a file cannot be read, or is not what the manifest says.
-    """
+
+def _require_published(path: Path, *, manifest: Manifest) -> None:
+    """Hold a file to its published hash, or to the one recorded when it was fetched; once while it is unchanged."""
+    entry = manifest.entry_for(path)
+    fetched = recorded_hash(manifest, entry=entry) if path.is_relative_to(survey_dir(manifest)) else None
+    algorithm, _, digest = (entry.known_hash or fetched or "").partition(":")
+    if digest and digest_file(path, algorithm=algorithm) != digest:
+        prove(path, known_hash=f"{algorithm}:{digest}")
+
+
+def _read_parts(manifest: Manifest, *, paths: Sequence[Path], image_size: int | None) -> list[Survey]:
     if manifest.kind == "images":
-        parts = [read_images(path, manifest=manifest, image_size=image_size) for path in paths]
-    else:
-        parts = [read_catalogue(path, manifest=manifest) for path in paths]
+        return [read_images(path, manifest=manifest, image_size=image_size) for path in paths]
+    return [read_catalogue(path, manifest=manifest) for path in paths]
+
+
+def _joined(parts: Sequence[Survey], *, manifest: Manifest) -> Survey:
     if len({part.published_split is None for part in parts}) > 1:
         raise ManifestError(
             f"The files of {manifest.name!r} were to be put together.",
@@ -145,7 +139,7 @@ def read_survey(manifest: Manifest, *, paths: Sequence[Path], image_size: int | 
     provenance = replace(
         parts[0].provenance,
         files=tuple(file for part in parts for file in part.provenance.files),
-        digest=hashlib.sha256("\n".join(part.provenance.digest for part in parts).encode()).hexdigest(),
+        digest=partial(digest_joined, [(part.provenance.digest, part.ids) for part in parts]),
     )
     return stack_surveys(parts, name=manifest.name, provenance=provenance)
 

@@ -201,32 +201,7 @@ class Recipe(Settings):
 
 
 class Manifest(Settings):
-    """What one survey is, where its files are and how they are read; see ``data_manifests/README.md``.
-
-    Parameters
-    ----------
-    name, title, version : str
-        The name it is asked for by, its title in words, and the version that is part of its path on disk.
-    objects : str
-        What its rows are: ``"galaxies"``, ``"stars"``.
-    task : str, optional
-        Name of a known task; by default the task is made from the labels.
-    labels : tuple of Label
-        ``[[label]]`` in TOML.
-    inputs : dict of str to Input
-        ``[input.<name>]`` in TOML.
-    n : int, optional
-        How many objects it has, where the files do not say; see `n_objects`.
-    files : tuple of FileEntry
-        Every file, for all splits and image sizes.
-    folder : Path, optional
-        Where a user's own survey lies, read in place; None for surveys kept in the data folder.
-
-    Raises
-    ------
-    ManifestError
-        If a key is unknown, missing or of the wrong type, or statements contradict each other; all are named.
-    """
+    """What one survey is, where its files are and how they are read; see ``data_manifests/README.md``."""
 
     refusal = ManifestError
 

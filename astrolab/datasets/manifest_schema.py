@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -157,26 +157,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What one survey is, where its files are and how they are read; see ``data_manifests/README.md``.
-
-    Attributes
-    ----------
-    name, title, version : str
-        The name it is asked for by, its title in words, and the version that is part of its path on disk.
-    kind : {"images", "catalogue", "recipe"}
-        What its files hold; a recipe has none and combines other surveys.
-    n : int or None
-        How many galaxies it has, where the files do not say; see `n_galaxies`.
-    files : tuple of FileEntry
-        Every file, for all splits and image sizes.
-    folder : Path or None
-        Where a user's own survey lies, read in place; None for surveys kept in the data folder.
-
-    Raises
-    ------
-    ManifestError
-        If two statements contradict each other; all contradictions are named.
-    """
+    """What one survey is, where its files are and how they are read; see ``data_manifests/README.md``."""
 
     name: str = holds(FOLDER_NAME)
     title: str = holds(TEXT)
@@ -206,12 +187,7 @@ class Manifest:
             raise manifest_error(self.name, problems=problems)
 
     def as_stored(self) -> Manifest:
-        """Return the manifest of the same files with no column given a meaning.
-
-        Returns
-        -------
-        Manifest
-        """
+        """Return the manifest of the same files with no column given a meaning."""
         return replace(self, label=None, id=None, sky=None, magnitudes=None, columns={})
 
     @property
@@ -228,23 +204,7 @@ class Manifest:
         return self.n or (self.twin.n if self.twin else in_files)
 
     def size_on_disk(self, size: int | None = None) -> int | None:
-        """Return the published image size that serves a wanted one: the smallest that is at least as large.
-
-        Parameters
-        ----------
-        size : int, optional
-            Wanted side length (px); by default the first size that the manifest lists.
-
-        Returns
-        -------
-        int or None
-            Side length on disk (px); None where the manifest lists no sizes.
-
-        Raises
-        ------
-        ConfigError
-            If no published image is as large as `size`.
-        """
+        """Return the published image size that serves a wanted one: the smallest that is at least as large."""
         sizes = self.image.sizes if self.image else ()
         if not sizes:
             return None
@@ -259,24 +219,7 @@ class Manifest:
         return large_enough[0]
 
     def select_files(self, *, split: str | None = None, size: int | None = None) -> tuple[FileEntry, ...]:
-        """Return the files of one image size, of one published split or of all.
-
-        Parameters
-        ----------
-        split : {"train", "validation", "test"}, optional
-            The published split; by default all.
-        size : int, optional
-            Wanted image side length (px), see `size_on_disk`.
-
-        Returns
-        -------
-        tuple of FileEntry
-
-        Raises
-        ------
-        ConfigError
-            If no file answers.
-        """
+        """Return the files of one image size, of one published split or of all."""
         on_disk = self.size_on_disk(size)
         files = [f for f in self.files if split in (None, f.split) and (f.size is None or f.size == on_disk)]
         if not files:
@@ -289,22 +232,7 @@ class Manifest:
         return tuple(files)
 
     def entry_for(self, path: Path) -> FileEntry:
-        """Return the manifest's entry for a file on disk, found by its name or an alias.
-
-        Parameters
-        ----------
-        path : Path
-            A file of this survey.
-
-        Returns
-        -------
-        FileEntry
-
-        Raises
-        ------
-        ManifestError
-            If the manifest does not know the file.
-        """
+        """Return the manifest's entry for a file on disk, found by its name or an alias."""
         parts = Path(path).parts
         for entry in self.files:
             if any(parts[-len(name.parts) :] == name.parts for name in map(PurePosixPath, entry.names)):
@@ -331,35 +259,34 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
     magnitudes = manifest.magnitudes
     if magnitudes and len(magnitudes.bands) != len(magnitudes.columns):
         yield f"[magnitudes]: {len(magnitudes.bands)} bands but {len(magnitudes.columns)} columns"
+    if magnitudes:
+        yield from (f"[magnitudes] columns: {name!r} is given for two bands" for name in _twice(magnitudes.columns))
+        both = set(magnitudes.columns) & set(manifest.label.column if manifest.label else ())
+        yield from (f"[label] column: {name!r} is an input too, one of [magnitudes] columns" for name in sorted(both))
+    if manifest.image:
+        yield from (f"[image] key: {name!r} is given for two bands" for name in _twice(manifest.image.key))
     if manifest.image and magnitudes and not set(magnitudes.bands) <= set(manifest.image.bands):
         yield "[magnitudes] bands: not among those of [image]; the same band must have the same name in both"
-    for path, n_entries in Counter(name for f in manifest.files for name in f.names).items():
-        if n_entries > 1:
-            yield f"[[files]]: {path!r} is named {n_entries} times"
+    for path in _twice(name for entry in manifest.files for name in entry.names):
+        yield f"[[files]]: {path!r} is named twice"
     sizes = manifest.image.sizes if manifest.image else ()
     for entry in manifest.files:
         if entry.size is not None and entry.size not in sizes:
             yield f"[[files]] {entry.path!r}: size {entry.size} is not among [image] sizes"
     if manifest.twin and not manifest.simulated:
         yield "a survey with a [twin] section is simulated: it needs simulated = true"
+    if manifest.recipe and manifest.name in manifest.recipe.members:
+        yield "[recipe] members: a survey is no member of itself"
     if manifest.recipe and manifest.recipe.keep not in manifest.recipe.members:
         yield f"[recipe] keep: {manifest.recipe.keep!r} is not one of the members"
 
 
+def _twice(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
 def manifest_error(name: str, *, problems: list[str]) -> ManifestError:
-    """Build the one error that names everything wrong with a manifest.
-
-    Parameters
-    ----------
-    name : str
-        The survey or the manifest file.
-    problems : list of str
-        Each problem in one line.
-
-    Returns
-    -------
-    ManifestError
-    """
+    """Build the one error that names everything wrong with a manifest."""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     return ManifestError(
         f"The manifest of {name!r} was read.",

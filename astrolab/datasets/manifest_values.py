@@ -80,32 +80,12 @@ PATHS = Value(
 
 
 def one_of(*choices: str) -> Value:
-    """Return the kind of value that is one of some words.
-
-    Parameters
-    ----------
-    *choices : str
-        The words.
-
-    Returns
-    -------
-    Value
-    """
+    """Return the kind of value that is one of some words."""
     return Value("one of " + ", ".join(choices), lambda v: v in choices)
 
 
 def hexadecimal(n_digits: int) -> Value:
-    """Return the kind of value that is a hash.
-
-    Parameters
-    ----------
-    n_digits : int
-        Its number of hexadecimal digits: 64 for SHA-256, 32 for md5.
-
-    Returns
-    -------
-    Value
-    """
+    """Return the kind of value that is a hash."""
     return Value(
         f"{n_digits} hexadecimal digits",
         lambda v: _is_text(v) and re.fullmatch(rf"[0-9a-fA-F]{{{n_digits}}}", v) is not None,
@@ -114,36 +94,12 @@ def hexadecimal(n_digits: int) -> Value:
 
 
 def holds(value: Value, *, default: Any = MISSING) -> Any:
-    """Declare a key of a manifest as a dataclass field.
-
-    Parameters
-    ----------
-    value : Value
-        What it may hold.
-    default : optional
-        What it is when left away; without one the key is required.
-
-    Returns
-    -------
-    dataclasses.Field
-    """
+    """Declare a key of a manifest as a dataclass field."""
     if default == {}:
         return field(default_factory=dict, metadata={"value": value})
     return field(default=default, metadata={"value": value})
 
 
 def has(kind: type, *, default: Any = None) -> Any:
-    """Declare a section of a manifest, or a list of sections if `default` is a tuple, as a dataclass field.
-
-    Parameters
-    ----------
-    kind : type
-        The dataclass of the section.
-    default : optional
-        What it is when left away.
-
-    Returns
-    -------
-    dataclasses.Field
-    """
+    """Declare a section of a manifest, or a list of sections if `default` is a tuple, as a dataclass field."""
     return field(default=default, metadata={"section": kind})

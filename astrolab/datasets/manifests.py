@@ -77,13 +77,7 @@ def list_manifests() -> tuple[str, ...]:
 
 
 def shipped_manifests() -> tuple[str, ...]:
-    """Return the names of the surveys that come with astrolab.
-
-    Returns
-    -------
-    tuple of str
-        Sorted.
-    """
+    """Return the names of the surveys that come with astrolab, sorted."""
     return tuple(sorted(path.stem for path in shipped_folder("data_manifests").glob("*.toml")))
 
 
@@ -133,24 +127,14 @@ def _load_by_name(name: str) -> Manifest:
     if name not in list_manifests():
         raise unknown_name("survey", name=name, names=list_manifests())
     table = _read(path)
-    return parse_manifest(_inherit(table), where=str(path), folder=Path(table.pop("folder")))
+    folder = table.pop("folder", None)
+    if not isinstance(folder, str):
+        raise manifest_error(str(path), problems=["folder: missing, the one that holds the survey; import it again"])
+    return parse_manifest(_inherit(table), where=str(path), folder=Path(folder))
 
 
 def register(manifest: Manifest, *, text: str) -> Path:
-    """Keep a user's manifest so that its survey can be asked for by name.
-
-    Parameters
-    ----------
-    manifest : Manifest
-        With `folder` set: the survey stays where it is.
-    text : str
-        The manifest's TOML.
-
-    Returns
-    -------
-    Path
-        The registered copy.
-    """
+    """Keep the TOML of a user's manifest so that its survey, which stays in its `folder`, can be asked for by name."""
     path = registry_dir() / f"{manifest.name}.toml"
     # A TOML basic string escapes what JSON escapes, and keys outside tables must come first.
     folder = json.dumps(str(manifest.folder))
@@ -169,7 +153,7 @@ def _read(path: Path) -> dict[str, Any]:
             available=", ".join(list_manifests()) + " (by name)",
             remedy=f"Check the path. {README}",
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, OSError) as error:
         raise ManifestError(
             f"The manifest {path} was read.", received=f"not TOML: {error}", remedy=f"Correct the line. {README}"
         ) from error
@@ -191,23 +175,7 @@ def _inherit(table: dict[str, Any]) -> dict[str, Any]:
 def parse_manifest(table: Mapping[str, Any], *, where: str, folder: Path | None = None) -> Manifest:
     """Turn the tables of a TOML manifest into a `Manifest`, or name everything that is wrong with them.
 
-    Parameters
-    ----------
-    table : mapping
-        What ``tomllib`` read.
-    where : str
-        The file, for the error message.
-    folder : Path, optional
-        Where the files of a user's own survey lie.
-
-    Returns
-    -------
-    Manifest
-
-    Raises
-    ------
-    ManifestError
-        If a key is unknown, missing or of the wrong type, or statements contradict each other.
+    `where` is the file, for the error; `folder` is where the files of a user's own survey lie.
     """
     problems: list[str] = []
     values = _section_values(Manifest, table, "", problems)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
 from astropy.coordinates import SkyCoord
 
+from astrolab.datasets.digests import read_content
+from astrolab.datasets.rows import Rows
 from astrolab.datasets.survey import Survey
 from astrolab.errors import SchemaError, unknown_name
 
@@ -18,15 +21,7 @@ _INDICES: WeakKeyDictionary[Survey, dict[bool, pd.Index]] = WeakKeyDictionary() 
 def qualified_ids(survey: Survey) -> np.ndarray:
     """Give every object id together with the scheme that it belongs to, so that ids of all surveys can be compared.
 
-    Parameters
-    ----------
-    survey : Survey
-        The galaxies.
-
-    Returns
-    -------
-    ndarray of object (str), shape (n,)
-        E.g. ``"hsc-pdr2:36407063378678903"``.
+    For example ``"hsc-pdr2:36407063378678903"``.
     """
     scheme = survey.provenance.id_scheme
     prefixes = tuple(f"{name}:" for name in survey.provenance.id_schemes)
@@ -38,24 +33,9 @@ def qualified_ids(survey: Survey) -> np.ndarray:
 
 
 def rows_of(survey: Survey, *, object_ids: np.ndarray) -> np.ndarray:
-    """Find galaxies of a survey by their object ids.
+    """Find galaxies by object ids, numbers also as text: row numbers in the order asked.
 
-    Parameters
-    ----------
-    survey : Survey
-        The galaxies.
-    object_ids : ndarray of int64 or str, shape (n,)
-        Those wanted; as text, numbers are found too.
-
-    Returns
-    -------
-    ndarray of int, shape (n,)
-        Row numbers in the survey, in the order of `object_ids`.
-
-    Raises
-    ------
-    SchemaError
-        Where the survey does not hold one of them, or holds it twice.
+    Ids that the survey does not hold exactly once are a `SchemaError`.
     """
     wanted = np.asarray(object_ids)
     as_text = (survey.ids.dtype.kind in "iu") != (wanted.dtype.kind in "iu")
@@ -80,33 +60,18 @@ def _index(survey: Survey, *, as_text: bool) -> pd.Index:
 
 
 def in_common(survey: Survey, *, other: Survey, by: str, radius_arcsec: float = 1.0) -> np.ndarray | None:
-    """Mark the galaxies of a survey that are also in another.
+    """Mark the galaxies of a survey that are also in another, or give None where nobody can know.
 
-    Parameters
-    ----------
-    survey, other : Survey
-        The marks are for `survey`.
-    by : {"id", "sky", "inputs"}
-        The same object id; a position within `radius_arcsec`; magnitudes identical in every bit.
-    radius_arcsec : float
-        How near two positions of one galaxy are (arcsec).
-
-    Returns
-    -------
-    ndarray of bool, shape (n,), or None
-        None where the two cannot be compared: ids of different schemes, no positions, no magnitudes in the same bands.
-
-    Raises
-    ------
-    UnknownNameError
-        For another way to compare.
+    Compared are object ids, positions (within `radius_arcsec`), or inputs: magnitudes or pixels identical in every bit.
+    Nothing is known from ids of different schemes, positions that one lacks, and inputs of other bands, shapes, types,
+    units or decimals; nor from "none in common" where ids are written in different ways, as numbers and as text.
     """
     if by == "id":
         return _same_id(survey, other)
     if by == "sky":
         return _same_place(survey, other, radius_arcsec)
     if by == "inputs":
-        return _same_magnitudes(survey, other)
+        return _same_inputs(survey, other)
     raise unknown_name("way to compare surveys", name=by, names=WAYS)
 
 
@@ -115,7 +80,15 @@ def _same_id(survey: Survey, other: Survey) -> np.ndarray | None:
         return None
     if survey.provenance.id_scheme == other.provenance.id_scheme and survey.ids.dtype == other.ids.dtype == np.int64:
         return pd.Index(survey.ids).isin(other.ids)
-    return pd.Index(qualified_ids(survey)).isin(qualified_ids(other))
+    marks = pd.Index(qualified_ids(survey)).isin(qualified_ids(other))
+    return marks if marks.any() or _id_forms(survey) & _id_forms(other) else None
+
+
+def _id_forms(survey: Survey) -> set[str]:
+    """How ids are written: as whole numbers, as numbers with decimals, or as words."""
+    forms = {"whole": r"-?\d+", "decimal": r"[-+.\de]*\d[-+.\de]*"}
+    ids = (str(text).rpartition(":")[2].lower() for text in survey.ids.tolist())
+    return {next((name for name, form in forms.items() if re.fullmatch(form, text)), "words") for text in ids}
 
 
 def _same_place(survey: Survey, other: Survey, radius_arcsec: float) -> np.ndarray | None:
@@ -131,16 +104,43 @@ def _same_place(survey: Survey, other: Survey, radius_arcsec: float) -> np.ndarr
     return common
 
 
-def _same_magnitudes(survey: Survey, other: Survey) -> np.ndarray | None:
-    comparable = survey.bands == other.bands and "magnitudes" in survey.inputs and "magnitudes" in other.inputs
-    if not comparable:
+def _same_inputs(survey: Survey, other: Survey) -> np.ndarray | None:
+    schemes = survey.provenance.id_schemes & other.provenance.id_schemes
+    marks = [same_values(survey, other=other, input_name=name) for name in ("magnitudes", "image")]
+    known = [mark for mark in marks if mark is not None]
+    common = np.logical_or.reduce(known) if known else None
+    if known and schemes and not common.any() and _same_id(survey, other) is None:
+        return None  # the same objects may be there under ids that do not show it
+    return common
+
+
+def same_values(survey: Survey, *, other: Survey, input_name: str) -> np.ndarray | None:
+    """Mark the galaxies of a survey whose input is, in every bit, one of the other's; None where it could not be."""
+    mine, theirs = survey.inputs.get(input_name), other.inputs.get(input_name)
+    if mine is None or theirs is None:
         return None
-    return pd.Index(_measurements(survey)).isin(_measurements(other)) & _measured(survey)
+    if input_name == "magnitudes":
+        mine, theirs = (np.asarray(rows[:], dtype=np.float32) for rows in (mine, theirs))
+    if (mine.shape[1:], mine.dtype) != (theirs.shape[1:], theirs.dtype):
+        return None
+    if survey.bands != other.bands or survey.unit_of(input_name) != other.unit_of(input_name):
+        return None
+    marks = np.isin(read_content(mine).hashes, read_content(theirs).hashes) & _is_measured(mine)
+    could_be = marks.any() or input_name == "image" or _decimals(mine) == _decimals(theirs) is not None
+    return marks if could_be else None
 
 
-def _measurements(survey: Survey) -> list[bytes]:
-    return [row.tobytes() for row in np.asarray(survey.inputs["magnitudes"][:], dtype=np.float32)]
+def _is_measured(rows: Rows) -> np.ndarray:
+    """Where there is something to compare: a band that was measured, a stamp that is not empty."""
+    if len(rows.shape) == 4:
+        content = read_content(rows)
+        return (content.low < content.high).any(axis=1)
+    return np.isfinite(rows[:]).any(axis=1)
 
 
-def _measured(survey: Survey) -> np.ndarray:
-    return np.isfinite(np.asarray(survey.inputs["magnitudes"][:])).any(axis=1)
+def _decimals(rows: Rows) -> int | None:
+    """With how many decimals magnitudes are written (5 for more than 4); None where none is measured."""
+    values = np.asarray(rows[:], dtype=np.float64)
+    scaled = [values[np.isfinite(values)] * 10**n for n in range(5)]
+    fitting = (n for n, part in enumerate(scaled) if np.all(np.abs(part - np.rint(part)) < 0.06))
+    return next(fitting, 5) if len(scaled[0]) else None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from astrolab.datasets.matching import WAYS, in_common, qualified_ids
+from astrolab.datasets.matching import in_common, qualified_ids, same_values
 from astrolab.datasets.splits import PARTS, Splits
-from astrolab.datasets.survey import Provenance, Survey, stack_surveys
+from astrolab.datasets.survey import Provenance, Survey, digest_joined, stack_surveys
 from astrolab.errors import SchemaError, unknown_name
 
 
@@ -109,7 +109,8 @@ def combine_splits(
 
 
 def _same_galaxy(survey: Survey, other: Survey, *, allow_unknown: bool) -> np.ndarray:
-    marks = [in_common(survey, other=other, by=by) for by in WAYS]
+    marks = [in_common(survey, other=other, by=by) for by in ("id", "sky")]
+    marks.append(same_values(survey, other=other, input_name="magnitudes"))  # not pixels: joining must not read 30 GB
     known = [mark for mark in marks if mark is not None]
     if not known and not allow_unknown:
         raise SchemaError(
@@ -135,7 +136,7 @@ def _joint_provenance(surveys: Sequence[Survey], name: str) -> Provenance:
         version="+".join(dict.fromkeys(source.version for source in sources)),
         simulated=any(source.simulated for source in sources),
         files=tuple(dict.fromkeys(file for source in sources for file in source.files)),
-        digest=hashlib.sha256("\n".join(survey.digest for survey in surveys).encode()).hexdigest(),
+        digest=partial(digest_joined, [(survey.provenance.digest, survey.ids) for survey in surveys]),
         id_scheme="+".join(schemes),
         image_unit=sources[0].image_unit,
         magnitude_unit=sources[0].magnitude_unit if all("magnitudes" in survey.inputs for survey in surveys) else "",

@@ -22,36 +22,12 @@ def data_dir() -> Path:
 
 
 def registry_dir() -> Path:
-    """Return the folder of the manifests that this user has imported.
-
-    Returns
-    -------
-    Path
-        Need not exist yet.
-    """
+    """Return the folder of the manifests that this user has imported; it need not exist yet."""
     return data_dir() / "manifests"
 
 
 def inside(folder: Path, *, path: str) -> Path:
-    """Return a survey's file inside its folder, refusing one that leads out of it through a link.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder that holds the survey.
-    path : str
-        The relative path of a file, as a manifest gives it.
-
-    Returns
-    -------
-    Path
-        ``folder / path``; the file need not exist.
-
-    Raises
-    ------
-    ManifestError
-        If the path, with every link followed, lies outside `folder`.
-    """
+    """Return a survey's file inside its folder, refusing one that leads out of it through a link."""
     whole = folder / path
     if not whole.resolve().is_relative_to(folder.resolve()):
         raise ManifestError(

@@ -19,18 +19,7 @@ N_NAMES_SHOWN = 30
 def read_or_probe(path: Path, *, manifest: Manifest) -> tuple[Survey | None, list[str]]:
     """Read a file at its full image size; if it cannot be read, try each statement of the manifest alone.
 
-    Parameters
-    ----------
-    path : Path
-        A file that the manifest knows.
-    manifest : Manifest
-
-    Returns
-    -------
-    survey : Survey or None
-        None where the file does not fit the manifest.
-    problems : list of str
-        Each in one line; empty where the survey was read.
+    Problems are given in one line each; there are none where the survey was read.
     """
     try:
         return read_survey(manifest, paths=[path], image_size=manifest.entry_for(path).size), []
@@ -39,16 +28,7 @@ def read_or_probe(path: Path, *, manifest: Manifest) -> tuple[Survey | None, lis
 
 
 def in_one_line(error: AstrolabError) -> str:
-    """Return what an error says as one line of a list.
-
-    Parameters
-    ----------
-    error : AstrolabError
-
-    Returns
-    -------
-    str
-    """
+    """Return what an error says as one line of a list."""
     available = f"; available: {error.available}" if error.available else ""
     return f"{error.asked} Received: {error.received}{available}. {error.remedy}".replace("\n", " ")
 

@@ -7,13 +7,14 @@ cropped, split and concatenated is a few small objects until a batch of it is re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from astrolab.errors import SchemaError
+from astrolab.datasets.missing import reading
+from astrolab.errors import DataError, SchemaError
 
 Index = slice | np.ndarray | Sequence[int]
 
@@ -60,17 +61,7 @@ class LazyRows:
 class MappedRows(LazyRows):
     """An uncompressed array somewhere in a file, memory-mapped: a random batch costs no more than its own bytes.
 
-    The file is mapped on the first read, and never part of a pickle.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-    offset : int
-        Where the first value lies (bytes).
-    shape : tuple of int
-    dtype : dtype
-        As stored; reading gives the same in the byte order of the machine.
+    The file is mapped on the first read, and never part of a pickle. Values are given in the byte order of the machine.
     """
 
     def __init__(self, path: str | Path, *, offset: int, shape: tuple[int, ...], dtype: np.dtype):
@@ -83,7 +74,8 @@ class MappedRows(LazyRows):
 
     def _read(self, numbers: np.ndarray) -> np.ndarray:
         if self._values is None:
-            mapped = np.memmap(self.path, dtype=self.stored_dtype, mode="r", offset=self.offset, shape=self.shape)
+            with reading(self.path, kind="FITS or HDF5"):
+                mapped = np.memmap(self.path, dtype=self.stored_dtype, mode="r", offset=self.offset, shape=self.shape)
             self._values = mapped.view(np.ndarray)
         return self._values[numbers].astype(self.dtype, copy=False)
 
@@ -102,13 +94,7 @@ class TakenRows(LazyRows):
 
 
 class StackedRows(LazyRows):
-    """Rows of several sources, one after the other.
-
-    Raises
-    ------
-    SchemaError
-        Where one row of a source has another shape than one row of the next.
-    """
+    """Rows of several sources, one after the other."""
 
     def __init__(self, parts: Sequence[Rows]):
         if len({part.shape[1:] for part in parts}) != 1:
@@ -132,13 +118,7 @@ class StackedRows(LazyRows):
 
 
 class CroppedRows(LazyRows):
-    """The central square of every image; pixel ``size // 2`` stays the central pixel.
-
-    Raises
-    ------
-    SchemaError
-        Where the images are smaller than what is asked of them.
-    """
+    """The central square of every image; pixel ``size // 2`` stays the central pixel."""
 
     def __init__(self, rows: Rows, *, size: int):
         if min(rows.shape[-2:]) < size:
@@ -157,10 +137,13 @@ class CroppedRows(LazyRows):
 
 
 class ColumnRows(LazyRows):
-    """One table column: (n, 1) becomes (n,), bytes become text, big-endian numbers native ones."""
+    """One table column: (n, 1) becomes (n,), padded bytes become text, big-endian numbers native ones.
 
-    def __init__(self, rows: Rows):
-        self.rows = rows
+    `unit` is what the file says of it.
+    """
+
+    def __init__(self, rows: Rows, *, unit: str | None = None):
+        self.rows, self.unit = rows, unit or ""
         self.shape = rows.shape[:1] if rows.shape[1:] == (1,) else rows.shape
         is_text = rows.dtype.kind in "SO"
         self.dtype = np.dtype(object) if is_text else rows.dtype.newbyteorder("=")
@@ -169,31 +152,42 @@ class ColumnRows(LazyRows):
         values = np.asarray(self.rows[numbers]).reshape(len(numbers), *self.shape[1:])
         if self.dtype.kind != "O":
             return values.astype(self.dtype, copy=False)
-        texts = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values.flat]
-        return np.array(texts, dtype=object).reshape(values.shape)
+        texts = (v.decode("utf-8", "backslashreplace").rstrip() if isinstance(v, bytes) else v for v in values.flat)
+        return np.fromiter(texts, dtype=object, count=values.size).reshape(values.shape)
+
+
+class AbsentRows(LazyRows):
+    """A column that cannot be read, which hurts only who asks for it."""
+
+    def __init__(self, error: DataError):
+        self.error, self.shape, self.dtype = error, (0,), np.dtype(float)
+
+    def _read(self, numbers: np.ndarray) -> np.ndarray:
+        raise self.error
+
+
+def or_absent(read: Callable[[], Rows], *, path: Path, kind: str) -> Rows:
+    """Read a column, or keep for whoever asks for it why it cannot be read."""
+    try:
+        with reading(path, kind=kind):
+            return read()
+    except DataError as error:
+        return AbsentRows(error)
+
+
+def with_nulls(values: np.ndarray, *, is_null: np.ndarray) -> np.ndarray:
+    """Mark what is not known: NaN among numbers; None among text, and among integers that a float cannot hold."""
+    if not is_null.any():
+        return values
+    known = values[~is_null]
+    if values.dtype.kind in "fb" or (values.dtype.kind in "iu" and (np.abs(known.astype(float)) < 2**53).all()):
+        return np.where(is_null, np.nan, values)
+    return np.where(is_null, None, values.astype(object))
 
 
 def row_numbers(index: Index | np.ndarray, *, n_rows: int) -> np.ndarray:
-    """Turn a slice, a mask or integers into the row numbers meant, counted from 0.
+    """Turn a slice, a mask or integers (negative ones count from the end) into row numbers (m,), counted from 0.
 
-    Parameters
-    ----------
-    index : slice, or array of int or bool
-        Negative integers count from the end.
-    n_rows : int
-        How many rows there are.
-
-    Returns
-    -------
-    ndarray of int64, shape (m,)
-
-    Raises
-    ------
-    IndexError
-        For a row that does not exist, a mask of another length, or an index that is not one-dimensional.
-
-    Examples
-    --------
     >>> row_numbers([-1, 0, 0], n_rows=4)
     array([3, 0, 0])
     """

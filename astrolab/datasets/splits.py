@@ -172,21 +172,10 @@ def take_fraction(splits: Splits, *, frac: float, seed: int, validation: str = "
 
 
 def id_uniform(survey: Survey, *, seed: int, stream: int = 0) -> np.ndarray:
-    """Give every galaxy a number in [0, 1) that depends on its id and the seed alone.
+    """Give every galaxy a number in [0, 1) that depends on its id and the seed (or stream) alone.
 
     FNV-1a (Fowler, Noll & Vo; RFC 9923) of the id's text, then SplitMix64 (Steele, Lea & Flood 2014,
     doi:10.1145/2660193.2660195).
-
-    Parameters
-    ----------
-    survey : Survey
-        The galaxies.
-    seed, stream : int
-        Another seed or stream, another independent number.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
     """
     salt = splitmix64(splitmix64(np.array([seed], dtype=np.int64).astype(np.uint64)) + np.uint64(stream))
     mixed = splitmix64(fnv1a(qualified_ids(survey)) ^ salt)
@@ -194,19 +183,8 @@ def id_uniform(survey: Survey, *, seed: int, stream: int = 0) -> np.ndarray:
 
 
 def fnv1a(texts: Sequence[str]) -> np.ndarray:
-    """Hash texts with 64-bit FNV-1a, all at once.
+    """Hash texts, encoded as UTF-8, with 64-bit FNV-1a, all at once.
 
-    Parameters
-    ----------
-    texts : sequence of str
-        Encoded as UTF-8.
-
-    Returns
-    -------
-    ndarray of uint64, shape (n,)
-
-    Examples
-    --------
     >>> hex(fnv1a(["foobar"])[0])
     '0x85944171f73967e8'
     """
@@ -222,16 +200,7 @@ def fnv1a(texts: Sequence[str]) -> np.ndarray:
 
 
 def splitmix64(state: np.ndarray) -> np.ndarray:
-    """Mix the bits of 64-bit numbers so that near ones come out unrelated.
-
-    Parameters
-    ----------
-    state : ndarray of uint64
-
-    Returns
-    -------
-    ndarray of uint64
-    """
+    """Mix the bits of 64-bit numbers so that near ones come out unrelated."""
     mixed = state + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -20,31 +20,7 @@ UNLABELLED = make_task([])
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the objects of a survey come from, in enough detail to find or simulate them again.
-
-    Parameters
-    ----------
-    survey, title, version : str
-        Name asked for, title in words, version of the data.
-    simulated : bool
-        True for twins and for anything mixed with one; figures and tables say so.
-    twin_of : str
-        Name of the survey that a twin stands for; empty for a real one.
-    files : tuple of str
-        Names of the files read.
-    digest : str
-        SHA-256 over every byte of the files.
-    id_scheme : str
-        Ids of two surveys may be compared where they share a scheme; schemes of a mixture are joined by ``+``.
-    citation : tuple of str
-        Reference keys.
-    knobs : dict
-        What a twin was simulated with.
-    declared : tuple of str
-        What somebody has declared of it, such as channels that stand for others; shown beside every result.
-    loading : dict
-        Arguments of `load_survey` that load it again; empty where there are none.
-    """
+    """Where the objects of a survey come from, in enough detail to find or simulate them again."""
 
     survey: str
     title: str
@@ -52,7 +28,7 @@ class Provenance:
     simulated: bool = False
     twin_of: str = ""
     files: tuple[str, ...] = ()
-    digest: str = ""
+    digest: str | Callable[[], str] = ""
     id_scheme: str = ""
     citation: tuple[str, ...] = ()
     knobs: dict[str, Any] = field(default_factory=dict)
@@ -188,8 +164,7 @@ class Survey:
     @property
     def digest(self) -> str:
         """SHA-256 over the files' digest and the ids in order: proves with which objects a run was made."""
-        content = self.ids.astype("<i8").tobytes() if self.ids.dtype.kind in "iu" else "\n".join(self.ids).encode()
-        return hashlib.sha256(self.provenance.digest.encode() + b"\0" + content).hexdigest()
+        return digest_objects(self.provenance.digest, ids=self.ids)
 
     def take(self, index: Index) -> Survey:
         """Choose objects by number or mask, in the order asked; images stay on disk.
@@ -326,6 +301,17 @@ class Survey:
         specs = {**self.specs, input_name: replace(self.specs[input_name], channels=channels)}
         declared = (*self.provenance.declared, f"{input_name}: {said}") if said else self.provenance.declared
         return replace(self, specs=specs, provenance=replace(self.provenance, declared=declared))
+
+
+def digest_objects(files: str | Callable[[], str], *, ids: np.ndarray) -> str:
+    """Give SHA-256 over a digest of files (or what computes it) and the ids in order."""
+    content = ids.astype("<i8").tobytes() if ids.dtype.kind in "iu" else "\n".join(ids).encode()
+    return hashlib.sha256((files() if callable(files) else files).encode() + b"\0" + content).hexdigest()
+
+
+def digest_joined(parts: Sequence[tuple[str | Callable[[], str], np.ndarray]]) -> str:
+    """Give SHA-256 over several digests of files, each with the ids of its objects."""
+    return hashlib.sha256("\n".join(digest_objects(files, ids=ids) for files, ids in parts).encode()).hexdigest()
 
 
 def _rebuild(values: dict[str, Any]) -> Survey:

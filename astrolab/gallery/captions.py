@@ -12,6 +12,16 @@ _SAVED = re.compile(r"""save_figure\(\s*(?P<f>f?)["'](?P<name>[^"']+)["']""")
 _CAPTION = re.compile(r"^\*Figures?:.*?(?=\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
 _MAIN_HEADING = re.compile(r"^#+ .*\bmain figure\b", re.MULTILINE | re.IGNORECASE)
 _TAG = re.compile(r"<[^>]+>")
+_TEXT_TAGS = ("a", "b", "br", "code", "em", "i", "li", "ol", "p", "strong", "sub", "sup", "ul")
+_MATH_TAGS = (
+    *("math", "mfrac", "mi", "mn", "mo", "mover", "mpadded", "mroot", "mrow", "mspace", "msqrt", "mstyle"),
+    *("msub", "msubsup", "msup", "mtable", "mtd", "mtext", "mtr", "munder", "munderover"),
+)
+_OF_MATH = (
+    *("xmlns", "display", "displaystyle", "fence", "form", "linethickness", "lspace", "mathvariant", "maxsize"),
+    *("minsize", "movablelimits", "rspace", "scriptlevel", "separator", "stretchy", "width", "accent", "columnalign"),
+)
+_ATTRIBUTES = {"a": ["href"], **{tag: _OF_MATH for tag in _MATH_TAGS}}
 
 
 @dataclass(frozen=True)
@@ -28,15 +38,6 @@ def saved_figures(notebook: Mapping[str, Any]) -> list[SavedFigure]:
 
     The caption is the paragraph that begins with ``*Figure:`` in the next text cell; the main figure is the first one
     after a heading that says so, else the first of all.
-
-    Parameters
-    ----------
-    notebook : mapping
-        The content of an ``.ipynb`` file.
-
-    Returns
-    -------
-    list of SavedFigure
     """
     found: list[SavedFigure] = []
     main_is_next = False
@@ -65,36 +66,19 @@ def _next_caption(cells: Sequence[tuple[str, str]]) -> str:
 
 
 def as_html(markdown: str) -> str:
-    """Return a caption as HTML, equations as MathML.
-
-    Parameters
-    ----------
-    markdown : str
-
-    Returns
-    -------
-    str
-    """
+    """Return a caption as HTML, equations as MathML; whatever else is in it is text, for a run may be anybody's."""
+    import bleach
     from nbconvert.filters import markdown2html
 
     from astrolab.report import replace_equations
 
-    return markdown2html(replace_equations(markdown)).strip()
+    html = markdown2html(replace_equations(markdown))
+    return bleach.clean(html, tags={*_TEXT_TAGS, *_MATH_TAGS}, attributes=_ATTRIBUTES).strip()
 
 
 def as_text(html: str) -> str:
     """Return what a piece of HTML says, without its tags.
 
-    Parameters
-    ----------
-    html : str
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
     >>> as_text("<p><em>Figure: a &amp; b.</em></p>")
     'Figure: a & b.'
     """

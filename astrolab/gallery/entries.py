@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from astrolab.errors import AstrolabError
+from astrolab.errors import AstrolabError, CorruptFileError
 from astrolab.gallery.captions import as_html, as_text, saved_figures
 from astrolab.metrics.summary import tabulate_scores
 from astrolab.parameters import (
@@ -23,13 +22,11 @@ from astrolab.parameters import (
     read_title,
 )
 from astrolab.presets import recognise_preset
+from astrolab.runs.fits import made_under
 from astrolab.runs.records import read_record
 
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, SyntaxError)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, AstrolabError)
 _HEADLINE = "scatter"
-_NEEDED = {"study": str, "status": str, "started": str, "parameters": dict, "surveys": dict, "fits": dict}
-_OPTIONAL = {"versions": dict, "time_s": int | float}
-_QUOTED = 40  # characters of what is wrong
 
 
 @dataclass(frozen=True)
@@ -60,26 +57,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class RunEntry:
-    """What a gallery shows of a run.
-
-    Attributes
-    ----------
-    folder : Path
-    study, question : str
-    record : dict
-        What stands in ``run.json``; empty if that cannot be read.
-    problems : tuple of str
-        What is missing or wrong, in words.
-    settings : tuple of Setting
-    scores : DataFrame or None
-        As :func:`astrolab.tabulate_scores` shows them.
-    headline : DataFrame or None
-        One metric of them: one row an arm, one column a test set.
-    preset : str
-        The preset that the parameters agree with; "quick" for the defaults, empty for none.
-    pictures : tuple of Picture
-        The main figure first.
-    """
+    """What a gallery shows of a run."""
 
     folder: Path
     study: str
@@ -98,6 +76,11 @@ class RunEntry:
         return datetime.fromisoformat(self.record["started"]) if self.record else None
 
     @property
+    def made_under(self) -> str:
+        """What its fits were computed with."""
+        return made_under(self.record) if self.record else ""
+
+    @property
     def sky(self) -> str:
         """Whether the galaxies are simulated: ``"twin"``, ``"real"``, ``"twin and real"``, or empty if not recorded."""
         simulated = {bool(survey.get("simulated")) for survey in self.record.get("surveys", {}).values()}
@@ -105,16 +88,7 @@ class RunEntry:
 
 
 def read_entry(folder: Path) -> RunEntry:
-    """Read a run folder as far as it can be read; whatever is wrong with it is said, not raised.
-
-    Parameters
-    ----------
-    folder : Path
-
-    Returns
-    -------
-    RunEntry
-    """
+    """Read a run folder as far as it can be read; whatever is wrong with it is said, not raised."""
     problems: list[str] = []
     record = _read_whole_record(folder, problems)
     study = str(record.get("study") or folder.parent.name)
@@ -139,32 +113,12 @@ def read_entry(folder: Path) -> RunEntry:
 def _read_whole_record(folder: Path, problems: list[str]) -> dict[str, Any]:
     try:
         record = read_record(folder)
-        if record is None:
-            problems.append("There is no run.json: the run stopped before it began, or is not one of astrolab's.")
-            return {}
-        datetime.fromisoformat(record["started"])
-        missing = [name for name in _NEEDED if name not in record]
-        misfits = [] if missing else _misfits(record)
-    except _UNREADABLE as error:
-        problems.append(f"run.json cannot be read: {_in_short(error)}.")
+    except CorruptFileError as error:
+        problems.append(f"{error.received}.")
         return {}
-    if missing:
-        problems.append(f"run.json lacks {', '.join(missing)}.")
-        return {}
-    if misfits:
-        problems.append(f"run.json cannot be read: {', '.join(misfits)}.")
-        return {}
-    return record
-
-
-def _misfits(record: Mapping[str, Any]) -> list[str]:
-    """Entries of a record that are not what the pages show of them."""
-    kinds = {name: kind for name, kind in (_NEEDED | _OPTIONAL).items() if name in record}
-    wrong = {name: record[name] for name, kind in kinds.items() if not isinstance(record[name], kind)}
-    if not wrong:
-        surveys = record["surveys"].items()
-        wrong = {f"survey {role}": one for role, one in surveys if not isinstance(one, dict) or "repr" not in one}
-    return [f"{name} is {json.dumps(value)[:_QUOTED]}" for name, value in wrong.items()]
+    if record is None:
+        problems.append("There is no run.json: the run stopped before it began, or is not one of astrolab's.")
+    return record or {}
 
 
 def _best_notebook(folder: Path, study: str, problems: list[str]) -> Path | None:
@@ -172,7 +126,7 @@ def _best_notebook(folder: Path, study: str, problems: list[str]) -> Path | None
     for own in (folder / "notebook.ipynb", folder / "notebook.partial.ipynb"):
         if own.is_file():
             try:
-                read_title(own), read_declarations(own), saved_figures(load_notebook(own))
+                read_title(own), _settings({}, read_declarations(own)), saved_figures(load_notebook(own))
                 return own
             except _UNREADABLE as error:
                 problems.append(f"{own.name} cannot be read: {_in_short(error)}.")
@@ -191,6 +145,8 @@ def _what_is_unfinished(folder: Path, record: Mapping[str, Any]) -> list[str]:
     failure = _failure(folder / "notebook.partial.ipynb")
     if failure:
         return [f"It is not finished: {failure}. The same command goes on from there."]
+    if record and record["status"] == "computed":
+        return ["It is not finished: all is computed, but the report is missing. The same command makes it."]
     return ["It is not finished: it is at work, or was cut off. The same command goes on with it."] if record else []
 
 
@@ -215,9 +171,9 @@ def _in_one_line(name: str, message: str) -> str:
 
 def _settings(parameters: Mapping[str, Any], declared: Mapping[str, Parameter]) -> tuple[Setting, ...]:
     settings = []
+    defaults = {name: known.coerce(known.default) for name, known in declared.items()}
     for name, value in parameters.items():
-        known = declared.get(name)
-        default = known.coerce(known.default) if known else None
+        known, default = declared.get(name), defaults.get(name)
         settings.append(Setting(name, value, default, known.help if known else "", known is None or value != default))
     return tuple(setting for setting in settings if setting.name != RUN_DIR)
 
@@ -237,7 +193,7 @@ def _read_scores(
         metric = _HEADLINE if _HEADLINE in metrics else metrics[0]
         one = tabulate_scores(scores[scores["metric"] == metric])[metric].unstack("survey", sort=False)
         return tabulate_scores(scores), one.rename_axis(columns=metric)
-    except (*_UNREADABLE, IndexError, AstrolabError) as error:
+    except (*_UNREADABLE, IndexError) as error:
         problems.append(f"scores.csv cannot be read: {_in_short(error)}.")
         return None, None
 

@@ -12,20 +12,7 @@ SITE_CONTENT = frozenset({"index.html", "style.css", "runs", GALLERY_MARK})
 
 
 def require_replaceable(out: Path, *, folders: Iterable[Path]) -> None:
-    """Refuse to write a gallery over anything but an older gallery or nothing.
-
-    Parameters
-    ----------
-    out : Path
-        Where the gallery shall be.
-    folders : iterable of Path
-        The run folders that it will show.
-
-    Raises
-    ------
-    ConfigError
-        If `out` is a file, holds anything that no gallery holds, or holds a run to be shown.
-    """
+    """Refuse to write a gallery over anything but an older gallery or nothing, or over a run that it will show."""
     remedy = "Give --out a folder that does not exist yet, is empty, or is an older gallery."
     if out.exists() and not out.is_dir():
         raise ConfigError("A gallery was to be written.", received=f"{out}, which is a file", remedy=remedy)

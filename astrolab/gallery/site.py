@@ -29,6 +29,14 @@ _DOCUMENTS = {
 }
 
 
+# Before all that a report says, whoever wrote it: nothing in it runs, and nothing is fetched or sent.
+_AS_A_PICTURE = (
+    '<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="'
+    "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    '">\n'
+)
+
+
 def write_gallery(runs: str | Path | Iterable[str | Path], *, out: str | Path = "site") -> Path:
     """Write a small static site of runs: an index, and one page a run. It needs no server, no script and no network.
 
@@ -36,7 +44,8 @@ def write_gallery(runs: str | Path | Iterable[str | Path], *, out: str | Path = 
     ----------
     runs : path, or iterable of paths
         Run folders, or folders that hold them at any depth. Runs that are unfinished or damaged are shown as far as
-        they can be read, and listed with what is wrong.
+        they can be read, and listed with what is wrong. Whatever a run brings along is shown as text; its report is
+        shown as it was written, but nothing in it can run.
     out : str or Path, optional
         Folder of the site. An older gallery there is replaced as a whole; anything else is refused.
 
@@ -70,18 +79,7 @@ def write_gallery(runs: str | Path | Iterable[str | Path], *, out: str | Path = 
 
 
 def listed_runs(site: str | Path) -> dict[str, list[str]]:
-    """Return which runs a gallery shows.
-
-    Parameters
-    ----------
-    site : str or Path
-        Folder of the gallery.
-
-    Returns
-    -------
-    dict of str to list of str
-        The page of each run, and what is wrong with the run.
-    """
+    """Return the page of each run that a gallery shows, and what is wrong with the run."""
     return json.loads((Path(site) / GALLERY_MARK).read_text(encoding="utf-8"))["runs"]
 
 
@@ -117,6 +115,8 @@ def _write_page(entry: RunEntry, folder: Path) -> None:
     tables = sorted(path.name for path in entry.folder.glob("*.csv"))
     for name in (*documents, *tables):
         shutil.copyfile(entry.folder / name, folder / name)
+    if "report.html" in documents:
+        (folder / "report.html").write_bytes(_AS_A_PICTURE.encode() + (entry.folder / "report.html").read_bytes())
     for picture in entry.pictures:
         (folder / "figures").mkdir(exist_ok=True)
         for path in (picture.png, picture.pdf):
@@ -167,19 +167,8 @@ class Table:
 
 
 def as_table(frame: pd.DataFrame) -> Table:
-    """Lay a table of scores out in rows for the template.
+    """Lay a table of scores out in rows for the template; its index are the heads of the rows.
 
-    Parameters
-    ----------
-    frame : DataFrame of str
-        The index are the heads of the rows.
-
-    Returns
-    -------
-    Table
-
-    Examples
-    --------
     >>> as_table(pd.DataFrame({"scatter": ["0.1 *"]}, index=pd.Index(["lora"], name="arm")))
     Table(heads=['arm', 'scatter'], rows=[(['lora'], ['0.1 *'])])
     """

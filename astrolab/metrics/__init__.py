@@ -4,9 +4,7 @@ from astrolab.metrics import photoz, regression  # noqa: F401  (they register th
 from astrolab.metrics.comparing import (
     Ratio,
     compare_models,
-    compare_ratio,
     estimate_plateau,
-    front_steps,
     iterate_panels,
     measure_forgetting,
     pareto_front,
@@ -23,7 +21,6 @@ from astrolab.metrics.scoring import (
     score_slices,
     summarise_seeds,
     tabulate_scores,
-    with_intervals,
 )
 
 __all__ = [
@@ -35,13 +32,11 @@ __all__ = [
     "Resampling",
     "Sample",
     "compare_models",
-    "compare_ratio",
     "describe_spread",
     "estimate_plateau",
     "find_metric",
     "find_requirement",
     "format_scores",
-    "front_steps",
     "is_best",
     "iterate_panels",
     "list_metrics",
@@ -55,5 +50,4 @@ __all__ = [
     "score_slices",
     "summarise_seeds",
     "tabulate_scores",
-    "with_intervals",
 ]

@@ -16,7 +16,7 @@ import pandas as pd
 import scipy.stats
 
 from astrolab.errors import ConfigError, PredictionError
-from astrolab.metrics.metric import Metric, Sample, find_metric
+from astrolab.metrics.metric import Sample, find_metric
 from astrolab.metrics.resampling import (
     Panel,
     Resamples,
@@ -27,9 +27,9 @@ from astrolab.metrics.resampling import (
     percentile_interval,
     resample_models,
 )
-from astrolab.metrics.scoring import Scope, default_metrics, groups_of
+from astrolab.metrics.scoring import choose_quantities, default_metrics, groups_of, iterate_groups, mark_scored
 from astrolab.predictions import MODEL_KEYS, task_of, truth_and_pred
-from astrolab.tasks import Task
+from astrolab.tasks import Quantity, Task
 
 COMPARISON = Resampling(n=2000, level=0.95)
 MOVE = Resampling(seeds="auto")
@@ -45,9 +45,9 @@ def iterate_panels(
     task: Task | None = None,
 ) -> Iterator[Panel]:
     """Give the objects of each group and label as every model predicted them, in the same order."""
-    by = [name for name in (_default_groups(predictions, column=column) if by is None else by) if name != column]
-    needs = (column, "object_id")
-    scope = Scope.of(predictions, labels=labels, metrics=(), by=by, task=task, needs=needs)
+    by = _separating(predictions, by=by, column=column)
+    columns = [*by, column, "object_id"]
+    quantities = choose_quantities(predictions, labels=labels, task=task, columns=columns)
     sides = []
     for name in models:
         of_model = predictions[predictions[column] == name]
@@ -58,7 +58,7 @@ def iterate_panels(
                 available=", ".join(map(str, predictions[column].unique())),
                 remedy="Name models of those above.",
             )
-        sides.append({tuple(key.values()): (key, rows) for key, rows in scope.groups(of_model)})
+        sides.append({tuple(key.values()): (key, rows) for key, rows in iterate_groups(of_model, by=by)})
     everywhere = set.intersection(*map(set, sides))
     partial = sorted({str(group) for side in sides for group in side} - set(map(str, everywhere)))
     if partial:
@@ -68,25 +68,25 @@ def iterate_panels(
             remedy="Predict all on the same surveys and seeds.",
         )
     for group, (key, _) in sides[0].items():
-        for label in scope.labels:
+        for quantity in quantities.values():
             tables = [side[group][1] for side in sides]
-            panel = _make_panel(tables, scope=scope, key=key, label=label, models=tuple(models))
+            panel = _make_panel(tables, quantity=quantity, key=key, models=tuple(models))
             if len(panel):
                 yield panel
 
 
 def _make_panel(
-    tables: Sequence[pd.DataFrame], *, scope: Scope, key: dict[str, object], label: str, models: tuple[Any, ...]
+    tables: Sequence[pd.DataFrame], *, quantity: Quantity, key: dict[str, object], models: tuple[Any, ...]
 ) -> Panel:
     samples, seeds_of, ids = [], [], None
     for name, table in zip(models, tables, strict=True):
-        scored = table[scope.scored(table, label=label, key=key)]
+        scored = table[mark_scored(table, quantity=quantity, key=key)]
         by_seed = [("all", scored)] if "seed" in key or "seed" not in scored else list(scored.groupby("seed"))
         seeds_of.append([seed for seed, _ in by_seed])
         for _, rows in by_seed:
             rows = rows.sort_values("object_id")
             own_ids = rows["object_id"].to_numpy()
-            sample = Sample(*truth_and_pred(rows, label=label), scope.quantities[label])
+            sample = Sample(*truth_and_pred(rows, label=quantity.name), quantity)
             ids = own_ids if ids is None else ids
             if len(np.unique(own_ids)) < len(own_ids) or not np.array_equal(ids, own_ids):
                 raise _other_objects(models, name=name, key=key, received=f"{len(own_ids):,} rows, not one for each")
@@ -101,13 +101,14 @@ def _make_panel(
             remedy="Compare the seeds that all of them have: keep_common_seeds(predictions).",
         )
     simulated = any(bool(table["simulated"].any()) for table in tables if "simulated" in table)
-    return Panel(key | {"label": label}, models, len(seeds_of[0]), samples, simulated)
+    return Panel(key | {"label": quantity.name}, models, len(seeds_of[0]), samples, simulated)
 
 
-def _default_groups(predictions: pd.DataFrame, *, column: str) -> list[str]:
-    """Return the columns that separate comparisons: test sets, conditions, and arms where `column` is another."""
+def _separating(predictions: pd.DataFrame, *, by: Sequence[str] | None, column: str) -> list[str]:
+    """Columns that separate comparisons: by default test sets and conditions, and arms where `column` is another."""
     of_models = [name for name in MODEL_KEYS if name != "arm"]
-    return [name for name in groups_of(predictions) if name not in (column, *of_models)]
+    names = [name for name in groups_of(predictions) if name not in of_models] if by is None else by
+    return [name for name in names if name != column]
 
 
 def _quoted(models: Sequence[Any]) -> str:
@@ -121,10 +122,6 @@ def _other_objects(models: Sequence[Any], *, name: str, key: dict, received: str
         received=f"for {name!r} in {where}: {received}",
         remedy="Predict all on the same survey; name in `by` the columns that tell rows of one object apart.",
     )
-
-
-def _find_metrics(names: Sequence[str] | None, *, task: Task) -> list[Metric]:
-    return [find_metric(name) for name in (default_metrics(task) if names is None else names)]
 
 
 def compare_models(
@@ -171,9 +168,10 @@ def compare_models(
     DataFrame
         Columns `by`, ``label``, ``metric``, ``a``, ``b``, ``value_a``, ``value_b`` (means over seeds), ``difference``,
         ``low``, ``high``, ``p_value`` (adjusted for the family where the intervals are), ``a_better_frac`` (of
-        resamples), ``better`` (the name of the better one, or ``"undecided"`` where the interval holds zero), ``n``
-        (objects), ``n_seeds``, ``seed_std`` (spread of the difference over seeds, NaN for one), ``n_comparisons`` (in
-        the family), ``simulated``, ``level`` and ``correction``.
+        resamples), ``better`` (the name of the better one, or ``"undecided"`` where the interval holds zero);
+        ``ratio`` (how many times worse a is; NaN where larger values are better), ``ratio_low``, ``ratio_high``
+        (infinite where b may be zero); ``n`` (objects), ``n_seeds``, ``seed_std`` (of the difference, NaN for one),
+        ``n_comparisons`` (in the family), ``simulated``, ``level`` and ``correction``.
 
     Raises
     ------
@@ -181,11 +179,9 @@ def compare_models(
         If a model is not in the table, or the models were not applied to the same objects.
     ConfigError
         If there are fewer than two models.
-    UnknownNameError
-        If a metric or label does not exist.
     """
     task = task_of(predictions) if task is None else task
-    chosen = _find_metrics(metrics, task=task)
+    chosen = [find_metric(name) for name in (default_metrics(task) if metrics is None else metrics)]
     pairs = _choose_pairs(predictions, models=models, reference=reference, column=column)
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
     rows = []
@@ -212,7 +208,7 @@ def _choose_pairs(
 
 
 def _compare_family(family: Resamples, *, pairs: Sequence[tuple[str, str]]) -> list[dict[str, object]]:
-    resampling = family.resampling
+    resampling, means = family.resampling, family.values.mean(axis=1)
     contrasts = np.array([family.contrast(a=a, b=b) for a, b in pairs])
     differences, errors, scaled = contrasts @ family.sizes, family.errors(contrasts), family.scaled(contrasts)
     reach = critical_values(scaled, resampling=resampling)
@@ -221,37 +217,35 @@ def _compare_family(family: Resamples, *, pairs: Sequence[tuple[str, str]]) -> l
     seen = np.where(differences == 0, 0.0, in_standard_errors(np.abs(differences), errors=errors, without=np.inf))
     beyond = (largest_deviation(scaled, correction=resampling.correction) >= seen[:, None]).sum(axis=1)
     p_values = (1 + beyond) / (1 + scaled.shape[1])
+    ratios = [Ratio(family, a, b) for a, b in pairs] if family.metric.sign != "higher" else []
+    between = ratio_intervals(ratios, resampling=resampling) if ratios else np.full((len(pairs), 2), np.nan)
     rows = []
     for j, (a, b) in enumerate(pairs):
         low, high = differences[j] - reach[j] * errors[j], differences[j] + reach[j] * errors[j]
+        by_seed = contrasts[j] @ family.badness
         measured = {
+            "metric": family.metric.id,
+            "a": a,
+            "b": b,
+            "value_a": means[family.index(a)],
+            "value_b": means[family.index(b)],
             "difference": differences[j],
             "low": low,
             "high": high,
             "p_value": p_values[j],
             "a_better_frac": float(np.mean(contrasts[j] @ family.resampled_sizes < 0)),
             "better": "undecided" if low <= 0 <= high else a if high < 0 else b,
+            "ratio": ratios[j].value if ratios else np.nan,
+            "ratio_low": between[j, 0],
+            "ratio_high": between[j, 1],
+            "n": len(family.panel),
+            "n_seeds": family.panel.n_seeds,
+            "seed_std": float(by_seed.std(ddof=1)) if len(by_seed) > 1 else np.nan,
+            "n_comparisons": len(pairs),
+            "simulated": family.panel.simulated,
         }
-        by_seed = contrasts[j] @ family.badness
-        rows.append(_pair_row(family, a=a, b=b, measured=measured, by_seed=by_seed, n_comparisons=len(pairs)))
+        rows.append(family.panel.key | measured)
     return rows
-
-
-def _pair_row(
-    family: Resamples, *, a: str, b: str, measured: dict[str, object], by_seed: np.ndarray, n_comparisons: int
-) -> dict[str, object]:
-    """One row of a comparison: which models on what, what was measured, and from how much."""
-    means = family.values.mean(axis=1)
-    which = {"metric": family.metric.id, "a": a, "b": b}
-    values = {"value_a": means[family.index(a)], "value_b": means[family.index(b)]}
-    from_how_much = {
-        "n": len(family.panel),
-        "n_seeds": family.panel.n_seeds,
-        "seed_std": float(by_seed.std(ddof=1)) if len(by_seed) > 1 else np.nan,
-        "n_comparisons": n_comparisons,
-        "simulated": family.panel.simulated,
-    }
-    return family.panel.key | which | values | measured | from_how_much
 
 
 @dataclass(frozen=True)
@@ -271,12 +265,6 @@ class Ratio:
         """The ratio; infinite, or NaN, where the denominator is zero."""
         above, below = self.family.sizes[self._places]
         return float(above / below) if below else float(np.inf if above else np.nan)
-
-    @property
-    def by_seed(self) -> np.ndarray:
-        """The ratio of each training seed, shape (n_seeds,)."""
-        above, below = self.family.badness[self._places]
-        return np.divide(above, below, out=np.full(len(above), np.inf), where=below > 0)
 
     def scaled(self) -> np.ndarray:
         """How far each resample moves ``a - value * b``, in standard errors, shape (n_resamples,)."""
@@ -311,66 +299,6 @@ def ratio_intervals(ratios: Sequence[Ratio], *, resampling: Resampling) -> np.nd
     return np.array([ratio.interval(reach) for ratio, reach in zip(ratios, reaches, strict=True)])
 
 
-def compare_ratio(
-    predictions: pd.DataFrame,
-    *,
-    pairs: Sequence[tuple[str, str]],
-    column: str = "arm",
-    metrics: Sequence[str] | None = None,
-    labels: Sequence[str] | None = None,
-    by: Sequence[str] | None = None,
-    task: Task | None = None,
-    resampling: Resampling = COMPARISON,
-) -> pd.DataFrame:
-    """Say how many times worse model ``a`` scores than ``b`` on the same objects, e.g. ``|bias_a| / |bias_b|``.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-        As for :func:`compare_models`.
-    pairs : sequence of (str, str)
-        Numerator and denominator: two values of `column` each.
-    metrics : sequence of str, optional
-        Metrics of which the smallest size is the best; by default those of the task.
-    column, labels, by, task, resampling
-        As for :func:`compare_models`; a family is all `pairs` in one group, label and metric.
-
-    Returns
-    -------
-    DataFrame
-        Columns `by`, ``label``, ``metric``, ``a``, ``b``, ``value_a``, ``value_b``, ``ratio``, ``low``, ``high``
-        (infinite where the denominator may be zero), ``n``, ``n_seeds``, ``seed_std`` (of the ratio),
-        ``n_comparisons`` and ``simulated``.
-
-    Raises
-    ------
-    ConfigError
-        If a metric has no ratio because larger values are better, or there is no pair.
-    PredictionError
-        If a model is not in the table, or the models were not applied to the same objects.
-    """
-    task = task_of(predictions) if task is None else task
-    chosen = _find_metrics(metrics, task=task)
-    chosen = [one for one in chosen if metrics is not None or one.sign != "higher"]
-    wrong = [one.id for one in chosen if one.sign == "higher"]
-    names = list(dict.fromkeys(name for pair in pairs for name in pair))
-    if wrong or not names:
-        raise ConfigError(
-            "How many times worse one model is than another was asked for.",
-            received=f"{', '.join(wrong)}: larger is better, there is no zero to count from" if wrong else "no pair",
-            remedy='Give pairs, e.g. [("tl", "lora")], and metrics such as scatter; compare_models takes all metrics.',
-        )
-    rows = []
-    for panel in iterate_panels(predictions, models=names, column=column, labels=labels, by=by, task=task):
-        for family in resample_models(panel, metrics=chosen, resampling=resampling):
-            ratios = [Ratio(family, a, b) for a, b in pairs]
-            for one, (low, high) in zip(ratios, ratio_intervals(ratios, resampling=resampling), strict=True):
-                measured = {"ratio": one.value, "low": low, "high": high}
-                about = {"measured": measured, "by_seed": one.by_seed, "n_comparisons": len(pairs)}
-                rows.append(_pair_row(family, a=one.a, b=one.b, **about))
-    return pd.DataFrame(rows)
-
-
 def measure_forgetting(
     predictions: pd.DataFrame,
     *,
@@ -392,18 +320,15 @@ def measure_forgetting(
     Parameters
     ----------
     predictions : DataFrame
-        As for :func:`compare_models`, with ``survey``.
+        As for :func:`compare_models`.
     old, new : str
         Names of the two test surveys.
     reference : str
         The model before it was moved: a value of `column`.
-    column : str
-        Column that tells the models apart.
     metric : str, optional
-        Id of a registered metric, by default the headline of the task; of one whose best value is zero, sizes are
-        compared.
-    labels, by, task, resampling
-        As for :func:`compare_models`; `by` never includes the survey.
+        By default the headline of the task; of one whose best value is zero, sizes are compared.
+    column, labels, by, task, resampling
+        As for :func:`compare_models`.
 
     Returns
     -------
@@ -416,8 +341,6 @@ def measure_forgetting(
     ------
     PredictionError
         If a survey or the reference is not in the table, or the models were not applied to the same objects.
-    UnknownNameError
-        If the metric does not exist.
     """
     surveys = list(predictions["survey"].unique()) if "survey" in predictions else []
     if not {old, new} <= set(surveys):
@@ -428,8 +351,8 @@ def measure_forgetting(
             remedy="Predict every model on the old and on the new test survey.",
         )
     task = task_of(predictions) if task is None else task
-    found = _find_headline(metric, task=task)
-    by = [n for n in (_default_groups(predictions, column=column) if by is None else by) if n not in (column, "survey")]
+    found = find_metric(metric or default_metrics(task, headline=True)[0])
+    by = [name for name in _separating(predictions, by=by, column=column) if name != "survey"]
     models = [reference, *(name for name in predictions[column].unique() if name != reference)]
     sides = []
     for survey in (new, old):
@@ -437,33 +360,31 @@ def measure_forgetting(
         panels = iterate_panels(of_survey, models=models, column=column, labels=labels, by=by, task=task)
         made = (resample_models(panel, metrics=[found], resampling=resampling)[0] for panel in panels)
         sides.append({tuple(one.panel.key.values()): one for one in made})
-    every = np.eye(len(models))
-    rows = []
-    for on_new, on_old in ((sides[0][key], sides[1][key]) for key in sides[0] if key in sides[1]):
-        measured = {
-            "on_new": _with_intervals(on_new, contrasts=every),
-            "on_old": _with_intervals(on_old, contrasts=every),
-            "gain": _with_intervals(on_new, contrasts=every[0] - every),
-            "forgetting": _with_intervals(on_old, contrasts=every - every[0]),
-        }
-        from_how_much = {"n_new": len(on_new.panel), "n_old": len(on_old.panel), "n_seeds": on_new.panel.n_seeds}
-        from_how_much["simulated"] = on_new.panel.simulated or on_old.panel.simulated
-        for place, model in enumerate(models):
-            about = on_new.panel.key | {column: model, "metric": found.id}
-            for name, (value, low, high) in ((name, values[place]) for name, values in measured.items()):
-                about |= {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}
-            rows.append(about | from_how_much)
-    return pd.DataFrame(rows)
+    if set(sides[0]) != set(sides[1]):
+        raise PredictionError(
+            f"What models gained on {new} and forgot of {old} was to be measured.",
+            received=f"groups on one of the two only: {', '.join(map(str, set(sides[0]) ^ set(sides[1])))}",
+            remedy="Predict the same on both, or name in `labels` those that both surveys have.",
+        )
+    return pd.DataFrame(
+        row for key, on_new in sides[0].items() for row in _forgetting_rows(on_new, on_old=sides[1][key], column=column)
+    )
 
 
-def _find_headline(name: str | None, *, task: Task) -> Metric:
-    return find_metric(name or (task.headline if task.labels else "mae"))
-
-
-def _with_intervals(family: Resamples, *, contrasts: np.ndarray) -> np.ndarray:
-    """Contrasts of the sizes of models with their intervals: (n, 3)."""
-    measured = contrasts @ family.sizes + 0.0  # no negative zero for the first
-    return np.stack([measured, *family.intervals(contrasts)], axis=1)
+def _forgetting_rows(on_new: Resamples, *, on_old: Resamples, column: str) -> Iterator[dict[str, object]]:
+    every = np.eye(len(on_new.sizes))
+    measured = {
+        "on_new": on_new.measure(every),
+        "on_old": on_old.measure(every),
+        "gain": on_new.measure(every[0] - every),
+        "forgetting": on_old.measure(every - every[0]),
+    }
+    for place, model in enumerate(on_new.panel.models):
+        row = on_new.panel.key | {column: model, "metric": on_new.metric.id}
+        for name, values in measured.items():
+            row |= dict(zip((name, f"{name}_low", f"{name}_high"), values[place].tolist(), strict=True))
+        row |= {"n_new": len(on_new.panel), "n_old": len(on_old.panel), "n_seeds": on_new.panel.n_seeds}
+        yield row | {"simulated": on_new.panel.simulated or on_old.panel.simulated}
 
 
 def estimate_plateau(
@@ -493,16 +414,14 @@ def estimate_plateau(
     predictions : DataFrame
         As for :func:`compare_models`.
     metric : str, optional
-        Id of a registered metric, by default the headline of the task; of one whose best value is zero, sizes are
-        followed, and ``low`` and ``high`` take the signs that were measured for certain.
+        By default the headline of the task; of one whose best value is zero, sizes are followed, and ``low`` and
+        ``high`` take the signs that were measured for certain.
     column : str
         Along which the curve runs.
     tolerance : float
         Part of the gain that may be missing, in [0, 1).
-    labels, task, resampling
-        As for :func:`compare_models`.
-    by : sequence of str, optional
-        Columns that separate curves; by default those of arms, test sets and other conditions.
+    labels, by, task, resampling
+        As for :func:`compare_models`; curves of different arms are separate.
 
     Returns
     -------
@@ -526,11 +445,11 @@ def estimate_plateau(
             remedy="Use e.g. tolerance=0.1: nine tenths of the gain.",
         )
     task = task_of(predictions) if task is None else task
-    found = _find_headline(metric, task=task)
-    by = [name for name in (_default_groups(predictions, column=column) if by is None else by) if name != column]
-    scope = Scope.of(predictions, labels=labels, metrics=(), by=by, task=task, needs=(column, "object_id"))
+    found = find_metric(metric or default_metrics(task, headline=True)[0])
+    by = _separating(predictions, by=by, column=column)
+    labels = list(choose_quantities(predictions, labels=labels, task=task, columns=[*by, column]))
     rows = []
-    for _, curve in scope.groups(predictions):
+    for _, curve in iterate_groups(predictions, by=by):
         places = np.sort(curve[column].unique())
         if len(places) < 3:
             raise PredictionError(
@@ -538,7 +457,7 @@ def estimate_plateau(
                 received=f"{column} = {', '.join(map(str, places))}",
                 remedy="Measure three fractions or more: through two points runs only a straight line.",
             )
-        for panel in iterate_panels(curve, models=places, column=column, labels=scope.labels, by=by, task=task):
+        for panel in iterate_panels(curve, models=places, column=column, labels=labels, by=by, task=task):
             family = resample_models(panel, metrics=[found], resampling=resampling)[0]
             rows.append(_plateau_row(family, places=places, tolerance=tolerance))
     return pd.DataFrame(rows)
@@ -571,14 +490,14 @@ def _plateau_row(family: Resamples, *, places: np.ndarray, tolerance: float) -> 
     has_interval = len(reached) and not np.isnan(measured)
     low, high = percentile_interval(reached, level=family.resampling.level) if has_interval else (np.nan, np.nan)
     every = np.eye(len(places))
-    ((gain_low,), (gain_high,)) = family.intervals(every[:1] - every[-1])
+    ((gain, gain_low, gain_high),) = family.measure(every[:1] - every[-1])
     return family.panel.key | {
         "metric": family.metric.id,
         "plateau": measured,
         "low": float(low),
         "high": float(high),
         "straight": float(places[0] + (1 - tolerance) * (places[-1] - places[0])),
-        "gain": float(sizes[0, 0] - sizes[-1, 0]),
+        "gain": float(gain),
         "gain_low": float(gain_low),
         "gain_high": float(gain_high),
         "gains_frac": float(np.mean(gains > 0)),
@@ -608,8 +527,6 @@ def pareto_front(table: pd.DataFrame, *, columns: Sequence[str]) -> pd.Series:
     PredictionError
         If no column is named, one is missing, or one holds NaN.
 
-    Examples
-    --------
     >>> table = pd.DataFrame({"forgetting": [0.0, 0.1, 0.2], "scatter": [0.05, 0.02, 0.03]})
     >>> pareto_front(table, columns=["forgetting", "scatter"]).tolist()
     [True, True, False]
@@ -628,16 +545,3 @@ def pareto_front(table: pd.DataFrame, *, columns: Sequence[str]) -> pd.Series:
     no_worse = (values[:, None] <= values[None]).all(axis=2)
     better = (values[:, None] < values[None]).any(axis=2)
     return pd.Series(~(no_worse & better).any(axis=0), index=table.index)
-
-
-def front_steps(points: np.ndarray) -> np.ndarray:
-    """Return the corners of the staircase that bounds what a front beats, from left to right.
-
-    >>> front_steps(np.array([[2.0, 1.0], [0.0, 5.0]])).tolist()
-    [[0.0, 5.0], [2.0, 5.0], [2.0, 1.0]]
-    """
-    ordered = points[np.lexsort((points[:, 1], points[:, 0]))]
-    corners = np.stack([ordered[1:, 0], ordered[:-1, 1]], axis=1)
-    steps = np.empty((2 * len(ordered) - 1, 2))
-    steps[::2], steps[1::2] = ordered, corners
-    return steps

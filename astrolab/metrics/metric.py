@@ -14,8 +14,6 @@ from astrolab.tasks import QUANTITIES, Quantity
 
 Sign = Literal["lower", "higher", "zero"]
 
-SIGNS: tuple[Sign, ...] = ("lower", "higher", "zero")
-
 
 @dataclass(eq=False)
 class Sample:
@@ -54,25 +52,25 @@ class Metric:
     """One number that compares predictions with truth, and where its definition comes from.
 
     A function that takes the `mean`, `median` and `median_distance` of its sample, and no other sum or rank, gives its
-    value on many resamples at once (`on_resamples`); for others each resample is built.
+    values of many resamples at once (`on_resamples`); for any other each resample is built.
     """
 
     id: str
     label: str
     formula: str
     reference: str
-    sign: Sign
-    unit: Literal["1", "that of δ", "that of the label"]
     function: Callable[[Sample], float]
-    on_resamples: bool = False
+    sign: Sign = "lower"
+    unit: Literal["1", "that of δ", "that of the label"] = "that of δ"
     is_fraction: bool = False
+    on_resamples: bool = False
 
     def __post_init__(self):
-        if self.sign not in SIGNS:
+        if self.sign not in ("lower", "higher", "zero"):
             raise ConfigError(
                 f"Metric {self.id!r} must say which values are better.",
                 received=f"sign={self.sign!r}",
-                available=", ".join(SIGNS),
+                available="lower, higher, zero",
                 remedy="Give one of the signs above.",
             )
 

@@ -7,7 +7,7 @@ of PASJ 70, S9 (arXiv:1704.05988); Seenivasan et al. 2025 (arXiv:2601.00146) rep
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,10 +18,11 @@ MAD_TO_SIGMA = 1.4826  # standard deviation of a Gaussian whose median absolute 
 CATASTROPHIC_CUT = 1.0
 _LOCATION_TUNING, _SCATTER_TUNING = 6.0, 9.0  # Beers, Flynn & Gebhardt 1990
 _TANAKA = "Tanaka et al. 2018, PASJ 70, S9"
+_PASQUET = "Pasquet et al. 2019, A&A 621, A26"
 _BEERS = "Beers, Flynn & Gebhardt 1990, AJ 100, 32; Tanaka et al. 2018, PASJ 70, S9"
 
 
-def _outlier_cut(sample: Sample) -> float:
+def _cut(sample: Sample) -> float:
     quantity = sample.quantity
     if quantity.outlier is None:
         raise ConfigError(
@@ -70,114 +71,81 @@ def _biweight_scale(sample: Sample) -> np.ndarray:
     return np.where(mad > 0, np.sqrt(above) / np.abs(below), 0.0)
 
 
+_CUT = f"{_TANAKA}; c is the outlier cut of the quantity"
+_LOCATION = (
+    r"M + \frac{\sum_{|u|<1} (\delta - M)(1-u^2)^2}{\sum_{|u|<1} (1-u^2)^2},"
+    r"\; u = \frac{\delta - M}{6\,\mathrm{MAD}},\; M = \mathrm{median}(\delta)"
+)
+_SCALE = (
+    r"\frac{\sqrt{n \sum_{|u|<1} (\delta - M)^2 (1-u^2)^4}}{|\sum_{|u|<1} (1-u^2)(1-5u^2)|},"
+    r"\; u = \frac{\delta - M}{9\,\mathrm{MAD}},\; M = \mathrm{median}(\delta)"
+)
+_RATE = {"unit": "1", "is_fraction": True}
+
+
+def _scatter(sample: Sample, *, centre: np.ndarray | float) -> np.ndarray:
+    return MAD_TO_SIGMA * sample.median_distance(centre)
+
+
 for _metric in (
-    Metric("bias", "bias", r"\mathrm{median}(\delta)", _TANAKA, "zero", "that of δ", lambda s: s.median, True),
-    Metric(
-        "bias_mean",
-        "mean bias",
-        r"\langle \delta \rangle",
-        "Pasquet et al. 2019, A&A 621, A26",
-        "zero",
-        "that of δ",
-        lambda s: s.mean(s.residual),
-        on_resamples=True,
-    ),
+    Metric("bias", "bias", r"\mathrm{median}(\delta)", _TANAKA, lambda s: s.median, sign="zero"),
+    Metric("bias_mean", "mean bias", r"\langle \delta \rangle", _PASQUET, lambda s: s.mean(s.residual), sign="zero"),
     Metric(
         "scatter",
         "scatter",
         r"1.4826\,\mathrm{median}(|\delta - \mathrm{median}(\delta)|)",
         _TANAKA,
-        "lower",
-        "that of δ",
-        lambda s: MAD_TO_SIGMA * s.median_distance(s.median),
-        on_resamples=True,
+        lambda s: _scatter(s, centre=s.median),
     ),
     Metric(
         "scatter_uncentred",
         "scatter about zero",
         r"1.4826\,\mathrm{median}(|\delta|)",
         "Ilbert et al. 2009, ApJ 690, 1236",
-        "lower",
-        "that of δ",
-        lambda s: MAD_TO_SIGMA * s.median_distance(0.0),
-        on_resamples=True,
+        lambda s: _scatter(s, centre=0.0),
     ),
     Metric(
         "scatter_std",
         "standard deviation",
         r"\sqrt{\langle (\delta - \langle \delta \rangle)^2 \rangle}",
         "standard deviation, 1/n",
-        "lower",
-        "that of δ",
         _std,
-        on_resamples=True,
     ),
     Metric(
         "catastrophic_rate",
         "catastrophic rate",
         r"\langle |\hat y - y| > 1 \rangle",
         "Seenivasan et al. 2025, arXiv:2601.00146; of redshifts only, not divided by 1 + z",
-        "lower",
-        "1",
         lambda s: s.mean(_is_catastrophic(s)),
-        on_resamples=True,
-        is_fraction=True,
+        **_RATE,
     ),
     Metric(
         "outlier_rate",
         "outlier rate",
         r"\langle |\delta| > c \rangle",
-        f"{_TANAKA}; c is the outlier cut of the quantity",
-        "lower",
-        "1",
-        lambda s: s.mean(np.abs(s.residual) > _outlier_cut(s)),
-        on_resamples=True,
-        is_fraction=True,
+        _CUT,
+        lambda s: s.mean(np.abs(s.residual) > _cut(s)),
+        **_RATE,
     ),
     Metric(
         "loss",
         "loss",
         r"\langle 1 - 1/(1 + (\delta/c)^2) \rangle",
-        f"{_TANAKA}; c is the outlier cut of the quantity",
-        "lower",
-        "1",
-        lambda s: s.mean(1 - 1 / (1 + (s.residual / _outlier_cut(s)) ** 2)),
-        on_resamples=True,
+        _CUT,
+        lambda s: s.mean(1 - 1 / (1 + (s.residual / _cut(s)) ** 2)),
+        unit="1",
     ),
-    Metric(
-        "biweight_bias",
-        "biweight bias",
-        r"M + \frac{\sum_{|u|<1} (\delta - M)(1-u^2)^2}{\sum_{|u|<1} (1-u^2)^2},"
-        r"\; u = \frac{\delta - M}{6\,\mathrm{MAD}},\; M = \mathrm{median}(\delta)",
-        _BEERS,
-        "zero",
-        "that of δ",
-        _biweight_location,
-        on_resamples=True,
-    ),
-    Metric(
-        "biweight_scatter",
-        "biweight scatter",
-        r"\frac{\sqrt{n \sum_{|u|<1} (\delta - M)^2 (1-u^2)^4}}{|\sum_{|u|<1} (1-u^2)(1-5u^2)|},"
-        r"\; u = \frac{\delta - M}{9\,\mathrm{MAD}},\; M = \mathrm{median}(\delta)",
-        _BEERS,
-        "lower",
-        "that of δ",
-        _biweight_scale,
-        on_resamples=True,
-    ),
+    Metric("biweight_bias", "biweight bias", _LOCATION, _BEERS, _biweight_location, sign="zero"),
+    Metric("biweight_scatter", "biweight scatter", _SCALE, _BEERS, _biweight_scale),
     Metric(
         "rmse_dz",
         "rms residual",
         r"\sqrt{\langle \delta^2 \rangle}",
         "root mean square",
-        "lower",
-        "that of δ",
         lambda s: np.sqrt(s.mean(s.residual**2)),
-        on_resamples=True,
     ),
 ):
-    register(_metric)
+    register(replace(_metric, on_resamples=True))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from astrolab.metrics.metric import Metric, Sample, register
@@ -35,40 +37,34 @@ for _metric in (
         "rms error",
         r"\sqrt{\langle (\hat y - y)^2 \rangle}",
         "root mean square",
-        "lower",
-        "that of the label",
         lambda s: np.sqrt(s.mean((s.pred - s.truth) ** 2)),
-        on_resamples=True,
+        unit="that of the label",
     ),
     Metric(
         "mae",
         "mean absolute error",
         r"\langle |\hat y - y| \rangle",
         "mean absolute error",
-        "lower",
-        "that of the label",
         lambda s: s.mean(np.abs(s.pred - s.truth)),
-        on_resamples=True,
+        unit="that of the label",
     ),
     Metric(
         "r2",
         "$R^2$",
         r"1 - \sum (\hat y - y)^2 / \sum (y - \langle y \rangle)^2",
         "coefficient of determination; Draper & Smith 1998, Applied Regression Analysis",
-        "higher",
-        "1",
         _r2,
-        on_resamples=True,
+        sign="higher",
+        unit="1",
     ),
     Metric(
         "pearson_r2",
         "$r^2$",
         r"\mathrm{cov}(y, \hat y)^2 / (\mathrm{var}(y)\,\mathrm{var}(\hat y))",
         "squared correlation; Pearson 1895, Proc. R. Soc. 58, 240",
-        "higher",
-        "1",
         _pearson_r2,
-        on_resamples=True,
+        sign="higher",
+        unit="1",
     ),
 ):
-    register(_metric)
+    register(replace(_metric, on_resamples=True))

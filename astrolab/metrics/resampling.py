@@ -326,7 +326,7 @@ class Panel:
 
     def __len__(self) -> int:
         """Number of objects."""
-        return len(self.samples[0])
+        return len(self.samples[0]) if self.samples else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -437,12 +437,13 @@ class Resamples:
         normal = centred @ rng.standard_normal((k, self.resampling.n)) / np.sqrt(k * (k - 1))
         return sizes + normal / np.sqrt(rng.chisquare(k - 1, self.resampling.n) / (k - 1))
 
-    def intervals(self, contrasts: np.ndarray) -> np.ndarray:
-        """Interval of each contrast by itself, (2, n): percentiles; symmetric where a sign is not certain."""
-        measured, shifts = contrasts @ self.sizes, self.shifts(contrasts)
+    def measure(self, contrasts: np.ndarray) -> np.ndarray:
+        """Value, low and high (n, 3) of each contrast by itself; symmetric where a sign is not certain."""
+        measured, shifts = contrasts @ self.sizes + 0.0, self.shifts(contrasts)  # no negative zero
         reach = np.quantile(shifts, self.resampling.level, axis=-1)
         percentiles = percentile_interval(measured[:, None] + shifts, level=self.resampling.level)
-        return np.where(self.are_certain(contrasts), percentiles, [measured - reach, measured + reach])
+        ends = np.where(self.are_certain(contrasts), percentiles, [measured - reach, measured + reach])
+        return np.stack([measured, *ends], axis=1)
 
 
 def resample_models(panel: Panel, *, metrics: Sequence[Metric], resampling: Resampling) -> list[Resamples]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -28,7 +28,6 @@ from astrolab.tasks import Quantity, Task
 Across = Literal["each", "macro", "pooled"]
 
 _MEASURED = ("value", "low", "high", "n", "simulated")
-_OF_ONE_SEED = ("run", "fit", "seed")  # columns that differ between the training seeds of an arm
 SCORES, SLICES = Resampling(), Resampling(n=200)
 
 
@@ -37,63 +36,24 @@ def groups_of(predictions: pd.DataFrame) -> list[str]:
     return [name for name in (*MODEL_KEYS, *TEST_KEYS, *CONDITIONS) if name in predictions]
 
 
-@dataclass(frozen=True)
-class Scope:
-    """What is scored of a predictions table: some labels of a task, by some metrics, in some groups."""
-
-    labels: tuple[str, ...]
-    quantities: Mapping[str, Quantity]
-    metrics: tuple[Metric, ...]
-    by: tuple[str, ...]
-
-    @classmethod
-    def of(
-        cls,
-        predictions: pd.DataFrame,
-        *,
-        labels: Sequence[str] | None,
-        metrics: Sequence[str] | None,
-        by: Sequence[str],
-        task: Task | None,
-        needs: Sequence[str] = (),
-    ) -> Scope:
-        """Fill in what was not asked for, and refuse a table that cannot be scored."""
-        task = task_of(predictions) if task is None else task
-        labels = tuple(labels_of(predictions) if labels is None else labels)
-        metrics = default_metrics(task) if metrics is None else metrics
-        require_scorable(predictions, labels=labels, columns=[*by, *needs])
-        quantities = {label: quantity_of(label, task=task) for label in labels}
-        return cls(labels, quantities, tuple(map(find_metric, metrics)), tuple(by))
-
-    def groups(self, predictions: pd.DataFrame) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:
-        """Give the rows of each group, in the order in which groups first appear."""
-        by = list(self.by)
-        grouped = predictions.groupby(by, sort=False, dropna=False, observed=True) if by else [((), predictions)]
-        for values, rows in grouped:
-            yield dict(zip(by, values, strict=True)), rows
-
-    def scored(self, rows: pd.DataFrame, *, label: str, key: Mapping[str, object]) -> np.ndarray:
-        """Mark the rows whose true value is known and in the range that is scored."""
-        truth, _ = truth_and_pred(rows, label=label)
-        quantity = self.quantities[label]
-        scored = quantity.is_scored(truth)
-        if not scored.any() and not np.isnan(truth).all():
-            name = ", ".join(f"{column}={value}" for column, value in key.items()) or "the table"
-            raise PredictionError(
-                "Predictions were to be scored.",
-                received=f"no object with {label} in {quantity.scored} among the {len(rows):,} of {name}",
-                remedy=f"Widen the range: task=task.with_scored({label}=None) scores all objects.",
-            )
-        return scored
+def default_metrics(task: Task, *, headline: bool = False) -> tuple[str, ...]:
+    """Return the metrics of a task, or its headline only; for a network without labels the mean error."""
+    return ("mae",) if not task.labels else (task.headline,) if headline else task.metrics
 
 
-def default_metrics(task: Task) -> tuple[str, ...]:
-    """Return the metrics of a task; the mean error of a network without labels."""
-    return task.metrics if task.labels else ("mae",)
+def choose_quantities(
+    predictions: pd.DataFrame,
+    *,
+    labels: Sequence[str] | None = None,
+    task: Task | None = None,
+    columns: Sequence[str] = (),
+) -> dict[str, Quantity]:
+    """Give the quantities of the labels that are scored, by default all.
 
-
-def require_scorable(predictions: pd.DataFrame, *, labels: Sequence[str], columns: Sequence[str] = ()) -> None:
-    """Refuse a table that lacks columns, holds a row twice, or whose truths and predictions are not all numbers."""
+    Refused is a table that lacks columns, repeats a row, or whose truths and predictions are not finite numbers; a
+    truth may be unknown.
+    """
+    labels = labels_of(predictions) if labels is None else labels
     missing = [name for name in columns if name not in predictions]
     if missing or not labels:
         raise PredictionError(
@@ -118,31 +78,58 @@ def require_scorable(predictions: pd.DataFrame, *, labels: Sequence[str], column
             raise PredictionError(
                 "Predictions were to be scored.",
                 received=f"{n_doubled:,} rows that repeat another one: the same {', '.join(keys)}",
-                remedy="Score each prediction once: stack each table once, and name the arm, seed and run of each.",
+                remedy="Stack each table once, and name the arm, seed and run of each.",
             )
+    task = task_of(predictions) if task is None else task
+    return {label: quantity_of(label, task=task) for label in labels}
 
 
-def _parts(
-    rows: pd.DataFrame, *, scope: Scope, across: Across, key: Mapping[str, object]
+def iterate_groups(predictions: pd.DataFrame, *, by: Sequence[str]) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:
+    """Give the rows of each group, in the order in which groups first appear."""
+    by = list(by)
+    grouped = predictions.groupby(by, sort=False, dropna=False, observed=True) if by else [((), predictions)]
+    for values, rows in grouped:
+        yield dict(zip(by, values, strict=True)), rows
+
+
+def mark_scored(rows: pd.DataFrame, *, quantity: Quantity, key: Mapping[str, object]) -> np.ndarray:
+    """Mark the rows of a group whose true value is known and in the range that is scored."""
+    truth, _ = truth_and_pred(rows, label=quantity.name)
+    scored = quantity.is_scored(truth)
+    if not scored.any() and not np.isnan(truth).all():
+        name = ", ".join(f"{column}={value}" for column, value in key.items()) or "the table"
+        raise PredictionError(
+            "Predictions were to be scored.",
+            received=f"no object with {quantity.name} in {quantity.scored} among the {len(rows):,} of {name}",
+            remedy="Score another range, or all objects (None), with task=task.with_scored(...).",
+        )
+    return scored
+
+
+def _samples(
+    rows: pd.DataFrame, *, quantities: Mapping[str, Quantity], across: Across, key: Mapping[str, object]
 ) -> Iterator[tuple[str, list[Sample], int]]:
     """Give what each score of a group is taken of: its label, its samples, and the number of objects in them."""
     objects = _number_objects(rows)
-    scored = {label: scope.scored(rows, label=label, key=key) for label in scope.labels}
+    scored = {label: mark_scored(rows, quantity=quantity, key=key) for label, quantity in quantities.items()}
     samples = {}
     for label, inside in scored.items():
         truth, pred = truth_and_pred(rows, label=label)
-        samples[label] = Sample(truth[inside], pred[inside], scope.quantities[label])
+        samples[label] = Sample(truth[inside], pred[inside], quantities[label])
     if across == "each":
         for label, sample in samples.items():
             numbers, n = _renumber(objects[scored[label]])
-            repeats = n < len(sample)
-            yield label, [replace(sample, objects=numbers) if repeats else sample], n
+            yield label, [replace(sample, objects=numbers) if n < len(sample) else sample], n
         return
     inside = np.any(list(scored.values()), axis=0)
     numbers = np.full(len(rows), -1)
     numbers[inside], n = _renumber(objects[inside])
     parts = [replace(sample, objects=numbers[scored[label]]) for label, sample in samples.items()]
-    yield across, [_pool(parts)] if across == "pooled" else parts, n
+    if across == "pooled":
+        quantity = replace(parts[0].quantity, name="pooled", words="all labels")
+        truth, pred, numbers = (np.concatenate([getattr(p, n) for p in parts]) for n in ("truth", "pred", "objects"))
+        parts = [Sample(truth, pred, quantity, numbers)]
+    yield across, parts, n
 
 
 def _number_objects(rows: pd.DataFrame) -> np.ndarray:
@@ -158,31 +145,18 @@ def _renumber(objects: np.ndarray) -> tuple[np.ndarray, int]:
     return numbers, len(found)
 
 
-def _pool(parts: Sequence[Sample]) -> Sample:
-    quantity = replace(parts[0].quantity, name="pooled", words="all labels")
-    truth, pred, objects = (np.concatenate([getattr(p, name) for p in parts]) for name in ("truth", "pred", "objects"))
-    return Sample(truth, pred, quantity, objects)
-
-
-def _require_alike(scope: Scope, *, across: Across) -> None:
+def _require_alike(quantities: Sequence[Quantity], *, across: Across, metrics: Sequence[Metric]) -> None:
     """Refuse to put labels together whose residuals, or values of a metric, are not of one kind."""
     kinds = {
         "each": set(),
-        "macro": {tuple(metric.unit_of(q) for metric in scope.metrics) for q in scope.quantities.values()},
-        "pooled": {(q.error, q.unit, q.outlier) for q in scope.quantities.values()},
+        "macro": {tuple(metric.unit_of(quantity) for metric in metrics) for quantity in quantities},
+        "pooled": {(quantity.error, quantity.unit, quantity.outlier) for quantity in quantities},
     }
-    if across not in kinds:
+    if len(kinds.get(across, (1, 2))) > 1:
         raise ConfigError(
-            "Labels were to be scored.",
-            received=f"across={across!r}",
-            available=", ".join(kinds),
-            remedy='Use "each" for a score of each label.',
-        )
-    if len(kinds[across]) > 1:
-        raise ConfigError(
-            f"Labels were to be scored together, across={across!r}.",
-            received="labels of different units or kinds of residuals: "
-            + ", ".join(f"{q.axis} ({q.error})" for q in scope.quantities.values()),
+            f"Labels were to be scored, across={across!r}.",
+            received=", ".join(f"{quantity.axis} ({quantity.error})" for quantity in quantities),
+            available='"each"; "macro" of labels of one unit; "pooled" of labels of one kind of residual',
             remedy="Score each label, or name labels of one kind in `labels`, or metrics without a unit.",
         )
 
@@ -199,8 +173,8 @@ def score(
 ) -> pd.DataFrame:
     """Score predictions against truth, one row for each group, label and metric, with intervals over objects.
 
-    Intervals are bootstrap percentiles; those of rates are binomial. Objects are drawn with all their labels. Scores
-    are not weighted. An unknown truth is left out, for its label only.
+    Intervals are bootstrap percentiles; those of rates are binomial. An object is drawn with all its labels. Scores are
+    not weighted. An unknown truth is left out, for its label only.
 
     Parameters
     ----------
@@ -213,8 +187,8 @@ def score(
     across : {"each", "macro", "pooled"}
         A score of each label; the mean of these over labels; or the score of the residuals of all labels together.
     by : sequence of str, optional
-        Columns that separate groups. By default those of `KEYS` (without ``object_id``) and of ``direction, fraction,
-        scale`` that the table has, so that nothing is pooled unasked; ``()`` pools everything.
+        Columns that separate groups. By default those that tell models, test sets and conditions apart (`KEYS` and
+        ``direction, fraction, scale``), so that nothing is pooled unasked; ``()`` pools everything.
     task : Task, optional
         By default that of the table. ``task.with_scored(z=(0.0, 0.3))`` scores objects of other *true* values.
     resampling : Resampling
@@ -234,8 +208,6 @@ def score(
         the range that is scored.
     ConfigError
         If a metric does not exist for a quantity, or labels cannot be put together.
-    UnknownNameError
-        If a metric or label does not exist.
 
     Warns
     -----
@@ -250,44 +222,45 @@ def score(
     0  lora     z  bias_mean  0.033  3
     """
     by = groups_of(predictions) if by is None else by
-    scope = Scope.of(predictions, labels=labels, metrics=metrics, by=by, task=task)
-    _require_alike(scope, across=across)
+    task = task_of(predictions) if task is None else task
+    chosen = [find_metric(name) for name in (default_metrics(task) if metrics is None else metrics)]
+    quantities = choose_quantities(predictions, labels=labels, task=task, columns=by)
+    _require_alike(list(quantities.values()), across=across, metrics=chosen)
     scored = [
-        (key, rows, *parts)
-        for key, rows in scope.groups(predictions)
-        for parts in _parts(rows, scope=scope, across=across, key=key)
+        (key, rows, *samples)
+        for key, rows in iterate_groups(predictions, by=by)
+        for samples in _samples(rows, quantities=quantities, across=across, key=key)
     ]
-    _warn_of_other_objects(predictions, scope=scope)
+    _warn_of_other_objects(predictions, by=list(by), quantities=quantities)
     groups, n_objects = [one[3] for one in scored], [one[4] for one in scored]
-    limits = intervals(groups, metrics=scope.metrics, n_objects=n_objects, resampling=resampling)
+    limits = intervals(groups, metrics=chosen, n_objects=n_objects, resampling=resampling)
     made = []
     for (key, rows, label, parts, n), of_group in zip(scored, limits, strict=True):
         about = {"n": n} | ({"simulated": bool(rows["simulated"].any())} if "simulated" in rows else {})
-        for metric, (low, high) in zip(scope.metrics, of_group, strict=True):
+        for metric, (low, high) in zip(chosen, of_group, strict=True):
             value = {"value": evaluate(parts, metric=metric), "low": low, "high": high}
             made.append(key | {"label": label, "metric": metric.id} | value | about)
     return pd.DataFrame(made)
 
 
-def _warn_of_other_objects(predictions: pd.DataFrame, *, scope: Scope) -> None:
+def _warn_of_other_objects(predictions: pd.DataFrame, *, by: list[str], quantities: Mapping[str, Quantity]) -> None:
     """Say which arms are scored on different objects of one test set: side by side, their scores mislead."""
-    if "arm" not in scope.by or "object_id" not in predictions or predictions["arm"].nunique() < 2:
+    if "arm" not in by or "object_id" not in predictions or predictions["arm"].nunique() < 2:
         return
     ids = pd.util.hash_pandas_object(predictions["object_id"], index=False).to_numpy()
-    test = [name for name in scope.by if name not in (*MODEL_KEYS, *CONDITIONS)]
-    for label in scope.labels:
-        truth, _ = truth_and_pred(predictions, label=label)
-        scored = scope.quantities[label].is_scored(truth)
-        hashed = predictions[list(scope.by)].assign(sum=np.where(scored, ids, 0), n=scored)
-        sums = hashed.groupby(list(scope.by), sort=False, dropna=False, observed=True).sum().reset_index()
-        for where, arms in sums.groupby(test, sort=False, dropna=False) if test else [((), sums)]:
+    test = [name for name in by if name not in MODEL_KEYS]
+    for label, quantity in quantities.items():
+        scored = quantity.is_scored(truth_and_pred(predictions, label=label)[0])
+        hashed = predictions[by].assign(sum=np.where(scored, ids, 0), n=scored)
+        sums = hashed.groupby(by, sort=False, dropna=False, observed=True).sum().reset_index()
+        for where, arms in iterate_groups(sums, by=test):
             if len(arms[["sum", "n"]].drop_duplicates()) > 1:
                 counts = arms.groupby("arm", sort=False)["n"].unique()
                 words = ", ".join(f"{arm} {'/'.join(f'{n:,}' for n in some)}" for arm, some in counts.items())
-                name = " ".join([*map(str, where), label]).strip()
+                name = " ".join([*map(str, where.values()), label]).strip()
                 warnings.warn(
-                    f"Arms are scored on different objects of {name}: {words}. Their "
-                    "scores cannot be read side by side; compare_models compares on the same objects only.",
+                    f"Arms are scored on different objects of {name}: {words}. Their scores cannot be read side by "
+                    "side; compare_models compares on the same objects only.",
                     AstrolabWarning,
                     stacklevel=3,
                 )
@@ -341,25 +314,25 @@ def score_slices(
             f"Slices of {column!r} were asked for.", received=f"edges {edges.tolist()}", remedy="Give ascending edges."
         )
     by = groups_of(predictions) if by is None else list(by)
-    needs = () if column == "truth" else (column,)
-    scope = Scope.of(predictions, labels=labels, metrics=metrics, by=by, task=task, needs=needs)
+    task = task_of(predictions) if task is None else task
+    needs = by if column == "truth" else [*by, column]
     tables = []
-    for label, quantity in scope.quantities.items():
+    for label, quantity in choose_quantities(predictions, labels=labels, task=task, columns=needs).items():
         truth, _ = truth_and_pred(predictions, label=label)
         values = truth if column == "truth" else predictions[column].to_numpy(float)
-        whole = replace(quantity, scored=None) if column in ("truth", f"truth.{label}") else quantity
+        whole = replace(quantity, scored=None)
+        scored = (whole if column in ("truth", f"truth.{label}") else quantity).is_scored(truth)
         number = np.where(values == edges[0], 0, np.searchsorted(edges, values, side="left") - 1)
-        inside = whole.is_scored(truth) & (number >= 0) & (number < len(edges) - 1)
-        sliced = predictions.assign(slice=number, slice_median=values)[inside]
+        sliced = predictions.assign(slice=number, slice_median=values)[
+            scored & (number >= 0) & (number < len(edges) - 1)
+        ]
         keys = [*by, "slice"]
         sliced = sliced[sliced.groupby(keys, dropna=False)["slice"].transform("size") >= n_min]
-        if sliced.empty:
-            continue
-        names = [metric.id for metric in scope.metrics]
-        one = Task(label, (replace(whole, scored=None),))
-        scores = score(sliced, metrics=names, labels=[label], by=keys, task=one, resampling=resampling)
-        medians = sliced.groupby(keys, dropna=False)["slice_median"].median().reset_index()
-        tables.append(scores.merge(medians, on=keys, how="left"))
+        if not sliced.empty:
+            how = {"metrics": default_metrics(task) if metrics is None else metrics, "resampling": resampling}
+            scores = score(sliced, labels=[label], by=keys, task=Task(label, (whole,)), **how)
+            medians = sliced.groupby(keys, dropna=False)["slice_median"].median().reset_index()
+            tables.append(scores.merge(medians, on=keys, how="left"))
     if not tables:
         raise PredictionError(
             f"Slices of {column!r} were to be scored.",
@@ -372,68 +345,50 @@ def score_slices(
 
 
 def summarise_seeds(scores: pd.DataFrame) -> pd.DataFrame:
-    """Average scores over training seeds: mean, spread and how many seeds.
+    """Average scores over training seeds: one value with one interval for each group.
 
     Parameters
     ----------
     scores : DataFrame
-        From :func:`score`, with a ``seed`` column.
+        From :func:`score`.
 
     Returns
     -------
     DataFrame
-        The grouping columns without ``run``, ``fit`` and ``seed``, ``metric``, ``mean``, ``std`` (sample standard
-        deviation over seeds, NaN for one seed), ``n_seeds``, and ``n`` (the fewest objects) and ``simulated`` where the
-        scores have them.
+        The columns of `scores` without ``run``, ``fit`` and ``seed``; ``value`` is the mean over seeds, ``std`` their
+        sample standard deviation (NaN for one seed), ``low`` and ``high`` lie one ``std`` to either side, or, for one
+        seed, are those of the bootstrap; ``n_seeds``; ``n`` (the fewest objects).
 
     Raises
     ------
     PredictionError
-        If there is no ``seed`` column, or a seed appears twice in a group.
+        If a seed appears twice in a group.
+
+    >>> scores = pd.DataFrame({"arm": "lora", "seed": [0, 1], "metric": "bias", "value": [0.1, 0.3]})
+    >>> summarise_seeds(scores.assign(low=0.0, high=1.0))[["arm", "metric", "value", "n_seeds"]]
+        arm metric  value  n_seeds
+    0  lora   bias    0.2        2
     """
-    if "seed" not in scores:
-        raise PredictionError(
-            "Scores were to be averaged over seeds.",
-            received=f"a table with columns {', '.join(scores.columns)}",
-            remedy="Score predictions that carry a seed column.",
-        )
-    by = [name for name in scores.columns if name not in (*_OF_ONE_SEED, *_MEASURED)]
+    scores = scores if "seed" in scores else scores.assign(seed=0)
+    scores = scores if "simulated" in scores else scores.assign(simulated=False)
+    by = [name for name in scores.columns if name not in ("run", "fit", "seed", *_MEASURED)]
     if scores.duplicated([*by, "seed"]).any():
         raise PredictionError(
             "Scores were to be averaged over seeds.",
             received="several scores of one seed in one group",
             remedy="Keep the column that tells them apart when scoring (`by`).",
         )
-    kept = {"n": ("n", "min"), "simulated": ("simulated", "any")}
-    kept = {name: how for name, how in kept.items() if name in scores}
+    kept = {name: (name, how) for name, how in {"n": "min", "simulated": "any"}.items() if name in scores}
+    measured = {name: (name, "first") for name in ("low", "high")} | {"n_seeds": ("seed", "nunique")} | kept
     grouped = scores.groupby(by, sort=False, dropna=False, observed=True)
-    return grouped.agg(mean=("value", "mean"), std=("value", "std"), n_seeds=("seed", "nunique"), **kept).reset_index()
-
-
-def with_intervals(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return one value with one interval for each group: over seeds where there are several, else the bootstrap's.
-
-    >>> scores = pd.DataFrame({"arm": "lora", "seed": [0, 1], "metric": "bias", "value": [0.1, 0.3]})
-    >>> scores = scores.assign(low=0.0, high=1.0)
-    >>> with_intervals(scores)[["arm", "metric", "value", "n_seeds"]]
-        arm metric  value  n_seeds
-    0  lora   bias    0.2        2
-    """
-    scores = scores if "seed" in scores else scores.assign(seed=0)
-    scores = scores if "simulated" in scores else scores.assign(simulated=False)
-    summary = summarise_seeds(scores)
-    by = [name for name in summary.columns if name not in ("mean", "std", "n_seeds", "n", "simulated")]
-    one = scores.drop_duplicates(by)[[*by, "low", "high"]]
-    summary = summary.merge(one, on=by, how="left").rename(columns={"mean": "value"})
-    one_seed = summary["n_seeds"] == 1
-    return summary.assign(
-        low=summary["low"].where(one_seed, summary["value"] - summary["std"]),
-        high=summary["high"].where(one_seed, summary["value"] + summary["std"]),
-    ).drop(columns="std")
+    summary = grouped.agg(value=("value", "mean"), std=("value", "std"), **measured).reset_index()
+    several = summary["n_seeds"] > 1
+    low, high = summary["value"] - summary["std"], summary["value"] + summary["std"]
+    return summary.assign(low=summary["low"].mask(several, low), high=summary["high"].mask(several, high))
 
 
 def describe_spread(n_seeds: pd.Series, *, otherwise: str = "bootstrap interval") -> str:
-    """Say in words what the interval of :func:`with_intervals` is, of rows that need not have the same number of seeds.
+    """Say in words what the intervals of :func:`summarise_seeds` are, for rows of any numbers of seeds.
 
     >>> describe_spread(pd.Series([3, 3]))
     'spread over 3 seeds'
@@ -454,7 +409,7 @@ def is_best(summary: pd.DataFrame, *, column: str = "arm") -> pd.Series:
     for name, rows in summary.groupby("metric"):
         badness[rows.index] = find_metric(name).badness(rows["value"])
     of_models = [name for name in MODEL_KEYS if name != "arm"]
-    competing = [name for name in summary.columns if name not in (column, *of_models, *_MEASURED, "n_seeds")]
+    competing = [name for name in summary.columns if name not in (column, *of_models, *_MEASURED, "std", "n_seeds")]
     rivals = badness.groupby([summary[name] for name in competing], dropna=False)
     return (badness == rivals.transform("min")) & (rivals.transform("size") > 1)
 
@@ -462,7 +417,7 @@ def is_best(summary: pd.DataFrame, *, column: str = "arm") -> pd.Series:
 def tabulate_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """Return scores as a table to read: one row a test set and arm, one column a metric, ``value ± spread``.
 
-    Where arms are scored for several labels, or at several fractions or scales, each of these has rows of its own.
+    Labels, fractions, scales and directions that are several have rows of their own.
 
     Parameters
     ----------
@@ -472,23 +427,23 @@ def tabulate_scores(scores: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame of str
-        The best arm of a test set (and fraction, and scale) carries a star. ± is half the bootstrap interval or, with
-        several seeds, their standard deviation; the column ``n_seeds`` says how many. Where arms are not scored on
-        equally many objects, the column ``n`` says on how many.
+        The best arm of each group carries a star. ± is half the bootstrap interval or, with several seeds, their
+        standard deviation; the column ``n_seeds`` says how many. Where arms are not scored on equally many objects,
+        the column ``n`` says on how many.
     """
-    summary = with_intervals(scores)
-    several = [
-        name for name in ("direction", "label", "survey", "split", *CONDITIONS[1:]) if _is_several(summary, name)
-    ]
-    rows = [*dict.fromkeys((*several[:2], "survey", *several)), "arm"]
+    summary = summarise_seeds(scores)
+    apart = ("direction", "label", "survey", "split", "fraction", "scale")
+    rows = [name for name in apart if name == "survey" or _is_several(summary, name)] + ["arm"]
+    if "trained_on" in summary and summary.duplicated([*rows, "metric"]).any():
+        rows.insert(-1, "trained_on")
     cells = summary.assign(text=[_cell(row) for row in summary.assign(best=is_best(summary)).itertuples()])
     table = cells.pivot(index=rows, columns="metric", values="text")
     ranks = {name: {value: rank for rank, value in enumerate(summary[name].unique())} for name in rows}
     groups = summary[rows].drop_duplicates()
     order = pd.MultiIndex.from_frame(groups.sort_values(rows, key=lambda values: values.map(ranks[values.name])))
-    counts = summary.groupby(rows)[["n_seeds"]].max()
-    if "n" in summary and (summary.groupby(rows[:-1])["n"].nunique() > 1).any():
-        counts["n"] = summary.groupby(rows)["n"].min()
+    counts = summary.groupby(rows, dropna=False)[["n_seeds"]].max()
+    if "n" in summary and (summary.groupby(rows[:-1], dropna=False)["n"].nunique() > 1).any():
+        counts["n"] = summary.groupby(rows, dropna=False)["n"].min()
     return table.loc[order, list(summary["metric"].unique())].join(counts)
 
 
@@ -503,17 +458,6 @@ def format_scores(scores: pd.DataFrame) -> str:
     Returns
     -------
     str
-
-    Examples
-    --------
-    >>> scores = pd.DataFrame({"arm": ["full", "lora"], "survey": "galaxiesml", "metric": "scatter",
-    ...                        "value": [0.05, 0.03], "low": [0.04, 0.02], "high": [0.06, 0.04]})
-    >>> print(format_scores(scores))
-                              scatter
-    survey     arm
-    galaxiesml full  0.0500 ± 0.0100
-               lora  0.0300 ± 0.0100 *
-    * best of its column;  ±: bootstrap interval
     """
     table = tabulate_scores(scores)
     words = f"* best of its column;  ±: {describe_spread(table['n_seeds'])}"

@@ -3,7 +3,7 @@
 ::
 
     runs/lora_vs_transfer/2026-11-21T07-35-12-3fa9c1d2/
-        run.json              parameters, versions, data digests, one record a fit, status
+        run.json              parameters, digests of code and data, circumstances, one record a fit, status
         notebook.ipynb        the executed notebook        report.html  the same, self-contained
         predictions.parquet   one row a galaxy, arm, seed  scores.csv   computed from it, no GPU needed
         histories.csv         losses and rates an epoch    costs.csv    what each fit cost
@@ -11,8 +11,8 @@
         models/<arm>-s<seed>/ weights (safetensors), model card
     runs/store/<digest>.safetensors    fits that several runs share, such as base models
 
-`code` fingerprints what trains, `records` names folders and says what stands in ``run.json``, `folder` is an open run,
-`trials` and `store` are how it trains; `ledger` reads any number of finished ones.
+`code` fingerprints what trains, `records` names folders and says what stands in ``run.json``, `shapes` whether it is
+whole, `folder` is an open run, `trials` and `store` are how it trains; `ledger` reads any number of finished ones.
 """
 
 from astrolab.runs.folder import Run, open_run

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
+import inspect
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
+from astrolab.files import source_digest
+
 PACKAGE = Path(__file__).resolve().parents[1]
-_CODE_THAT_TRAINS = ("models", "trainers", "datasets/scaling.py")
-_PACKAGES_THAT_TRAIN = ("torch", "torchvision", "peft", "accelerate")
+_MODELS = ("adapt", "adapters", "digests", "network", "plan", "residual", "strategies", "targets")
+CODE_THAT_TRAINS = ("trainers", *(f"models/{name}.py" for name in _MODELS), "datasets/scaling.py")
 
 
 @cache
-def code_digest(package: Path = PACKAGE) -> str:
-    """Return SHA-256 over astrolab's own code that trains, and over the versions of the libraries that do.
+def code_digest(network: type | None = None, *, package: Path = PACKAGE) -> str:
+    """Return SHA-256 of astrolab's code that trains, and of the module of one network where it is given.
 
-    Parameters
-    ----------
-    package : Path, optional
-        The folder of the package.
-
-    Returns
-    -------
-    str
+    Comments and docstrings, other networks and the versions of libraries do not count: who changes or adds one has
+    not changed what a run made of this code would give.
     """
-    total = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in _PACKAGES_THAT_TRAIN).encode())
-    for part in _CODE_THAT_TRAINS:
-        path = package / part
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            total.update(f"{file.relative_to(package).as_posix()}\n".encode() + file.read_bytes())
-    return total.hexdigest()
+    paths = [package / part for part in CODE_THAT_TRAINS]
+    files = [file for path in paths for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
+    own = [package / Path(inspect.getfile(network)).resolve().relative_to(PACKAGE)] if network is not None else []
+    return source_digest([*files, *own])

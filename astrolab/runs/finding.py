@@ -10,33 +10,22 @@ from typing import Any
 
 import pandas as pd
 
-from astrolab.errors import DataNotFoundError, RunError
+from astrolab.errors import CorruptFileError, DataNotFoundError, RunError
 from astrolab.files import short_names
-from astrolab.runs.fits import COSTS
 from astrolab.runs.records import RECORD, read_record, runs_dir
 from astrolab.runs.store import STORE
 
-_RECORD_KEYS = ("study", "digest", "status", "started", "parameters", "versions", "surveys", "fits")
-_DERIVED_COSTS = ("learning_rate", "n_trials", "search_time_s")
-_FIT_KEYS = ("arm", "seed", "condition", "simulated", "train_digest", "config", "trials", "history")
-_SCORE_COLUMNS = ("arm", "seed", "survey", "metric", "value", "low", "high", "n", "simulated")
+_NUMBERS = ("seed", "value", "low", "high", "n")
+_WORDS = ("arm", "survey", "metric")
 _LEFT_BY_A_RUN = ("scores.csv", "predictions.parquet", "report.html", "notebook.ipynb", "notebook.partial.ipynb")
 GALLERY_MARK = "gallery.json"
 
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A run folder whose record and scores could be read.
+    """A run folder whose record and scores could be read; None if the study has none, or has not come that far.
 
-    Attributes
-    ----------
-    name : str
-        Its folder's name, with as many parents as it takes to tell it from the others.
-    folder : Path
-    record : dict
-        The content of ``run.json``.
-    scores : DataFrame or None
-        The content of ``scores.csv``; None if the study has none, or has not come that far.
+    The name is that of its folder, with as many parents as it takes to tell it from the others.
     """
 
     name: str
@@ -48,26 +37,10 @@ class FoundRun:
 def find_runs(
     directories: str | Path | Sequence[str | Path] | None = None,
 ) -> tuple[list[FoundRun], dict[Path, str]]:
-    """Find every run in some directories, however deep.
+    """Find every run in some directories, however deep, by the time they were started.
 
-    Parameters
-    ----------
-    directories : path or sequence of paths, optional
-        Run folders, or folders that hold some; by default :func:`astrolab.runs.runs_dir`. The run store is no run.
-
-    Returns
-    -------
-    runs : list of FoundRun
-        By the time they were started.
-    skipped : dict of Path to str
-        Folders that look like runs and cannot be read as one, and why not.
-
-    Raises
-    ------
-    DataNotFoundError
-        If a directory does not exist.
-    RunError
-        If there is no run in any of them.
+    Beside them come the folders that look like runs and cannot be read as one, and why not. DataNotFoundError if a
+    directory does not exist, RunError if no run in them can be read.
     """
     folders = find_run_folders(directories)
     found, skipped = [], {}
@@ -85,25 +58,9 @@ def find_runs(
 
 
 def find_run_folders(directories: str | Path | Sequence[str | Path] | None = None) -> list[Path]:
-    """Find every folder that holds a run, whole or damaged, in some directories, however deep.
+    """Find every folder that holds a run, whole or damaged, in some directories, however deep: each once, in order.
 
-    Parameters
-    ----------
-    directories : path or sequence of paths, optional
-        Run folders, or folders that hold some; by default :func:`astrolab.runs.runs_dir`. The run store, galleries and
-        hidden folders are not searched.
-
-    Returns
-    -------
-    list of Path
-        Each once, resolved, in alphabetical order.
-
-    Raises
-    ------
-    DataNotFoundError
-        If a directory does not exist.
-    RunError
-        If there is no run in any of them.
+    The run store, galleries and hidden folders are not searched.
     """
     if directories is None:
         directories = runs_dir()
@@ -141,30 +98,30 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame | None] | str:
     """Record and scores of a run, or why they cannot be read."""
     try:
         record = read_record(folder)
-    except ValueError as error:
-        return f"{RECORD} is damaged: {error}"
+    except CorruptFileError as error:
+        return error.received
     if record is None:
         return f"it has files of a run but no {RECORD}: it ended before its first cell was through, or lost it"
-    if not isinstance(record, dict) or not all(key in record for key in _RECORD_KEYS):
-        return f"{RECORD} is not a record of astrolab: it has not all of {', '.join(_RECORD_KEYS)}"
-    wanted = (*_FIT_KEYS, *(name for name in COSTS if name not in _DERIVED_COSTS))
-    lacking = [key for key in wanted if any(key not in fit for fit in record["fits"].values())]
-    if lacking:
-        made_by = record["versions"].get("astrolab", "unknown")
-        return f"its fits were recorded without {', '.join(lacking)}, by another version of astrolab ({made_by})"
-    return _with_scores(folder, record)
-
-
-def _with_scores(folder: Path, record: dict[str, Any]) -> tuple[dict[str, Any], pd.DataFrame | None] | str:
     path = folder / "scores.csv"
     if not path.is_file():
         return record, None
     try:
         scores = pd.read_csv(path)
-    except ValueError as error:  # pandas' own errors of parsing are ValueErrors
+    except (OSError, ValueError) as error:  # pandas' own errors of parsing are ValueErrors
         return f"{path.name} is damaged: {error}"
-    lacking = [name for name in _SCORE_COLUMNS if name not in scores]
-    return f"{path.name} has no column {', '.join(lacking)}" if lacking else (record, scores)
+    wrong = _misfits(scores)
+    return f"{path.name} is damaged: {wrong}" if wrong else (record, scores)
+
+
+def _misfits(scores: pd.DataFrame) -> str:
+    """What columns of scores lack, or hold that they cannot; empty if nothing."""
+    lacking = [name for name in (*_WORDS, *_NUMBERS, "simulated") if name not in scores]
+    if lacking:
+        return f"it has no column {', '.join(lacking)}"
+    are_words = {name: pd.api.types.is_string_dtype(scores[name]) and scores[name].notna().all() for name in _WORDS}
+    are_numbers = {name: pd.api.types.is_numeric_dtype(scores[name]) for name in _NUMBERS}
+    are_right = are_words | are_numbers | {"simulated": scores["simulated"].dtype == bool}
+    return ", ".join(f"{name} holds {scores[name].dtype}" for name, is_right in are_right.items() if not is_right)
 
 
 def _no_runs(places: Sequence[Path], *, reasons: Mapping[Path, str] | None = None) -> RunError:
@@ -179,16 +136,5 @@ def _no_runs(places: Sequence[Path], *, reasons: Mapping[Path, str] | None = Non
 
 
 def describe_skipped(skipped: dict[Path, str]) -> pd.DataFrame:
-    """Return a table of the folders that look like runs and could not be read.
-
-    Parameters
-    ----------
-    skipped : dict of Path to str
-        From :func:`find_runs`.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``folder`` and ``reason``.
-    """
+    """Return a table of the folders that look like runs and could not be read: ``folder`` and ``reason``."""
     return pd.DataFrame([(str(folder), reason) for folder, reason in skipped.items()], columns=["folder", "reason"])

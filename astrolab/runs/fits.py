@@ -29,30 +29,15 @@ COSTS = (
     "search_time_s",
     "peak_memory_bytes",
     "reused",
+    "device",
+    "precision",
+    "n_threads",
 )
 
 
 def fit_key(arm: str, *, seed: int, condition: Mapping[str, Any]) -> str:
     """Return the name of a fit within its run, which is also that of its folder.
 
-    Parameters
-    ----------
-    arm : str
-    seed : int
-    condition : mapping
-        What else tells it from the other fits of its arm.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    ConfigError
-        If it would be no good name for a folder.
-
-    Examples
-    --------
     >>> fit_key("lora", seed=0, condition={"fraction": 0.25})
     'lora-fraction0.25-s0'
     """
@@ -70,17 +55,7 @@ def fit_key(arm: str, *, seed: int, condition: Mapping[str, Any]) -> str:
 def describe_fit(trials: Trials, *, train: Survey) -> dict[str, Any]:
     """Return what ``run.json`` says of a fit.
 
-    Parameters
-    ----------
-    trials : Trials
-    train : Survey
-        What it learned from.
-
-    Returns
-    -------
-    dict
-        JSON-able. ``time_s`` is of the fit that was kept, ``search_time_s`` of all its trials; both as measured when it
-        was made, where it was taken from the run store.
+    ``time_s`` is of the fit that was kept, as measured when it was made, where it was taken from the run store.
     """
     best = trials.best
     return {
@@ -96,6 +71,7 @@ def describe_fit(trials: Trials, *, train: Survey) -> dict[str, Any]:
         "n_seen": best.n_seen,
         "time_s": best.time_s,
         "peak_memory_bytes": best.peak_memory_bytes,
+        "circumstances": best.circumstances,
         "config": best.config.to_dict(),
         "trials": list(trials.log),
         "history": best.history.to_dict("list"),
@@ -103,36 +79,13 @@ def describe_fit(trials: Trials, *, train: Survey) -> dict[str, Any]:
 
 
 def cost_table(record: Mapping[str, Any]) -> pd.DataFrame:
-    """Return what each fit of a run cost.
-
-    Parameters
-    ----------
-    record : mapping
-        The content of ``run.json``.
-
-    Returns
-    -------
-    DataFrame
-        One row a fit: ``arm``, ``seed``, a column for each condition, and :data:`COSTS`.
-    """
+    """Return what each fit of a run cost: one row a fit, ``arm``, ``seed``, its conditions and :data:`COSTS`."""
     rows = [_identity(fit) | _costs(fit) for fit in record["fits"].values()]
     return pd.DataFrame(rows, columns=[*_identity_columns(record), *COSTS])
 
 
 def history_table(record: Mapping[str, Any]) -> pd.DataFrame:
-    """Return losses and learning rate of every epoch of every fit of a run.
-
-    Parameters
-    ----------
-    record : mapping
-        The content of ``run.json``.
-
-    Returns
-    -------
-    DataFrame
-        One row an epoch and fit: the columns of `FitResult.history`, ``arm``, ``seed``, a column for each condition,
-        and ``simulated``.
-    """
+    """Return losses and learning rate of a run: one row an epoch and fit, with ``arm``, ``seed`` and conditions."""
     tables = [
         pd.DataFrame(fit["history"]).assign(**_identity(fit), simulated=fit["simulated"])
         for fit in record["fits"].values()
@@ -141,6 +94,13 @@ def history_table(record: Mapping[str, Any]) -> pd.DataFrame:
     if not tables:
         return pd.DataFrame(columns=["epoch", *_identity_columns(record)])
     return pd.concat(tables, ignore_index=True)
+
+
+def made_under(record: Mapping[str, Any]) -> str:
+    """Say what the fits of a run were computed with, e.g. ``"float32 on cpu, 2 threads"``; empty if none trained."""
+    table = cost_table(record)
+    used = table.loc[table["n_trainable"] > 0, ["precision", "device", "n_threads"]].astype(str).drop_duplicates()
+    return "; ".join(f"{precision} on {device}, {n} threads" for precision, device, n in used.itertuples(index=False))
 
 
 def _identity(fit: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,4 +118,5 @@ def _costs(fit: Mapping[str, Any]) -> dict[str, Any]:
         "n_trials": len(fit["trials"]) if fit["n_trainable"] else 0,
         "search_time_s": sum(trial["time_s"] for trial in fit["trials"]),
     }
-    return of_search | {name: fit[name] for name in COSTS if name not in of_search}
+    known = of_search | {name: fit["circumstances"].get(name) for name in ("device", "precision", "n_threads")}
+    return known | {name: fit[name] for name in COSTS if name not in known}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,14 +14,18 @@ from filelock import FileLock, Timeout
 
 from astrolab.errors import RunError
 from astrolab.files import remove, write_atomically
-from astrolab.runs.fits import cost_table, describe_fit, fit_key, history_table
+from astrolab.runs.code import code_digest
+from astrolab.runs.fits import cost_table, describe_fit, fit_key, history_table, made_under
 from astrolab.runs.records import (
-    RECORD,
+    load_record,
+    make_run_folder,
     new_record,
     new_run_folder,
     parameters_digest,
     read_record,
     unfinished_run,
+    warn_of_other_circumstances,
+    write_record,
 )
 from astrolab.runs.store import stored_fit
 from astrolab.runs.trials import run_trials
@@ -33,9 +37,11 @@ if TYPE_CHECKING:
     from astrolab.datasets.scaling import Scaling
     from astrolab.datasets.splits import Splits
     from astrolab.datasets.survey import Survey
-    from astrolab.models.adapt import Adapted
+    from astrolab.models.network import Network
     from astrolab.trainers.config import TrainConfig
     from astrolab.trainers.loop import FitResult
+
+REPORT_FOLLOWS = "ASTROLAB_REPORT_FOLLOWS"  # to a kernel: the folder that is finished when its report is
 
 
 @dataclass
@@ -55,13 +61,15 @@ class Run:
     _opened: float = field(default_factory=time.monotonic, repr=False)
 
     def __repr__(self) -> str:
-        fits = len(self.record["fits"])
-        return f"Run {self.record['study']} · {self.record['status']} · {fits} fits · {self.folder}"
+        record = self.record
+        parts = [record["study"], record["status"], f"{len(record['fits'])} fits", made_under(record), str(self.folder)]
+        return "Run " + " · ".join(filter(None, parts))
 
     def fit(
         self,
-        adapted: Adapted,
+        network: Network,
         *,
+        adapt: Mapping[str, Any],
         arm: str,
         seed: int,
         sample: Splits,
@@ -71,15 +79,19 @@ class Run:
         condition: Mapping[str, Any] | None = None,
         shared: bool = False,
     ) -> FitResult:
-        """Train a network in this run: resumed if it was cut off, returned at once if it had finished.
+        """Adapt and train a network in this run: resumed if it was cut off, returned at once if it had finished.
 
         Parameters
         ----------
-        adapted : Adapted
-            Network and plan from :func:`astrolab.adapt`.
+        network : Network
+            What the fit starts from. It is copied, never changed.
+        adapt : mapping
+            How it is adapted: arguments of :func:`astrolab.adapt` but the seed, e.g. ``{"strategy": "lora"}``.
         arm : str
             Name of the bar it will be in the figures.
         seed : int
+            Of everything random in this fit: new weights, adapters, the order of the galaxies, dropout, augmentation.
+            The seed of `config` does not count.
         sample : Splits
             Its train part is learned, its validation part decides when to stop.
         scaling : Scaling
@@ -103,14 +115,19 @@ class Run:
         ConfigError
             If the arm or a condition cannot be part of a file name.
         """
+        from astrolab.models.adapt import adapt as arrange
         from astrolab.models.saving import save_model
 
-        key = fit_key(arm, seed=seed, condition=condition or {})
+        key, code = fit_key(arm, seed=seed, condition=condition or {}), code_digest(type(network))
+        adapted = arrange(network, **{**adapt, "seed": seed})
+        config = config.with_changes(seed=seed)
         configs = [config.with_changes(learning_rate=rate) for rate in learning_rates] or [config]
         if shared:
-            checkpoints = [stored_fit(adapted, sample=sample, scaling=scaling, config=one) for one in configs]
-        else:
-            names = [key, *(f"{key}-rate{one.learning_rate:g}" for one in configs[1:])]
+            checkpoints = [
+                stored_fit(adapted, sample=sample, scaling=scaling, config=one, code=code) for one in configs
+            ]
+        else:  # by other code of the network it is another fit
+            names = [f"{key}-{code[:8]}", *(f"{key}-{code[:8]}-rate{one.learning_rate:g}" for one in configs[1:])]
             checkpoints = [self.folder / "checkpoints" / f"{name}.safetensors" for name in names]
         reused = shared and all(path.is_file() for path in checkpoints)
         trials = run_trials(
@@ -118,7 +135,7 @@ class Run:
         )
         save_model(trials.best.adapted, directory=self.folder / "models" / key)
         scaling.save(self.folder / "models" / key / "scaling.json")
-        told = {"arm": arm, "seed": seed, "condition": dict(condition or {}), "reused": reused}
+        told = {"arm": arm, "seed": seed, "condition": dict(condition or {}), "code": code[:8], "reused": reused}
         self.record["fits"][key] = told | describe_fit(trials, train=sample.train)
         self._write()
         return trials.best
@@ -189,6 +206,9 @@ class Run:
     def finish(self, *, scores: pd.DataFrame | None = None) -> None:
         """Write scores, histories and the final record, and drop the checkpoints.
 
+        Under ``astrolab run`` the run is only ``computed`` then, and keeps its checkpoints: it is finished when its
+        report is.
+
         Parameters
         ----------
         scores : DataFrame, optional
@@ -199,15 +219,24 @@ class Run:
         if self.record["fits"]:
             self.save_table("histories", table=self.histories)
             self.save_table("costs", table=self.costs)
-        remove(self.folder / "checkpoints")
-        self.record["time_s"] = self.record.get("time_s", 0.0) + time.monotonic() - self._opened
-        self.record["status"] = "finished"
+        self.record["time_s"] += time.monotonic() - self._opened
+        self.record["status"] = "computed"
         self._write()
+        if os.environ.get(REPORT_FOLLOWS) != str(self.folder):
+            complete_run(self.folder)
+            self.record["status"] = "finished"
         self._lock.release(force=True)
 
     def _write(self) -> None:
-        with write_atomically(self.folder / RECORD) as part:
-            part.write_text(json.dumps(self.record, indent=1, default=str), encoding="utf-8")
+        write_record(self.folder, record=self.record)
+
+
+def complete_run(folder: Path) -> None:
+    """Call a run finished that has computed everything, and drop the checkpoints, which it no longer needs."""
+    record = load_record(folder)
+    if record["status"] == "computed":
+        write_record(folder, record=record | {"status": "finished"})
+        remove(folder / "checkpoints")
 
 
 def open_run(*, study: str, parameters: Mapping[str, Any], directory: str | Path = "") -> Run:
@@ -228,16 +257,25 @@ def open_run(*, study: str, parameters: Mapping[str, Any], directory: str | Path
     Raises
     ------
     RunError
-        If another process is in the folder, or it holds a run with other parameters or of other code.
+        If the folder cannot be written into, another process is in it, or it holds a run with other parameters or of
+        other code.
+    CorruptFileError
+        If its record is damaged.
+
+    Warns
+    -----
+    AstrolabWarning
+        If the run began under other circumstances: other versions, another machine.
     """
     digest = parameters_digest(study, parameters=parameters)
     found = Path(directory) if directory else unfinished_run(study, digest=digest)
     folder = found or new_run_folder(study, digest=digest)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_run_folder(folder)
     lock = _hold(folder)
     record = read_record(folder) or new_record(study, parameters=parameters)
     if record["digest"] != digest:
         raise _other_parameters(folder, record, parameters)
+    warn_of_other_circumstances(record)
     run = Run(folder, record, lock)
     run.record["status"] = "running"
     run._write()
@@ -264,7 +302,7 @@ def _other_parameters(folder: Path, record: Mapping[str, Any], parameters: Mappi
     ]
     return RunError(
         f"The run folder {folder.name} was opened to go on with a run.",
-        received="; ".join(changed) or f"astrolab {record['versions']['astrolab']} with other code that trains",
+        received="; ".join(changed) or "other code that trains",
         available="the parameters and the code it was started with",
         remedy="Give the changed run a new folder, or set the parameters back.",
     )

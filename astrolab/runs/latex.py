@@ -16,20 +16,6 @@ _SPECIAL = {"\\": r"\textbackslash{}"} | {character: rf"\{character}" for charac
 def scores_as_latex(scores: pd.DataFrame) -> str:
     r"""Return scores as a LaTeX ``tabular`` that needs the package booktabs.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        From :func:`astrolab.score`, or :attr:`Ledger.scores`.
-
-    Returns
-    -------
-    str
-        One row a test set and arm, one column a metric. With several seeds, mean and sample standard deviation;
-        otherwise the value with its bootstrap interval; where rows differ, the column ``n_seeds`` tells them apart. A
-        last line says so, and whether the galaxies are simulated.
-
-    Examples
-    --------
     >>> scores = pd.DataFrame({"arm": ["full", "lora"], "survey": "galaxiesml", "metric": "scatter",
     ...                        "value": [0.05, 0.03], "low": [0.04, 0.02], "high": [0.06, 0.04], "n": 100})
     >>> print(scores_as_latex(scores))

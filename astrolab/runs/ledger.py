@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +15,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from astrolab.errors import ConfigError, RunError, unknown_name
+from astrolab.errors import AstrolabWarning, ConfigError, RunError, unknown_name
 from astrolab.files import write_atomically
 from astrolab.metrics.grouping import GROUPS
 from astrolab.predictions import concat_predictions, load_predictions
 from astrolab.presets import recognise_preset
 from astrolab.runs.finding import FoundRun, describe_skipped, find_runs
-from astrolab.runs.fits import cost_table
+from astrolab.runs.fits import cost_table, made_under
 from astrolab.runs.latex import scores_as_latex
 
 _MEASURED = ("metric", "value", "low", "high", "n", "simulated")
@@ -143,6 +144,11 @@ class Ledger:
         DataFrame
             The predictions that the scores of this ledger were computed from, with columns ``run`` and ``experiment``.
 
+        Warns
+        -----
+        AstrolabWarning
+            If fits of one experiment were made under different circumstances (device, precision, threads, versions).
+
         Raises
         ------
         DataNotFoundError
@@ -151,6 +157,7 @@ class Ledger:
             If the table is empty.
         """
         self._require_scores()
+        _warn_of_circumstances(_behind(self.fits, self.table))
         folders = self.runs.set_index("run")["folder"]
         parts = []
         for (run, experiment), rows in self.table.groupby(["run", "experiment"], sort=False):
@@ -257,8 +264,9 @@ def _describe_run(run: FoundRun) -> dict[str, Any]:
         "n_fits": len(run.record["fits"]),
         "n_scores": 0 if run.scores is None else len(run.scores),
         "simulated": any(survey.get("simulated", False) for survey in surveys),
-        "run_time_s": run.record.get("time_s", np.nan),
-        "version": run.record["versions"].get("astrolab", ""),
+        "run_time_s": run.record["time_s"],
+        "version": run.record["circumstances"]["versions"].get("astrolab", ""),
+        "made_under": made_under(run.record),
         "folder": str(run.folder),
     }
 
@@ -295,6 +303,7 @@ def _describe_fits(run: FoundRun) -> pd.DataFrame:
     costs = cost_table(run.record)
     keys = list(run.record["fits"])
     told = {name: [run.record["fits"][key][name] for key in keys] for name in ("train_digest", "simulated")}
+    told["circumstances"] = [json.dumps(run.record["fits"][key]["circumstances"]) for key in keys]
     costs.insert(0, "fit", pd.Series(keys, dtype=object))
     costs.insert(0, "run", run.name)
     return costs.assign(**told)
@@ -341,6 +350,22 @@ def _latest(frame: pd.DataFrame) -> pd.DataFrame:
     ordered = frame.sort_values("started", kind="stable")
     last = ordered.groupby(keys, dropna=False)["run"].transform("last")
     return frame[(ordered["run"] == last).reindex(frame.index)]
+
+
+def _warn_of_circumstances(fits: pd.DataFrame) -> None:
+    """Say where fits that are compared equal each other only to rounding, because other machines made them."""
+    trained = fits[fits["n_trainable"] > 0]
+    for experiment, texts in trained.groupby("experiment", sort=False)["circumstances"]:
+        if texts.nunique() == 1:
+            continue
+        from astrolab.trainers.hardware import differing_circumstances  # slow to import, and seldom needed
+
+        first, *others = map(json.loads, texts.unique())
+        different = {words for other in others for words in differing_circumstances(first, here=other)}
+        if different:
+            text = f"Fits of experiment {experiment} were made under different circumstances: "
+            text += f"{', '.join(sorted(different))}. Part of what tells them apart may be rounding."
+            warnings.warn(text, AstrolabWarning, stacklevel=4)
 
 
 def _behind(fits: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

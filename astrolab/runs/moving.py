@@ -16,21 +16,7 @@ from astrolab.datasets.survey import Survey, describe_surveys
 
 @dataclass(frozen=True, repr=False)
 class Move:
-    """Two surveys between which models are moved, and their union, each split, with no test object in a training set.
-
-    Parameters
-    ----------
-    pretrain, finetune : Splits
-        Of the survey that the base model learns, and of the one that it is moved to.
-    union : Splits
-        Both together; an object that both have is there once.
-    surveys : dict of str to Survey
-        Both surveys whole, by their role: ``"pretrain"``, ``"finetune"``.
-    audit : LeakAudit
-        Every training set against every test set.
-    settings : dict
-        Arguments of `prepare_move` that give it again.
-    """
+    """Two surveys between which models are moved, and their union, each split, with no test object in a training set."""
 
     pretrain: Splits
     finetune: Splits
@@ -50,16 +36,7 @@ class Move:
         return {"base": self.pretrain.train, "finetune": self.finetune.train, "union": self.union.train}
 
     def sample(self, name: str) -> Splits:
-        """Give what an arm trains on.
-
-        Parameters
-        ----------
-        name : {"pretrain", "finetune", "union", "nothing"}
-
-        Returns
-        -------
-        Splits
-        """
+        """Give what an arm trains on."""
         return {"pretrain": self.pretrain, "union": self.union}.get(name, self.finetune)
 
     @property
@@ -102,44 +79,6 @@ def prepare_move(
 
     An object in both surveys may train in one and be tested in the other: such objects leave the training and
     validation sets, or stop the study. Then every training set is compared with every test set.
-
-    Parameters
-    ----------
-    pretrain, finetune : str
-        Name of a survey, or path of its manifest: what the base model learns from, what it is moved to.
-    direction : {"forward", "reverse"}
-        Reverse swaps the two.
-    n_pretrain, n_finetune : int, optional
-        How many objects of each; by default a twin's usual number, or all.
-    seed : int
-        Of twins, subsets and splits.
-    image_size : int, optional
-        Side of the images (px).
-    directory : str, optional
-        Where the files of a manifest path lie, if not beside it.
-    union : str
-        What both together are called.
-    union_keeps : str
-        Name of the survey whose row an object of both keeps; by default that of `finetune`.
-    on_leak : {"drop", "stop"}
-        What becomes of a training object that is also in a test set.
-    allow_unknown_overlap : bool
-        Go on with surveys that cannot be compared.
-    scored : mapping of str to (float, float) or None, optional
-        Ranges of true values that are scored, by label, where they differ from the quantity's own.
-    columns : sequence of str
-        Catalogue columns that both surveys must have.
-
-    Returns
-    -------
-    Move
-
-    Raises
-    ------
-    LeakError
-        If an object is in a training set and in a test set, or two sets cannot be compared.
-    UnknownNameError
-        If a survey, a label or a column does not exist.
     """
     settings = {name: value for name, value in locals().items() if name not in ("columns",)}
     names = (finetune, pretrain) if direction == "reverse" else (pretrain, finetune)

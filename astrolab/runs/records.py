@@ -6,125 +6,102 @@ import hashlib
 import json
 import os
 import platform
+import warnings
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
-from astrolab.errors import ConfigError
+from astrolab.errors import AstrolabWarning, ConfigError, CorruptFileError, RunError
+from astrolab.files import write_atomically
 from astrolab.runs.code import code_digest
+from astrolab.runs.shapes import RECORD_SHAPE, misfits
 
 RECORD = "run.json"
 _RECORDED_PACKAGES = ("astrolab", "torch", "torchvision", "peft", "accelerate", "numpy", "pandas", "astropy")
 
 
 def runs_dir() -> Path:
-    """Return the folder that holds all runs: ``$ASTROLAB_RUNS_DIR``, or ``runs`` here.
-
-    Returns
-    -------
-    Path
-    """
+    """Return the folder that holds all runs: ``$ASTROLAB_RUNS_DIR``, or ``runs`` here."""
     return Path(os.environ.get("ASTROLAB_RUNS_DIR", "runs")).resolve()
 
 
 def parameters_digest(study: str, *, parameters: Mapping[str, Any]) -> str:
-    """Return eight hexadecimal digits that name a study with its parameters, and the code that trains.
+    """Return eight hexadecimal digits that name a study with its parameters, and the code that every fit uses.
 
-    A run that was cut off goes on only under the same name: never half of it with other code.
-
-    Parameters
-    ----------
-    study : str
-    parameters : mapping
-        JSON-able values.
-
-    Returns
-    -------
-    str
+    A run that was cut off goes on only under the same name. The network's own code is in the names of its fits: they
+    are made anew where it has changed. Library versions and the machine are circumstances, and part of no name.
     """
-    text = json.dumps([study, version("astrolab"), code_digest(), dict(parameters)], sort_keys=True)
+    text = json.dumps([study, code_digest(), dict(parameters)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def new_run_folder(study: str, *, digest: str) -> Path:
-    """Return the name of a new run folder, by time and digest.
-
-    Parameters
-    ----------
-    study : str
-    digest : str
-
-    Returns
-    -------
-    Path
-    """
+    """Return the name of a new run folder, by time and digest."""
     return runs_dir() / study / f"{datetime.now():%Y-%m-%dT%H-%M-%S}-{digest}"
 
 
 def find_unfinished(study: str, *, parameters: Mapping[str, Any]) -> Path | None:
-    """Return the folder of a run with these parameters that was cut off, if there is one.
-
-    Parameters
-    ----------
-    study : str
-    parameters : mapping
-
-    Returns
-    -------
-    Path or None
-    """
+    """Return the folder of a run with these parameters that was cut off, if there is one."""
     return unfinished_run(study, digest=parameters_digest(study, parameters=parameters))
 
 
 def unfinished_run(study: str, *, digest: str) -> Path | None:
-    """Return the newest folder of a run of this digest that was cut off, if there is one.
-
-    Parameters
-    ----------
-    study : str
-    digest : str
-        From :func:`parameters_digest`.
-
-    Returns
-    -------
-    Path or None
-    """
+    """Return the newest folder of a run of this digest that was cut off, if there is one."""
     for folder in sorted((runs_dir() / study).glob(f"*-{digest}"), reverse=True):
-        record = read_record(folder)
+        try:
+            record = read_record(folder)
+        except CorruptFileError:
+            continue
         if record and record["status"] != "finished":
             return folder
     return None
 
 
+def make_run_folder(folder: Path) -> None:
+    """Make a run folder, and refuse one that cannot be written into before anything is computed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RunError(
+            "A run folder was to be made, or gone on with.",
+            received=f"{folder}, which cannot be written into ({error.strerror})",
+            remedy="Set ASTROLAB_RUNS_DIR to a folder that you may write into, or give this run one (run_dir).",
+        ) from error
+
+
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """Return the content of ``run.json``, or None where a folder has none.
-
-    Parameters
-    ----------
-    folder : Path
-
-    Returns
-    -------
-    dict or None
-    """
+    """Return the content of ``run.json``, or None where a folder has none; CorruptFileError if it cannot be trusted."""
     path = folder / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        wrong = list(islice(misfits(record, shape=RECORD_SHAPE), 3))
+    except (OSError, ValueError, RecursionError) as error:
+        wrong = [str(error)]
+    if wrong:
+        raise CorruptFileError(
+            f"The record of the run {folder} was read.",
+            received=f"{RECORD} is damaged, or of another version of astrolab: {', '.join(wrong)}",
+            remedy="Take the file from a copy of the run, or run the study again.",
+        )
+    return record
+
+
+def write_record(folder: Path, *, record: Mapping[str, Any]) -> None:
+    """Write ``run.json``."""
+    with write_atomically(folder / RECORD) as part:
+        part.write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
 
 
 def new_record(study: str, *, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record of a run that begins now.
-
-    Parameters
-    ----------
-    study : str
-    parameters : mapping
-
-    Returns
-    -------
-    dict
-    """
+    """Return the record of a run that begins now: what names it, and apart the circumstances it begins under."""
     return {
         "study": study,
         "digest": parameters_digest(study, parameters=parameters),
@@ -132,31 +109,34 @@ def new_record(study: str, *, parameters: Mapping[str, Any]) -> dict[str, Any]:
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "parameters": dict(parameters),
         "code": code_digest()[:8],
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _RECORDED_PACKAGES}},
-        "platform": platform.platform(),
-        "n_cores": os.cpu_count(),
+        "circumstances": _circumstances(),
+        "time_s": 0.0,
         "surveys": {},
         "fits": {},
     }
 
 
+def _circumstances() -> dict[str, Any]:
+    versions = {"python": platform.python_version(), **{name: version(name) for name in _RECORDED_PACKAGES}}
+    return {"platform": platform.platform(), "n_cores": os.cpu_count(), "versions": versions}
+
+
+def warn_of_other_circumstances(record: Mapping[str, Any]) -> None:
+    """Say where a run goes on under other circumstances than those it began under."""
+    here = _circumstances()
+    if record["circumstances"] == here:
+        return
+    from astrolab.trainers.hardware import differing_circumstances  # slow to import, and seldom needed
+
+    changed = differing_circumstances(record["circumstances"], here=here)
+    if changed:
+        text = f"The run of {record['study']} goes on under other circumstances: {', '.join(changed)}. "
+        text += "What it makes from here on equals what it would have made before to rounding, not to the bit."
+        warnings.warn(text, AstrolabWarning, stacklevel=3)
+
+
 def load_record(folder: str | Path) -> dict[str, Any]:
-    """Read the record of a run.
-
-    Parameters
-    ----------
-    folder : str or Path
-
-    Returns
-    -------
-    dict
-        The content of ``run.json``.
-
-    Raises
-    ------
-    ConfigError
-        If the folder holds no run.
-    """
+    """Read the record of a run; ConfigError if the folder holds none."""
     record = read_record(Path(folder))
     if record is None:
         raise ConfigError(

@@ -21,16 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trials:
-    """What was tried, and which of it won.
-
-    Attributes
-    ----------
-    best : FitResult
-        The trial with the lowest validation loss at the epoch whose weights were kept.
-    log : tuple of dict
-        Every trial: ``learning_rate``, ``validation_loss`` (None if it diverged), ``n_epochs``, ``n_seen``, ``time_s``,
-        ``stopped``.
-    """
+    """What was tried, and which of it won."""
 
     best: FitResult
     log: tuple[dict[str, Any], ...]
@@ -47,27 +38,8 @@ def run_trials(
 ) -> Trials:
     """Train with each configuration, and keep the fit that validates best.
 
-    Parameters
-    ----------
-    adapted : Adapted
-        What every trial starts from.
-    configs : sequence of TrainConfig
-        At least one. Where there are several, one whose loss stops being finite has lost, and is logged as such.
-    checkpoints : sequence of Path
-        One for each configuration; a second process that wants the same file waits until it is complete.
-    sample : Splits
-    scaling : Scaling
-    description : str
-        What the progress bar is called.
-
-    Returns
-    -------
-    Trials
-
-    Raises
-    ------
-    TrainingError
-        If no trial ended with finite losses.
+    Of several configurations, one whose loss stops being finite has lost, and is logged as such. A second process
+    that wants the checkpoint of one waits until it is complete.
     """
     from astrolab.trainers.loop import fit
 

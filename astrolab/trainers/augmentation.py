@@ -13,18 +13,6 @@ def turn_and_mirror(images: Tensor, *, codes: Tensor) -> Tensor:
 
     A sky survey has no preferred direction, so a galaxy turned is as good a galaxy. No pixel is interpolated.
 
-    Parameters
-    ----------
-    images : Tensor, shape (n, band, y, x), with y = x
-    codes : Tensor of int, shape (n,)
-        From 0 (unchanged) to 7; bit 0 mirrors x, bit 1 mirrors y, bit 2 then exchanges x and y.
-
-    Returns
-    -------
-    Tensor, shape (n, band, y, x)
-
-    Examples
-    --------
     >>> turn_and_mirror(torch.arange(4.0).reshape(1, 1, 2, 2), codes=torch.tensor([4])).flatten()
     tensor([0., 2., 1., 3.])
     """

@@ -22,17 +22,7 @@ HEADER = "astrolab_training"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a training run is written down, if anywhere.
-
-    Parameters
-    ----------
-    path : Path or None
-        A safetensors file.
-    every : int
-        Epochs from one writing to the next; the end is always written.
-    identity : mapping
-        What the run is made with.
-    """
+    """Where a training run is written down, if anywhere."""
 
     path: Path | None
     every: int
@@ -53,10 +43,7 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, *, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write the state of a training run; a reader sees the old file or the new one, never half of either.
-
-    The header is JSON-able: what is not a tensor. Where the file does not fit on the disk, the previous one is kept.
-    """
+    """Write the state of a training run; a reader sees the old file or the new one, never half of either."""
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     require_space(path, needed_bytes=sum(tensor.nbytes for tensor in on_cpu.values()))

@@ -10,6 +10,7 @@ from pydantic import Field, StrictBool, model_validator
 from astrolab.errors import unknown_name
 from astrolab.settings import Settings
 
+CIRCUMSTANTIAL = ("channels_last", "compile", "storage", "device")  # how a result is computed, not which
 Count = Annotated[int, Field(ge=1, strict=True)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -104,9 +105,10 @@ class TrainConfig(Settings):
     augment : {"none", "dihedral"}
         Random quarter turns and mirror images of the training images.
     precision : {"auto", "float32", "bfloat16"}
-        Arithmetic of the network; ``"auto"`` is float32 on a CPU, and bfloat16 for images on a GPU with units for it.
+        Arithmetic of the network; ``"auto"`` takes bfloat16 for images on a GPU with units for it, and float32 anywhere
+        else. On a CPU bfloat16 is probed first, and refused where a layer's result is not sound.
     channels_last : {"auto", True, False}
-        Memory order of images; ``"auto"`` follows the hardware.
+        Memory order of images; ``"auto"`` follows hardware and precision.
     compile : bool
         Compile the network into fewer, larger kernels (``torch.compile``), recorded and replayed as CUDA graphs on a
         GPU: the same steps but for rounding and other dropout masks. The first epoch waits for the compiler, for

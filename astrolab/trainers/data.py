@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -9,49 +10,26 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from astrolab.datasets.digests import digest_rows
 from astrolab.datasets.scaling import Scaling
 from astrolab.datasets.survey import Survey
-from astrolab.errors import ConfigError, EmptySplitError, SchemaError
+from astrolab.errors import AstrolabWarning, ConfigError, EmptySplitError, SchemaError
 from astrolab.trainers.config import TrainConfig
 
 N_NAMED = 5
-N_PROBED = 16
-MOST_CLAMPED = 0.05
+MOST_OUTSIDE = 0.05
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The surveys and the scaling of one training run.
-
-    Parameters
-    ----------
-    train, validation : Survey
-    scaling : Scaling
-    """
+    """The surveys and the scaling of one training run."""
 
     train: Survey
     validation: Survey
     scaling: Scaling
 
     def require_fit(self, network: nn.Module, *, config: TrainConfig) -> None:
-        """Refuse surveys that the network cannot learn from as configured.
-
-        Parameters
-        ----------
-        network : nn.Module
-            Its ``input_name`` and ``n_bands`` are compared.
-        config : TrainConfig
-
-        Raises
-        ------
-        EmptySplitError
-            Where a survey has no galaxies (one, to train on, is too few).
-        SchemaError
-            Where an input is missing, bands disagree, or a label is missing, NaN or infinite.
-        ConfigError
-            Where magnitudes were to be turned and mirrored, or images that are not square; where clamping would change
-            more than a few training labels.
-        """
+        """Refuse surveys that the network cannot learn from as configured; warn of a few labels that may be wrong."""
         for survey, smallest in ((self.train, 2), (self.validation, 1)):
             if len(survey) < smallest:
                 raise EmptySplitError(
@@ -61,8 +39,10 @@ class TrainingData:
                     remedy="Split with larger fractions, or load more galaxies.",
                 )
             self._require_bands(survey, network=network)
-            survey_labels(survey, label=config.label)
-        self._require_labels_within(config)
+        _require_labels_within(self.train, config=config, what_is_done="Training clamps them to this range.")
+        _require_labels_within(
+            self.validation, config=config, what_is_done="The validation loss takes them as they are."
+        )
         shape = self.row_shape(network.input_name)
         if config.augment == "dihedral" and (len(shape) != 3 or shape[1] != shape[2]):
             raise ConfigError(
@@ -72,48 +52,16 @@ class TrainingData:
                 remedy="Use augment='none', or image_size= of load_survey for square images.",
             )
 
-    def _require_labels_within(self, config: TrainConfig) -> None:
-        if config.label_clamp is None:
-            return
-        labels = survey_labels(self.train, label=config.label)
-        outside = labels != labels.clip(*config.label_clamp)
-        if outside.mean() > MOST_CLAMPED:
-            low, high = config.label_clamp
-            raise ConfigError(
-                f"Training labels {config.label!r} of {self.train.name} were to be clamped to {low:g} … {high:g}.",
-                received=f"{outside.sum():,} of {len(labels):,} outside, from {labels.min():g} to {labels.max():g}",
-                available=f"at most {MOST_CLAMPED:.0%} outside: the clamp is for a few outliers of a redshift",
-                remedy="Set TrainConfig.label_clamp to a range that holds the labels, or to None.",
-            )
-
     def row_shape(self, input_name: str) -> tuple[int, ...]:
-        """Give the shape of one galaxy's input.
-
-        Parameters
-        ----------
-        input_name : str
-
-        Returns
-        -------
-        tuple of int
-        """
+        """Give the shape of one galaxy's input."""
         return tuple(self.train.inputs[input_name].shape[1:])
 
     def digests(self, *, label: str) -> dict[str, Any]:
-        """Give what proves that two runs were made with the same data.
-
-        Parameters
-        ----------
-        label : str
-
-        Returns
-        -------
-        dict
-        """
+        """Give what proves that two runs were made with the same data."""
         surveys = {"train": self.train, "validation": self.validation}
         labels = {name: sha256(survey_labels(s, label=label).tobytes()).hexdigest() for name, s in surveys.items()}
         galaxies = {name: survey.digest for name, survey in surveys.items()}
-        inputs = {name: _input_digest(survey, name=self.scaling.input_name) for name, survey in surveys.items()}
+        inputs = {name: digest_rows(survey, input_name=self.scaling.input_name) for name, survey in surveys.items()}
         return {"galaxies": galaxies, "inputs": inputs, "labels": labels, "scaling": self.scaling.to_dict()}
 
     def _require_bands(self, survey: Survey, *, network: nn.Module) -> None:
@@ -141,30 +89,39 @@ class TrainingData:
             )
 
 
-def _input_digest(survey: Survey, *, name: str) -> str:
-    """SHA-256 of what the manifest made of the files: the shape, all magnitudes, the images of a few galaxies."""
-    rows = survey.inputs[name]
-    probe = slice(None) if name == "magnitudes" else slice(None, None, -(-len(rows) // N_PROBED))
-    return sha256(f"{rows.shape} {rows.dtype}".encode() + np.ascontiguousarray(rows[probe]).tobytes()).hexdigest()
+def _require_labels_within(survey: Survey, *, config: TrainConfig, what_is_done: str) -> None:
+    """Refuse labels that the loss cannot take, or more than a few outside the clamp; count a few aloud."""
+    labels = survey_labels(survey, label=config.label)
+    impossible = survey.ids[labels <= -1] if config.loss == "lorentzian" else survey.ids[:0]
+    if len(impossible):
+        raise SchemaError(
+            f"The label {config.label!r} of {survey.name} was to be learned as a redshift, with loss='lorentzian'.",
+            received=f"{len(impossible):,} of {len(labels):,} at or below -1, the lowest {labels.min():g}: "
+            f"{some_ids(impossible)}",
+            remedy="Drop these galaxies with survey.take if it is unknown; use loss='mse' for other labels.",
+        )
+    if config.label_clamp is None:
+        return
+    low, high = config.label_clamp
+    outside = (labels < np.float32(low)) | (labels > np.float32(high))
+    found = f"{outside.sum():,} of {len(labels):,} outside, from {labels.min():g} to {labels.max():g}"
+    if outside.mean() > MOST_OUTSIDE:
+        raise ConfigError(
+            f"Labels {config.label!r} of {survey.name} were to lie in label_clamp, {low:g} … {high:g}.",
+            received=found,
+            available=f"at most {MOST_OUTSIDE:.0%} outside: the clamp is for a few outliers of a redshift",
+            remedy="Set TrainConfig.label_clamp to a range that holds the labels, or to None.",
+        )
+    if outside.any():
+        warnings.warn(
+            f"Labels {config.label!r} of {survey.name}: {found} the label_clamp {low:g} … {high:g}. {what_is_done}",
+            AstrolabWarning,
+            stacklevel=4,
+        )
 
 
 def survey_labels(survey: Survey, *, label: str) -> np.ndarray:
-    """Read one label of every galaxy, and refuse what is not a number.
-
-    Parameters
-    ----------
-    survey : Survey
-    label : str
-
-    Returns
-    -------
-    ndarray of float32, shape (n,)
-
-    Raises
-    ------
-    SchemaError
-        Where the survey has no such label, or a label is NaN or infinite.
-    """
+    """Read one label of every galaxy as float32, and refuse what is not a number."""
     if label not in survey.labels:
         raise SchemaError(
             f"The label {label!r} of {survey.name} was asked for.",
@@ -186,16 +143,6 @@ def survey_labels(survey: Survey, *, label: str) -> np.ndarray:
 def some_ids(ids: np.ndarray) -> str:
     """Name the first few ids.
 
-    Parameters
-    ----------
-    ids : ndarray
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
     >>> some_ids(np.arange(7))
     '0, 1, 2, 3, 4, …'
     """

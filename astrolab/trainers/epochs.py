@@ -23,14 +23,7 @@ from astrolab.trainers.state import TrainingState
 
 @dataclass(frozen=True)
 class Workbench:
-    """What stays the same from epoch to epoch.
-
-    Parameters
-    ----------
-    config : TrainConfig
-    hardware : Hardware
-    accelerator : Accelerator
-    """
+    """What stays the same from epoch to epoch."""
 
     config: TrainConfig
     hardware: Hardware
@@ -42,31 +35,11 @@ class Workbench:
         return torch.device(self.hardware.device)
 
     def shares(self, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Give this process its part of every batch.
-
-        Parameters
-        ----------
-        batches : sequence of ndarray
-
-        Returns
-        -------
-        list of ndarray
-        """
+        """Give this process its part of every batch."""
         return [batch[self.accelerator.process_index :: self.hardware.n_processes] for batch in batches]
 
     def loss_sum(self, model: nn.Module, *, inputs: Tensor, truth: Tensor) -> Tensor:
-        """Sum the loss over the galaxies of a batch.
-
-        Parameters
-        ----------
-        model : nn.Module
-        inputs : Tensor, shape (n, band, ...)
-        truth : Tensor, shape (n,)
-
-        Returns
-        -------
-        Tensor, shape ()
-        """
+        """Sum the loss over the galaxies of a batch."""
         if self.config.compile:
             torch.compiler.cudagraph_mark_step_begin()
         half = self.hardware.precision == "bfloat16"
@@ -75,18 +48,7 @@ class Workbench:
         return find_loss(self.config.loss)(pred.float(), truth=truth).sum()
 
     def mean_of_batch_means(self, sums: Sequence[Tensor], *, batches: Sequence[np.ndarray]) -> float:
-        """Average the batch means over an epoch, as the published code does; a small last batch counts as a whole one.
-
-        Parameters
-        ----------
-        sums : sequence of Tensor, shape ()
-            Loss summed over this process's part of each batch.
-        batches : sequence of ndarray
-
-        Returns
-        -------
-        float
-        """
+        """Average the batch means over an epoch, as the published code does; a small last batch counts as a whole one."""
         totals = self.accelerator.reduce(torch.stack(list(sums)), reduction="sum").cpu().double()
         return float((totals / torch.tensor([len(batch) for batch in batches])).mean())
 
@@ -98,23 +60,6 @@ def train_epoch(
 
     With several processes each takes its share of the same batches and gradients are averaged over all galaxies, so
     the steps are those of one process. (Dropout masks differ, and BatchNorm sees each process's own share.)
-
-    Parameters
-    ----------
-    adapted : Adapted
-        Is trained in place.
-    model : nn.Module
-        Its network as `accelerate` prepared it.
-    state : TrainingState
-    feed : HeldFeed or StreamedFeed
-    bench : Workbench
-    epoch : int
-        Counted from 1.
-
-    Returns
-    -------
-    float
-        Mean training loss of the batches, each taken before its step.
     """
     config, n_processes = bench.config, bench.hardware.n_processes
     batches = shuffled_batches(
@@ -140,20 +85,7 @@ def train_epoch(
 
 @torch.no_grad()
 def validate(network: nn.Module, *, feed: Feed, bench: Workbench) -> float:
-    """Measure the loss on the validation survey.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Is left in evaluation mode.
-    feed : HeldFeed or StreamedFeed
-    bench : Workbench
-
-    Returns
-    -------
-    float
-        Mean of the batch means.
-    """
+    """Measure the loss on the validation survey."""
     network.eval()
     if bench.hardware.n_processes > 1:
         for buffer in network.buffers():

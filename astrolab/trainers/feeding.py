@@ -28,21 +28,6 @@ def shuffled_batches(n: int, *, batch_size: int, seed: int, epoch: int, n_proces
 
     The last batch is as small as what is left over; where it would hold a single galaxy for some process, it is joined
     to the one before it, because BatchNorm has no spread to divide by.
-
-    Parameters
-    ----------
-    n : int
-        Number of galaxies.
-    batch_size : int
-        Galaxies a batch, over all processes.
-    seed, epoch : int
-        The order depends on these alone.
-    n_processes : int
-
-    Returns
-    -------
-    list of ndarray of int64
-        Every galaxy exactly once.
     """
     order = np.random.default_rng((seed, epoch)).permutation(n)
     batches = batches_in_order(order, batch_size=batch_size)
@@ -52,83 +37,31 @@ def shuffled_batches(n: int, *, batch_size: int, seed: int, epoch: int, n_proces
 
 
 def batches_in_order(order: np.ndarray, *, batch_size: int) -> list[np.ndarray]:
-    """Cut row numbers into batches, the last one as small as what is left over.
-
-    Parameters
-    ----------
-    order : ndarray of int64, shape (n,)
-    batch_size : int
-
-    Returns
-    -------
-    list of ndarray
-    """
+    """Cut row numbers into batches, the last one as small as what is left over."""
     return np.split(order, range(batch_size, len(order), batch_size))
 
 
 def dihedral_codes(n: int, *, seed: int, epoch: int) -> np.ndarray:
-    """Draw a symmetry of the square for every galaxy of a survey, for one epoch.
-
-    Parameters
-    ----------
-    n : int
-    seed, epoch : int
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-        See `astrolab.trainers.augmentation.turn_and_mirror`.
-    """
+    """Draw a symmetry of the square for every galaxy of a survey, for one epoch."""
     return np.random.default_rng((seed, epoch, N_DIHEDRAL)).integers(N_DIHEDRAL, size=n)
 
 
 @dataclass(frozen=True)
 class Source:
-    """The inputs of one survey, scaled and rounded as the network is to see them.
-
-    Parameters
-    ----------
-    rows : Rows
-        Raw values, shape (n, band, y, x) or (n, band).
-    scaling : Scaling
-    hardware : Hardware
-    """
+    """The inputs of one survey, scaled and rounded as the network is to see them."""
 
     rows: Rows
     scaling: Scaling
     hardware: Hardware
 
     def read(self, index: slice | np.ndarray) -> Tensor:
-        """Read some galaxies onto the device.
-
-        Parameters
-        ----------
-        index : slice or ndarray of int
-
-        Returns
-        -------
-        Tensor, shape (m, band, y, x) or (m, band)
-        """
+        """Read some galaxies onto the device."""
         raw = np.require(self.rows[index], dtype=np.float32, requirements=["C", "W"])
         scaled = self.scaling.apply(torch.from_numpy(raw).to(self.hardware.device))
         return scaled.to(DTYPES[self.hardware.storage_dtype])
 
     def checked_chunks(self, ids: np.ndarray) -> Iterator[tuple[slice, Tensor]]:
-        """Read everything in turn, and refuse at the end what holds a number that is none.
-
-        Parameters
-        ----------
-        ids : ndarray, shape (n,)
-            Named in the error.
-
-        Yields
-        ------
-        slice, Tensor
-
-        Raises
-        ------
-        PixelError
-        """
+        """Read everything in turn, and refuse at the end what holds a number that is none."""
         n_rows = max(1, CHUNK_BYTES // (4 * int(np.prod(self.rows.shape[1:]))))
         wrong: list[np.ndarray] = []
         for start in range(0, len(self.rows), n_rows):
@@ -147,19 +80,7 @@ class Source:
 
 
 class HeldFeed:
-    """Batches of a survey held on the device as one tensor, chosen there by index.
-
-    Parameters
-    ----------
-    source : Source
-    ids : ndarray, shape (n,)
-    truth : Tensor, shape (n,)
-
-    Raises
-    ------
-    PixelError
-        Where an input is NaN or infinite.
-    """
+    """Batches of a survey held on the device as one tensor, chosen there by index."""
 
     def __init__(self, source: Source, *, ids: np.ndarray, truth: Tensor):
         self._bands_last = source.hardware.channels_last
@@ -175,18 +96,7 @@ class HeldFeed:
         return len(self._truth)
 
     def batches(self, indices: Sequence[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Give inputs and labels of the galaxies asked for.
-
-        Parameters
-        ----------
-        indices : sequence of ndarray of int64
-            One array a batch.
-
-        Yields
-        ------
-        inputs : Tensor, shape (m, band, y, x) or (m, band)
-        truth : Tensor, shape (m,)
-        """
+        """Give inputs and labels of the galaxies asked for."""
         everything = torch.from_numpy(np.concatenate(indices)).to(self._truth.device)
         for index in everything.split([len(batch) for batch in indices]):
             inputs = self._inputs.index_select(0, index)
@@ -194,19 +104,7 @@ class HeldFeed:
 
 
 class StreamedFeed:
-    """Batches of a survey read from its files as they are needed, a few ahead.
-
-    Parameters
-    ----------
-    source : Source
-    ids : ndarray, shape (n,)
-    truth : Tensor, shape (n,)
-
-    Raises
-    ------
-    PixelError
-        Where an input is NaN or infinite; the files are read through once to know.
-    """
+    """Batches of a survey read from its files as they are needed, a few ahead."""
 
     def __init__(self, source: Source, *, ids: np.ndarray, truth: Tensor):
         self._source, self._truth = source, truth
@@ -217,17 +115,7 @@ class StreamedFeed:
         return len(self._truth)
 
     def batches(self, indices: Sequence[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Give inputs and labels of the galaxies asked for, as `HeldFeed.batches` does.
-
-        Parameters
-        ----------
-        indices : sequence of ndarray of int64
-
-        Yields
-        ------
-        inputs : Tensor, shape (m, band, y, x) or (m, band)
-        truth : Tensor, shape (m,)
-        """
+        """Give inputs and labels of the galaxies asked for, as `HeldFeed.batches` does."""
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="astrolab-read") as reader:
             ahead = deque(reader.submit(self._read, index) for index in indices[:READ_AHEAD])
             for number in range(len(indices)):
@@ -246,27 +134,7 @@ class StreamedFeed:
 def make_feed(
     survey: Survey, *, input_name: str, truth: np.ndarray, scaling: Scaling, hardware: Hardware
 ) -> HeldFeed | StreamedFeed:
-    """Put a survey where its batches can be drawn from, and check every number of it.
-
-    Parameters
-    ----------
-    survey : Survey
-    input_name : str
-        Which of its inputs the network takes.
-    truth : ndarray of float32, shape (n,)
-        Labels.
-    scaling : Scaling
-    hardware : Hardware
-
-    Returns
-    -------
-    HeldFeed or StreamedFeed
-
-    Raises
-    ------
-    PixelError
-        Where an input is NaN or infinite.
-    """
+    """Put a survey where its batches can be drawn from, and check every number of it."""
     source = Source(survey.inputs[input_name], scaling=scaling, hardware=hardware)
     kind = HeldFeed if hardware.storage == "device" else StreamedFeed
     return kind(source, ids=survey.ids, truth=torch.from_numpy(truth).to(hardware.device))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from dataclasses import replace
 from hashlib import sha256
 from math import isfinite
@@ -15,20 +16,26 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 from torch import nn
-from tqdm import tqdm
 
 from astrolab.datasets.scaling import Scaling
 from astrolab.datasets.survey import Survey
-from astrolab.errors import ConfigError, TrainingError
+from astrolab.errors import AstrolabWarning, ConfigError, TrainingError
 from astrolab.models.adapt import Adapted, adapt
 from astrolab.models.digests import digest
 from astrolab.models.network import InputRecord, Network
+from astrolab.trainers.arithmetic import require_sound_bfloat16
 from astrolab.trainers.checkpoints import Checkpoint
-from astrolab.trainers.config import TrainConfig
+from astrolab.trainers.config import CIRCUMSTANTIAL, TrainConfig
 from astrolab.trainers.data import TrainingData, survey_labels
 from astrolab.trainers.epochs import Workbench, train_epoch, validate
-from astrolab.trainers.feeding import Feed, make_feed
-from astrolab.trainers.hardware import choose_hardware
+from astrolab.trainers.feeding import Feed, make_feed, shuffled_batches
+from astrolab.trainers.hardware import (
+    RESUMED_FROM,
+    choose_hardware,
+    describe_circumstances,
+    differing_circumstances,
+)
+from astrolab.trainers.progress import Progress
 from astrolab.trainers.results import HISTORY, FitResult, peak_memory_bytes, reset_peak_memory, untrained_result
 from astrolab.trainers.state import TrainingState
 
@@ -49,8 +56,9 @@ def fit(
 
     Same arguments, same result: the order of the galaxies, the dropout masks and the augmentation depend on
     ``config.seed`` and the epoch alone, whether the surveys are held on the device or streamed, whether the run was
-    killed and resumed or not. (On a GPU to rounding: cuDNN is held to deterministic kernels, but the gradient of the
-    pooling layer adds in any order.)
+    killed and resumed or not. It is the same to the bit under equal `FitResult.circumstances` (device, precision,
+    threads, processes, versions), and to the tolerance of floating-point numbers under others. (On a GPU always to
+    that tolerance: cuDNN is held to deterministic kernels, but the gradient of the pooling layer adds in any order.)
 
     Parameters
     ----------
@@ -62,11 +70,11 @@ def fit(
     config : TrainConfig
     checkpoint : Path, optional
         A safetensors file. Where it exists, training goes on from it; where it is of a finished run, the result is
-        returned without training.
+        returned without training. Circumstances other than those it was written under are warned about.
     checkpoint_every : int, optional
         Epochs from one checkpoint to the next; a resumed run repeats at most so many, to the same result.
     progress : bool, optional
-        Show a bar over the epochs on stderr.
+        Show a bar over the epochs on stderr, or a line now and then where that is no terminal.
     description : str, optional
         What the bar is called.
 
@@ -80,6 +88,9 @@ def fit(
         If what would train is not what the plan says, or something frozen has moved.
     SchemaError, PixelError, EmptySplitError
         If the surveys do not fit the network, or hold values that are no numbers.
+    ConfigError
+        If more than a few labels lie outside ``label_clamp``; if BatchNorm would see batches of one galaxy; if the
+        device is not there, or cannot be trusted with bfloat16 that was asked for.
     CheckpointError
         If the checkpoint is damaged or of another run.
     TrainingError
@@ -98,53 +109,43 @@ def fit(
     if start.plan.n_trainable == 0:
         return untrained_result(start, config=config)
     bench = _workbench(start, data=data, config=config)
-    identity = _identity(start, data=data, bench=bench)
+    identity = _identity(start, data=data, config=config)
     with torch.random.fork_rng(devices=[bench.device] if bench.device.type == "cuda" else []):
         trained = replace(start, network=_placed(copy.deepcopy(start.network), bench=bench))
         state = TrainingState(trained, config=config)
         trained.plan.assert_holds(trained.network, optimizer=state.optimizer)
         kept = Checkpoint(Path(checkpoint) if checkpoint else None, every=checkpoint_every, identity=identity)
         kept.restore(state)
+        _compare_circumstances(state, bench=bench, description=description or start.strategy)
         if state.stopped is None:
             reset_peak_memory(bench.device)
+            is_shown = progress and bench.accelerator.is_main_process
             with (
-                _bar(description or start.strategy, state=state, bench=bench, is_shown=progress) as bar,
+                Progress(description or start.strategy, state=state, epochs=config.epochs, is_shown=is_shown) as shown,
                 torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True),
             ):
-                _train(trained, data=data, state=state, bench=bench, kept=kept, bar=bar)
+                _train(trained, data=data, state=state, bench=bench, kept=kept, shown=shown)
         best_epoch = state.load_best()
     trained.network.to(memory_format=torch.contiguous_format).eval()
     trained.network.trained_on = InputRecord.of(train, input_name=trained.network.input_name)
     start.plan.assert_untouched(trained.network, before=start.plan.frozen_digests(start.network))
-    return _result(trained, state=state, bench=bench, best_epoch=best_epoch)
+    return _result(trained, state=state, config=config, best_epoch=best_epoch)
 
 
 def fit_digest(adapted: Adapted, *, train: Survey, validation: Survey, scaling: Scaling, config: TrainConfig) -> str:
-    """Fingerprint everything that the outcome of `fit` depends on, but the code: equal digests, equal weights.
-
-    Parameters
-    ----------
-    adapted : Adapted
-    train, validation : Survey
-    scaling : Scaling
-    config : TrainConfig
-
-    Returns
-    -------
-    str
-        SHA-256 over the weights, the strategy, the galaxies, the scaling, the configuration and the hardware.
-    """
+    """Fingerprint weights, strategy, data, scaling and configuration: equal digests, equal `FitResult` to rounding."""
     data = TrainingData(train=train, validation=validation, scaling=scaling)
     data.require_fit(adapted.network, config=config)
-    bench = _workbench(adapted, data=data, config=config)
-    return sha256(json.dumps(_identity(adapted, data=data, bench=bench), sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(_identity(adapted, data=data, config=config), sort_keys=True).encode()).hexdigest()
 
 
 def _train(
-    adapted: Adapted, *, data: TrainingData, state: TrainingState, bench: Workbench, kept: Checkpoint, bar: tqdm
+    adapted: Adapted, *, data: TrainingData, state: TrainingState, bench: Workbench, kept: Checkpoint, shown: Progress
 ) -> None:
     train = _feed(data.train, adapted=adapted, data=data, bench=bench, clamp=bench.config.label_clamp)
     validation = _feed(data.validation, adapted=adapted, data=data, bench=bench, clamp=None)
+    if bench.device.type == "cpu" and bench.hardware.precision == "bfloat16":
+        require_sound_bfloat16(adapted, train=train, validation=validation, bench=bench)
     network = _compiled(adapted.network, bench=bench)
     model = bench.accelerator.prepare_model(network, device_placement=False)
     while state.stopped is None:
@@ -152,8 +153,6 @@ def _train(
         train_loss = train_epoch(adapted, model=model, state=state, feed=train, bench=bench, epoch=epoch)
         validation_loss = validate(network, feed=validation, bench=bench)
         _require_finite(train_loss, validation_loss=validation_loss, state=state, kept=kept)
-        bar.set_postfix(train=f"{train_loss:.4f}", validation=f"{validation_loss:.4f}", lr=f"{state.learning_rate:.0e}")
-        bar.update()
         time_s = perf_counter() - begun
         state.end_epoch(
             train_loss=train_loss, validation_loss=validation_loss, time_s=time_s, epochs=bench.config.epochs
@@ -161,6 +160,7 @@ def _train(
         state.peak_memory_bytes = max(state.peak_memory_bytes, peak_memory_bytes(bench.device))
         if bench.accelerator.is_main_process:
             kept.save(state)
+        shown.after_epoch(state)
 
 
 def _workbench(adapted: Adapted, *, data: TrainingData, config: TrainConfig) -> Workbench:
@@ -172,25 +172,49 @@ def _workbench(adapted: Adapted, *, data: TrainingData, config: TrainConfig) -> 
         n_rows=len(data.train) + len(data.validation),
         scaling=data.scaling,
     )
-    if hardware.n_processes > 1 and config.batch_size < 2 * hardware.n_processes:
-        raise ConfigError(
-            f"{hardware.n_processes} processes were to share batches of {config.batch_size} galaxies.",
-            received=f"batch_size={config.batch_size}",
-            available=f"at least {2 * hardware.n_processes}",
-            remedy="Use larger batches, or fewer processes.",
-        )
+    _require_batches(adapted, n=len(data.train), config=config, n_processes=hardware.n_processes)
     return Workbench(config=config, hardware=hardware, accelerator=accelerator)
 
 
-def _identity(adapted: Adapted, *, data: TrainingData, bench: Workbench) -> dict[str, Any]:
-    """Everything that the history depends on: not where inputs are held, nor which of several GPUs this process has."""
-    hardware = bench.hardware.to_dict()
+def _require_batches(adapted: Adapted, *, n: int, config: TrainConfig, n_processes: int) -> None:
+    """Refuse batches too small for every process to have a galaxy, or two where BatchNorm needs a spread."""
+    least = 2 if adapted.plan.batchnorm == "update" else 1
+    batches = shuffled_batches(n, batch_size=config.batch_size, seed=config.seed, epoch=1, n_processes=n_processes)
+    smallest = min(len(batch) for batch in batches)
+    if smallest < least * n_processes:
+        why = " for the spread that BatchNorm divides by" if least == 2 else ""
+        raise ConfigError(
+            f"A network was to be trained on {n:,} galaxies in {n_processes} processes.",
+            received=f"batch_size={config.batch_size}: a batch of {smallest}",
+            available=f"batches of at least {least * n_processes}: {least} a process{why}",
+            remedy="Use a larger batch_size or fewer processes"
+            + (", or adapt(..., batchnorm='freeze')." if least == 2 else "."),
+        )
+
+
+def _identity(adapted: Adapted, *, data: TrainingData, config: TrainConfig) -> dict[str, Any]:
+    """What names the result: everything that was asked for and changes it by more than rounding."""
+    left_out = (*CIRCUMSTANTIAL, *(["precision"] if config.precision == "auto" else []))
     return {
-        "config": {name: value for name, value in bench.config.to_dict().items() if name not in hardware},
-        "hardware": {name: v for name, v in hardware.items() if name != "storage"} | {"device": bench.device.type},
-        "data": data.digests(label=bench.config.label),
+        "config": {name: value for name, value in config.to_dict().items() if name not in left_out},
+        "data": data.digests(label=config.label),
         "network": {"digest": digest(adapted.network), "strategy": adapted.settings.to_dict()},
     }
+
+
+def _compare_circumstances(state: TrainingState, *, bench: Workbench, description: str) -> None:
+    """Note where training happens from now on, and say so where it was begun or done elsewhere."""
+    there, here = state.circumstances, describe_circumstances(bench.hardware, compiled=bench.config.compile)
+    changed = differing_circumstances(there, here=here)
+    if changed:
+        warnings.warn(
+            f"{description} {'goes on' if state.stopped is None else 'was trained'} under other circumstances: "
+            f"{', '.join(changed)}. The same result is promised to rounding there, not to the bit.",
+            AstrolabWarning,
+            stacklevel=3,
+        )
+    if state.stopped is None and (changed or not there):
+        state.circumstances = {**here, RESUMED_FROM: there} if changed else here
 
 
 def _placed(network: nn.Module, *, bench: Workbench) -> nn.Module:
@@ -230,17 +254,7 @@ def _require_finite(train_loss: float, *, validation_loss: float, state: Trainin
         )
 
 
-def _bar(description: str, *, state: TrainingState, bench: Workbench, is_shown: bool) -> tqdm:
-    return tqdm(
-        desc=description,
-        total=bench.config.epochs,
-        initial=len(state.history),
-        unit="epoch",
-        disable=not (is_shown and bench.accelerator.is_main_process),
-    )
-
-
-def _result(adapted: Adapted, *, state: TrainingState, bench: Workbench, best_epoch: int) -> FitResult:
+def _result(adapted: Adapted, *, state: TrainingState, config: TrainConfig, best_epoch: int) -> FitResult:
     history = pd.DataFrame(state.history, columns=HISTORY)
     history["is_kept"] = history["epoch"] == best_epoch
     return FitResult(
@@ -253,6 +267,6 @@ def _result(adapted: Adapted, *, state: TrainingState, bench: Workbench, best_ep
         n_seen=state.n_seen,
         n_trainable=adapted.plan.n_trainable,
         peak_memory_bytes=state.peak_memory_bytes,
-        config=bench.config,
-        hardware=bench.hardware,
+        config=config,
+        circumstances=state.circumstances,
     )

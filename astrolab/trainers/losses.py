@@ -17,22 +17,6 @@ def lorentzian_loss(pred: Tensor, *, truth: Tensor) -> Tensor:
     Here :math:`\Delta z = (z_\mathrm{pred} - z_\mathrm{true}) / (1 + z_\mathrm{true})`. The loss is bounded, so a
     catastrophic outlier pulls hardly more than a moderate one; far from the truth its gradient vanishes.
 
-    Parameters
-    ----------
-    pred, truth : Tensor, shape (n,)
-        Predicted and true redshift.
-
-    Returns
-    -------
-    Tensor, shape (n,)
-        From 0 (exact) to 1.
-
-    References
-    ----------
-    Tanaka et al. 2018, PASJ 70, S9, eq. 3; Seenivasan et al. 2025, arXiv:2601.00146, eq. 1.
-
-    Examples
-    --------
     >>> import torch
     >>> lorentzian_loss(torch.tensor([0.3]), truth=torch.tensor([0.0]))
     tensor([0.8000])
@@ -42,16 +26,7 @@ def lorentzian_loss(pred: Tensor, *, truth: Tensor) -> Tensor:
 
 
 def squared_loss(pred: Tensor, *, truth: Tensor) -> Tensor:
-    """Score each galaxy by the square of its error.
-
-    Parameters
-    ----------
-    pred, truth : Tensor, shape (n,)
-
-    Returns
-    -------
-    Tensor, shape (n,)
-    """
+    """Score each galaxy by the square of its error."""
     return (pred - truth).square()
 
 
@@ -59,20 +34,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {"lorentzian": lorentzian_loss, "mse"
 
 
 def find_loss(name: str) -> Callable[..., Tensor]:
-    """Give the loss of that name: a function of ``pred`` and keyword ``truth``, with one value a galaxy.
-
-    Parameters
-    ----------
-    name : str
-
-    Returns
-    -------
-    callable
-
-    Raises
-    ------
-    UnknownNameError
-    """
+    """Give the loss of that name: a function of ``pred`` and keyword ``truth``, with one value a galaxy."""
     if name not in LOSSES:
         raise unknown_name("loss", name=name, names=LOSSES)
     return LOSSES[name]

@@ -17,17 +17,7 @@ LORENTZIAN_WIDTH = 0.15
 
 @dataclass(frozen=True)
 class Batch:
-    """Some objects of a survey on the device.
-
-    Attributes
-    ----------
-    inputs : dict of str to Tensor, shape (m, ...)
-        Scaled, and augmented while training.
-    truth, weight : Tensor, shape (m, n_labels)
-        Labels, and how much each counts: 0 where it is unknown (`truth` is then 0).
-    rows : Tensor of int64, shape (m,)
-        Row numbers in the survey.
-    """
+    """Some objects of a survey on the device."""
 
     inputs: dict[str, Tensor]
     truth: Tensor

@@ -7,48 +7,20 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
 from astrolab.models.adapt import Adapted
 from astrolab.trainers.config import TrainConfig
-from astrolab.trainers.hardware import Hardware
 
 HISTORY = ("epoch", "train_loss", "validation_loss", "ema", "learning_rate", "time_s", "is_kept")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FitResult:
-    """A trained network, how it got there, and what it cost.
-
-    Attributes
-    ----------
-    adapted : Adapted
-        With the selected weights, in evaluation mode.
-    history : pandas.DataFrame
-        One row an epoch: ``epoch`` (from 1), ``train_loss`` and ``validation_loss`` (means of the batch means),
-        ``ema`` (smoothed validation loss), ``learning_rate`` (of that epoch's steps), ``time_s``,
-        ``is_kept`` (the epoch whose weights were selected).
-    best_epoch : int
-        The epoch whose weights were selected; 0 where nothing was trained.
-    n_epochs : int
-        Epochs trained.
-    stopped : str
-        Why training ended.
-    time_s : float
-        Wall time of all epochs, validation included, those before a resumption too. Reading the surveys in is not
-        counted.
-    n_seen : int
-        Galaxies seen while training, counted once an epoch each.
-    n_trainable : int
-        Parameters that trained.
-    peak_memory_bytes : int
-        Largest memory in use while training: of the GPU, or else of this process.
-    config : TrainConfig
-    hardware : Hardware or None
-        Every ``"auto"`` as it was decided; None where nothing was trained.
-    """
+    """A trained network, how it got there, and what it cost."""
 
     adapted: Adapted
     history: pd.DataFrame
@@ -60,7 +32,7 @@ class FitResult:
     n_trainable: int
     peak_memory_bytes: int
     config: TrainConfig
-    hardware: Hardware | None
+    circumstances: dict[str, Any]
 
     @property
     def selected_loss(self) -> float | None:
@@ -76,18 +48,7 @@ class FitResult:
 
 
 def untrained_result(adapted: Adapted, *, config: TrainConfig) -> FitResult:
-    """Give the result for a plan in which nothing trains.
-
-    Parameters
-    ----------
-    adapted : Adapted
-    config : TrainConfig
-
-    Returns
-    -------
-    FitResult
-        With an empty history.
-    """
+    """Give the result for a plan in which nothing trains, with an empty history."""
     return FitResult(
         adapted=adapted,
         history=pd.DataFrame(columns=HISTORY),
@@ -99,17 +60,12 @@ def untrained_result(adapted: Adapted, *, config: TrainConfig) -> FitResult:
         n_trainable=0,
         peak_memory_bytes=peak_memory_bytes(torch.device("cpu")),
         config=config,
-        hardware=None,
+        circumstances={},
     )
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Begin to measure the largest memory in use anew, where the system allows it: on CUDA and on Linux.
-
-    Parameters
-    ----------
-    device : torch.device
-    """
+    """Begin to measure the largest memory in use anew, where the system allows it: on CUDA and on Linux."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
@@ -118,16 +74,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """Measure the largest memory in use since the last reset: of a CUDA device, or else of this process.
-
-    Parameters
-    ----------
-    device : torch.device
-
-    Returns
-    -------
-    int
-    """
+    """Measure the largest memory in use since the last reset: of a CUDA device, or else of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024

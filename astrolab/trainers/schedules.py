@@ -16,17 +16,6 @@ def plateau_schedule(optimizer: Optimizer, *, config: TrainConfig) -> ReduceLROn
 
     "Stops falling" means no fall by more than 1e-4 of its best value in more than `plateau_patience` epochs. A change
     of the rate by 1e-8 or less is refused, hence the published "final learning rate 1e-8".
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-    config : TrainConfig
-        Its `plateau_factor` and `plateau_patience` are used.
-
-    Returns
-    -------
-    ReduceLROnPlateau
-        To be stepped once an epoch with the raw validation loss.
     """
     return ReduceLROnPlateau(
         optimizer,

@@ -19,24 +19,6 @@ class TrainingState:
     """Weights, optimiser, schedule, early stopping and history of one training run.
 
     Only what can change is kept: trained parameters and buffers. Frozen parameters belong to the network it began with.
-
-    Parameters
-    ----------
-    adapted : Adapted
-        On its device already; it is trained in place.
-    config : TrainConfig
-
-    Attributes
-    ----------
-    trained : dict of str to Parameter
-    history : list of dict
-        One entry an epoch.
-    n_seen : int
-        Galaxies seen while training, counted once an epoch each.
-    peak_memory_bytes : int
-        Largest memory in use so far, before a resumption too.
-    stopped : str or None
-        Why training ended.
     """
 
     def __init__(self, adapted: Adapted, *, config: TrainConfig):
@@ -53,6 +35,7 @@ class TrainingState:
         self.n_seen = 0
         self.peak_memory_bytes = 0
         self.stopped: str | None = None
+        self.circumstances: dict[str, Any] = {}
         self._best: dict[str, Tensor] = {}
 
     @property
@@ -66,15 +49,7 @@ class TrainingState:
         return self.optimizer.param_groups[0]["lr"]
 
     def end_epoch(self, *, train_loss: float, validation_loss: float, time_s: float, epochs: int) -> None:
-        """Record an epoch: smoothing, best weights, learning rate, whether to stop.
-
-        Parameters
-        ----------
-        train_loss, validation_loss : float
-        time_s : float
-        epochs : int
-            Largest number of epochs.
-        """
+        """Record an epoch: smoothing, best weights, learning rate, whether to stop (at the latest after `epochs`)."""
         epoch = len(self.history) + 1
         self.stopping = self.stopping.after(validation_loss)
         losses = {"train_loss": train_loss, "validation_loss": validation_loss, "ema": self.stopping.ema}
@@ -88,23 +63,12 @@ class TrainingState:
             self.stopped = "all epochs done"
 
     def load_best(self) -> int:
-        """Put the selected weights into the network.
-
-        Returns
-        -------
-        int
-            The epoch they are of.
-        """
+        """Put the selected weights into the network, and give the epoch they are of."""
         _copy(self._best, into=self.weights)
         return self.stopping.best_epoch(self._select)
 
     def to_header(self) -> dict[str, Any]:
-        """Give what is not a tensor, as JSON-able values.
-
-        Returns
-        -------
-        dict
-        """
+        """Give what is not a tensor, as JSON-able values."""
         return {
             "epoch": len(self.history),
             "learning_rate": self.learning_rate,
@@ -114,15 +78,11 @@ class TrainingState:
             "n_seen": self.n_seen,
             "peak_memory_bytes": self.peak_memory_bytes,
             "stopped": self.stopped,
+            "circumstances": self.circumstances,
         }
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """Give weights, best weights and optimiser state by name.
-
-        Returns
-        -------
-        dict of str to Tensor
-        """
+        """Give weights, best weights and optimiser state by name."""
         adam = {
             f"adam.{name}.{key}": value
             for name, parameter in self.trained.items()
@@ -132,20 +92,7 @@ class TrainingState:
         return adam | weights | {f"best.{name}": tensor for name, tensor in self._best.items()}
 
     def restore(self, header: dict[str, Any], *, tensors: dict[str, Tensor]) -> None:
-        """Go back to the state written down.
-
-        Parameters
-        ----------
-        header : dict
-            From `to_header`.
-        tensors : dict of str to Tensor
-            From `to_tensors`.
-
-        Raises
-        ------
-        CheckpointError
-            If a tensor is missing, too many, or of another shape.
-        """
+        """Go back to the state written down."""
         weights = self.weights
         self._best = {name: torch.empty_like(tensor) for name, tensor in weights.items()}
         _copy(_under("weights.", tensors=tensors), into=weights)
@@ -159,7 +106,7 @@ class TrainingState:
         self.optimizer.param_groups[0]["lr"] = header["learning_rate"]
         self.stopping = Stopping(**header["stopping"])
         self.history, self.n_seen, self.stopped = header["history"], header["n_seen"], header["stopped"]
-        self.peak_memory_bytes = header["peak_memory_bytes"]
+        self.peak_memory_bytes, self.circumstances = header["peak_memory_bytes"], header["circumstances"]
 
     @property
     def _is_fused(self) -> bool:

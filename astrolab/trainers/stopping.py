@@ -15,15 +15,6 @@ class Stopping:
     :math:`w = 2 / (n + 1)`; the published code, n = 10, has the two coefficients exchanged, :math:`w = 9/11`, which
     hardly smooths. Both are offered by name in `TrainConfig.ema`.
 
-    Parameters
-    ----------
-    newest_weight : float
-        The weight w.
-    patience : int or None
-        Epochs without a new best smoothed loss that are waited for.
-
-    Examples
-    --------
     >>> stopping = Stopping(newest_weight=0.5, patience=2).after(1.0).after(0.0)
     >>> stopping.ema, stopping.best_ema_epoch, stopping.is_over
     (0.5, 2, False)
@@ -40,32 +31,12 @@ class Stopping:
 
     @classmethod
     def from_config(cls, config: TrainConfig) -> Stopping:
-        """Begin with nothing seen.
-
-        Parameters
-        ----------
-        config : TrainConfig
-            Its `ema`, `ema_span` and `patience` are used.
-
-        Returns
-        -------
-        Stopping
-        """
+        """Begin with nothing seen."""
         weight = 2 / (config.ema_span + 1)
         return cls(newest_weight=weight if config.ema == "corrected" else 1 - weight, patience=config.patience)
 
     def after(self, validation_loss: float) -> Stopping:
-        """Give the state one epoch later.
-
-        Parameters
-        ----------
-        validation_loss : float
-            The raw validation loss of that epoch.
-
-        Returns
-        -------
-        Stopping
-        """
+        """Give the state one epoch later."""
         weight, epoch = self.newest_weight, self.epoch + 1
         ema = validation_loss if self.ema is None else weight * validation_loss + (1 - weight) * self.ema
         later = replace(self, epoch=epoch, ema=ema)
@@ -81,24 +52,9 @@ class Stopping:
         return self.patience is not None and self.epoch - self.best_ema_epoch >= self.patience
 
     def best_epoch(self, select: str) -> int:
-        """Number the epoch whose weights are the ones to keep.
-
-        Parameters
-        ----------
-        select : {"best_ema", "best_raw", "last"}
-
-        Returns
-        -------
-        int
-            Counted from 1.
-        """
+        """Number the epoch whose weights are the ones to keep."""
         return {"best_ema": self.best_ema_epoch, "best_raw": self.best_raw_epoch, "last": self.epoch}[select]
 
     def to_dict(self) -> dict:
-        """Give the state as JSON-able values; ``Stopping(**state)`` gives it back.
-
-        Returns
-        -------
-        dict
-        """
+        """Give the state as JSON-able values; ``Stopping(**state)`` gives it back."""
         return asdict(self)

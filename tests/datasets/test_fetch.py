@@ -1,18 +1,40 @@
+import gzip
 import hashlib
+import io
 import json
+import logging
 import multiprocessing
 import os
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
+import h5py
 import numpy as np
 import pytest
 from local_server import serve
 
 from astrolab.datasets import downloading, fetch
 from astrolab.datasets.manifests import load_manifest, parse_manifest
-from astrolab.errors import CacheBusyError, ChecksumError, ConfigError, DataNotFoundError, ManifestError
+from astrolab.errors import (
+    AstrolabWarning,
+    ChecksumError,
+    ConfigError,
+    DataNotFoundError,
+    DownloadError,
+    ManifestError,
+)
 
-CONTENT = {name: np.random.default_rng(i).bytes(50_000) for i, name in enumerate(("train", "test"))}
+
+def hdf5(seed):
+    file = io.BytesIO()
+    with h5py.File(file, "w") as content:
+        content["image"] = np.random.default_rng(seed).normal(size=(20, 1, 16, 16))
+    return file.getvalue()
+
+
+CONTENT = {name: hdf5(seed) for seed, name in enumerate(("train", "test"))}
+PAGE = b"<!doctype html><html><body>Please log in</body></html>"
 
 
 @pytest.fixture(autouse=True)
@@ -29,13 +51,14 @@ def server():
         yield server
 
 
-def survey(server, *, folder=None, **entry):
+def survey(server, *, folder=None, layout=None, **entry):
     files = [
         {"path": f"{n}.h5", "aliases": [f"old_{n}.h5"], "split": n, "urls": [server.url(f"{n}.h5")], **entry}
         for n in CONTENT
     ]
     image = {"key": "image", "bands": ["g"]}
     table = {"name": "sky", "title": "Sky", "version": "v2", "kind": "images", "image": image, "files": files}
+    table |= {"format": {"format": layout}} if layout else {}
     return parse_manifest(table, where="sky.toml", folder=folder)
 
 
@@ -72,10 +95,18 @@ def test_an_unknown_hash_is_trusted_once_and_held_to_ever_after(server, caplog, 
     assert path.read_bytes() == CONTENT["train"]
 
     path.unlink()
-    server.files["train.h5"] = b"changed by the publisher"
-    with pytest.raises(ChecksumError):
+    server.files["train.h5"] = hdf5(seed=7)
+    with pytest.raises(ChecksumError, match="astrolab data fetch sky --forget"):
         fetch.fetch(survey(server), progress=False)
     assert not path.exists()
+    fetch.fetch(survey(server), progress=False, forget=True)
+    assert path.read_bytes() == server.files["train.h5"]
+    fetch.fetch(survey(server), progress=False)
+
+
+def test_a_published_hash_is_not_forgotten(server):
+    with pytest.raises(ChecksumError, match="newer version"):
+        fetch.fetch(survey(server, md5=32 * "0"), progress=False, forget=True)
 
 
 def test_a_published_hash_is_checked(server):
@@ -152,11 +183,116 @@ def test_many_threads_download_a_file_once(server):
     assert len(server.requests) == 2
 
 
-def test_a_lock_that_is_never_given_back_is_named(server, data_folder, monkeypatch):
-    monkeypatch.setattr(fetch, "LOCK_WAIT_S", 0.05)
+def test_a_file_that_another_process_fetches_is_waited_for_and_that_is_said(server, data_folder, caplog):
     folder = data_folder / "sky" / "v2"
     folder.mkdir(parents=True)
-    with fetch.FileLock(folder / ".train.h5.lock"), pytest.raises(CacheBusyError, match="lock"):
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with fetch.FileLock(folder / ".train.h5.lock"):
+            held.set()
+            time.sleep(0.2)
+            done.set()
+
+    threading.Thread(target=hold).start()
+    held.wait()
+    fetch.fetch(survey(server), split="train", progress=False)
+    assert done.is_set()
+    assert "train.h5 is being fetched by another process" in caplog.text
+
+
+def test_a_lock_file_that_a_killed_process_left_holds_nobody(server, data_folder, caplog):
+    folder = data_folder / "sky" / "v2"
+    folder.mkdir(parents=True)
+    (folder / ".train.h5.lock").touch()
+    with caplog.at_level(logging.WARNING):
+        fetch.fetch(survey(server), split="train", progress=False)
+    assert "another process" not in caplog.text
+
+
+TABLE = b"id,z\n1,0.5\n"
+KINDS = {"hdf5": CONTENT["train"], "csv": TABLE, "fits": b"SIMPLE  =" + bytes(2871), "parquet": b"PAR1", "npz": b"PK"}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("page", [PAGE, b"\xef\xbb\xbf\n <HTML>", b'{"message": "moved"}', b""])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_in_place_of_a_file_is_refused_before_its_hash_is_recorded(server, data_folder, kind, page, packed):
+    manifest = survey(server, layout=None if kind == "hdf5" else kind)
+    server.files["train.h5"] = gzip.compress(page) if packed else page
+    with pytest.raises(DownloadError, match="a page of text" if page else "nothing that can be read"):
+        fetch.fetch(manifest, split="train", progress=False)
+    folder = data_folder / "sky" / "v2"
+    assert {path.name for path in folder.iterdir()} <= {".train.h5.lock"}
+    server.files["train.h5"] = KINDS[kind]
+    (path,) = fetch.fetch(manifest, split="train", progress=False)
+    assert path.read_bytes() == KINDS[kind]
+
+
+@pytest.mark.parametrize("wrong", [PAGE, CONTENT["train"][:3000], b"CDF\x01" + bytes(100)])
+def test_a_redirect_to_a_page_or_a_file_cut_short_goes_on_to_the_next_mirror(server, wrong):
+    server.files["elsewhere"] = wrong
+    server.redirects["first.h5"] = server.url("elsewhere")
+    manifest = survey(server, urls=[server.url("first.h5"), server.url("train.h5")])
+    (path,) = fetch.fetch(manifest, split="train", progress=False)
+    assert path.read_bytes() == CONTENT["train"]
+    with pytest.raises(DownloadError, match=r"first\.h5"):
+        fetch.fetch(survey(server, urls=[server.url("first.h5")]), split="test", progress=False)
+
+
+def test_a_page_that_lies_under_the_name_already_is_replaced(server, data_folder):
+    folder = data_folder / "sky" / "v2"
+    folder.mkdir(parents=True)
+    (folder / "train.h5").write_bytes(PAGE)
+    (path,) = fetch.fetch(survey(server), split="train", progress=False)
+    assert path.read_bytes() == CONTENT["train"]
+
+
+def test_a_file_of_another_size_than_published_is_refused(server):
+    with pytest.raises(DownloadError, match=r"where 5 are published"):
+        fetch.fetch(survey(server, bytes=5), split="train", progress=False)
+
+
+GOOD = "sha256:" + hashlib.sha256(CONTENT["train"]).hexdigest()
+TORN = ["", "{", "null", "[]", "5", '{"train.h5": 5}', '{"train.h5": {"hash": 5}}', '{"train.h5": {"hash": "x:y"}}']
+
+
+@pytest.mark.parametrize("published", [False, True])
+@pytest.mark.parametrize("torn", [*TORN, b"\xff\xfe"])
+def test_torn_notes_of_hashes_are_said_and_learned_again(server, data_folder, torn, published):
+    manifest = survey(server, **({"sha256": GOOD.removeprefix("sha256:")} if published else {}))
+    (path,) = fetch.fetch(manifest, split="train", progress=False)
+    notes = data_folder / "sky" / "v2" / "hashes.json"
+    notes.write_bytes(torn if isinstance(torn, bytes) else torn.encode())
+    with pytest.warns(AstrolabWarning, match=r"hashes\.json is damaged"):
+        fetch.fetch(manifest, split="train", progress=False)
+    assert json.loads(notes.read_text())["train.h5"]["hash"] == GOOD
+    fetch.fetch(manifest, split="train", progress=False)
+    assert path.read_bytes() == CONTENT["train"]
+
+
+@pytest.mark.parametrize("place", ["data", "data/sky", "data/sky/v2/train.h5", "data/sky/v2/hashes.json"])
+def test_a_folder_that_cannot_be_written_to_is_named(server, tmp_path, place):
+    """Whatever is in the way: root may write everywhere, so that a wrong kind of entry stands for a read-only one."""
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    is_folder = place.endswith((".h5", ".json"))
+    (tmp_path / place).mkdir() if is_folder else (tmp_path / place).write_text("")
+    with pytest.raises(ConfigError, match="ASTROLAB_DATA_DIR"):
+        fetch.fetch(survey(server), split="train", progress=False)
+
+
+def test_files_that_were_proven_are_found_in_a_folder_that_cannot_be_written_to(server, data_folder):
+    (path,) = fetch.fetch(survey(server), split="train", progress=False)
+    lock = path.with_name(".train.h5.lock")
+    lock.unlink(missing_ok=True)
+    lock.mkdir()
+    assert fetch.fetch(survey(server), split="train", progress=False) == [path]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_data_folder_is_named(server, data_folder):
+    data_folder.mkdir(mode=0o500)
+    with pytest.raises(ConfigError, match="ASTROLAB_DATA_DIR"):
         fetch.fetch(survey(server), progress=False)
 
 

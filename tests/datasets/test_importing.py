@@ -6,7 +6,7 @@ import pytest
 from astrolab.datasets.importing import import_survey
 from astrolab.datasets.loading import load_survey
 from astrolab.datasets.manifests import list_manifests, load_manifest
-from astrolab.errors import ManifestError
+from astrolab.errors import AstrolabWarning, ManifestError
 
 CATALOGUE = """
 name = "my-survey"
@@ -108,7 +108,7 @@ def test_everything_wrong_is_named_in_one_message(own):
         )
     )
     for words in (
-        "1 outside [0, 2]",
+        "1 of 5 galaxies outside [0, 2]",
         "1 ids occur more than once: 1",
         "[sky] ra (column 'ra'): 1 values outside [0, 360]",
         "sdss-g (column 'g'): looks like 'not measured' but is not under missing = [-99.0]: 99 (2 times)",
@@ -169,10 +169,11 @@ def test_images(own, tmp_path):
     assert "(4, 1, 8, 8)" in problems_of(path)
     pixels[:, 1] = 0
     write(pixels)
-    assert "[image] r: every pixel of 4 images is zero" in problems_of(path)
+    assert "[image] r: every pixel of 4 of 4 galaxies has one value: 0" in problems_of(path)
     pixels[2, 0, 0, 0] = np.inf
     write(pixels)
-    assert "finite image" in problems_of(path)
+    with pytest.warns(AstrolabWarning, match="every pixel of 3 of 4"):
+        assert "[image]: NaN or infinity in 1 of 4 galaxies, my-images:mine.h5:2" in problems_of(path)
 
 
 def test_a_recipe_of_known_surveys(own, tmp_path):

@@ -1,5 +1,6 @@
 """Galaxies in common are those that brute force finds."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import astropy.units as u
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from astropy.coordinates import angular_separation
 
+from astrolab.datasets.leaks import audit_leaks
 from astrolab.datasets.matching import in_common, qualified_ids, rows_of
 from astrolab.datasets.mixtures import concat
 from astrolab.errors import SchemaError, UnknownNameError
@@ -95,3 +97,28 @@ def test_an_id_that_is_not_there_once_is_refused(make_survey):
         rows_of(make_survey(n=4, first_id=2**62), object_ids=[2**62, 7])
     with pytest.raises(SchemaError, match="exactly once"):
         rows_of(make_survey(n=2, ids=np.array([5, 5])), object_ids=[5])
+
+
+def magnitudes_of(survey, values, **changes):
+    return replace(survey, inputs={"magnitudes": values.astype(np.float32)}, **changes)
+
+
+@pytest.mark.parametrize("ids", [["10000.0", "10001.0", "10002.0"], ["J1000+02", "J1000+03", "J1000+04"]])
+def test_none_in_common_is_unknown_where_ids_are_written_in_different_ways(make_survey, ids):
+    numbers = make_survey(n=3, first_id=10_000, sky_deg=None)
+    words = make_survey(n=3, ids=np.array(ids), sky_deg=None, seed=1)
+    audit = audit_leaks(train={"a": numbers}, test={"b": words})
+    assert audit.unknown == [("a", "b")] and not audit.is_clean
+    also = make_survey(n=3, ids=np.array([*ids[:2], "10001"]), sky_deg=None, seed=1)
+    assert in_common(also, other=numbers, by="id").tolist() == [False, False, True]
+
+
+def test_none_in_common_is_unknown_where_no_value_could_match(make_survey):
+    values = np.random.default_rng(0).normal(22, 1, size=(50, 5))
+    survey = magnitudes_of(make_survey(n=50), values)
+    rounded = magnitudes_of(make_survey(n=50, seed=1), np.round(values, 2))
+    unmeasured = magnitudes_of(make_survey(n=50, seed=1), np.full((50, 5), np.nan))
+    vega = replace(survey, provenance=replace(survey.provenance, magnitude_unit="Vega mag"))
+    assert [in_common(survey, other=other, by="inputs") for other in (rounded, unmeasured, vega)] == [None] * 3
+    other = magnitudes_of(make_survey(n=50, seed=1), values + 0.1)
+    assert in_common(survey, other=other, by="inputs").sum() == 0

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from astrolab.datasets.rows import LazyRows
-from astrolab.datasets.survey import Provenance, check_finite, describe_surveys
-from astrolab.errors import PixelError, SchemaError, UnknownNameError
+from astrolab.datasets.survey import Provenance, describe_surveys
+from astrolab.errors import SchemaError, UnknownNameError
 
 
 class CountingRows(LazyRows):
@@ -109,33 +109,6 @@ def test_the_table_has_ids_labels_and_what_was_asked(make_survey):
 def test_parts_that_do_not_fit_are_refused(make_survey, changes, words):
     with pytest.raises(SchemaError, match=words):
         make_survey(**changes)
-
-
-def test_looking_for_wrong_pixels_reads_each_galaxy_once(make_survey):
-    rows = CountingRows(np.zeros((40, 5, 4, 4), dtype=np.float32))
-    check_finite(make_survey(inputs={"image": rows}), batch_size=7)
-    assert rows.n_read == 40
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_wrong_pixel_is_found_and_named(make_survey, value):
-    images = np.zeros((40, 5, 8, 8), dtype=np.float32)
-    check_finite(make_survey(inputs={"image": images}), batch_size=7)
-    images[13, 2, 4, 4] = value
-    survey = make_survey(inputs={"image": images})
-    with pytest.raises(PixelError, match=f"1 of 40 galaxies.*{survey.ids[13]}"):
-        check_finite(survey, batch_size=7)
-
-
-def test_a_missing_magnitude_is_allowed_an_infinite_one_is_not(make_survey):
-    magnitudes = np.full((40, 5), 20.0)
-    magnitudes[3, 1] = np.nan
-    check_finite(make_survey(inputs={"magnitudes": magnitudes}), input_name="magnitudes")
-    magnitudes[3, 2] = np.inf
-    with pytest.raises(PixelError):
-        check_finite(make_survey(inputs={"magnitudes": magnitudes}), input_name="magnitudes")
-    with pytest.raises(UnknownNameError):
-        check_finite(make_survey(inputs={"magnitudes": magnitudes}), input_name="image")
 
 
 def test_the_description_counts_and_measures_depth(make_survey):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import nbformat
 import pandas as pd
 import pytest
+from simulated_runs import fit_record
 
 from astrolab.gallery import write_gallery
 from astrolab.gallery.entries import read_entry
@@ -102,13 +103,13 @@ def damage(name, text):
 @pytest.mark.parametrize(
     ("hurt", "said"),
     [
-        (damage("run.json", '{"study": "lora'), "run.json cannot be read"),
-        (damage("run.json", "[]"), "run.json cannot be read"),
+        (damage("run.json", '{"study": "lora'), "run.json is damaged"),
+        (damage("run.json", "[]"), "run.json is damaged"),
         (
             damage("run.json", '{"study": "lora_vs_transfer", "started": "2026-01-01T00:00:00"}'),
-            "run.json lacks status",
+            "it lacks status",
         ),
-        (damage("run.json", '{"study": "lora_vs_transfer", "started": "yesterday"}'), "run.json cannot be read"),
+        (damage("run.json", '{"study": "lora_vs_transfer", "started": "yesterday"}'), "run.json is damaged"),
         (lambda folder: (folder / "run.json").unlink(), "no run.json"),
         (damage("scores.csv", ""), "scores.csv cannot be read"),
         (damage("scores.csv", "arm,metric\nlora,bias\n"), "scores.csv cannot be read"),
@@ -131,11 +132,15 @@ def test_damage_is_said_and_the_rest_is_shown(make_run, hurt, said):
     [
         ("parameters", None, "parameters is null"),
         ("surveys", None, "surveys is null"),
-        ("surveys", {"pretrain": None}, "survey pretrain is null"),
-        ("surveys", {"pretrain": {}}, "survey pretrain is {}"),
+        ("surveys", {"pretrain": None}, "surveys pretrain is null"),
+        (
+            "surveys",
+            {"pretrain": {}},
+            "surveys pretrain lacks repr, surveys pretrain lacks digest, surveys pretrain lacks n",
+        ),
         ("fits", [], "fits is []"),
         ("study", 7, "study is 7"),
-        ("versions", ["0.1.0"], 'versions is ["0.1.0"]'),
+        ("circumstances", {"versions": ["0.1.0"]}, 'circumstances versions is ["0.1.0"]'),
         ("time_s", "an hour", 'time_s is "an hour"'),
     ],
 )
@@ -144,7 +149,7 @@ def test_a_record_of_the_wrong_types_stops_neither_its_entry_nor_the_gallery(mak
     record = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(record | {name: value}))
     entry = read_entry(folder)
-    assert entry.problems[0] == f"run.json cannot be read: {said}."
+    assert entry.problems[0] == f"run.json is damaged, or of another version of astrolab: {said}."
     assert entry.pictures and entry.sky == ""
     assert said in html.unescape(write_gallery(folder, out=tmp_path / "out").read_text(encoding="utf-8"))
 
@@ -154,7 +159,7 @@ def test_scores_that_should_be_there_and_are_not_are_missed(make_run):
     (folder / "scores.csv").unlink()
     assert read_entry(folder).problems == ()  # a study that only looks has none
     record = json.loads((folder / "run.json").read_text())
-    record["fits"] = {"lora-s0": {}}
+    record["fits"] = {"lora-s0": fit_record("lora", seed=0)}
     (folder / "run.json").write_text(json.dumps(record))
     assert "scores.csv is missing" in read_entry(folder).problems[0]
 

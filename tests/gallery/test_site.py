@@ -1,10 +1,12 @@
+import json
 import shutil
 import struct
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
+import nbformat
 import pytest
-from small_runs import build_run
+from small_runs import build_run, scores_of
 
 from astrolab.errors import ConfigError
 from astrolab.gallery import listed_runs, write_gallery
@@ -18,13 +20,14 @@ class Page(HTMLParser):
     def __init__(self, path):
         super().__init__()
         self.links, self.images, self.tags, self.headings, self.open, self.ids = [], [], [], [], [], []
-        self.text = ""
+        self.text, self.attributes = "", set()
         self.feed(path.read_text(encoding="utf-8"))
         assert self.open == [], f"{path}: never closed"
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
         self.tags.append(tag)
+        self.attributes |= set(attrs)
         self.ids += [attrs["id"]] if "id" in attrs else []
         self.headings += [int(tag[1])] if tag in ("h1", "h2", "h3") else []
         self.links += [attrs[name] for name in ("href", "src") if name in attrs]
@@ -90,7 +93,7 @@ def test_the_index_shows_scores_parameters_and_every_problem(site):
     assert "epochs3" in text.replace("\n", "")
     assert "twin survey: simulated" in text
     assert "It is not finished" in text
-    assert "run.json cannot be read" in text
+    assert "run.json is damaged" in text
     problems = listed_runs(site)
     assert [bool(problems[page]) for page in sorted(problems)] == [False, True, True]
 
@@ -102,6 +105,48 @@ def test_names_of_runs_cannot_break_out_of_the_page_or_the_folder(site):
     assert all(path.resolve().is_relative_to(site.resolve()) for path in site.rglob("*"))
 
 
+ATTACKS = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "[a link](javascript:alert(1))",
+    "<a href='JaVaScRiPt:alert(1)' onclick=alert(1)>a link</a>",
+    "<svg onload=alert(1)><math><mtext><style><img src=x onerror=alert(1)></style></mtext></math>",
+    r"$\text{<script>alert(1)</script>}$",
+    r"[x](http://a/$\text{'onmouseover=alert(1) '}$)",
+    "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
+)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_what_a_foreign_run_brings_along_is_text(make_run, make_notebook, tmp_path, attack):
+    scores = scores_of({attack: 0.1}, surveys=(attack,))
+    folder = make_run(study="mine", figures=("one",), scores=scores, remark=attack)
+    record = json.loads((folder / "run.json").read_text())
+    record["surveys"]["pretrain"]["repr"] = record["circumstances"]["versions"]["torch"] = attack
+    (folder / "run.json").write_text(json.dumps(record | {"study": attack}))
+    (folder / "javascript:alert(1).csv").write_text("a")
+    declared = ("code", "remark: str = ''  # what " + attack)
+    cells = [("text", f"# Why {attack}?"), declared, ("code", "run.save_figure('one', figure=1)")]
+    notebook = make_notebook(*cells, ("text", f"*Figure: {attack}*"))
+    notebook.cells[1].metadata["tags"] = ["parameters"]
+    nbformat.write(notebook, folder / "notebook.ipynb")
+    site = write_gallery(folder, out=tmp_path / "site").parent
+    for path, page in pages_of(site).items():
+        assert not {"script", "svg", "style", "iframe", "form"} & set(page.tags), path
+        assert not [name for name in page.attributes if name.startswith("on") or name == "srcdoc"], path
+        assert not [link for link in page.links if "script:" in link.lower() and not link.startswith("./")], path
+        assert "script-src 'none'" in path.read_text(encoding="utf-8")
+
+
+def test_nothing_in_the_report_of_a_foreign_run_can_run(make_run, tmp_path):
+    folder = make_run()
+    (folder / "report.html").write_bytes(b"<html><head><title>r\xe9port</title><script>alert(1)</script></head></html>")
+    report = next(write_gallery(folder, out=tmp_path / "site").parent.glob("runs/*/*/report.html")).read_bytes()
+    policy = report.index(b"Content-Security-Policy\" content=\"default-src 'none'; img-src data:")
+    assert report.startswith(b"<!DOCTYPE html>") and policy < report.index(b"<html>"), "before anything else is read"
+    assert report.endswith((folder / "report.html").read_bytes())
+
+
 def test_a_thumbnail_is_small(site):
     png = next(site.glob("runs/*/first/thumbnail.png")).read_bytes()
     width, height = struct.unpack(">II", png[16:24])
@@ -111,7 +156,7 @@ def test_a_thumbnail_is_small(site):
 
 def test_the_page_of_a_run_links_figures_as_png_and_pdf_and_the_tables(site):
     links = Page(site / "runs/lora_vs_transfer/first/index.html").links
-    for wanted in ("figures/metric_bars.png", "figures/metric_bars.pdf", "scores.csv", "../../../index.html"):
+    for wanted in ("figures/metric_bars.png", "figures/metric_bars.pdf", "./scores.csv", "../../../index.html"):
         assert wanted in links
 
 

@@ -60,8 +60,8 @@ def _damage(folder, kind):
     [
         ("half a record", "damaged"),
         ("no record", "no run.json"),
-        ("somebody else's", "not a record of astrolab"),
-        ("older", "without trials, by another version"),
+        ("somebody else's", "lacks study"),
+        ("older", "or of another version of astrolab: fits lora-s0 lacks trials"),
         ("scores without values", "no column survey"),
         ("empty scores", "scores.csv is damaged"),
     ],
@@ -82,7 +82,7 @@ def test_where_there_is_no_run_the_error_says_which_command_makes_one(tmp_path):
     with pytest.raises(DataNotFoundError, match="astrolab run lora_vs_transfer"):
         find_runs(tmp_path / "nothing")
     (tmp_path / "run.json").write_text("[]")
-    with pytest.raises(RunError, match="not a record"):
+    with pytest.raises(RunError, match=r"it is \[\]"):
         find_runs(tmp_path)
 
 

@@ -1,15 +1,18 @@
 import json
+import os
 
 import numpy as np
 import pandas as pd
 import pytest
-from simulated_runs import write_run
+from simulated_runs import CIRCUMSTANCES, write_run
 
-from astrolab.errors import ConfigError, DataNotFoundError, RunError, UnknownNameError
+from astrolab.cli_results import describe_ledger
+from astrolab.errors import AstrolabWarning, ConfigError, DataNotFoundError, RunError, UnknownNameError
 from astrolab.metrics import score
-from astrolab.models.adapt import adapt
 from astrolab.runs import open_run
+from astrolab.runs.beside import compare_runs_with_paper
 from astrolab.runs.ledger import load_ledger
+from astrolab.runs.pairs import compare_arms
 
 ARMS = {
     "zero_shot": {"near": (0.0, 0.02), "far": (0.05, 0.08)},
@@ -78,7 +81,7 @@ def test_fits_without_scores_are_kept_and_every_trial_is_listed(ledger):
 
 def test_a_real_fit_stands_in_it_too(case, setup, runs_here):
     run = open_run(study="s", parameters={"n": 1})
-    run.fit(adapt(case.mlp, strategy="full"), learning_rates=[1e-8, 1e-2], **setup)
+    run.fit(case.mlp, adapt={"strategy": "full"}, learning_rates=[1e-8, 1e-2], **setup)
     run.finish()
     ledger = load_ledger(runs_here)
     (fit,) = ledger.fits.to_dict("records")
@@ -117,6 +120,78 @@ def test_what_is_no_condition_is_refused_with_the_columns(ledger, expression):
 def test_an_unknown_column_is_answered_with_the_nearest(ledger):
     with pytest.raises(UnknownNameError, match="Did you mean 'survey'"):
         ledger.where(surveys="far")
+
+
+def made_with(**changes):
+    return {"circumstances": CIRCUMSTANCES | changes}
+
+
+def test_circumstances_are_shown_and_told_apart_only_where_they_differ(tmp_path, recwarn):
+    write_run(tmp_path / "one", arms=ARMS, seeds=(0,))
+    write_run(tmp_path / "two", arms=ARMS, seeds=(1,), **made_with(storage="stream"))
+    write_run(tmp_path / "other", arms=ARMS, parameters={"epochs": 9}, **made_with(n_threads=9))
+    ledger = load_ledger(tmp_path)
+    shown = ledger.runs.set_index("run")["made_under"].to_dict()
+    assert shown == {run: f"float32 on cpu, {n} threads" for run, n in {"one": 2, "two": 2, "other": 9}.items()}
+    assert ledger.where(n_threads=9, metric="bias").table["run"].unique().tolist() == ["other"]
+    assert "float32 on cpu, 9 threads" in describe_ledger(ledger)
+    compare_arms(ledger, metrics=["bias"], n_bootstrap=20)
+    assert not [w for w in recwarn if w.category is AstrolabWarning], "where inputs lie, and other experiments"
+
+
+def test_runs_of_one_experiment_made_under_different_circumstances_are_compared_with_a_warning(tmp_path):
+    write_run(tmp_path / "one", arms=ARMS, seeds=(0,))
+    write_run(tmp_path / "two", arms=ARMS, seeds=(1,), **made_with(n_threads=4, versions={"torch": "2.9.0"}))
+    ledger = load_ledger(tmp_path)
+    assert ledger.runs["experiment"].nunique() == 1, "circumstances name no experiment"
+    with pytest.warns(AstrolabWarning, match=r"different circumstances: n_threads 2 → 4, torch 2\.8\.0 → 2\.9\.0"):
+        compare_arms(ledger, metrics=["bias"], n_bootstrap=20)
+
+
+def places(value, path=()):
+    """Every place in some JSON values."""
+    yield path
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inside:
+        yield from places(one, (*path, key))
+
+
+def damaged(record, *, rng):
+    """A record with one value, at any depth, deleted or replaced by one of another type."""
+    record = json.loads(json.dumps(record))
+    every = list(places(record))[1:]
+    *above, last = every[rng.integers(len(every))]
+    holder = record
+    for key in above:
+        holder = holder[key]
+    values = [None, 3, -1.5, "text", [], ["text"], {}, {"a": None}]
+    if rng.random() < 0.2:
+        del holder[last]
+    else:
+        holder[last] = values[rng.integers(len(values))]
+    return record
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("ASTROLAB_FUZZ", 1))))
+def test_a_damaged_run_is_skipped_and_named_or_read_and_stops_no_other(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    write_run(tmp_path / "good", arms={"lora": {"near": (0.0, 0.02)}}, n=40)
+    bad = write_run(tmp_path / "bad", arms={"lora": {"near": (0.0, 0.02)}}, n=40).folder
+    record, scores = json.loads((bad / "run.json").read_text()), (bad / "scores.csv").read_text()
+    for _ in range(8):
+        (bad / "run.json").write_text(json.dumps(damaged(record, rng=rng)))
+        ledger = load_ledger(tmp_path)
+        assert {"good"} <= set(ledger.runs["run"]) and len(ledger.runs) + len(ledger.skipped) == 2
+        assert describe_ledger(ledger)
+        compare_runs_with_paper(ledger)
+    (bad / "run.json").write_text(json.dumps(record))
+    for _ in range(4):
+        hurt = bytearray(scores.encode())
+        start = int(rng.integers(len(hurt)))
+        hurt[start : start + 9] = rng.integers(0, 256, int(rng.integers(12)), dtype=np.uint8).tobytes()
+        (bad / "scores.csv").write_bytes(hurt)
+        ledger = load_ledger(tmp_path)
+        assert {"good"} <= set(ledger.runs["run"]) and len(ledger.runs) + len(ledger.skipped) == 2
 
 
 def test_predictions_are_those_behind_the_rows(ledger):

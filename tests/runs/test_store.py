@@ -10,7 +10,7 @@ from astrolab.runs.store import stored_fit
 @pytest.fixture
 def place(case, setup):
     def find(network=case.mlp, **changes):
-        given = {name: setup[name] for name in ("sample", "scaling", "config")} | changes
+        given = {name: setup[name] for name in ("sample", "scaling", "config")} | {"code": "abc"} | changes
         return stored_fit(adapt(network, strategy="full"), **given)
 
     return find
@@ -26,7 +26,8 @@ def test_the_same_fit_has_one_place_and_anything_else_another(place, case, setup
         place(network=make_model("redshift_mlp", n_bands=3, seed=1, hidden=(8, 8))),
         place(config=setup["config"].with_changes(epochs=4)),
         place(config=setup["config"].with_changes(seed=1)),
+        place(code="abd"),
         place(sample=other_sample),
         place(sample=replace(setup["sample"], train=read_otherwise)),
     ]
-    assert len({place(), *others}) == 6
+    assert len({place(), *others}) == 7

@@ -61,5 +61,5 @@ def case():
 
 @pytest.fixture(scope="session")
 def larger_case():
-    """With images of 32 pixels: below, oneDNN's bfloat16 gradient of a strided convolution is not reproducible."""
+    """With images of 32 pixels: at 16 and below, oneDNN's bfloat16 gradient of the last stage is not reproducible."""
     return Case(size=32)

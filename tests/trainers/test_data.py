@@ -81,3 +81,17 @@ def test_a_clamp_that_would_change_the_labels_is_refused(case):
     with pytest.raises(ConfigError, match=r"45 of 45 outside, from 9 to 11"):
         data.require_fit(case.cnn, config=config)
     data.require_fit(case.cnn, config=config.with_changes(label_clamp=None))
+    low = replace(case.validation, labels=case.validation.labels - 0.5)
+    with pytest.raises(ConfigError, match=r"of mock were to lie in label_clamp(?s:.*)of 20 outside"):
+        data_of(case, validation=low).require_fit(case.cnn, config=case.config)
+
+
+@pytest.mark.parametrize("which", ["train", "validation"])
+def test_a_redshift_that_cannot_be_is_refused_and_never_clamped(case, which):
+    survey = getattr(case, which)
+    labels = survey.labels.copy()
+    labels.loc[3, "z"] = -9.0
+    data = data_of(case, **{which: replace(survey, labels=labels)})
+    with pytest.raises(SchemaError, match=rf"1 of {len(survey)} at or below -1, the lowest -9: {survey.ids[3]}"):
+        data.require_fit(case.cnn, config=case.config)
+    data.require_fit(case.cnn, config=case.config.with_changes(loss="mse", label_clamp=None))

@@ -1,7 +1,9 @@
 import json
 import os
+import re
 import signal
 import socket
+import sys
 import time
 from dataclasses import replace
 from multiprocessing import get_context
@@ -12,10 +14,18 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from astrolab.errors import CheckpointError, PixelError, PlanError, SchemaError, TrainingError
+from astrolab.errors import (
+    AstrolabWarning,
+    CheckpointError,
+    ConfigError,
+    PixelError,
+    PlanError,
+    SchemaError,
+    TrainingError,
+)
 from astrolab.models.adapt import adapt
 from astrolab.models.digests import digest
-from astrolab.trainers.loop import fit
+from astrolab.trainers.loop import fit, fit_digest
 
 TIMELESS = ["epoch", "train_loss", "validation_loss", "ema", "learning_rate"]
 
@@ -134,7 +144,7 @@ def train_together(case, rank, port, folder, model):
     of_all = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
     os.environ.update(of_all | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
     result = fit(model, **case.arguments(case.mlp, checkpoint=folder / "run.safetensors"))
-    assert result.hardware.n_processes == 2
+    assert result.circumstances["n_processes"] == 2
     result.history.to_json(folder / f"history-{rank}.json", double_precision=15)
 
 
@@ -153,8 +163,9 @@ def test_two_processes_take_the_steps_of_one(case, tmp_path, server, adapter):
     for rank in (0, 1):
         together = pd.read_json(tmp_path / f"history-{rank}.json")
         pd.testing.assert_frame_equal(together[TIMELESS], alone[TIMELESS], rtol=1e-6, check_dtype=False)
-    with pytest.raises(CheckpointError, match=r"hardware\.n_processes was 2, is 1"):
-        fit(model, **case.arguments(case.mlp, checkpoint=tmp_path / "run.safetensors"))
+    with pytest.warns(AstrolabWarning, match="n_processes 2 → 1"):
+        reused = fit(model, **case.arguments(case.mlp, checkpoint=tmp_path / "run.safetensors"))
+    assert reused.circumstances["n_processes"] == 2
 
 
 @pytest.mark.parametrize("adapter", ["lora", "loha", "lokr"])
@@ -247,19 +258,22 @@ def test_training_labels_are_clamped_and_validation_labels_are_not(case):
         config = case.config.with_changes(epochs=1, learning_rate=1e-12)
         return fit(case.mlp, **case.arguments(case.mlp, config=config, **surveys)).history.iloc[0]
 
-    at, beyond = loss_of(train=4.0, validation=4.0), loss_of(train=9.0, validation=9.0)
+    at = loss_of(train=4.0, validation=4.0)
+    with pytest.warns(AstrolabWarning) as caught:
+        beyond = loss_of(train=9.0, validation=9.0)
+    (train, validation) = (str(warning.message) for warning in caught)
+    assert "1 of 45 outside, from 1 to 9 the label_clamp 0 … 4. Training clamps" in train
+    assert "1 of 20 outside" in validation and "as they are" in validation
     assert at["train_loss"] == pytest.approx(beyond["train_loss"], abs=1e-6)
     assert at["validation_loss"] != pytest.approx(beyond["validation_loss"], abs=1e-4)
 
 
-def test_channels_last_and_bfloat16_change_the_rounding_only(larger_case):
-    case = larger_case
+def test_channels_last_changes_the_rounding_only(case):
     config = case.config.with_changes(epochs=1)
     one = fit(case.cnn, **case.arguments(case.cnn, config=config))
-    for changes, tolerance in (({"channels_last": True}, 1e-3), ({"precision": "bfloat16"}, 0.05)):
-        other = fit(case.cnn, **case.arguments(case.cnn, config=config.with_changes(**changes)))
-        np.testing.assert_allclose(other.history["train_loss"], one.history["train_loss"], rtol=tolerance)
-        assert all(p.is_contiguous() and p.dtype == torch.float32 for p in other.adapted.network.parameters())
+    other = fit(case.cnn, **case.arguments(case.cnn, config=config.with_changes(channels_last=True)))
+    np.testing.assert_allclose(other.history["train_loss"], one.history["train_loss"], rtol=1e-3)
+    assert all(p.is_contiguous() for p in other.adapted.network.parameters())
 
 
 def test_a_compiled_network_trains_to_the_same_numbers_but_for_rounding(case, monkeypatch):
@@ -281,7 +295,63 @@ def test_a_compiled_network_trains_to_the_same_numbers_but_for_rounding(case, mo
         torch.testing.assert_close(tensor, weights[name], rtol=1e-3, atol=1e-4)
 
 
-def test_the_bar_goes_to_stderr_under_its_own_name(case, capsys):
+def test_anywhere_but_at_a_terminal_a_fit_says_one_line(case, capsys, monkeypatch):
+    arguments = case.arguments(case.mlp, progress=True, description="lora (seed 3)")
+    fit(case.mlp, **arguments)
+    shown = capsys.readouterr()
+    assert shown.out == "" and re.fullmatch(r"lora \(seed 3\): epoch 4 of 4, .*lr 1e-02, \S+ s/epoch\n", shown.err)
+    monkeypatch.setattr("astrolab.trainers.progress.LINE_EVERY_S", 0.0)
+    fit(case.mlp, **arguments)
+    assert capsys.readouterr().err.count("\n") == 4
+
+
+def test_at_a_terminal_a_bar_goes_to_stderr_under_its_own_name(case, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     fit(case.mlp, **case.arguments(case.mlp, progress=True, description="lora (seed 3)"))
     shown = capsys.readouterr()
     assert shown.out == "" and "lora (seed 3)" in shown.err and "4/4" in shown.err and "lr=1e-02" in shown.err
+
+
+@pytest.mark.parametrize("strategy", ["full", "lora"])
+def test_a_batch_of_one_is_refused_where_batchnorm_needs_a_spread(case, strategy):
+    config = case.config.with_changes(batch_size=1, epochs=1)
+    with pytest.raises(ConfigError, match=r"batch_size=1(?s:.*)BatchNorm(?s:.*)batchnorm='freeze'"):
+        fit(case.adapted(strategy), **case.arguments(case.cnn, config=config))
+    few = {"train": case.train.take(slice(3)), "config": config}
+    for start, network in ((case.adapted(strategy, batchnorm="freeze"), case.cnn), (case.mlp, case.mlp)):
+        assert fit(start, **case.arguments(network, **few)).n_seen == 3
+
+
+def test_a_run_is_found_again_under_other_circumstances(case, tmp_path):
+    """What was asked for names a run; where it was computed is reported as it was, and said."""
+    path = tmp_path / "run.safetensors"
+    arguments = case.arguments(case.cnn, checkpoint=path, config=case.config.with_changes(epochs=1))
+    surveys = {name: arguments[name] for name in ("train", "validation", "scaling")}
+    first = fit(case.cnn, **arguments)
+    elsewhere = case.config.with_changes(epochs=1, channels_last=True, storage="stream", device="cpu:0")
+    with pytest.warns(AstrolabWarning, match=r"was trained under other circumstances: channels_last False → True\."):
+        reused = fit(case.cnn, **arguments | {"config": elsewhere})
+    assert reused.circumstances == first.circumstances and not first.circumstances["channels_last"]
+    start = case.adapted()
+    digests = {fit_digest(start, **surveys, config=one) for one in (arguments["config"], elsewhere)}
+    assert len(digests) == 1
+    asked = {fit_digest(start, **surveys, config=elsewhere.with_changes(precision=p)) for p in ("auto", "bfloat16")}
+    assert len(asked | digests) == 3
+
+
+def test_a_run_that_goes_on_elsewhere_keeps_both_circumstances(case, tmp_path, monkeypatch):
+    path = tmp_path / "run.safetensors"
+    arguments = case.arguments(case.mlp, checkpoint=path)
+    losses = iter([0.9, 0.8, float("nan")])
+    with monkeypatch.context() as patched, pytest.raises(TrainingError):
+        patched.setattr("astrolab.trainers.loop.validate", lambda *args, **kwargs: next(losses))
+        fit(case.mlp, **arguments)
+    n_threads = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads + 1)
+    with pytest.warns(
+        AstrolabWarning, match=f"goes on under other circumstances: n_threads {n_threads} → {n_threads + 1}"
+    ):
+        resumed = fit(case.mlp, **arguments)
+    assert resumed.circumstances["n_threads"] == n_threads + 1
+    assert resumed.circumstances["resumed_from"]["n_threads"] == n_threads
+    assert fit(case.mlp, **arguments).circumstances == resumed.circumstances

@@ -28,23 +28,7 @@ BREAKS_ANG = (1216.0, 4000.0)
 def base_columns(
     galaxies: Galaxies, *, shapes: Shapes, knobs: HscTwinKnobs, key: tuple[int, ...], is_common: bool, rng: Generator
 ) -> dict[str, np.ndarray]:
-    """Make ids, positions, true redshifts and labels.
-
-    Parameters
-    ----------
-    galaxies : Galaxies
-    shapes : Shapes
-    knobs : HscTwinKnobs
-    key : tuple of int
-        Seed of the block; its last number is the block's place in the survey.
-    is_common : bool
-        Whether these galaxies are in both twins.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    dict of str to (n,) ndarray
-    """
+    """Make ids, positions, true redshifts and labels."""
     cell = _cells(len(galaxies), key=key, is_common=is_common)
     ra, dec, tract = _positions(cell, in_cosmos=is_common or knobs.schema == "transferz", rng=rng)
     label, sigma = _labels(galaxies, knobs=knobs, key=key)

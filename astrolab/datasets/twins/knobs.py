@@ -19,52 +19,7 @@ MIN_FWHM_PX = 2.2
 
 @dataclass(frozen=True)
 class HscTwinKnobs:
-    """Settings of a simulated grizy image survey; defaults are the Wide layer of HSC-SSP PDR2.
-
-    Parameters
-    ----------
-    schema : {"galaxiesml", "transferz"}
-        Whose published HDF5 columns are written.
-    selection : {"spectroscopic", "flux_limited"}
-        Which galaxies get in: a mixture of redshift programmes (bright main sample, luminous red galaxies, deeper
-        samples), or everything brighter than `i_limit_mag`.
-    bands : tuple of str
-        Filter curves, in speclite's names; one of them an i band, in which galaxies are selected.
-    i_limit_mag : float
-        i magnitude at which a flux-limited survey is half complete.
-    z_range : (float, float)
-        Redshifts kept.
-    type_mix : tuple of float
-        Factors on the density of early, early-spiral, late-spiral and starburst galaxies.
-    dust_scale : float
-        Factor on the dust attenuation of every galaxy.
-    depth_mag : tuple of float
-        5σ point-source depth by band (Aihara et al. 2019, PASJ 71, 114, Table 2).
-    seeing_arcsec : tuple of float
-        Median FWHM by band.
-    seeing_scatter : float
-        Scatter of ln(FWHM) from stamp to stamp, the same in all bands.
-    seeing_beta : float
-        Moffat exponent.
-    pixel_scale_arcsec, zero_point_mag : float
-        Sampling, and the magnitude of flux 1 (calexp units).
-    gain : float
-        Detected electrons per unit of flux: the source's own Poisson noise. 20 minutes on the telescope give 3000.
-    image_size : int
-        Width of the stamps in pixels.
-    neighbour_limit_mag : float
-        Galaxies to this i magnitude fall on the stamps by chance.
-    label_sigma : float
-        Scatter of the label, in units of 1 + z.
-    label_outlier_frac : float
-        Fraction of labels that are wrong altogether (confused breaks, uniform otherwise).
-    n_common_per_galaxy : float
-        Galaxies shared by the two twins, per galaxy of this survey (557 of 286,401 GalaxiesML galaxies).
-    n_common_min : int
-        At least this many.
-    common_seed : int
-        Seed of the shared galaxies, added to the survey's.
-    """
+    """Settings of a simulated grizy image survey; defaults are the Wide layer of HSC-SSP PDR2."""
 
     schema: str
     selection: str
@@ -117,23 +72,7 @@ class HscTwinKnobs:
 
     @classmethod
     def from_mapping(cls, knobs: Mapping[str, Any]) -> HscTwinKnobs:
-        """Build the settings from a manifest's ``[twin.knobs]``.
-
-        Parameters
-        ----------
-        knobs : mapping
-
-        Returns
-        -------
-        HscTwinKnobs
-
-        Raises
-        ------
-        UnknownNameError
-            If a knob does not exist.
-        ConfigError
-            If one is missing, or outside what it can be.
-        """
+        """Build the settings from a manifest's ``[twin.knobs]``."""
         names = [field.name for field in fields(cls)]
         for name in knobs:
             if name not in names:

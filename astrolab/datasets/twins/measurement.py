@@ -17,23 +17,7 @@ PETROSIAN = 0.2
 
 
 def measure_fluxes(central: Tensor, *, noise: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-    """Flux relative to the truth, by fitting the galaxy's own profile to its noisy pixels (forced photometry).
-
-    Parameters
-    ----------
-    central : (n, band, y, x) Tensor
-        The galaxy alone, without noise.
-    noise : (n, band, y, x) Tensor
-        The noise of the stamp.
-    variance : (n, band, y, x) Tensor
-        Its variance.
-
-    Returns
-    -------
-    ratio, error : (n, band) Tensor
-        Measured over true flux, and its standard error: the linear estimate Σ I T / Σ T² with template T, which is
-        optimal where the sky is the brightest.
-    """
+    """Flux relative to the truth, by fitting the galaxy's own profile to its noisy pixels (forced photometry)."""
     template = central.flatten(2)
     power = (template * template).sum(-1).clamp(min=1e-30)
     error = (variance.flatten(2) * template * template).sum(-1).sqrt() / power
@@ -42,21 +26,7 @@ def measure_fluxes(central: Tensor, *, noise: Tensor, variance: Tensor) -> tuple
 
 
 def measure_shapes(central: Tensor, *, sky_sigma: Tensor) -> dict[str, Tensor]:
-    """Isophotal and aperture measurements of galaxies on their stamps.
-
-    Parameters
-    ----------
-    central : (n, band, y, x) Tensor
-        The galaxy alone, without noise.
-    sky_sigma : (n, band) Tensor
-
-    Returns
-    -------
-    dict of str to (n, band) Tensor
-        Keys as in the published columns: ``isophotal_area`` (px²), ``major_axis`` and ``minor_axis`` (px, second
-        moments inside the isophote), ``ellipticity``, ``pos_angle`` (deg), ``half_light_radius`` and ``petro_rad``
-        (px), ``sersic_index``, ``peak`` (flux per pixel).
-    """
+    """Isophotal and aperture measurements of galaxies on their stamps."""
     return {**_moments(central, sky_sigma=sky_sigma), **_growth(central)}
 
 

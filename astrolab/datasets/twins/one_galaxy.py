@@ -24,30 +24,7 @@ _ITERATIONS = 4  # of luminosity and colour, which depend on each other weakly
 
 @dataclass(frozen=True)
 class GalaxySettings:
-    """A galaxy and the night it is observed in.
-
-    Parameters
-    ----------
-    z : float
-        Redshift.
-    kind : str
-        ``"early"``, ``"early spiral"``, ``"late spiral"`` or ``"starburst"``; colours and bulge are typical of the kind
-        at its luminosity.
-    i_mag : float
-        True i magnitude (AB).
-    size_arcsec : float
-        Half-light radius of the disc along its major axis; an early-type's bulge has 0.8 of it, others' 0.35.
-    inclination_deg : float
-        0 is face-on, 90 edge-on.
-    angle_deg : float
-        Position angle on the stamp, from x towards y.
-    seeing_arcsec : float
-        FWHM in the i band; the other bands keep their ratio to it.
-    depth_mag : float
-        5σ point-source depth in the i band; the other bands keep their distance to it.
-    seed : int
-        Of the noise.
-    """
+    """A galaxy and the night it is observed in."""
 
     z: float = 0.4
     kind: str = "late spiral"
@@ -80,21 +57,7 @@ def _require(holds: bool, name: str, value: float, rule: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class OneGalaxy:
-    """A galaxy as a survey sees it.
-
-    Attributes
-    ----------
-    settings : GalaxySettings
-    bands : tuple of str
-        As surveys name them, e.g. ``"hsc-g"``.
-    image : ndarray of float32, shape (band, y, x)
-        With noise.
-    noiseless : ndarray of float32, shape (band, y, x)
-    mag, measured_mag, measured_mag_error : ndarray, shape (band,)
-        True AB magnitudes, and those measured by forced photometry on this image.
-    abs_mag : float
-        Absolute AB magnitude in rest-frame B.
-    """
+    """A galaxy as a survey sees it."""
 
     settings: GalaxySettings
     bands: tuple[str, ...]
@@ -112,23 +75,7 @@ class OneGalaxy:
 
 
 def simulate_galaxy(knobs: HscTwinKnobs, *, settings: GalaxySettings) -> OneGalaxy:
-    """Observe one galaxy, alone on its stamp.
-
-    Parameters
-    ----------
-    knobs : HscTwinKnobs
-        The survey: filters, pixels, zero point, and how seeing and depth differ from band to band.
-    settings : GalaxySettings
-
-    Returns
-    -------
-    OneGalaxy
-
-    Raises
-    ------
-    ConfigError
-        If the seeing is too good for the pixels.
-    """
+    """Observe one galaxy, alone on its stamp."""
     knobs = observing(knobs, settings=settings)
     galaxy = _galaxy(knobs, settings=settings)
     shapes = _shapes(knobs, settings=settings, galaxy=galaxy)
@@ -155,17 +102,7 @@ def simulate_galaxy(knobs: HscTwinKnobs, *, settings: GalaxySettings) -> OneGala
 
 
 def observing(knobs: HscTwinKnobs, *, settings: GalaxySettings) -> HscTwinKnobs:
-    """Give a survey the seeing and depth of some settings in every band.
-
-    Parameters
-    ----------
-    knobs : HscTwinKnobs
-    settings : GalaxySettings
-
-    Returns
-    -------
-    HscTwinKnobs
-    """
+    """Give a survey the seeing and depth of some settings in every band."""
     factor = settings.seeing_arcsec / knobs.seeing_arcsec[knobs.i_band]
     deeper = settings.depth_mag - knobs.depth_mag[knobs.i_band]
     return replace(

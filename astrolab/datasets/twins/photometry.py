@@ -18,21 +18,7 @@ REST_BAND = "bessell-B"
 
 
 def ab_magnitudes(wave_ang: np.ndarray, *, flux: np.ndarray, bands: tuple[str, ...]) -> np.ndarray:
-    """AB magnitudes of observed spectra through real filters.
-
-    Parameters
-    ----------
-    wave_ang : (n_wave,) ndarray, Å
-        Increasing, covering the filters.
-    flux : (..., n_wave) ndarray, erg/s/cm²/Å
-    bands : tuple of str
-        Filter names as speclite knows them, e.g. ``"hsc2017-g"``.
-
-    Returns
-    -------
-    (..., band) ndarray
-        -2.5 log10(∫ f_ν T dν/ν / ∫ T dν/ν) - 48.6: photon-counting, Bessell & Murphy (2012, PASP 124, 140, eq. A11).
-    """
+    """AB magnitudes of observed spectra through real filters."""
     from speclite.filters import load_filters
 
     edges = [np.log(one.wavelength[[0, -1]]) for one in load_filters(*bands)]
@@ -45,19 +31,7 @@ def ab_magnitudes(wave_ang: np.ndarray, *, flux: np.ndarray, bands: tuple[str, .
 
 
 def filter_weights(wave_ang: np.ndarray, *, bands: tuple[str, ...]) -> np.ndarray:
-    """Weights that turn f_ν on a logarithmic wavelength grid into its mean through each filter.
-
-    Parameters
-    ----------
-    wave_ang : (n_wave,) ndarray, Å
-        Equally spaced in ln λ.
-    bands : tuple of str
-
-    Returns
-    -------
-    (n_wave, band) ndarray
-        Each column sums to 1.
-    """
+    """Weights that turn f_ν on a logarithmic wavelength grid into its mean through each filter."""
     from speclite.filters import load_filters
 
     curves = [
@@ -70,15 +44,7 @@ def filter_weights(wave_ang: np.ndarray, *, bands: tuple[str, ...]) -> np.ndarra
 
 @dataclass(frozen=True, eq=False)
 class ColourGrid:
-    """Apparent minus absolute magnitude of the SED family, without the distance: the k-corrected colours.
-
-    Parameters
-    ----------
-    z, youth, dust_av : (n,) ndarray
-        Axes.
-    offset : (n_z, n_youth, n_av, band) ndarray, mag
-        m_band - M_B - distance modulus, for a galaxy of rest-frame M_B.
-    """
+    """Apparent minus absolute magnitude of the SED family, without the distance: the k-corrected colours."""
 
     z: np.ndarray
     youth: np.ndarray
@@ -94,18 +60,7 @@ class ColourGrid:
 
 @lru_cache(maxsize=4)
 def colour_grid(bands: tuple[str, ...]) -> ColourGrid:
-    """Colours of the SED family through filters at every redshift.
-
-    Parameters
-    ----------
-    bands : tuple of str
-        Filter names as speclite knows them.
-
-    Returns
-    -------
-    ColourGrid
-        Redshifts 0 to 4.6; reference band of the luminosity: Bessell B.
-    """
+    """Colours of the SED family through filters at every redshift."""
     youth, dust_av = np.linspace(0.0, 1.0, 17), np.linspace(0.0, 2.4, 9)
     rest = np.exp(np.arange(np.log(480.0), np.log(12_500.0), LN_STEP))
     sed = galaxy_sed(rest, youth=youth[:, None], dust_av=dust_av[None, :])

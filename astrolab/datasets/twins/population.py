@@ -24,26 +24,7 @@ MAX_DUST = 2.4
 
 @dataclass(frozen=True)
 class GalaxyType:
-    """One type of galaxy: its Schechter function in rest-frame B and its range in the SED family.
-
-    Parameters
-    ----------
-    m_star, alpha : float
-        Characteristic AB magnitude at z = 0, faint-end slope.
-    density : float
-        Normalisation at z = 0, Mpc⁻³.
-    brightening, thinning : float
-        m_star falls by `brightening` × min(z, 1) mag and a quarter
-        of a magnitude per unit redshift beyond; the density goes as (1+z)^thinning.
-    youth, youth_slope, youth_scatter : float
-        Mean place in the SED family at M_B = -20.5, its change per magnitude of faintness, its scatter.
-    dust_av : float
-        Mean attenuation (mag) at M_B = -20.5; fainter galaxies have less.
-    bulge : float
-        Typical bulge fraction of the light.
-    size_kpc, size_slope, size_evolution : float
-        Half-light radius at M_B = -20.5 and z = 0; exponents on luminosity and on 1 + z.
-    """
+    """One type of galaxy: its Schechter function in rest-frame B and its range in the SED family."""
 
     name: str
     m_star: float
@@ -105,16 +86,7 @@ SPECTROSCOPIC = (
 
 @dataclass(frozen=True, eq=False)
 class Galaxies:
-    """Galaxies as they are: type (index into `TYPES`), redshift, luminosity, colours.
-
-    Parameters
-    ----------
-    kind : (n,) int ndarray
-    z, abs_mag, youth, dust_av : (n,) ndarray
-        `abs_mag` is rest-frame B.
-    mag : (n, band) ndarray
-        True apparent AB magnitudes.
-    """
+    """Galaxies as they are: type (index into `TYPES`), redshift, luminosity, colours."""
 
     kind: np.ndarray
     z: np.ndarray
@@ -132,20 +104,7 @@ class Galaxies:
 
 
 def draw_galaxies(knobs: HscTwinKnobs, *, n: int, rng: np.random.Generator) -> Galaxies:
-    """Draw the galaxies that a survey selects from the evolving population.
-
-    Parameters
-    ----------
-    knobs : HscTwinKnobs
-    n : int
-        Number of galaxies.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    Galaxies
-        In random order.
-    """
+    """Draw the galaxies that a survey selects from the evolving population."""
     programmes = programmes_of(knobs)
     shares = np.array([programme.share for programme in programmes])
     counts = rng.multinomial(n, shares / shares.sum())
@@ -162,17 +121,7 @@ def programmes_of(knobs: HscTwinKnobs) -> tuple[Programme, ...]:
 
 
 def counts_per_arcmin2(knobs: HscTwinKnobs, *, i_mag: np.ndarray) -> np.ndarray:
-    """Cumulative number counts of the whole population, galaxies per square arcminute brighter than i.
-
-    Parameters
-    ----------
-    knobs : HscTwinKnobs
-    i_mag : (n,) ndarray, AB mag
-
-    Returns
-    -------
-    (n,) ndarray
-    """
+    """Cumulative number counts of the whole population, galaxies per square arcminute brighter than i."""
     cells = _cells(knobs)
     order = np.argsort(cells.i_mag, axis=None)
     total = np.concatenate([[0.0], np.cumsum(cells.number.ravel()[order])])

@@ -25,19 +25,6 @@ BULGE_WEIGHTS = (0.03680025, 0.17675429, 0.35844329, 0.33098653, 0.09701564)
 def sersic_growth(radius: np.ndarray, *, index: float) -> np.ndarray:
     """Fraction of a Sérsic profile's light inside a radius.
 
-    Parameters
-    ----------
-    radius : (...) ndarray, half-light radii
-    index : float
-        Sérsic n; 1 is an exponential disc, 4 a de Vaucouleurs bulge.
-
-    Returns
-    -------
-    (...) ndarray
-        Growth curve, 0.5 at radius 1 (Graham & Driver 2005, PASA 22, 118, eq. 2).
-
-    Examples
-    --------
     >>> float(sersic_growth(1.0, index=4.0).round(6))
     0.5
     """
@@ -47,18 +34,7 @@ def sersic_growth(radius: np.ndarray, *, index: float) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def seeing_terms(beta: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Moffat seeing of FWHM 1 as a sum of round Gaussians.
-
-    Parameters
-    ----------
-    beta : float
-        Moffat (1969, A&A 3, 455) exponent; stars on Hyper Suprime-Cam's COSMOS coadds have 1.9 to 2.7.
-
-    Returns
-    -------
-    sigmas, weights : tuple of float, tuple of float
-        In units of the FWHM, and summing to 1.
-    """
+    """Moffat seeing of FWHM 1 as a sum of round Gaussians."""
     wavenumber = np.linspace(1e-3, 12.0, 300)
     truth = _moffat_transform(wavenumber, beta=beta)
 

@@ -30,23 +30,7 @@ CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 1 << 29}  # of spectra held at once: the 
 
 @dataclass(frozen=True)
 class Sources:
-    """Galaxies to be rendered: where they fall on which stamp, and their bulge and disc.
-
-    Parameters
-    ----------
-    stamp : (n,) int64 Tensor
-        Index of the stamp that the galaxy falls on.
-    x_px, y_px : (n,) Tensor
-        Position from the centre of the stamp.
-    flux : (n, band, 2) Tensor
-        Flux of the bulge and of the disc in every band.
-    radius_px : (n, 2) Tensor
-        Half-light radius of bulge and disc along the major axis.
-    axis_ratio : (n, 2) Tensor
-        Minor over major axis of bulge and disc.
-    angle_rad : (n,) Tensor
-        Position angle of the major axis, from x towards y.
-    """
+    """Galaxies to be rendered: where they fall on which stamp, and their bulge and disc."""
 
     stamp: Tensor
     x_px: Tensor
@@ -71,21 +55,7 @@ class Sources:
 def render_scene(
     central: Sources, *, neighbours: Sources, n_stamps: int, size: int, fwhm_px: Tensor, beta: float = 2.5
 ) -> tuple[Tensor, Tensor]:
-    """Noiseless image stamps of galaxies alone, and of the same galaxies among their neighbours.
-
-    Parameters
-    ----------
-    central : Sources
-        What is measured alone: drawn out to where its own light ends.
-    neighbours : Sources
-        What is only ever seen beside the central galaxies: drawn as far out as the stamp can tell.
-    n_stamps, size, fwhm_px, beta
-        As in :func:`render_stamps`.
-
-    Returns
-    -------
-    alone, blended : (n_stamps, band, y, x) float32 Tensor
-    """
+    """Noiseless image stamps of galaxies alone, and of the same galaxies among their neighbours."""
     canvas = _Canvas(n_stamps=n_stamps, size=size, fwhm_px=fwhm_px, beta=beta)
     canvas.draw(central)
     alone = canvas.images()
@@ -94,24 +64,7 @@ def render_scene(
 
 
 def render_stamps(sources: Sources, *, n_stamps: int, size: int, fwhm_px: Tensor, beta: float = 2.5) -> Tensor:
-    """Noiseless image stamps of bulge+disc galaxies seen through the atmosphere.
-
-    Parameters
-    ----------
-    sources : Sources
-        Any number of galaxies a stamp; a stamp without any stays dark.
-    n_stamps, size : int
-        Number of stamps and their width in pixels.
-    fwhm_px : (n_stamps, band) Tensor
-        Seeing of every stamp in every band.
-    beta : float
-        Moffat exponent of the seeing.
-
-    Returns
-    -------
-    (n_stamps, band, y, x) float32 Tensor
-        Flux in every pixel: seeing and the pixel's own width included, as a CCD measures it.
-    """
+    """Noiseless image stamps of bulge+disc galaxies seen through the atmosphere."""
     canvas = _Canvas(n_stamps=n_stamps, size=size, fwhm_px=fwhm_px, beta=beta)
     canvas.draw(sources)
     return canvas.images()
@@ -206,15 +159,7 @@ class _Series:
         return max(1, limit // (4 * 2 * n_bands * len(self.k) ** 2))
 
     def render(self, sources: Sources, *, fwhm_px: Tensor) -> tuple[Tensor, Tensor]:
-        """Light of every source in the rows of its stamp that it reaches.
-
-        Returns
-        -------
-        (n * height,) int64 Tensor
-            Number of each row, all stamps' rows counted through.
-        (n * height, band * x) Tensor
-            What it adds to the row.
-        """
+        """Light of every source in the rows of its stamp that it reaches."""
         n, n_bands, h = len(sources), fwhm_px.shape[1], len(self.k)
         flux = sources.flux[:, None].expand(n, 2, n_bands, 2).reshape(2 * n, n_bands, 2)
         spectrum = torch.bmm(flux, self._components(sources).view(2 * n, 2, h * h))

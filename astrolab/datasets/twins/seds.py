@@ -32,22 +32,7 @@ LINE_SIGMA_LN = 6e-4  # 180 km/s
 
 
 def galaxy_sed(wave_ang: np.ndarray, *, youth: np.ndarray | float, dust_av: np.ndarray | float = 0.0) -> np.ndarray:
-    """Rest-frame spectrum of a galaxy by how young its light is.
-
-    Parameters
-    ----------
-    wave_ang : (n_wave,) ndarray, Å
-        Rest wavelengths.
-    youth : (...) ndarray or float
-        Place in the family: 0 an old elliptical, about 0.4 an Sbc, 0.7 an Scd, 1 a starburst.
-    dust_av : (...) ndarray or float, mag
-        Attenuation at 5500 Å of stars and gas.
-
-    Returns
-    -------
-    (..., n_wave) ndarray
-        Luminosity per unit wavelength, 1 at 4400 Å for the dust-free continuum.
-    """
+    """Rest-frame spectrum of a galaxy by how young its light is."""
     wave_ang = np.asarray(wave_ang, dtype=float)
     youth = np.asarray(youth, dtype=float)[..., None]
     young = 0.80 * np.clip(youth, 0, 1) ** 1.8
@@ -60,19 +45,7 @@ def galaxy_sed(wave_ang: np.ndarray, *, youth: np.ndarray | float, dust_av: np.n
 
 
 def calzetti_transmission(wave_ang: np.ndarray, *, av: np.ndarray | float) -> np.ndarray:
-    """Fraction of light left by starburst dust.
-
-    Parameters
-    ----------
-    wave_ang : (n_wave,) ndarray, Å
-        Rest wavelengths; below 1200 Å the curve is continued linearly in 1/λ.
-    av : (..., 1) ndarray or float, mag
-
-    Returns
-    -------
-    (..., n_wave) ndarray
-        10^(-0.4 A_V k(λ) / R_V) with R_V = 4.05 (Calzetti et al. 2000, ApJ 533, 682, eq. 4).
-    """
+    """Fraction of light left by starburst dust."""
     inverse_um = 1e4 / np.asarray(wave_ang, dtype=float)
     blue = 2.659 * (-2.156 + 1.509 * inverse_um - 0.198 * inverse_um**2 + 0.011 * inverse_um**3) + 4.05
     red = 2.659 * (-1.857 + 1.040 * inverse_um) + 4.05
@@ -85,21 +58,7 @@ def calzetti_transmission(wave_ang: np.ndarray, *, av: np.ndarray | float) -> np
 
 
 def igm_transmission(wave_ang: np.ndarray, *, z: float) -> np.ndarray:
-    """Fraction of a galaxy's light that intergalactic hydrogen lets through.
-
-    Parameters
-    ----------
-    wave_ang : (n_wave,) ndarray, Å
-        Observed wavelengths.
-    z : float
-        Redshift of the galaxy.
-
-    Returns
-    -------
-    (n_wave,) ndarray
-        Mean transmission: Lyman-series blanketing (four lines) and continuum (Madau 1995, ApJ 441, 18, eq. 15 and
-        footnote 3).
-    """
+    """Fraction of a galaxy's light that intergalactic hydrogen lets through."""
     wave_ang = np.asarray(wave_ang, dtype=float)
     depth = np.zeros_like(wave_ang)
     for line, strength in ((1215.67, 0.0036), (1025.72, 1.7e-3), (972.54, 1.2e-3), (949.74, 9.3e-4)):

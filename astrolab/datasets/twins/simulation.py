@@ -47,19 +47,7 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What is on the stamps: a galaxy in the middle of each, neighbours, and the seeing.
-
-    Parameters
-    ----------
-    galaxies : Galaxies
-    shapes : Shapes
-        Of these galaxies.
-    where : (n_neighbours,) int64 ndarray
-        On which stamp each neighbour falls, in increasing order.
-    neighbours : Shapes
-    fwhm_px : (n, band) ndarray
-        Seeing of every stamp.
-    """
+    """What is on the stamps: a galaxy in the middle of each, neighbours, and the seeing."""
 
     galaxies: Galaxies
     shapes: Shapes
@@ -85,24 +73,7 @@ class Scene:
 def simulate_blocks(
     knobs: HscTwinKnobs, *, n: int, seed: int, device: torch.device | str = "cpu", morphology: bool = True
 ) -> Iterator[Block]:
-    """Simulate a survey piece by piece, in the order of its catalogue.
-
-    Parameters
-    ----------
-    knobs : HscTwinKnobs
-    n : int
-        Number of galaxies of the whole survey.
-    seed : int
-        Two surveys with the same seed share their common galaxies.
-    device : torch.device or str
-    morphology : bool
-        Whether sizes and shapes are measured too.
-
-    Yields
-    ------
-    Block
-        Consecutive galaxies, about a thousand at a time.
-    """
+    """Simulate a survey piece by piece, in the order of its catalogue."""
     common = _common_block(knobs, n=n, seed=seed, device=device, morphology=morphology)
     rng = np.random.default_rng([seed, n, zlib.crc32(b"places of the common galaxies")])
     places = np.sort(rng.permutation(n)[: len(common)])
@@ -126,24 +97,7 @@ def simulate_arrays(
     dtype: torch.dtype = torch.float32,
     morphology: bool = False,
 ) -> tuple[Tensor, dict[str, np.ndarray]]:
-    """Simulate a survey into one tensor on the device, without any file.
-
-    Parameters
-    ----------
-    knobs : HscTwinKnobs
-    n, seed : int
-    device : torch.device or str
-    dtype : torch.dtype
-        Of the images that are kept; bfloat16 or float16 take half the memory.
-    morphology : bool
-        Whether sizes and shapes are measured too.
-
-    Returns
-    -------
-    images : (n, band, y, x) Tensor
-    columns : dict of str to (n,) ndarray
-        As in the survey's files.
-    """
+    """Simulate a survey into one tensor on the device, without any file."""
     images = torch.empty((n, len(knobs.bands), knobs.image_size, knobs.image_size), dtype=dtype, device=device)
     columns, start = [], 0
     for block in simulate_blocks(knobs, n=n, seed=seed, device=device, morphology=morphology):
@@ -218,19 +172,7 @@ def _simulate(
 
 
 def draw_scene(knobs: HscTwinKnobs, *, n: int, rng: np.random.Generator) -> Scene:
-    """Draw everything that is on some stamps before any pixel is.
-
-    Parameters
-    ----------
-    knobs : HscTwinKnobs
-    n : int
-        Number of stamps.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    Scene
-    """
+    """Draw everything that is on some stamps before any pixel is."""
     galaxies = draw_galaxies(knobs, n=n, rng=rng)
     shapes = draw_shapes(galaxies, knobs=knobs, rng=rng)
     where, neighbours = draw_neighbours(knobs, n_stamps=n, rng=rng)

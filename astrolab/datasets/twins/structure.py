@@ -17,18 +17,7 @@ NEIGHBOUR_MARGIN_PX = 6
 
 @dataclass(frozen=True, eq=False)
 class Shapes:
-    """Bulge+disc galaxies as the telescope's focal plane has them; the arguments of `render.Sources` in numpy.
-
-    Parameters
-    ----------
-    x_px, y_px : (n,) ndarray
-    flux : (n, band, 2) ndarray
-        Of bulge and disc.
-    radius_px, axis_ratio : (n, 2) ndarray
-    angle_rad : (n,) ndarray
-    bulge_frac : (n,) ndarray
-        Bulge share of the i flux.
-    """
+    """Bulge+disc galaxies as the telescope's focal plane has them; the arguments of `render.Sources` in numpy."""
 
     x_px: np.ndarray
     y_px: np.ndarray
@@ -44,19 +33,7 @@ class Shapes:
 
 
 def draw_shapes(galaxies: Galaxies, *, knobs: HscTwinKnobs, rng: Generator) -> Shapes:
-    """Draw sizes, bulge fractions and inclinations for galaxies, by type and luminosity.
-
-    Parameters
-    ----------
-    galaxies : Galaxies
-    knobs : HscTwinKnobs
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    Shapes
-        Near the centre of the stamp, within half a pixel.
-    """
+    """Draw sizes, bulge fractions and inclinations for galaxies, by type and luminosity."""
     n = len(galaxies)
     bulge_frac = _bulge_fraction(galaxies, rng=rng)
     size_px = _half_light_radius_px(galaxies, knobs=knobs, rng=rng)
@@ -77,27 +54,7 @@ def make_shapes(
     place_px: np.ndarray,
     angle_rad: np.ndarray,
 ) -> Shapes:
-    """Put bulges and discs of given size and inclination on the sky.
-
-    Parameters
-    ----------
-    galaxies : Galaxies
-    knobs : HscTwinKnobs
-    bulge_frac : (n,) ndarray
-        Bulge share of the i flux.
-    size_px : (n,) ndarray
-        Half-light radius of the disc; a bulge's is 0.35 of it, 0.8 in early types.
-    cosine : (n,) ndarray
-        Of the inclination: 1 is seen face-on, 0 edge-on.
-    place_px : (2, n) ndarray
-        x and y from the centre of the stamp.
-    angle_rad : (n,) ndarray
-        Position angle of the major axis, from x towards y.
-
-    Returns
-    -------
-    Shapes
-    """
+    """Put bulges and discs of given size and inclination on the sky."""
     thickness = np.where(galaxies.kind == 0, 0.55, 0.18)
     disc_ratio = np.sqrt(thickness**2 + (1.0 - thickness**2) * cosine**2)
     bulge_ratio = np.maximum(np.sqrt(0.6**2 + (1.0 - 0.6**2) * cosine**2), disc_ratio)
@@ -114,20 +71,7 @@ def make_shapes(
 
 
 def draw_neighbours(knobs: HscTwinKnobs, *, n_stamps: int, rng: Generator) -> tuple[np.ndarray, Shapes]:
-    """Draw the galaxies that fall on stamps by chance, from the whole population.
-
-    Parameters
-    ----------
-    knobs : HscTwinKnobs
-    n_stamps : int
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    stamp : (n,) int64 ndarray
-        On which stamp each falls.
-    shapes : Shapes
-    """
+    """Draw the galaxies that fall on stamps by chance, from the whole population."""
     half_px = 0.5 * knobs.image_size + NEIGHBOUR_MARGIN_PX
     area_arcmin2 = (2.0 * half_px * knobs.pixel_scale_arcsec / 60.0) ** 2
     field = replace(knobs, selection="flux_limited", i_limit_mag=knobs.neighbour_limit_mag)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -14,18 +15,20 @@ import numpy as np
 import torch
 from filelock import FileLock
 
+from astrolab.datasets.digests import digest_file
 from astrolab.datasets.fetch import survey_dir
 from astrolab.datasets.manifest_schema import FileEntry, Manifest
 from astrolab.datasets.twins.knobs import HscTwinKnobs
 from astrolab.datasets.twins.simulation import Block, simulate_blocks
-from astrolab.errors import ConfigError, ManifestError, unknown_name
-from astrolab.files import require_space, write_atomically
+from astrolab.errors import ChecksumError, ConfigError, ManifestError, unknown_name
+from astrolab.files import require_space, source_digest, write_atomically
 
 SIMULATORS = ("hsc_grizy",)
 SPLIT_FRACTIONS = {  # as published: 204,573 / 40,914 / 40,914 galaxies, and 80/10/10 %
     "galaxiesml": {"train": 204_573 / 286_401, "validation": 40_914 / 286_401, "test": 40_914 / 286_401},
     "transferz": {"train": 0.8, "validation": 0.1, "test": 0.1},
 }
+WRITTEN = "files.json"  # numbers of galaxies and digests of the files beside it
 COLUMN_BYTES = 600  # of a galaxy's catalogue, about
 
 
@@ -68,6 +71,8 @@ def simulate_survey(
         If a knob does not exist or is outside what it can be, or n is too small for three splits.
     DiskFullError
         If the files would not fit.
+    ChecksumError
+        If files that are there are not as they were written.
     """
     knobs = twin_knobs(manifest, image_size=image_size)
     counts = split_counts(n, schema=knobs.schema)
@@ -77,35 +82,36 @@ def simulate_survey(
     paths = {entry.split: folder / entry.path for entry in _entries(manifest, size=knobs.image_size)}
     home.mkdir(parents=True, exist_ok=True)
     with FileLock(home / f".{folder.name}.lock"):
-        if not all(path.is_file() for path in paths.values()):
+        if not all(path.is_file() for path in (*paths.values(), folder / WRITTEN)):
             stamp = len(knobs.bands) * knobs.image_size**2 * 4 + COLUMN_BYTES
             require_space(folder, needed_bytes=n * stamp)
             with ExitStack() as stack:
                 files = {split: stack.enter_context(_whole_file(paths[split])) for split in counts}
                 _fill(files, counts=counts, knobs=knobs, seed=seed, device=device)
+            written = {paths[split].name: {"n": n, "sha256": digest_file(paths[split])} for split, n in counts.items()}
+            with write_atomically(folder / WRITTEN) as part:
+                part.write_text(json.dumps(written, indent=1), encoding="utf-8")
+        _require_as_written(folder)
     return [paths[split] for split in counts]
 
 
+def _require_as_written(folder: Path) -> None:
+    """Refuse files that are not what was simulated into the folder."""
+    try:
+        written = json.loads((folder / WRITTEN).read_text(encoding="utf-8"))
+        changed = [name for name, what in written.items() if digest_file(folder / name) != what["sha256"]]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        changed = [WRITTEN]
+    if changed:
+        raise ChecksumError(
+            f"The simulated files in {folder} were compared with their digests in {WRITTEN}.",
+            received=f"{', '.join(changed)}: changed since, or damaged",
+            remedy=f"Remove the folder {folder}: it is simulated again when asked for.",
+        )
+
+
 def twin_knobs(manifest: Manifest, *, image_size: int | None = None) -> HscTwinKnobs:
-    """Give the settings of a manifest's twin.
-
-    Parameters
-    ----------
-    manifest : Manifest
-    image_size : int, optional
-        Instead of the manifest's.
-
-    Returns
-    -------
-    HscTwinKnobs
-
-    Raises
-    ------
-    ManifestError
-        If the manifest is not of a twin.
-    UnknownNameError, ConfigError
-        If a knob does not exist or is outside what it can be.
-    """
+    """Give the settings of a manifest's twin, `image_size` instead of the manifest's."""
     if manifest.twin is None:
         raise ManifestError(
             f"The survey {manifest.name!r} was to be simulated.",
@@ -119,23 +125,7 @@ def twin_knobs(manifest: Manifest, *, image_size: int | None = None) -> HscTwinK
 
 
 def split_counts(n: int, *, schema: str) -> dict[str, int]:
-    """Divide galaxies as the published files do.
-
-    Parameters
-    ----------
-    n : int
-    schema : {"galaxiesml", "transferz"}
-
-    Returns
-    -------
-    dict of str to int
-        Numbers of train, validation and test galaxies.
-
-    Raises
-    ------
-    ConfigError
-        If a part would be empty.
-    """
+    """Divide galaxies into train, validation and test as the published files do; every part needs one."""
     edges = np.rint(n * np.cumsum([0.0, *SPLIT_FRACTIONS[schema].values()])).astype(int)
     counts = dict(zip(SPLIT_FRACTIONS[schema], np.diff(edges).tolist(), strict=True))
     if min(counts.values()) < 1:
@@ -149,21 +139,13 @@ def split_counts(n: int, *, schema: str) -> dict[str, int]:
 
 
 def settings_digest(knobs: HscTwinKnobs) -> str:
-    """SHA-256 of the settings and of the code that turns them into galaxies.
+    """SHA-256 of the settings and of the code that turns them into galaxies: a change makes another folder."""
+    return hashlib.sha256(f"{knobs.digest}{_simulator_digest()}".encode()).hexdigest()
 
-    Parameters
-    ----------
-    knobs : HscTwinKnobs
 
-    Returns
-    -------
-    str
-        Hexadecimal. A change of either makes other files, in another folder.
-    """
-    code = hashlib.sha256(knobs.digest.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        code.update(path.read_bytes())
-    return code.hexdigest()
+@cache
+def _simulator_digest() -> str:
+    return source_digest(sorted(Path(__file__).parent.glob("*.py")))
 
 
 def _entries(manifest: Manifest, *, size: int) -> list[FileEntry]:

@@ -19,20 +19,7 @@ Result = TypeVar("Result")
 
 
 def map_on_cores(function: Callable[[Item], Result], *, items: Sequence[Item], device: torch.device) -> list[Result]:
-    """Apply a function to independent items, on every core of a CPU at once, or one after the other on a GPU.
-
-    Parameters
-    ----------
-    function : callable
-        Of one item; spends its time in torch.
-    items : sequence
-    device : torch.device
-
-    Returns
-    -------
-    list
-        Results in the order of the items.
-    """
+    """Apply a function to independent items, on every core of a CPU at once, or one after the other on a GPU."""
     n_threads = torch.get_num_threads()
     if device.type != "cpu" or n_threads == 1:
         return [function(item) for item in items]
