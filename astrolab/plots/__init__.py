@@ -1,4 +1,5 @@
 """Tables in, figures out: data first, everything else by keyword, Axes or a Figure back."""
+# ruff: noqa: F401
 
 from astrolab.plots.explorers import plot_adapter_path
 from astrolab.plots.predictions import plot_prediction_density
@@ -19,23 +20,3 @@ from astrolab.plots.surveys import (
     plot_truth_distributions,
 )
 from astrolab.plots.training import plot_cost, plot_pareto, plot_training_curves
-
-__all__ = [
-    "plot_adapter_path",
-    "plot_colour_redshift",
-    "plot_comparison",
-    "plot_cost",
-    "plot_cutouts",
-    "plot_data_fractions",
-    "plot_depth",
-    "plot_forgetting",
-    "plot_galaxies",
-    "plot_magnitude_distributions",
-    "plot_metric_bars",
-    "plot_pareto",
-    "plot_prediction_density",
-    "plot_score_by_slice",
-    "plot_training_curves",
-    "plot_truth_distributions",
-    "publication_style",
-]

@@ -1,4 +1,4 @@
-"""What explorers show, as figures: clouds and scores, the path of an adapter, a simulated galaxy; its colours and names."""
+"""What explorers show, as figures: clouds, the path of an adapter, a simulated galaxy; colours and names in them."""
 
 from __future__ import annotations
 
@@ -15,42 +15,40 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.pyplot import figure as new_figure
 
-from astrolab.exploring.choices import ABSENT
-from astrolab.exploring.columns import column_label
-from astrolab.exploring.comparing import VERDICTS, naming_column
-from astrolab.metrics import find_metric, with_intervals
+from astrolab.metrics import find_metric, summarise_seeds
 from astrolab.plots.predictions import axis_label, cloud_ranges, reference_lines
+from astrolab.plots.scores import draw_curves
 from astrolab.plots.style import (
     FAINT,
     INK,
-    Look,
     arm_looks,
     break_title,
+    column_words,
     draw_requirement,
     finish,
     in_style,
     is_simulated,
+    keys,
     metric_label,
     pick_label,
-    requirements_of,
     survey_looks,
 )
 from astrolab.plots.surveys import IMAGE, band_letter, band_pictures, colour_picture, object_picture, read_stamps
-from astrolab.tasks import Quantity
+from astrolab.tasks import Quantity, Range
 
 if TYPE_CHECKING:
     from astrolab.datasets.survey import Survey
     from astrolab.datasets.twins.one_galaxy import OneGalaxy
 
 GOOD, BAD, SAME = "#0072B2", "#D55E00", "#BDBDBD"  # Okabe & Ito 2008, and a grey
-VERDICT_COLOURS = dict(zip(VERDICTS, (GOOD, SAME, BAD), strict=True))
 SHADES = "viridis"  # the one map for numbers that has no grey in it: grey is what was not measured
 N_SHADES = 64
 NOT_MEASURED = "not measured"
 N_DRAWN = 20_000
 N_PICTURES = 8
 _SHADED = (0.02, 0.98)  # quantiles with shades of their own; beyond, those of the ends
-_NAMED = ("arm", "run", "direction", "fraction", "scale", "seed")
+ABSENT = "–"  # what a model has in a column that only others have, e.g. `fraction` where several studies meet
+_NAMED = ("run", "direction", "fraction", "scale", "seed")
 _BRIEF = 34  # characters
 _CLOUD_INCH = 3.3
 _CURVE_INCH = (2.3, 2.0)
@@ -89,9 +87,10 @@ class PointColours:
 def colour_points(table: pd.DataFrame, *, by: str | None = None) -> PointColours:
     """Give objects colours: by what changed between two models, else by which are outliers, or by a column."""
     if by is not None:
-        return _shades(table[by].to_numpy(float), quantity=column_label(by))
+        return _shades(table[by].to_numpy(float), quantity=column_words(by))
     if "verdict" in table:
-        return PointColours(pd.Categorical(table["verdict"]), dict(VERDICT_COLOURS))
+        verdicts = pd.Categorical(table["verdict"])  # nearer, about the same, farther
+        return PointColours(verdicts, dict(zip(verdicts.categories, (GOOD, SAME, BAD), strict=True)))
     names = ["not an outlier", "outlier"]
     codes = table["is_outlier"].to_numpy(int)
     return PointColours(pd.Categorical.from_codes(codes, categories=names), dict(zip(names, (GOOD, BAD), strict=True)))
@@ -133,11 +132,10 @@ def name_models(models: Sequence[Mapping[str, Any]], *, options: Mapping[str, Se
     (['transfer learning · seed 0', 'LoRA · seed 1'], 'fraction 0.1')
     """
     first = models[0]
-    named = naming_column(first)
-    several = [name for name in _NAMED if name != named and len(options.get(name, ())) > 1]
+    several = [name for name in _NAMED if len(options.get(name, ())) > 1]
     apart = [name for name in several if any(model[name] != first[name] for model in models)]
     together = [name for name in several if name not in apart]
-    names = [" · ".join([_name(model, named), *_listed(model, apart)]) for model in models]
+    names = [" · ".join([in_words("arm", value=model["arm"]), *_listed(model, apart)]) for model in models]
     return names, " · ".join(_listed(first, together))
 
 
@@ -150,11 +148,6 @@ def brief_names(names: Sequence[str]) -> list[str]:
     ['the first', 'the second']
     """
     return list(names) if max(map(len, names)) <= _BRIEF else ["the first", "the second"][: len(names)]
-
-
-def _name(model: Mapping[str, Any], column: str) -> str:
-    value = model.get(column, "model")
-    return in_words(column, value=value) if value != ABSENT else str(model.get("run", "model"))
 
 
 def _listed(model: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
@@ -189,23 +182,19 @@ def plot_exploration(
     figure = new_figure(figsize=(_CLOUD_INCH * n_clouds + 3.6, sum(heights)), layout="constrained")
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     axes = parts[0].subplots(1, n_clouds + 1, width_ratios=[_CLOUD_INCH] * n_clouds + [3.2], squeeze=False)[0]
-    lines = reference_lines(quantity, x_range=cloud_ranges(table, quantity=quantity)[0], axis=axis)
+    ranges = cloud_ranges(table, quantity=quantity, axis=axis)
     for number, (ax, column) in enumerate(zip(axes[:n_clouds], (axis, f"{axis}_other"), strict=False)):
-        x_range, y_range = cloud_ranges(table, quantity=quantity, axis=axis)
-        xy = table["truth"].to_numpy(float), table[column].to_numpy(float).clip(*y_range)
+        xy = table["truth"].to_numpy(float), table[column].to_numpy(float).clip(*ranges[1])
         size = 9.0 if len(table) < 2000 else 2.5
         ax.scatter(*(v[drawn] for v in xy), c=colours.of_points[drawn], s=size, lw=0, alpha=0.7, rasterized=True)
         if len(selected):
             ax.scatter(*(v[selected] for v in xy), c="black", s=size * 1.6, lw=0, rasterized=True)
-        for line in lines:
-            ax.plot(*line.vertices.T, color=line.colour, lw=0.7 * line.width)
-        ax.set(xlim=x_range, ylim=y_range, aspect="equal" if axis == "pred" else "auto")
-        ax.set(xlabel=f"true {quantity.axis}", ylabel=axis_label(axis, quantity=quantity))
+        _frame_cloud(ax, ranges=ranges, quantity=quantity, axis=axis)
         name = ax.set_title("", loc="center", fontweight="bold", fontsize=7.5)
-        break_title(name, models[number] if number < len(models) else "", width=_CLOUD_INCH * figure.dpi)
-    dots = colours.legend(inside=inside) | ({f"selected: {len(rows):,}": "black"} if rows is not None else {})
+        break_title(name, title=models[number] if number < len(models) else "", width=_CLOUD_INCH * figure.dpi)
+    dots = colours.legend(inside=inside) | ({f"selected: {len(rows):,}": "black"} if len(selected) else {})
     entries = [Line2D([], [], color=c, label=text, marker="o", ls="none", ms=4, mec="none") for text, c in dots.items()]
-    named = {line.text: line for line in lines}
+    named = {line.text: line for line in reference_lines(quantity, x_range=ranges[0], axis=axis)}
     entries += [Line2D([], [], color=one.colour, lw=0.7 * one.width, label=text) for text, one in named.items()]
     _write_legend(axes[-1], entries=entries, heading=colours.heading(brief_names(models)))
     if sides:
@@ -280,15 +269,13 @@ def plot_adapter_path(
     objects: str = "objects",
     title: str = "From the base network to the adapted one",
 ) -> Figure:
-    """Draw scores against the scale of an adapter, one panel a metric and one line a survey.
+    """Draw scores against the scale of an adapter, one panel a metric and one line a survey; a requirement is shaded.
 
     Parameters
     ----------
     scores : DataFrame
         From :func:`astrolab.score`, with a column ``scale``, or columns ``scale, survey, label, metric, value``. With
         ``low`` and ``high`` bands are drawn: intervals over objects, or the spread over seeds.
-    label : str, optional
-        By default the first of the table.
     scale : float, optional
         Where on the path the clouds are; marked in every panel.
     clouds : mapping of str to (truth, pred), optional
@@ -297,55 +284,39 @@ def plot_adapter_path(
         Whether any of the objects are; scores with a column ``simulated`` say so by themselves.
     objects : str
         What the rows of the predictions are, e.g. ``"galaxies"``.
-    title : str
-
-    Returns
-    -------
-    Figure
-        The shaded band is what LSST asks for.
     """
     scores, _, quantity, about = pick_label(scores, label=label)
     simulated |= is_simulated(scores)
-    scores = with_intervals(scores) if {"low", "high"} <= set(scores) else scores
+    scores = summarise_seeds(scores.assign(**{end: scores.get(end, np.nan) for end in ("low", "high")}))
     metrics, looks = scores["metric"].unique(), survey_looks(list(scores["survey"].unique()))
-    width, height = _CURVE_INCH
-    heights = [height, 2.7] if clouds else [height]
-    figure = new_figure(figsize=(width * len(metrics), sum(heights) + 0.3), layout="constrained")
+    heights = [_CURVE_INCH[1], 2.7] if clouds else [_CURVE_INCH[1]]
+    figure = new_figure(figsize=(_CURVE_INCH[0] * len(metrics), sum(heights)), layout="constrained")
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-    axes = parts[0].subplots(1, len(metrics), squeeze=False)[0]
-    for ax, metric in zip(axes, metrics, strict=True):
-        _draw_path(ax, scores[scores["metric"] == metric], metric=metric, quantity=quantity, looks=looks)
+    for ax, metric in zip(parts[0].subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+        draw_requirement(ax, metric=metric, quantity=quantity)
+        draw_curves(ax, rows=scores[scores["metric"] == metric], x="scale", looks=looks, by="survey")
+        ax.set(xlabel="scale of the adapter", ylabel=metric_label(metric, quantity=quantity))
+        if find_metric(metric).sign == "lower":
+            ax.set_ylim(bottom=0.0)
         if scale is not None:
             ax.axvline(scale, color=INK, lw=1.0, ls=(0, (2, 2)))
-    parts[0].legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=len(looks))
     below = parts[1].subplots(1, len(clouds), squeeze=False)[0] if clouds else ()
     for ax, (survey, (truth, pred)) in zip(below, (clouds or {}).items(), strict=True):
-        _draw_cloud(ax, truth=truth, pred=pred, look=looks[survey], quantity=quantity)
+        ranges = cloud_ranges(pd.DataFrame({"truth": truth}), quantity=quantity)
+        dots = {"s": 4, "lw": 0, "color": looks[survey].colour, "alpha": 0.6, "zorder": 3, "rasterized": True}
+        ax.scatter(truth, np.clip(pred, *ranges[1]), **dots)
+        _frame_cloud(ax, ranges=ranges, quantity=quantity)
+        ax.set_title(looks[survey].label, color=looks[survey].colour, fontweight="bold", loc="center")
     at = "" if scale is None else f" · {objects} at scale {scale:.2f}"
-    finish(figure, title=title + about + at, simulated=simulated)
+    finish(figure, title=title + about + at, simulated=simulated, entries=keys(looks))
     return figure
 
 
-def _draw_path(ax: Axes, scores: pd.DataFrame, *, metric: str, quantity: Quantity, looks: Mapping[str, Look]) -> None:
-    draw_requirement(ax, metric=metric, requirement=requirements_of(quantity).get(metric))
-    for survey, curve in scores.groupby("survey", sort=False):
-        curve, look = curve.sort_values("scale"), looks[survey]
-        if "low" in curve:
-            ax.fill_between(curve["scale"], curve["low"], curve["high"], color=look.colour, alpha=0.15, lw=0)
-        ax.plot(curve["scale"], curve["value"], "o-", color=look.colour, ms=3, label=look.label)
-    ax.set(xlabel="scale of the adapter", ylabel=metric_label(metric, quantity=quantity))
-    if find_metric(metric).sign == "lower":
-        ax.set_ylim(bottom=0.0)
-
-
-def _draw_cloud(ax: Axes, *, truth: np.ndarray, pred: np.ndarray, look: Look, quantity: Quantity) -> None:
-    both, _ = cloud_ranges(pd.DataFrame({"truth": truth}), quantity=quantity)
-    ax.scatter(truth, np.clip(pred, *both), s=4, lw=0, color=look.colour, alpha=0.6, rasterized=True)
-    for line in reference_lines(quantity, x_range=both):
-        ax.plot(*line.vertices.T, color=line.colour, lw=0.7 * line.width, zorder=0)
-    labels = {"xlabel": f"true {quantity.axis}", "ylabel": axis_label("pred", quantity=quantity)}
-    ax.set(xlim=both, ylim=both, aspect="equal", **labels)
-    ax.set_title(look.label, color=look.colour, fontweight="bold", loc="center")
+def _frame_cloud(ax: Axes, *, ranges: tuple[Range, Range], quantity: Quantity, axis: str = "pred") -> None:
+    for line in reference_lines(quantity, x_range=ranges[0], axis=axis):
+        ax.plot(*line.vertices.T, color=line.colour, lw=0.7 * line.width)
+    ax.set(xlabel=f"true {quantity.axis}", ylabel=axis_label(axis, quantity=quantity))
+    ax.set(xlim=ranges[0], ylim=ranges[1], aspect="equal" if axis == "pred" else "auto")
 
 
 def scale_spans(figure: Figure, *, low: float, high: float) -> list[tuple[float, float, float, float]]:

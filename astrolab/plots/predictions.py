@@ -13,11 +13,12 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 
-from astrolab.errors import PredictionError, unknown_name
-from astrolab.metrics import Resampling, find_metric, score
+from astrolab.errors import unknown_name
+from astrolab.metrics import Resampling, find_metric, find_requirement, score
 from astrolab.plots.style import (
     FAINT,
     INK,
+    PAGE_WIDTH_INCH,
     arm_looks,
     axis_range,
     chosen,
@@ -25,7 +26,6 @@ from astrolab.plots.style import (
     in_style,
     is_simulated,
     panel_grid,
-    requirements_of,
     survey_looks,
 )
 from astrolab.predictions import labels_of, one_label, quantity_of, task_of
@@ -36,6 +36,7 @@ ASKED = "#009E73"  # Okabe & Ito 2008
 _DASHES = (0, (4, 3))
 # Without its palest third, so that a single object is seen on white.
 _COLOURS = LinearSegmentedColormap.from_list("density", colormaps["YlGnBu"](np.linspace(0.35, 1, 64)))
+_PANEL_INCH = (1.55, 2.4)  # narrowest and widest
 _SHORT = {"catastrophic_rate": "catastr.", "outlier_rate": "outliers"}
 _SHOWN_DEVIATION = (5 / 3, 4.0)  # half the height of the axis of deviations, in outlier cuts: at least, at most
 
@@ -63,25 +64,14 @@ def plot_prediction_density(
     ----------
     predictions : DataFrame
         From :func:`astrolab.predict` or a run.
-    label : str, optional
-        By default the first of the table.
-    arms, surveys : sequence of str, optional
-        Columns and rows of panels.
     seed : int, optional
         Which training seed; by default the first of the table.
     metrics : sequence of str, optional
         Scores written into each panel; by default the first three of the task.
     limits : (float, float), optional
         Ends of the axes; by default they hold 99 % of the truths and predictions.
-    bins : int
-        Cells along each axis.
     objects : str
         What the rows of the table are, e.g. ``"galaxies"``.
-    title : str
-
-    Returns
-    -------
-    Figure
 
     Raises
     ------
@@ -89,9 +79,11 @@ def plot_prediction_density(
         If the table lacks what is to be drawn.
     """
     arms, surveys = chosen(predictions, column="arm", names=arms), chosen(predictions, column="survey", names=surveys)
-    table = _one_seed(predictions, seed=seed)
-    table, task = table[table["arm"].isin(arms) & table["survey"].isin(surveys)], task_of(predictions)
-    known = one_label(table, label=label)
+    (seed, *_) = chosen(predictions, column="seed", names=None if seed is None else [seed])
+    table = predictions[
+        predictions["seed"].eq(seed) & predictions["arm"].isin(arms) & predictions["survey"].isin(surveys)
+    ]
+    known, task = one_label(table, label=label), task_of(predictions)
     label = label or labels_of(table)[0]
     quantity = quantity_of(label, task=task)
     scored = {"metrics": metrics or task.metrics[:3], "labels": [label], "by": ("arm", "survey"), "task": task}
@@ -99,7 +91,8 @@ def plot_prediction_density(
     limits = limits or axis_range(known[["truth", "pred"]].to_numpy(float), quantity=quantity)
     edges = np.linspace(*limits, bins + 1)
     columns, rows = list(arm_looks(arms).values()), [look.label for look in survey_looks(surveys).values()]
-    figure, axes = panel_grid(columns, rows=rows, panel=(1.55, 1.55), around=(1.1, 0.8), sharex=True, sharey=True)
+    side = float(np.clip(PAGE_WIDTH_INCH / len(arms), *_PANEL_INCH))
+    figure, axes = panel_grid(columns, rows=rows, panel=(side, side), around=(1.1, 0.7), sharex=True, sharey=True)
     places = [(arm, survey) for survey in surveys for arm in arms]
     meshes = []
     for ax, (arm, survey) in zip(axes.flat, places, strict=True):
@@ -113,21 +106,6 @@ def plot_prediction_density(
     figure.supylabel(f"predicted {quantity.axis}", fontsize=8)
     finish(figure, title=title, simulated=is_simulated(known))
     return figure
-
-
-def _one_seed(predictions: pd.DataFrame, *, seed: int | None) -> pd.DataFrame:
-    if "seed" not in predictions:
-        return predictions
-    seed = predictions["seed"].iloc[0] if seed is None else seed
-    table = predictions[predictions["seed"] == seed]
-    if table.empty:
-        raise PredictionError(
-            "Predictions of one training seed were to be drawn.",
-            received=f"seed {seed}",
-            available=", ".join(map(str, predictions["seed"].unique())),
-            remedy="Name a seed of the table.",
-        )
-    return table
 
 
 def _draw_density(ax: Axes, *, rows: pd.DataFrame, edges: np.ndarray, quantity: Quantity) -> QuadMesh:
@@ -176,12 +154,12 @@ def reference_lines(quantity: Quantity, *, x_range: tuple[float, float], axis: s
 
     The requirement on the bias is far narrower than a cloud, and drawn along deviations only.
     """
-    asked = requirements_of(quantity)
     limits = [(0.0, INK, 1, "equality")]
     for metric, width in (("scatter", 2), ("bias", 1)) if axis == "deviation" else (("scatter", 2),):
-        if metric in asked:
-            words = f"{asked[metric].survey} {metric}, {_size(asked[metric].limit, quantity=quantity)}"
-            limits += [(sign * asked[metric].limit, ASKED, width, words) for sign in (-1, 1)]
+        asked = find_requirement(metric, label=quantity.name)
+        if asked:
+            words = f"{asked.survey} {metric}, {_size(asked.limit, quantity=quantity)}"
+            limits += [(sign * asked.limit, ASKED, width, words) for sign in (-1, 1)]
     if quantity.outlier:
         words = f"outlier, {_size(quantity.outlier, quantity=quantity)}"
         limits += [(sign * quantity.outlier, FAINT, 1, words) for sign in (-1, 1)]

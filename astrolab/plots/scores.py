@@ -20,8 +20,7 @@ from matplotlib.pyplot import subplots
 from matplotlib.ticker import PercentFormatter
 
 from astrolab.errors import PredictionError
-from astrolab.exploring.columns import column_label
-from astrolab.metrics import REQUIREMENTS, Requirement, describe_spread, find_metric, is_best, with_intervals
+from astrolab.metrics import Requirement, describe_spread, find_metric, is_best, summarise_seeds
 from astrolab.plots.style import (
     BAND,
     FAINT,
@@ -30,6 +29,7 @@ from astrolab.plots.style import (
     Look,
     arm_looks,
     chosen,
+    column_words,
     draw_requirement,
     finish,
     in_style,
@@ -40,14 +40,12 @@ from astrolab.plots.style import (
     pick_label,
     pick_metrics,
     real_survey,
-    requirements_of,
     survey_looks,
 )
 from astrolab.predictions import CONDITIONS, MODEL_KEYS, TEST_KEYS
 from astrolab.tasks import Quantity
 
 Names = Sequence[str] | None
-Requirements = Mapping[str, Requirement]
 
 _GROUP_WIDTH = 0.86  # of the distance between two groups of bars
 _LONGEST_BAR = 5.0  # times the median bar; longer ones are cut, with their value written on them
@@ -71,7 +69,6 @@ class Drawn:
     arms: dict[str, Look]
     surveys: dict[str, Look]
     quantity: Quantity
-    requirements: dict[str, Requirement]
     about: str
 
     @classmethod
@@ -85,17 +82,16 @@ class Drawn:
         surveys: Names = None,
         n_metrics: int = 1,
         along: Sequence[str] = (),
-        requirements: Requirements = REQUIREMENTS,
     ) -> Drawn:
         """Choose them; by default the headline or the first `n_metrics`, every arm and every survey."""
         arms, surveys = chosen(scores, column="arm", names=arms), chosen(scores, column="survey", names=surveys)
-        scores, task, quantity, about = pick_label(scores, label=label)
+        scores, task, quantity, about = pick_label(scores[scores["value"].notna()], label=label)
         metrics = pick_metrics(scores, metrics=metrics, task=task, n=n_metrics)
         wanted = {"arm": arms, "survey": surveys, "metric": metrics}
-        rows = with_intervals(scores[scores[[*wanted]].isin(wanted).all(axis=1)])
+        rows = summarise_seeds(scores[scores[[*wanted]].isin(wanted).all(axis=1)])
         require_one(rows, columns=[*wanted, *along])
-        rows, asked = rows.assign(best=is_best(rows)), requirements_of(quantity, requirements=requirements)
-        return cls(rows, metrics, arm_looks(arms), survey_looks(surveys), quantity, asked, about)
+        rows = rows.assign(best=is_best(rows))
+        return cls(rows, metrics, arm_looks(arms), survey_looks(surveys), quantity, about)
 
     @property
     def titles(self) -> list[str]:
@@ -156,7 +152,6 @@ def plot_metric_bars(
     arms: Names = None,
     surveys: Names = None,
     published: pd.DataFrame | None = None,
-    requirements: Requirements = REQUIREMENTS,
     title: str = "Every arm on every test set",
 ) -> Figure:
     """Draw scores as bars, one panel for each metric (by default the first three), one group for each test set.
@@ -172,8 +167,6 @@ def plot_metric_bars(
     published : DataFrame, optional
         From :func:`astrolab.load_counterpart`; a twin is matched with the survey it stands for, a survey that the paper
         did not use has none.
-    requirements : mapping of str to Requirement
-        By metric; those of other quantities are not drawn.
 
     Raises
     ------
@@ -181,19 +174,19 @@ def plot_metric_bars(
         If the table lacks what is to be drawn, or has several scores for one bar.
     """
     names = {"label": label, "metrics": metrics, "arms": arms, "surveys": surveys}
-    drawn = Drawn.of(scores, **names, n_metrics=3, requirements=requirements)
+    drawn = Drawn.of(scores, **names, n_metrics=3)
     panel = (PAGE_WIDTH_INCH, 1.55)
-    figure, axes = panel_grid([""], rows=drawn.metric_labels, panel=panel, around=(0, 0.9), sharex=True)
+    figure, axes = panel_grid([""], rows=drawn.metric_labels, panel=panel, around=(0, 0.4), sharex=True)
     printed = drawn.printed(published).rename(columns={"value": "printed"})[["arm", "survey", "metric", "printed"]]
-    rows = drawn.rows.merge(printed, on=["arm", "survey", "metric"], how="left")
+    rows, asked = drawn.rows.merge(printed, on=["arm", "survey", "metric"], how="left"), []
     for ax, metric in zip(axes[:, 0], drawn.metrics, strict=True):
-        draw_requirement(ax, metric=metric, requirement=drawn.requirements.get(metric))
-        _draw_bars(ax, drawn=drawn, rows=rows[rows["metric"] == metric], requirement=drawn.requirements.get(metric))
+        asked.append(draw_requirement(ax, metric=metric, quantity=drawn.quantity))
+        _draw_bars(ax, drawn=drawn, rows=rows[rows["metric"] == metric], requirement=asked[-1])
     axes[-1, 0].set_xticks(range(len(drawn.surveys)), drawn.titles, fontsize=9)
     axes[-1, 0].set_xlim(-0.5, len(drawn.surveys) - 0.5)
     star = Line2D([], [], marker="*", ls="none", color=INK, ms=7, label="best of its group")
     spread = Line2D([], [], marker="|", ls="none", color=INK, ms=7, mew=0.9, label=drawn.spread)
-    asking = dict.fromkeys(drawn.requirements[name].survey for name in drawn.metrics if name in drawn.requirements)
+    asking = dict.fromkeys(requirement.survey for requirement in asked if requirement)
     bands = [Patch(color=BAND, label=f"{survey} requirement") for survey in asking]
     hollow = [Line2D([], [], label="printed in the paper, measured on other data", **_HOLLOW)] * (not printed.empty)
     entries = [Patch(color=look.colour, label=look.label) for look in drawn.arms.values()]
@@ -206,11 +199,11 @@ def _draw_bars(ax: Axes, *, drawn: Drawn, rows: pd.DataFrame, requirement: Requi
     arm, group = pd.Index(drawn.arms).get_indexer(rows["arm"]), pd.Index(drawn.surveys).get_indexer(rows["survey"])
     rows = rows.assign(x=group + step * (arm - (len(drawn.arms) - 1) / 2))
     top = _longest(np.nanmax(np.abs(rows[["value", "low", "high"]]), axis=1), printed=rows["printed"].abs().dropna())
-    signed = bool((rows["value"] < 0).any())
-    if requirement is not None:
-        top, signed = max(top, 1.3 * requirement.limit), signed or find_metric(requirement.metric).sign == "zero"
+    top = max(top, 1.3 * requirement.limit) if requirement else top
     end = _HEADROOM * top
-    ax.set_ylim(-end if signed else 0, end)
+    lowest = _HEADROOM * min(rows["value"].min(), rows["low"].min(), 0.0)
+    is_signed = find_metric(rows["metric"].iloc[0]).sign == "zero" and (requirement or lowest < 0)
+    ax.set_ylim(-end if is_signed else max(lowest, -end), end)
     ax.grid(axis="y", zorder=0.5)
     ax.axhline(0, color=INK, lw=0.7)
     ax.tick_params(axis="x", length=0)
@@ -282,13 +275,13 @@ def plot_forgetting(
     drawn = Drawn.of(scores, label=label, metrics=metric and [metric], arms=arms, surveys=surveys)
     n_rows, n_columns = len(drawn.arms), len(drawn.surveys)
     ax = ax or subplots(figsize=(1.15 * n_columns + 1.8, 0.36 * n_rows + 1.0))[1]
-    cells = drawn.rows.set_index(["arm", "survey"])
-    badness = find_metric(drawn.metrics[0]).badness(cells["value"].unstack().loc[list(drawn.arms), list(drawn.surveys)])
+    values = drawn.rows.pivot(index="arm", columns="survey", values="value")
+    badness = find_metric(drawn.metrics[0]).badness(values.reindex(index=list(drawn.arms), columns=list(drawn.surveys)))
     image = ax.imshow(badness, cmap="YlOrBr", norm=_norm(badness), aspect="auto")
-    for i, arm in enumerate(drawn.arms):
-        for j, survey in enumerate(drawn.surveys):
-            dark = image.norm(badness[i, j]) > _DARK_FROM
-            _write_cell(ax, place=(j, i), row=cells.loc[(arm, survey)], colour="white" if dark else "black")
+    for row in drawn.rows.itertuples():
+        place = list(drawn.surveys).index(row.survey), list(drawn.arms).index(row.arm)
+        dark = image.norm(badness[place[::-1]]) > _DARK_FROM
+        _write_cell(ax, place=place, row=row, colour="white" if dark else "black")
     ax.set_xticks(range(n_columns), drawn.titles)
     ax.set_yticks(range(n_rows), [look.label for look in drawn.arms.values()])
     ax.set_xticks(np.arange(n_columns - 1) + 0.5, minor=True)
@@ -309,11 +302,11 @@ def _norm(badness: np.ndarray) -> Normalize:
     return LogNorm(floor, max(most, 1.01 * floor), clip=True)
 
 
-def _write_cell(ax: Axes, *, place: tuple[int, int], row: pd.Series, colour: str) -> None:
-    half = (row["high"] - row["low"]) / 2
+def _write_cell(ax: Axes, *, place: tuple[int, int], row: Any, colour: str) -> None:
+    half = (row.high - row.low) / 2
     style = {"textcoords": "offset points", "va": "center", "color": colour}
-    text = f"{row['value']:z.4f}".replace("-", "−")
-    ax.annotate(text, place, (-1, 0), ha="right", weight="bold" if row["best"] else "normal", **style)
+    text = f"{row.value:z.4f}".replace("-", "−")
+    ax.annotate(text, place, (-1, 0), ha="right", weight="bold" if row.best else "normal", **style)
     spread = "" if np.isnan(half) else f" ± {half:.4f}"
     ax.annotate(spread, place, (0, 0), ha="left", fontsize=6.2, alpha=0.8, **style)
 
@@ -326,7 +319,6 @@ def plot_score_by_slice(
     metric: str | None = None,
     arms: Names = None,
     surveys: Names = None,
-    requirements: Requirements = REQUIREMENTS,
     xlabel: str | None = None,
     title: str | None = None,
 ) -> Figure:
@@ -336,8 +328,6 @@ def plot_score_by_slice(
     ----------
     slices : DataFrame
         From :func:`astrolab.score_slices`.
-    requirements : mapping of str to Requirement
-        By metric; those of other quantities are not drawn.
     xlabel : str, optional
         What was sliced, with its unit.
 
@@ -348,20 +338,20 @@ def plot_score_by_slice(
     """
     column = chosen(slices, column="slice_column", names=None)[0]
     names = {"label": label, "metrics": metric and [metric], "arms": arms, "surveys": surveys}
-    drawn = Drawn.of(slices, **names, along=["slice_low"], requirements=requirements)
+    drawn = Drawn.of(slices, **names, along=["slice_low"])
     words = {"truth": f"true {drawn.quantity.axis}", "pred": f"predicted {drawn.quantity.axis}"}
-    xlabel = xlabel or words.get(column.removesuffix(f".{drawn.quantity.name}")) or column_label(column)
+    xlabel = xlabel or words.get(column.removesuffix(f".{drawn.quantity.name}")) or column_words(column)
     shared = {"sharex": True, "sharey": True}
-    figure, axes = panel_grid(drawn.titles, rows=drawn.metric_labels, panel=(2.3, 2.2), xlabel=xlabel, **shared)
+    figure, axes = panel_grid(drawn.titles, rows=drawn.metric_labels, panel=(2.3, 2.0), xlabel=xlabel, **shared)
     for ax, survey in zip(axes[0], drawn.surveys, strict=True):
-        draw_requirement(ax, metric=drawn.metrics[0], requirement=drawn.requirements.get(drawn.metrics[0]))
-        draw_curves(ax, drawn.where(survey=survey), x="slice_median", looks=drawn.arms)
+        draw_requirement(ax, metric=drawn.metrics[0], quantity=drawn.quantity)
+        draw_curves(ax, rows=drawn.where(survey=survey), x="slice_median", looks=drawn.arms)
     title = title or f"{drawn.metric_labels[0]} along {xlabel}"
     drawn.finish(figure, title=title, entries=keys(drawn.arms, **_ON_LINE))
     return figure
 
 
-def draw_curves(ax: Axes, rows: pd.DataFrame, *, x: str, looks: Mapping[str, Look], by: str = "arm") -> None:
+def draw_curves(ax: Axes, *, rows: pd.DataFrame, x: str, looks: Mapping[str, Look], by: str = "arm") -> None:
     """Draw one line, with its band, for each arm (or survey) against a column."""
     for name, look in looks.items():
         curve = rows[rows[by] == name].sort_values(x)
@@ -380,7 +370,6 @@ def plot_data_fractions(
     surveys: Names = None,
     published: pd.DataFrame | None = None,
     plateau: pd.DataFrame | None = None,
-    requirements: Requirements = REQUIREMENTS,
     title: str = "What each label buys",
 ) -> Figure:
     """Draw scores against the fraction of the fine-tuning set, one row a metric, one column a test set.
@@ -397,8 +386,6 @@ def plot_data_fractions(
         From :func:`astrolab.load_counterpart`, with a column ``fraction``: hollow diamonds, measured on other data.
     plateau : DataFrame, optional
         From :func:`astrolab.estimate_plateau`, of one metric.
-    requirements : mapping of str to Requirement
-        By metric; those of other quantities are not drawn.
 
     Raises
     ------
@@ -407,14 +394,13 @@ def plot_data_fractions(
     """
     chosen(scores, column="fraction", names=None)
     names = {"label": label, "metrics": metrics, "arms": arms, "surveys": surveys}
-    drawn = Drawn.of(scores, **names, along=["fraction"], requirements=requirements)
+    drawn = Drawn.of(scores, **names, along=["fraction"])
     strips = [] if plateau is None else [_STRIP_ROW_INCH * len(drawn.arms) + 0.12]
     figure, axes = panel_grid(
         drawn.titles,
         rows=[*drawn.metric_labels, *[""] * len(strips)],
         panel=(2.3, 2.0),
         heights=[2.0] * len(drawn.metrics) + strips,
-        around=(0.5, 1.0),
         xlabel="fraction of the fine-tuning set",
         sharex=True,
     )
@@ -424,8 +410,8 @@ def plot_data_fractions(
             here = printed[printed["survey"].eq(survey) & printed["metric"].eq(metric)]
             for arm, curve in here.groupby("arm", sort=False):
                 ax.plot(curve["fraction"], curve["value"], color=drawn.arms[arm].colour, **_PRINTED)
-            draw_requirement(ax, metric=metric, requirement=drawn.requirements.get(metric))
-            draw_curves(ax, drawn.where(survey=survey, metric=metric), x="fraction", looks=drawn.arms)
+            draw_requirement(ax, metric=metric, quantity=drawn.quantity)
+            draw_curves(ax, rows=drawn.where(survey=survey, metric=metric), x="fraction", looks=drawn.arms)
             ax.margins(x=0.04)
             ax.locator_params(axis="y", nbins=5)
             if find_metric(metric).sign == "lower":
@@ -498,14 +484,15 @@ def plot_comparison(
     looks = arm_looks(list(dict.fromkeys(name for pair in pairs for name in pair)))
     titles = [look.label for look in survey_looks(surveys).values()]
     panel = ((PAGE_WIDTH_INCH - 1.7) / len(surveys), _PAIR_INCH * len(pairs) + 0.2)
-    figure, axes = panel_grid(titles, panel=panel, around=(1.7, 1.15), most=len(surveys), sharey=True)
+    figure, axes = panel_grid(titles, panel=panel, around=(1.7, 0.9), most=len(surveys), sharey=True)
     for ax, survey in zip(axes[0], surveys, strict=True):
         _draw_pairs(ax, rows=rows[rows["survey"] == survey], pairs=pairs, looks=looks)
     axes[0, 0].set_yticks(range(len(pairs)), [f"{looks[a].label} − {looks[b].label}" for a, b in pairs])
     axes[0, 0].set_ylim(len(pairs) - 0.4, -0.6)
-    words = metric_label(metric, quantity=quantity)
-    size = f"|{words}|" if find_metric(metric).sign == "zero" else words
-    figure.supxlabel(f"difference in {size}   (left: the first is better; right: the second)", fontsize=8)
+    words, name = metric_label(metric, quantity=quantity), find_metric(metric).label
+    size = words.replace(name, f"|{name}|") if find_metric(metric).sign == "zero" else words
+    words_below = f"difference in {size}   (left: the first is better; right: the second)"
+    axes[0, (len(surveys) - 1) // 2].set_xlabel(words_below)
     better = set(rows["better"])
     entries = [_mark(look.colour, label=f"{look.label} better") for name, look in looks.items() if name in better]
     level, n, n_seeds = rows["level"].iloc[0], int(rows["n_comparisons"].max()), int(rows["n_seeds"].max())

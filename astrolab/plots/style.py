@@ -20,9 +20,9 @@ from matplotlib.lines import Line2D
 from matplotlib.pyplot import subplots
 from matplotlib.text import Text
 
-from astrolab.datasets.manifests import list_manifests, load_manifest
+from astrolab.datasets.manifest import list_manifests, load_manifest
 from astrolab.errors import ConfigError, PredictionError
-from astrolab.metrics import REQUIREMENTS, Requirement, find_metric
+from astrolab.metrics import Requirement, find_metric, find_requirement
 from astrolab.predictions import quantity_of
 from astrolab.tasks import Quantity, Task, find_quantity, make_task
 
@@ -48,14 +48,6 @@ STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.unicode_minus": True,
     "figure.titlesize": 10,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
-    "xtick.major.size": 3,
-    "ytick.major.size": 3,
-    "xtick.minor.size": 1.8,
-    "ytick.minor.size": 1.8,
     "grid.color": "#E6E6E6",
     "grid.linewidth": 0.6,
     "legend.fontsize": 7.5,
@@ -63,9 +55,9 @@ STYLE: dict[str, Any] = {
     "lines.linewidth": 1.3,
     "text.color": INK,
     "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
 }
+_TICKS = {"labelsize": 7.5, "major.width": 0.7, "major.size": 3, "minor.size": 1.8, "color": INK}
+STYLE |= {f"{axis}tick.{name}": value for axis in "xy" for name, value in _TICKS.items()}
 
 _overrides: ContextVar[Mapping[str, Any]] = ContextVar("astrolab_style", default={})  # noqa: B039 - never mutated
 
@@ -96,6 +88,7 @@ SURVEYS: dict[str, Look] = {
     "galaxiesml": Look("GalaxiesML", "#0072B2"),
     "combo": Look("Combo", "#7F7F7F"),
 }
+_NARROWEST_INCH = 3.6
 _SHOWN = (0.005, 0.995)  # quantiles of what is drawn that axes cover
 _ABOUT_ZERO = 0.05
 _SPARE = ("#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733", "#CC6677", "#6699CC")
@@ -203,7 +196,7 @@ def panel_grid(
     *,
     rows: Sequence[str] = ("",),
     panel: tuple[float, float],
-    around: tuple[float, float] = (0.5, 0.9),
+    around: tuple[float, float] = (0.5, 0.7),
     heights: Sequence[float] = (),
     most: int = 4,
     xlabel: str = "",
@@ -212,25 +205,27 @@ def panel_grid(
     """Make panels of one size (inches): a title above each column, words below the lowest and beside the first.
 
     A single row is broken after `most` panels. A column given as a `Look` has a title in its colour. `heights` are
-    those of the rows, where they differ; `around` is the room for titles, words and legends.
+    those of the rows, where they differ; `around` is the room for titles and words.
     """
-    n_across = min(len(columns), most) if len(rows) == 1 else len(columns)
-    n_down = -(-len(columns) // n_across) if len(rows) == 1 else len(rows)
-    heights = list(heights) or [panel[1]] * n_down
-    size = (n_across * panel[0] + around[0], sum(heights) + around[1])
-    figure, axes = subplots(n_down, n_across, figsize=size, squeeze=False, height_ratios=heights, **options)
-    for ax in axes.flat[len(columns) if len(rows) == 1 else axes.size :]:
+    breaks = len(rows) == 1
+    n_across = min(len(columns), most) if breaks else len(columns)
+    rows = list(rows) * (-(-len(columns) // n_across) if breaks else 1)
+    heights = list(heights) or [panel[1]] * len(rows)
+    size = (max(n_across * panel[0] + around[0], _NARROWEST_INCH), sum(heights) + around[1])
+    figure, axes = subplots(len(rows), n_across, figsize=size, squeeze=False, height_ratios=heights, **options)
+    panels = axes.reshape(1, -1) if breaks else axes
+    for ax in panels[0, len(columns) :]:
         ax.remove()
-    drawn = axes.reshape(1, -1)[:, : len(columns)] if len(rows) == 1 else axes
-    for ax, column in zip(drawn[0], columns, strict=True):
+    for ax, column in zip(panels[0], columns, strict=False):
         colour = {"color": column.colour} if isinstance(column, Look) else {}
         ax.set_title(column.label if colour else column, loc="center", fontweight="bold", **colour)
-    for ax in drawn[-1, -n_across:]:
+    panels = panels[:, : len(columns)]
+    for ax in panels[-1, -n_across:]:
         ax.set_xlabel(xlabel)
         ax.tick_params(axis="x", labelbottom=True)
-    for number, ax in enumerate(axes[:, 0]):
-        ax.set_ylabel(rows[min(number, len(rows) - 1)])
-    return figure, drawn
+    for ax, row in zip(axes[:, 0], rows, strict=True):
+        ax.set_ylabel(row)
+    return figure, panels
 
 
 def finish(
@@ -243,21 +238,24 @@ def finish(
 ) -> None:
     """Write the legend below the panels, notes in rows of their own, and the title, which says what is simulated.
 
-    Both are broken into more rows where they are wider than the figure. Axes beside others keep their legend inside.
+    Both are broken into more rows where they are wider than the figure, which grows by its legend. Axes beside others
+    keep theirs inside.
     """
     figure = target if isinstance(target, Figure) else target.figure
     if isinstance(target, Axes) and len(figure.axes) > 1:
         target.legend(handles=[*entries, *notes])
-        entries = notes = ()
-    for n_columns in (4, 3, 2, 1) if entries or notes else ():
-        legend = _write_legend(figure, entries=entries, notes=notes, n_columns=n_columns)
-        if n_columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
-            break
-        legend.remove()
+    elif entries or notes:
+        for n_columns in (4, 3, 2, 1):
+            legend = _write_legend(figure, entries=entries, notes=notes, n_columns=n_columns)
+            if n_columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+                break
+            legend.remove()
+        figure.set_figheight(figure.get_figheight() + legend.get_window_extent().height / figure.dpi)
     text = figure.suptitle("", x=0.01, ha="left") if isinstance(target, Figure) else target.set_title("")
     figure.draw_without_rendering()  # fixes the place of the axes
     left = text.get_window_extent().x0
-    break_title(text, f"{title} · {TWIN_NOTE}" if simulated else title, width=figure.bbox.x1 - left)
+    title = f"{title} · {TWIN_NOTE}" if simulated else title
+    break_title(text, title=title, width=figure.bbox.x1 - left)
 
 
 def _write_legend(figure: Figure, *, entries: Sequence[Artist], notes: Sequence[Artist], n_columns: int) -> Legend:
@@ -269,7 +267,7 @@ def _write_legend(figure: Figure, *, entries: Sequence[Artist], notes: Sequence[
     return figure.legend(handles=by_column, loc="outside lower left", ncols=n_columns, handlelength=1.6)
 
 
-def break_title(text: Text, title: str, *, width: float) -> None:
+def break_title(text: Text, *, title: str, width: float) -> None:
     """Write a title, broken between its parts where it is wider than its place (pixels)."""
     lines: list[str] = []
     for part in title.split(" · "):
@@ -304,10 +302,7 @@ def chosen(table: pd.DataFrame, *, column: str, names: Sequence[str] | None) -> 
 
 
 def pick_label(table: pd.DataFrame, *, label: str | None) -> tuple[pd.DataFrame, Task, Quantity, str]:
-    """Return the rows of one label (by default the first) of a table of scores, its task, its quantity.
-
-    And what a title adds: nothing where the table has one label only.
-    """
+    """Return the scores of one label (by default the first), its task and quantity, and how a title names it."""
     names = chosen(table, column="label", names=[label] if label else None)
     task = Task.from_dict(table.attrs["task"]) if "task" in table.attrs else make_task([find_quantity(names[0])])
     known = names[0] in task.label_names or names[0].startswith("error.")
@@ -337,20 +332,21 @@ def metric_label(metric: str, *, quantity: Quantity) -> str:
     return f"{found.label} ({unit})" if unit else found.label
 
 
-def requirements_of(
-    quantity: Quantity, *, requirements: Mapping[str, Requirement] = REQUIREMENTS
-) -> dict[str, Requirement]:
-    """Return what surveys ask of predictions of a quantity, by metric."""
-    return {metric: asked for metric, asked in requirements.items() if asked.quantity == quantity.name}
+def column_words(name: str) -> str:
+    """Return what a column of a catalogue is called on an axis, with its unit."""
+    from astrolab.exploring.columns import column_label  # with all that explorers read: only where it is needed
+
+    return column_label(name)
 
 
-def draw_requirement(ax: Axes, *, metric: str, requirement: Requirement | None) -> None:
+def draw_requirement(ax: Axes, *, metric: str, quantity: Quantity) -> Requirement | None:
     """Shade what a survey's science allows of a metric, and draw the zero of one whose best value it is."""
-    is_signed = find_metric(metric).sign == "zero"
+    requirement, is_signed = find_requirement(metric, label=quantity.name), find_metric(metric).sign == "zero"
     if requirement is not None:
         ax.axhspan(-requirement.limit if is_signed else 0, requirement.limit, color=BAND, lw=0, zorder=0)
     if is_signed:
         ax.axhline(0, color=INK, lw=0.6, zorder=0.5)
+    return requirement
 
 
 _BLANK = Line2D([], [], ls="none", label=" ")

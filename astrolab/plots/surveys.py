@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,15 +22,16 @@ from astrolab.plots.style import (
     FAINT,
     INK,
     PAGE_WIDTH_INCH,
+    Look,
     axis_range,
-    chosen,
     finish,
     in_style,
     is_simulated,
+    keys,
     panel_grid,
     survey_looks,
 )
-from astrolab.predictions import one_label, quantity_of, task_of
+from astrolab.predictions import labels_of, one_label, quantity_of, task_of
 
 if TYPE_CHECKING:
     from astrolab.datasets.survey import Survey
@@ -80,17 +82,15 @@ def magnitudes_in(survey: Survey, *, band: str) -> np.ndarray:
     return np.asarray(survey.inputs[name][:])[:, numbers[band]]
 
 
-def _require_surveys(surveys: Sequence[Survey]) -> None:
+def _looks_of(surveys: Sequence[Survey]) -> tuple[dict[str, Look], bool]:
+    """How surveys are drawn, and whether any is simulated; of nothing there is nothing to draw."""
     if not surveys or any(len(survey) == 0 for survey in surveys):
         raise ConfigError(
             "Surveys were to be drawn.",
             received="none" if not surveys else "an empty one",
             remedy="Pass at least one survey, each with something in it.",
         )
-
-
-def _any_simulated(surveys: Sequence[Survey]) -> bool:
-    return any(survey.provenance.simulated for survey in surveys)
+    return survey_looks([one.name for one in surveys]), any(one.provenance.simulated for one in surveys)
 
 
 @in_style
@@ -112,22 +112,10 @@ def plot_truth_distributions(
     ----------
     data : sequence of Survey, or DataFrame
         Surveys; or predictions, in which an object counts once however many arms have seen it.
-    label : str, optional
-        By default the first.
     xlabel : str, optional
         By default what the label is, with its unit.
-    bins : int
-        Number of bins.
     objects : str
         What the rows of a table are; a survey says it by itself.
-    title : str
-        Title of the axes.
-    ax : Axes, optional
-        Where to draw; by default a new figure.
-
-    Returns
-    -------
-    Axes
 
     Raises
     ------
@@ -135,41 +123,42 @@ def plot_truth_distributions(
         If there is no survey, or an empty one.
     """
     if isinstance(data, pd.DataFrame):
-        table, task = one_label(data, label=label), task_of(data)
-        label = str(table["label"].iloc[0])
-        table = table.drop_duplicates(["survey", "object_id"]).assign(objects=objects)
+        quantity = quantity_of(label or labels_of(data)[0], task=task_of(data))
+        xlabel = xlabel or f"true {quantity.axis}"
+        table = one_label(data, label=label).drop_duplicates(["survey", "object_id"])
+        samples = {name: rows["truth"].to_numpy(float) for name, rows in table.groupby("survey", sort=False)}
+        looks, simulated = survey_looks(list(samples)), is_simulated(table)
     else:
-        _require_surveys(data)
-        task = data[0].task
-        label = label or task.label_names[0]
-        table = pd.concat([_truths(survey, label=label) for survey in data], ignore_index=True)
-    quantity = quantity_of(label, task=task)
-    ax = ax or pyplot.subplots(figsize=(5.2, 3.6))[1]
-    edges = np.linspace(*np.quantile(table["truth"], [0.0, 0.998]), bins + 1)
-    ax.set(xlabel=xlabel or f"true {quantity.axis}", xlim=(edges[0], edges[-1]))
+        looks, simulated = _looks_of(data)
+        quantity, objects = data[0].task.quantity(label or data[0].task.label_names[0]), data[0].objects
+        samples = {survey.name: survey.labels[quantity.name].to_numpy(float) for survey in data}
+    ax = ax or pyplot.subplots(figsize=(5.2, 3.1))[1]
+    samples = _draw_distributions(ax, samples, looks=looks, bins=bins, shown=(0.0, 0.998))
+    ax.set(xlabel=xlabel or quantity.axis, ylabel=f"fraction of {objects}")
     if quantity.scored is not None:
-        low, high = np.clip(quantity.scored, edges[0], edges[-1])
+        low, high = np.clip(quantity.scored, *ax.get_xlim())
         ax.axvspan(low, high, color=BAND, lw=0, zorder=0)
         at_top = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "top", "ha": "center"}
         ax.annotate("scored", ((low + high) / 2, 1), (0, -3), **at_top, fontsize=7, color=FAINT)
-    entries = []
-    for survey, look in survey_looks(chosen(table, column="survey", names=None)).items():
-        rows = table[table["survey"] == survey]
-        truth, what = rows["truth"], rows["objects"].iloc[0]
-        step = {"histtype": "stepfilled", "fc": to_rgba(look.colour, 0.1), "ec": look.colour, "lw": 1.4}
-        ax.hist(truth, bins=edges, weights=np.full(len(truth), 1 / len(truth)), **step)
-        ax.plot(truth.median(), 0, marker="^", ms=6, color=look.colour, clip_on=False, zorder=5)
-        words = f"{look.label} · {len(truth):,} {what}, median {truth.median():.2f}"
-        entries.append(Line2D([], [], color=look.colour, marker="^", ms=5, label=words))
-    ax.set_ylabel(f"fraction of {' and '.join(table['objects'].unique())}")
-    finish(ax, title=title, simulated=is_simulated(table), entries=entries)
+    words = {name: f"{len(known):,} {objects}, median {np.median(known):.2f}" for name, known in samples.items()}
+    named = {name: replace(look, label=f"{look.label} · {words[name]}", marker="^") for name, look in looks.items()}
+    finish(ax, title=title, simulated=simulated, entries=keys(named, ms=5))
     return ax
 
 
-def _truths(survey: Survey, *, label: str) -> pd.DataFrame:
-    known = survey.labels[label].dropna().to_numpy(float)
-    about = {"survey": survey.name, "simulated": survey.provenance.simulated, "objects": survey.objects}
-    return pd.DataFrame({"truth": known, **about})
+def _draw_distributions(
+    ax: Axes, samples: Mapping[str, np.ndarray], *, looks: Mapping[str, Look], bins: int, shown: tuple[float, float]
+) -> dict[str, np.ndarray]:
+    """Draw histograms between two quantiles of all values together, and medians; give the values that are known."""
+    known = {name: values[np.isfinite(values)] for name, values in samples.items()}
+    edges = np.linspace(*np.quantile(np.concatenate(list(known.values())), shown), bins + 1)
+    for name, values in known.items():
+        colour, weights = looks[name].colour, np.full(len(values), 1 / max(len(values), 1))
+        style = {"histtype": "stepfilled", "fc": to_rgba(colour, 0.1), "ec": colour, "lw": 1.3}
+        ax.hist(values, bins=edges, weights=weights, **style)
+        ax.plot(np.median(values), 0, marker="^", ms=5, color=colour, clip_on=False, zorder=5)
+    ax.set_xlim(edges[0], edges[-1])
+    return known
 
 
 @in_style
@@ -189,15 +178,8 @@ def plot_colour_redshift(
         With magnitudes.
     bands : (str, str)
         Bluer and redder band, by name or letter; the colour is their difference.
-    label : str, optional
-        By default the first.
     xlabel : str, optional
         By default what the label is, with its unit.
-    title : str, optional
-
-    Returns
-    -------
-    Figure
 
     Raises
     ------
@@ -206,20 +188,18 @@ def plot_colour_redshift(
     UnknownNameError
         If a survey has no magnitudes in a band.
     """
-    _require_surveys(surveys)
-    label = label or surveys[0].task.label_names[0]
-    quantity = surveys[0].task.quantity(label)
-    looks = survey_looks([survey.name for survey in surveys])
-    points = {survey.name: _points(survey, bands=bands, label=label) for survey in surveys}
+    looks, simulated = _looks_of(surveys)
+    quantity = surveys[0].task.quantity(label or surveys[0].task.label_names[0])
+    points = {survey.name: _points(survey, bands=bands, label=quantity.name) for survey in surveys}
     together = np.concatenate(list(points.values()))
     ylim = np.quantile(together[:, 1], [0.005, 0.995]) + np.array([-0.15, 0.15])
     figure, axes = panel_grid(
         [f"{looks[name].label} · {len(xy):,}" for name, xy in points.items()],
         rows=[f"{band_letter(bands[0])} − {band_letter(bands[1])} (mag)"],
         panel=(3.4, 2.0),
-        around=(0.3, 0.9),
+        around=(0.3, 0.7),
         most=2,
-        xlabel=xlabel or f"{quantity.axis}, as labelled",
+        xlabel=xlabel or quantity.axis,
         sharex=True,
         sharey=True,
     )
@@ -232,11 +212,11 @@ def plot_colour_redshift(
             ax.plot(along, colour, color="white", lw=3.2 if is_own else 0, zorder=3)
             ax.plot(along, colour, color=looks[other].colour, lw=1.6, ls="-" if is_own else (0, (4, 2)), zorder=4)
         ax.set(xlim=axis_range(together[:, 0], quantity=quantity), ylim=ylim)
-    lines = [Line2D([], [], color=look.colour, label=f"median, {look.label}") for look in looks.values()]
+    medians = {name: replace(look, label=f"median, {look.label}") for name, look in looks.items()}
     dashes = Line2D([], [], color="0.4", ls=(0, (4, 2)), label="of another survey")
     title = title or f"Colour against {quantity.words}"
     notes = [dashes] if len(surveys) > 1 else []
-    finish(figure, title=title, simulated=_any_simulated(surveys), entries=lines, notes=notes)
+    finish(figure, title=title, simulated=simulated, entries=keys(medians, marker=""), notes=notes)
     return figure
 
 
@@ -266,13 +246,6 @@ def plot_magnitude_distributions(
         With magnitudes.
     bands : sequence of str, optional
         Names or letters; by default those of the first survey.
-    bins : int
-        Number of bins.
-    title : str
-
-    Returns
-    -------
-    Figure
 
     Raises
     ------
@@ -281,27 +254,22 @@ def plot_magnitude_distributions(
     UnknownNameError
         If a survey has no magnitudes in a band.
     """
-    _require_surveys(surveys)
+    looks, simulated = _looks_of(surveys)
     bands = bands or surveys[0].specs[input_with(surveys[0], axes=MAGNITUDES)].channels
     letters = [band_letter(band) for band in bands]
-    looks = survey_looks([survey.name for survey in surveys])
     rows = [f"fraction of {surveys[0].objects}"]
     width = max(1.42, 3.4 / len(letters))
     figure, axes = panel_grid(
-        [""] * len(letters), rows=rows, panel=(width, 1.3), around=(0.1, 1.0), most=6, sharey=True
+        [""] * len(letters), rows=rows, panel=(width, 1.3), around=(0.1, 0.6), most=6, sharey=True
     )
     for ax, letter in zip(axes[0], letters, strict=True):
         samples = {survey.name: magnitudes_in(survey, band=letter) for survey in surveys}
-        samples = {name: values[np.isfinite(values)] for name, values in samples.items()}
-        edges = np.linspace(*np.quantile(np.concatenate(list(samples.values())), [0.002, 0.998]), bins + 1)
-        for name, values in samples.items():
-            weights = np.full(len(values), 1 / max(len(values), 1))
-            ax.hist(values, bins=edges, weights=weights, histtype="step", color=looks[name].colour, lw=1.2)
-            ax.plot(np.median(values), 0, marker="^", ms=5, color=looks[name].colour, clip_on=False, zorder=5)
-        ax.set(xlabel=f"{letter} (mag)", xlim=(edges[0], edges[-1]))
-    entries = [Line2D([], [], color=looks[s.name].colour, label=f"{looks[s.name].label} · {len(s):,}") for s in surveys]
+        _draw_distributions(ax, samples, looks=looks, bins=bins, shown=(0.002, 0.998))
+        ax.set_xlabel(f"{letter} (mag)")
+    sizes = {survey.name: f"{looks[survey.name].label} · {len(survey):,}" for survey in surveys}
+    named = {name: replace(look, label=sizes[name]) for name, look in looks.items()}
     median = Line2D([], [], marker="^", ls="none", ms=5, color="0.4", label="median")
-    finish(figure, title=title, simulated=_any_simulated(surveys), entries=entries, notes=[median])
+    finish(figure, title=title, simulated=simulated, entries=keys(named, marker=""), notes=[median])
     return figure
 
 
@@ -313,11 +281,6 @@ def plot_depth(imaging: pd.DataFrame, *, title: str = "Images, band by band") ->
     ----------
     imaging : DataFrame
         Of one survey or several, from :func:`astrolab.measure_imaging`.
-    title : str
-
-    Returns
-    -------
-    Figure
 
     Raises
     ------
@@ -334,7 +297,7 @@ def plot_depth(imaging: pd.DataFrame, *, title: str = "Images, band by band") ->
     looks = survey_looks(list(imaging["survey"].unique()))
     letters = list(dict.fromkeys(map(band_letter, imaging["band"])))
     titles = [panel for panel, _ in _DEPTH_PANELS.values()]
-    figure, axes = panel_grid(titles, panel=(3.4, 1.8), around=(0.3, 0.9), xlabel="band")
+    figure, axes = panel_grid(titles, panel=(3.4, 1.8), around=(0.3, 0.7), xlabel="band")
     for ax, (column, (_, ylabel)) in zip(axes[0], _DEPTH_PANELS.items(), strict=True):
         for number, (name, look) in enumerate(looks.items()):
             rows = imaging[imaging["survey"] == name]
@@ -346,12 +309,9 @@ def plot_depth(imaging: pd.DataFrame, *, title: str = "Images, band by band") ->
             ax.plot(place, stated, marker="o", ms=4.5, ls="none", color=look.colour, mfc="white")
         ax.set(ylabel=ylabel, xticks=range(len(letters)), xticklabels=letters, xlim=(-0.5, len(letters) - 0.5))
         ax.grid(axis="y")
-    entries = [Line2D([], [], color=look.colour, marker="o", label=look.label) for look in looks.values()]
-    notes = [
-        Line2D([], [], ls="none", marker="o", color="0.4", label="measured"),
-        Line2D([], [], ls="none", marker="o", color="0.4", mfc="white", label="stated"),
-    ]
-    finish(figure, title=title, simulated=is_simulated(imaging), entries=entries, notes=notes)
+    dot = {"ls": "none", "marker": "o", "color": "0.4"}
+    notes = [Line2D([], [], label="measured", **dot), Line2D([], [], label="stated", mfc="white", **dot)]
+    finish(figure, title=title, simulated=is_simulated(imaging), entries=keys(looks), notes=notes)
     return figure
 
 
@@ -448,13 +408,6 @@ def plot_cutouts(
         One line or more above each; by default the first label, or the id where there is none.
     n_columns : int
         Objects in a row.
-    n_max : int
-        At most so many objects.
-    title : str
-
-    Returns
-    -------
-    Figure
 
     Raises
     ------
@@ -467,7 +420,10 @@ def plot_cutouts(
     """
     ids = survey.ids[:n_max] if object_ids is None else np.asarray(object_ids)[:n_max]
     stamps, channels = read_stamps(survey, object_ids=ids)
-    captions = _captions(survey, ids=ids) if captions is None else captions
+    if captions is None:
+        rows, label = rows_of(survey, object_ids=ids), next(iter(survey.labels), None)
+        values = ids if label is None else survey.labels[label].iloc[rows]
+        captions = [str(value) if label is None else f"{label} = {value:.3f}" for value in values]
     if len(ids) == 0 or len(captions) < len(ids):
         raise ConfigError(
             f"Cut-outs of {survey.name!r} were to be drawn.",
@@ -482,13 +438,6 @@ def plot_cutouts(
     _show(axes.ravel(), pictures=pictures, captions=captions)
     finish(figure, title=title, simulated=survey.provenance.simulated)
     return figure
-
-
-def _captions(survey: Survey, *, ids: np.ndarray) -> list[str]:
-    if not len(survey.labels.columns):
-        return [str(name) for name in ids]
-    label = survey.labels.columns[0]
-    return [f"{label} = {value:.3f}" for value in survey.labels[label].iloc[rows_of(survey, object_ids=ids)]]
 
 
 def _show(axes: np.ndarray, *, pictures: Sequence[np.ndarray], captions: Sequence[str]) -> None:
@@ -523,11 +472,6 @@ def plot_galaxies(
         Spread evenly over the quantiles of the quantity, or its lowest or highest values.
     n_galaxies : int
         Pictures a row.
-    title : str, optional
-
-    Returns
-    -------
-    Figure
 
     Raises
     ------
@@ -536,10 +480,9 @@ def plot_galaxies(
     UnknownNameError
         If a survey has no images, or not this quantity; or the order does not exist.
     """
-    _require_surveys(surveys)
+    looks, simulated = _looks_of(surveys)
     if order not in ORDERS:
         raise unknown_name("order of objects", name=order, names=ORDERS)
-    looks = survey_looks([survey.name for survey in surveys])
     row_inch = PAGE_WIDTH_INCH / n_galaxies + 0.38
     figure = pyplot.figure(figsize=(PAGE_WIDTH_INCH, len(surveys) * row_inch + 0.3))
     strips = figure.subfigures(len(surveys), 1, squeeze=False)[:, 0]
@@ -554,7 +497,7 @@ def plot_galaxies(
     ends = ("Brightest in", "Faintest in") if _is_band(surveys[0], by) else ("Lowest", "Highest")
     what = surveys[0].objects.capitalize()
     words = {"spread": f"{what} by {by}", "lowest": f"{ends[0]} {by}", "highest": f"{ends[1]} {by}"}[order]
-    finish(figure, title=title or words, simulated=_any_simulated(surveys))
+    finish(figure, title=title or words, simulated=simulated)
     return figure
 
 

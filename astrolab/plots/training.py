@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,8 @@ from matplotlib.text import Annotation, Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 from matplotlib.transforms import Bbox
 
-from astrolab.errors import PredictionError
-from astrolab.metrics import front_steps, pareto_front
-from astrolab.plots.scores import Drawn, whiskers
+from astrolab.metrics import pareto_front
+from astrolab.plots.scores import Drawn, Names, whiskers
 from astrolab.plots.style import (
     FAINT,
     INK,
@@ -30,6 +29,7 @@ from astrolab.plots.style import (
     finish,
     in_style,
     is_simulated,
+    keys,
     metric_label,
     panel_grid,
     pick_label,
@@ -37,7 +37,6 @@ from astrolab.plots.style import (
 )
 from astrolab.tasks import Quantity
 
-_BOX = {"fc": "white", "ec": "none", "pad": 1.0}
 _ROOM_ABOVE = 0.15  # of the height of a panel, for the learning rates
 _COST_WORDS = {
     "n_trainable": "trainable parameters",
@@ -58,12 +57,7 @@ _PLACE = ["forgetting", "on_new"]
 
 
 @in_style
-def plot_training_curves(
-    history: pd.DataFrame,
-    *,
-    arms: Sequence[str] | None = None,
-    title: str = "How each arm learned",
-) -> Figure:
+def plot_training_curves(history: pd.DataFrame, *, arms: Names = None, title: str = "How each arm learned") -> Figure:
     """Draw training and validation loss against epoch, one panel for each arm, one line for each seed.
 
     Dotted lines mark steps of the learning rate (of the first seed), stars the epoch whose weights were kept.
@@ -73,35 +67,27 @@ def plot_training_curves(
     history : DataFrame
         Columns ``epoch``, ``train_loss``, ``validation_loss``, ``learning_rate``, ``is_kept``, and, where they are
         known, ``arm`` and ``seed``: that of a `FitResult`, or of a run.
-    arms : sequence of str, optional
-        What to draw, and in which order.
-    title : str
-        Title of the figure.
-
-    Returns
-    -------
-    Figure
 
     Raises
     ------
     PredictionError
         If the table lacks an arm that is to be drawn.
     """
-    history = history if "arm" in history else history.assign(arm="this run")
-    history = history if "seed" in history else history.assign(seed=0)
-    arms = chosen(history, column="arm", names=arms)
-    figure, axes = panel_grid(
-        list(arm_looks(arms).values()), rows=["loss"], panel=(1.85, 1.6), around=(0.2, 0.7), xlabel="epoch", sharey=True
-    )
-    for ax, (arm, look) in zip(axes[0], arm_looks(arms).items(), strict=True):
+    history = history.assign(arm=history.get("arm", "this run"), seed=history.get("seed", 0))
+    looks = arm_looks(chosen(history, column="arm", names=arms))
+    words = {"rows": ["loss"], "xlabel": "epoch"}
+    figure, axes = panel_grid(list(looks.values()), panel=(1.85, 1.6), around=(0.2, 0.6), sharey=True, **words)
+    for ax, (arm, look) in zip(axes[0], looks.items(), strict=True):
         _draw_losses(ax, runs=history[history["arm"] == arm], look=look)
     low, high = axes[0, 0].get_ylim()
     axes[0, 0].set_ylim(low, high + _ROOM_ABOVE * (high - low))
-    styles = {"train": {"lw": 0.9, "alpha": 0.5}, "validation": {"lw": 1.4}}
-    handles = [Line2D([], [], color=INK, label=name, **style) for name, style in styles.items()]
-    handles.append(Line2D([], [], marker="*", ls="none", color=INK, ms=7, label="weights kept"))
-    handles.append(Line2D([], [], color=FAINT, lw=0.8, ls=":", label="learning rate falls"))
-    finish(figure, title=title, simulated=is_simulated(history), entries=handles)
+    entries = [
+        Line2D([], [], color=INK, lw=0.9, alpha=0.5, label="train"),
+        Line2D([], [], color=INK, lw=1.4, label="validation"),
+        Line2D([], [], color=INK, marker="*", ls="none", ms=7, label="weights kept"),
+        Line2D([], [], color=FAINT, lw=0.8, ls=":", label="learning rate falls"),
+    ]
+    finish(figure, title=title, simulated=is_simulated(history), entries=entries)
     return figure
 
 
@@ -117,9 +103,8 @@ def _draw_losses(ax: Axes, *, runs: pd.DataFrame, look: Look) -> None:
         ax.axvline(epoch, color=FAINT, lw=0.8, ls=":", zorder=0)
     rates = first["learning_rate"].to_numpy()
     span = _power(rates[0]) if rates[0] == rates[-1] else f"{_power(rates[0])} → {_power(rates[-1])}"
-    ax.text(
-        0.97, 0.96, f"rate {span}", transform=ax.transAxes, ha="right", va="top", fontsize=6.2, color=FAINT, bbox=_BOX
-    )
+    style = {"transform": ax.transAxes, "ha": "right", "va": "top", "fontsize": 6.2, "color": FAINT}
+    ax.text(0.97, 0.96, f"rate {span}", **style, bbox={"fc": "white", "ec": "none", "pad": 1.0})
     ax.grid(axis="y")
     ax.margins(x=0.03)
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -140,7 +125,7 @@ def plot_cost(
     cost: str = "n_trainable",
     label: str | None = None,
     metric: str | None = None,
-    surveys: Sequence[str] | None = None,
+    surveys: Names = None,
     title: str = "What accuracy costs",
 ) -> Figure:
     """Draw a score of every arm against what its training cost, one panel for each test set.
@@ -150,20 +135,10 @@ def plot_cost(
     scores : DataFrame
         From :func:`astrolab.score`.
     costs : DataFrame
-        Columns ``arm`` and `cost`, one row for each arm, or for each arm and seed (then averaged).
+        Columns ``arm`` and `cost`, one row for each arm, or for each arm and seed (then averaged); 0 for an arm that
+        is not trained.
     cost : str
         ``"n_trainable"``, ``"time_s"``, ``"n_epochs"``, or any numeric column of `costs`.
-    label : str, optional
-        By default the first of the table.
-    metric : str, optional
-        Id of the metric; by default the headline of the task.
-    surveys : sequence of str, optional
-        Which test sets.
-    title : str
-
-    Returns
-    -------
-    Figure
 
     Raises
     ------
@@ -172,31 +147,20 @@ def plot_cost(
     """
     drawn = Drawn.of(scores, label=label, metrics=metric and [metric], surveys=surveys)
     chosen(costs, column=cost, names=None)
+    chosen(costs, column="arm", names=list(drawn.arms))
     paid = costs.groupby("arm")[cost].mean()
-    unpaid = set(drawn.arms) - set(paid.index)
-    if unpaid:
-        raise PredictionError(
-            f"Scores were to be drawn against {cost}.",
-            received=f"no {cost} of {', '.join(sorted(unpaid))}",
-            available=", ".join(map(str, paid.index)),
-            remedy="Give the costs of every arm, 0 for one that is not trained.",
-        )
     words = _COST_WORDS.get(cost, cost)
     figure, axes = panel_grid(drawn.titles, rows=drawn.metric_labels, panel=(2.35, 2.0), xlabel=words, sharex=True)
-    marks = {arm: {"color": look.colour, "marker": look.marker} | _COST_MARK for arm, look in drawn.arms.items()}
     for ax, survey in zip(axes[0], drawn.surveys, strict=True):
         _scale_costs(ax, costs=paid[paid > 0])
-        for arm, mark in marks.items():
-            rows = drawn.where(survey=survey, arm=arm)
-            ax.errorbar(
-                [paid[arm]] * len(rows), rows["value"], yerr=whiskers(rows), elinewidth=0.9, capsize=1.8, **mark
-            )
-        draw_requirement(ax, metric=drawn.metrics[0], requirement=drawn.requirements.get(drawn.metrics[0]))
+        for arm, look in drawn.arms.items():
+            rows, mark = drawn.where(survey=survey, arm=arm), {"color": look.colour, "marker": look.marker} | _COST_MARK
+            ax.errorbar(rows["arm"].map(paid), rows["value"], yerr=whiskers(rows), elinewidth=0.9, capsize=1.8, **mark)
+        draw_requirement(ax, metric=drawn.metrics[0], quantity=drawn.quantity)
         ax.margins(x=0.12, y=0.14)
         ax.grid(zorder=0)
         ax.tick_params(axis="x", which="minor", length=0)
-    entries = [Line2D([], [], label=drawn.arms[arm].label, **mark) for arm, mark in marks.items()]
-    drawn.finish(figure, title=title, entries=entries)
+    drawn.finish(figure, title=title, entries=keys(drawn.arms, **_COST_MARK))
     return figure
 
 
@@ -215,7 +179,7 @@ def plot_pareto(
     new: str = "new survey",
     cost: str = "time_s",
     label: str | None = None,
-    families: Sequence[str] | None = None,
+    families: Names = None,
     hollow: str | None = None,
     title: str = "What is gained, what is forgotten, what it costs",
     ax: Axes | None = None,
@@ -235,20 +199,10 @@ def plot_pareto(
         Names of the surveys.
     cost : str
         Column that is shown as the area of the marks.
-    label : str, optional
-        By default the first of the table.
     families : sequence of str, optional
         Which families, and in which order.
     hollow : str, optional
         Bool column: those marks are drawn hollow, and explained in the legend by the name of the column.
-    title : str
-        Title of the axes.
-    ax : Axes, optional
-        Where to draw; by default a new figure.
-
-    Returns
-    -------
-    Axes
 
     Raises
     ------
@@ -256,49 +210,39 @@ def plot_pareto(
         If the table lacks what is to be drawn.
     """
     table, _, quantity, about = pick_label(table, label=label)
-    table = table if "family" in table else table.assign(family="models")
-    table = table if "variant" in table else table.assign(variant=table["arm"])
+    table = table.assign(family=table.get("family", "models"), variant=table.get("variant", table["arm"]))
     for column in (*_PLACE, cost, *([hollow] if hollow else [])):
         chosen(table, column=column, names=None)
     base, moved = table[table[cost] == 0], table[table[cost] > 0]
     families = chosen(moved, column="family", names=families)
+    looks = {name: Look(name, _COLOURS[i % 8], _MARKERS[i % 8]) for i, name in enumerate(families)}
     moved = moved[moved["family"].isin(families)]
-    edge = _edge(moved["forgetting"])
-    beyond = moved["forgetting"] > edge
-    names = moved["variant"].where(~beyond, moved["variant"] + moved["forgetting"].map(" ({:.2g} ▸)".format))
-    is_hollow = moved[hollow].astype(bool) if hollow else False
-    moved = moved.assign(
-        variant=names,
-        forgetting=moved["forgetting"].clip(upper=edge),
-        forgetting_low=moved["forgetting_low"].mask(beyond),
-        forgetting_high=moved["forgetting_high"].mask(beyond).clip(upper=edge),
-        area=_areas(moved[cost]),
-        hollow=is_hollow,
-        colour=moved["family"].map({name: _COLOURS[i % 8] for i, name in enumerate(families)}),
-        marker=moved["family"].map({name: _MARKERS[i % 8] for i, name in enumerate(families)}),
-    )
-    ax = ax or subplots(figsize=(PAGE_WIDTH_INCH, 5.4))[1]
+    moved = moved.assign(area=_areas(moved[cost]), hollow=moved[hollow].astype(bool) if hollow else False)
+    limit = _FAR * moved["forgetting"].median()
+    edge = limit if moved["forgetting"].max() > limit > 0 else np.inf
+    ax = ax or subplots(figsize=(PAGE_WIDTH_INCH, 4.8))[1]
     for row in base.itertuples():
         ax.axhline(row.on_new, color=FAINT, lw=0.7, ls=":", zorder=1)
         ax.axvline(row.forgetting, color=FAINT, lw=0.7, ls=":", zorder=1)
         ax.plot(row.forgetting, row.on_new, marker="+", ms=9, mew=1.4, color=INK, ls="none", zorder=4)
-    both = pd.concat([base, moved[~beyond]])
-    front = both[pareto_front(both, columns=_PLACE)]
-    ax.plot(*front_steps(front[_PLACE].to_numpy(float)).T, color=INK, lw=0.9, alpha=0.55, zorder=2)
+    both = pd.concat([base, moved[moved["forgetting"] <= edge]])
+    front = both[pareto_front(both, columns=_PLACE)].sort_values(_PLACE)
+    ax.step(front["forgetting"], front["on_new"], where="post", color=INK, lw=0.9, alpha=0.55, zorder=2)
     for row in moved.itertuples():
-        _draw_mark(ax, row=row)
+        _draw_mark(ax, row=row, look=looks[row.family], edge=edge)
     _name_axes(ax, table=table, old=old, new=new, quantity=quantity)
-    dots = _pareto_entries(moved, cost=cost, hollow=hollow)
-    finish(ax, title=title + about, simulated=is_simulated(table), entries=dots)
-    _write_labels(ax, table=moved)
+    entries = [*keys(looks, ls="none", ms=6), *_pareto_entries(moved[cost], words=_COST_WORDS.get(cost, cost))]
+    if hollow:
+        entries.append(Line2D([], [], ls="none", mfc="white", mec=INK, marker="o", label=hollow.replace("_", " ")))
+    finish(ax, title=title + about, simulated=is_simulated(table), entries=entries)
+    _write_labels(ax, table=moved, looks=looks, edge=edge)
     return ax
 
 
 def _name_axes(ax: Axes, *, table: pd.DataFrame, old: str, new: str, quantity: Quantity) -> None:
-    metric = table["metric"].iloc[0]
-    names = {name: look.label for name, look in survey_looks([old, new]).items()}
-    ax.set_xlabel(f"forgotten on {names[old]}: rise in {metric_label(metric, quantity=quantity)}")
-    ax.set_ylabel(f"{metric_label(metric, quantity=quantity)} on {names[new]}")
+    looks, words = survey_looks([old, new]), metric_label(table["metric"].iloc[0], quantity=quantity)
+    ax.set_xlabel(f"forgotten on {looks[old].label}: rise in {words}")
+    ax.set_ylabel(f"{words} on {looks[new].label}")
     if table["on_new"].max() > _LOG_FROM * table["on_new"].min() > 0:
         ax.set_yscale("log")
         ax.yaxis.set_major_formatter(ScalarFormatter())
@@ -313,49 +257,43 @@ def _areas(costs: pd.Series) -> np.ndarray:
     return np.maximum(_AREAS[1] * costs.to_numpy(float) / costs.max(), _AREAS[0])
 
 
-def _edge(forgetting: pd.Series) -> float:
-    """Where the axis is cut: beyond most of the models, if some lie much farther out than these."""
-    limit = _FAR * forgetting.median()
-    return float(limit) if forgetting.max() > limit > 0 else np.inf
+def _draw_mark(ax: Axes, *, row: Any, look: Look, edge: float) -> None:
+    style = (
+        {"facecolor": "white", "edgecolor": look.colour, "lw": 1.2} if row.hollow else {"color": look.colour, "lw": 0}
+    )
+    x, y = min(row.forgetting, edge), row.on_new
+    ax.scatter(x, y, s=row.area, marker=look.marker, alpha=0.9, zorder=3, **style)
+    bars = {"color": look.colour, "lw": 0.7, "alpha": 0.45, "zorder": 2}
+    ax.plot([x, x], [row.on_new_low, row.on_new_high], **bars)
+    if row.forgetting <= edge:
+        ax.plot([row.forgetting_low, min(row.forgetting_high, edge)], [y, y], **bars)
 
 
-def _draw_mark(ax: Axes, *, row: Any) -> None:
-    style = {"facecolor": "white", "edgecolor": row.colour, "lw": 1.2} if row.hollow else {"color": row.colour, "lw": 0}
-    ax.scatter(row.forgetting, row.on_new, s=row.area, marker=row.marker, alpha=0.9, zorder=3, **style)
-    bars = {"color": row.colour, "lw": 0.7, "alpha": 0.45, "zorder": 2}
-    ax.plot([row.forgetting] * 2, [row.on_new_low, row.on_new_high], **bars)
-    ax.plot([row.forgetting_low, row.forgetting_high], [row.on_new] * 2, **bars)
+def _pareto_entries(costs: pd.Series, *, words: str) -> list[Line2D]:
+    ends = pd.Series([costs.min(), costs.max()]).drop_duplicates()
+    dots = {f"{cost:,.3g} {words}": np.sqrt(area) for cost, area in zip(ends, _areas(ends), strict=True)}
+    return [
+        *(Line2D([], [], color=FAINT, marker="o", ls="none", ms=size, label=text) for text, size in dots.items()),
+        Line2D([], [], color=INK, marker="+", ls="none", ms=6, mew=1.4, label="base model"),
+        Line2D([], [], color=INK, lw=0.9, alpha=0.55, label="no other beats these"),
+    ]
 
 
-def _pareto_entries(moved: pd.DataFrame, *, cost: str, hollow: str | None) -> list[Line2D]:
-    dot = {"ls": "none", "ms": 6}
-    looks = moved.drop_duplicates("family")[["family", "colour", "marker"]].itertuples(index=False)
-    entries = [Line2D([], [], color=colour, marker=marker, label=name, **dot) for name, colour, marker in looks]
-    if hollow:
-        entries.append(Line2D([], [], mfc="white", mec=INK, marker="o", label=hollow.replace("_", " "), **dot))
-    entries.append(Line2D([], [], color=INK, marker="+", mew=1.4, label="base model", **dot))
-    entries.append(Line2D([], [], color=INK, lw=0.9, alpha=0.55, label="no other beats these"))
-    words = _COST_WORDS.get(cost, cost)
-    for value in dict.fromkeys([moved[cost].min(), moved[cost].max()]):
-        size = np.sqrt(_areas(pd.Series([value, moved[cost].max()]))[0])
-        entries.append(Line2D([], [], color=FAINT, marker="o", ls="none", ms=size, label=f"{value:,.3g} {words}"))
-    return entries
-
-
-def _write_labels(ax: Axes, *, table: pd.DataFrame) -> None:
+def _write_labels(ax: Axes, *, table: pd.DataFrame, looks: Mapping[str, Look], edge: float) -> None:
     """Write each model's name beside its mark, where it covers the least of what already stands there."""
     ax.figure.draw_without_rendering()  # fixes the layout, on which the places in pixels depend
+    places = table[_PLACE].to_numpy(float).clip([-np.inf, -np.inf], [edge, np.inf])
     radii = np.sqrt(table["area"].to_numpy()) / 2
-    marks = ax.transData.transform(table[_PLACE].to_numpy(float))
-    reach = radii * ax.figure.dpi / 72
-    taken = [Bbox.from_extents(x - r, y - r, x + r, y + r) for (x, y), r in zip(marks, reach, strict=True)]
-    for row, radius in zip(table.itertuples(), radii, strict=True):
-        offsets = [tuple((radius + gap) * np.array(way)) for gap in _GAPS for way in _DIRECTIONS]
-        style = {"textcoords": "offset points", "fontsize": 6.2, "zorder": 5, "color": row.colour}
+    marks = zip(ax.transData.transform(places), radii * ax.figure.dpi / 72, strict=True)
+    taken = [Bbox.from_extents(x - r, y - r, x + r, y + r) for (x, y), r in marks]
+    for row, place, radius in zip(table.itertuples(), places, radii, strict=True):
+        name = row.variant if row.forgetting <= edge else f"{row.variant} ({row.forgetting:.2g} ▸)"
+        style = {"textcoords": "offset points", "fontsize": 6.2, "zorder": 5, "color": looks[row.family].colour}
         line = {"arrowstyle": "-", "color": FAINT, "lw": 0.5, "shrinkA": 0, "shrinkB": radius}
-        text = ax.annotate(row.variant, (row.forgetting, row.on_new), (0, 0), arrowprops=line, **style)
+        text = ax.annotate(name, place, (0, 0), arrowprops=line, **style)
         text.set_path_effects([withStroke(linewidth=1.6, foreground="white")])
         text.set_in_layout(False)  # or the layout would move again
+        offsets = [tuple((radius + gap) * np.array(way)) for gap in _GAPS for way in _DIRECTIONS]
         clutter = [_clutter(_boxed(text, offset), taken=taken, frame=ax.bbox) for offset in offsets]
         taken.append(_boxed(text, offsets[int(np.argmin(clutter))]))
 
@@ -371,8 +309,7 @@ def _boxed(text: Annotation, offset: tuple[float, float]) -> Bbox:
 
 
 def _clutter(box: Bbox, *, taken: Sequence[Bbox], frame: Bbox) -> float:
-    """Area that a text would cover of others and of what lies beyond the frame, in square pixels."""
-    inside = Bbox.intersection(box, frame)
-    beyond = box.width * box.height - (inside.width * inside.height if inside else 0)
-    overlaps = [Bbox.intersection(box, other) for other in taken]
-    return 4 * beyond + sum(shared.width * shared.height for shared in overlaps if shared)
+    """Area that a text would cover of others, and four times that of what lies beyond the frame, in square pixels."""
+    shared = [Bbox.intersection(box, other) for other in (frame, *taken)]
+    inside, *covered = [both.width * both.height if both else 0.0 for both in shared]
+    return 4 * (box.width * box.height - inside) + sum(covered)
