@@ -163,35 +163,30 @@ class Choices:
         return cls(table, options | {"label": labels}, rows)
 
     def objects(self, **values: Any) -> pd.DataFrame:
-        """Give the objects of one model on one test set, with the truth and prediction of one label."""
+        """Give the objects of one model on one test set, with the truth and prediction of one label.
+
+        A column of which nothing is said has its first value.
+        """
         for name, value in values.items():
             if name not in self.options:
                 raise unknown_name("grouping column", name=name, names=self.options)
             if value not in self.options[name]:
                 raise unknown_name(f"{name} of the predictions", name=str(value), names=map(str, self.options[name]))
-        open_ones = [name for name, known in self.options.items() if len(known) > 1 and name not in values]
-        said = ", ".join(f"{name}={value}" for name, value in values.items())
-        key = tuple(values.get(name, known[0]) for name, known in self.options.items())[:-1]
-        if open_ones or key not in self.rows:
+        *key, label = (values.get(name, known[0]) for name, known in self.options.items())
+        if tuple(key) not in self.rows:
             raise PredictionError(
                 "The objects of one model on one test set were asked for.",
-                received=said or "no choice" if open_ones else f"a combination that no object has: {said}",
-                available="; ".join(f"{name}: {', '.join(map(str, self.options[name]))}" for name in open_ones)
-                or f"{len(self.rows)} other combinations",
-                remedy=f"Choose {', '.join(open_ones) or 'another model, seed or test set'} too.",
+                received=f"a combination that no object has: {', '.join(f'{n}={v}' for n, v in values.items())}",
+                available=f"{len(self.rows)} other combinations",
+                remedy="Choose another model, seed or test set.",
             )
-        rows = self.table.iloc[self.rows[key]].reset_index(drop=True)
-        return one_label(rows, label=values.get("label"), unknown=True)
+        return one_label(self.table.iloc[self.rows[tuple(key)]].reset_index(drop=True), label=label, unknown=True)
 
     @property
     def combinations(self) -> list[dict[str, Any]]:
         """Every model on every test set, with every label."""
-        return [dict(zip(self.options, (*key, label), strict=True)) for key in self.rows for label in self.labels]
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels that were predicted."""
-        return self.options["label"]
+        labels = self.options["label"]
+        return [dict(zip(self.options, (*key, label), strict=True)) for key in self.rows for label in labels]
 
     def complete(self, **wanted: Any) -> dict[str, Any]:
         """Find the combination that exists and is nearest to the one wanted; what is named first weighs most."""

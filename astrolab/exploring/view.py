@@ -161,11 +161,6 @@ def difference(values: Mapping[str, Any], *, other: Mapping[str, Any]) -> dict[s
     return {name: value for name, value in other.items() if value != values[name]}
 
 
-def naming_column(values: Mapping[str, Any]) -> str:
-    """Give the column that models go by: their arm, or their run where there are no arms."""
-    return "arm" if "arm" in values else "run"
-
-
 def short_name(values: Mapping[str, Any], *, other: Mapping[str, Any]) -> str:
     """Give the name of another model, as seen from a first one.
 
@@ -174,20 +169,16 @@ def short_name(values: Mapping[str, Any], *, other: Mapping[str, Any]) -> str:
     ('lora', 'arm=lora, seed=1')
     """
     changed = difference(values, other=other)
-    if list(changed) == [naming_column(values)]:
-        return str(*changed.values())
-    return _listed(changed)
+    return str(changed["arm"]) if list(changed) == ["arm"] else _listed(changed)
 
 
-def other_models(choices: Choices, *, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Give the models that a first one can be compared with: all others on the same test set, the nearest first."""
+def other_models(choices: Choices, *, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Give the models that a first one can be compared with, by short name: others on its test set, nearest first."""
     same = [name for name in _OF_THE_TEST_SET if name in values]
-    models = choices.combinations
-    others = [model for model in models if model != values and all(model[name] == values[name] for name in same)]
-    named = naming_column(values)
-    changes = [difference(values, other=other) for other in others]
-    ranks = [(len(changed), named not in changed) for changed in changes]
-    return [others[number] for number in sorted(range(len(others)), key=ranks.__getitem__)]
+    alike = [model for model in choices.combinations if all(model[name] == values[name] for name in same)]
+    changed = {short_name(values, other=model): difference(values, other=model) for model in alike if model != values}
+    ranked = sorted(changed.items(), key=lambda one: (len(one[1]), "arm" not in one[1]))
+    return {name: {**values, **changes} for name, changes in ranked}
 
 
 def _listed(values: Mapping[str, Any]) -> str:
@@ -226,14 +217,13 @@ class Exploration:
     def compare_with(self, other: str | Mapping[str, Any] | None) -> None:
         """Put a second model beside the first, or none."""
         if isinstance(other, str):
-            other = {naming_column(self.values): other}
+            other = {"arm": other}
         self._load(self.values, other=None if other is None else self.values | dict(other))
 
     @property
     def others(self) -> dict[str, dict[str, Any]]:
         """The models on the same test set that can be the second one, by short name."""
-        models = other_models(self.choices, values=self.values)
-        return {short_name(self.values, other=model): model for model in models}
+        return other_models(self.choices, values=self.values)
 
     def _load(self, values: dict[str, Any], *, other: dict[str, Any] | None) -> None:
         if other == values:

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from astrolab.exploring import AdapterPath, column_label
+from astrolab.exploring.columns import column_label
+from astrolab.exploring.paths import AdapterPath
 from astrolab.metrics import find_metric, find_requirement
 from astrolab.plots.explorers import SAME, plot_adapter_path, scale_spans
 from astrolab.plots.predictions import axis_label, cloud_ranges, reference_lines

@@ -11,7 +11,8 @@ import pandas as pd
 from jscatter import Line, Scatter
 from jscatter.widget import JupyterScatter
 
-from astrolab.exploring import Exploration, column_label
+from astrolab.exploring.columns import column_label
+from astrolab.exploring.view import Exploration
 from astrolab.plots.explorers import PointColours
 from astrolab.plots.predictions import axis_label, cloud_ranges, reference_lines
 

@@ -1,4 +1,4 @@
-// Names handles and clouds for screen readers, announces the status, and says when the page has drawn what it was told to.
+// Names handles and clouds for screen readers, announces the status, and says when the page has drawn what it was asked to.
 
 // Gives every handle of a slider, and every cloud, the name that screen readers say; only a cloud's own canvas has one.
 function nameAll(root, cloudNames) {

@@ -16,7 +16,8 @@ from PIL import Image
 
 from astrolab.datasets.matching import rows_of
 from astrolab.datasets.survey import Survey
-from astrolab.exploring import RESAMPLED_FROM, column_label, column_unit, picture_input
+from astrolab.exploring.columns import column_label, column_unit, picture_input
+from astrolab.exploring.view import RESAMPLED_FROM
 from astrolab.plots.surveys import band_pictures, colour_picture, read_stamps
 
 DESCRIPTION = {"description_width": "initial"}
@@ -253,7 +254,7 @@ def object_cards(objects: pd.DataFrame, *, survey: Survey) -> str:
     else:
         spec, rows = survey.specs[name], rows_of(survey, object_ids=objects["object_id"].to_numpy())
         spectra = np.asarray(survey.inputs[name][rows])
-        pictures = [{"Spectrum": spectrum_source(spec.grid, values)} for values in spectra]
+        pictures = [{"Spectrum": spectrum_source(values, grid=spec.grid)} for values in spectra]
         note = f"Spectra from {spec.grid[0]:.0f} to {spec.grid[-1]:.0f} Å, brightest outliers first (framed)"
     rows = zip(pictures, (one for _, one in objects.iterrows()), strict=True)
     return picture_cards([Card(p, _caption(one), bool(one["is_outlier"])) for p, one in rows], note=note)
@@ -300,7 +301,7 @@ def image_source(pixels: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def spectrum_source(grid: Sequence[float], values: np.ndarray) -> str:
+def spectrum_source(values: np.ndarray, *, grid: Sequence[float]) -> str:
     """Return a line plot of a spectrum as text that an ``img`` element shows; its highest pixels are cut off."""
     width, height = SPECTRUM_PX
     known = np.isfinite(values)

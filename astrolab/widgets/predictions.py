@@ -14,18 +14,15 @@ from matplotlib.figure import Figure
 
 from astrolab.datasets.survey import Survey
 from astrolab.errors import AstrolabError
-from astrolab.exploring import (
-    Exploration,
-    SliceColumn,
+from astrolab.exploring.columns import SliceColumn, has_truth, picture_input
+from astrolab.exploring.gathering import (
     gather_predictions,
-    has_truth,
-    picture_input,
     save_selection,
     selection_file,
     selections_folder,
-    short_name,
     surveys_by_name,
 )
+from astrolab.exploring.view import Exploration, short_name
 from astrolab.plots.explorers import brief_names, colour_points, in_words, name_models, plot_exploration
 from astrolab.plots.predictions import reference_lines
 from astrolab.plots.style import is_simulated
@@ -92,9 +89,7 @@ class PredictionsExplorer(Explorer):
             self._when(chooser, partial(self._chosen, name))
             self.choosers[name] = chooser
             setattr(self, name, chooser)
-        self.compare = parts.dropdown(
-            "compare", label="Compare with", options=[NO_OTHER], value=ALONE, width="340px"
-        )
+        self.compare = parts.dropdown("compare", label="Compare with", options=[NO_OTHER], value=ALONE, width="340px")
         self.axis = parts.dropdown("axis", label="Vertical axis", options=AXIS_OPTIONS, value="pred")
         self.colour = parts.dropdown("colour", label="Colour", options=[("outliers", BY_GROUP)], value=BY_GROUP)
         self.slices: dict[str, ipywidgets.FloatRangeSlider] = {}
@@ -108,9 +103,7 @@ class PredictionsExplorer(Explorer):
 
     def _make_actions(self) -> None:
         self.actions = parts.row(
-            parts.button(
-                "select-outliers", label="Select outliers", on_click=lambda: self.select(self.view.outliers)
-            ),
+            parts.button("select-outliers", label="Select outliers", on_click=lambda: self.select(self.view.outliers)),
             parts.button(
                 "select-shown", label="Select all shown", on_click=lambda: self.select(np.flatnonzero(self.view.inside))
             ),
@@ -271,7 +264,11 @@ class PredictionsExplorer(Explorer):
         self.places["scores"].value = parts.score_table(self._sides(), note=self._scored())
         self.listed = view.listed(max(self.n_listed, self.n_cutouts))
         shown = min(len(rows), self.n_listed)
-        note = f"{shown:,} of {len(rows):,} {view.word} of the {view.what}" if view.what != "all" else f"{shown:,} {view.word}"
+        note = (
+            f"{shown:,} of {len(rows):,} {view.word} of the {view.what}"
+            if view.what != "all"
+            else f"{shown:,} {view.word}"
+        )
         self.places["galaxies"].value = parts.object_table(self.table(), note=f"{note}, brightest outliers first")
         self.places["cutouts"].value = self._pictures()
         self.places["status"].value = parts.text_note(self._status())

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from astrolab.datasets.manifests import load_manifest
 from astrolab.datasets.twins import HscTwinKnobs, twin_knobs
 from astrolab.datasets.twins.one_galaxy import KINDS, GalaxySettings, simulate_galaxy
-from astrolab.exploring import answer, stamp_size
+from astrolab.exploring.paths import answer, stamp_size
 from astrolab.plots.explorers import plot_one_galaxy
 from astrolab.plots.style import arm_looks
 from astrolab.plots.surveys import band_pictures, colour_picture
@@ -108,7 +108,9 @@ class TwinExplorer(Explorer):
         self.places["title"].value = parts.title_line(self.summary)
         self.places["galaxy"].value = parts.large_picture(
             colour_picture(self.galaxy.image, channels=self.galaxy.bands),
-            bands=dict(zip(self.galaxy.bands, band_pictures(self.galaxy.image, channels=self.galaxy.bands), strict=True)),
+            bands=dict(
+                zip(self.galaxy.bands, band_pictures(self.galaxy.image, channels=self.galaxy.bands), strict=True)
+            ),
         )
         self.places["answers"].value = self._answers()
         self.places["magnitudes"].value = parts.plain_table(self._magnitudes(), note="AB magnitudes")

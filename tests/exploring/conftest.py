@@ -57,7 +57,9 @@ def votes():
     pred[3] += 0.9
     truth[::2, 1] = np.nan
     columns = {"survey": "zoo", "arm": "full", "seed": 0, "object_id": np.arange(40)}
-    labels = {f"{kind}.{name}": v[:, k] for kind, v in (("truth", truth), ("pred", pred)) for k, name in enumerate("ab")}
+    labels = {
+        f"{kind}.{name}": v[:, k] for kind, v in (("truth", truth), ("pred", pred)) for k, name in enumerate("ab")
+    }
     return pd.DataFrame(columns | labels | {"petro_rad": random.uniform(1, 9, 40)})
 
 

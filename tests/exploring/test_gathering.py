@@ -117,14 +117,7 @@ def test_every_label_is_a_choice_of_its_own(votes):
     choices = Choices.of(votes)
     for label in "ab":
         np.testing.assert_array_equal(choices.objects(label=label)["truth"], votes[f"truth.{label}"])
-    with pytest.raises(PredictionError, match="label: a, b"):
-        choices.objects()
     assert choices.complete(label="b")["label"] == "b"
-
-
-def test_a_choice_left_open_is_named(predictions):
-    with pytest.raises(PredictionError, match=r"arm: tl, lora"):
-        Choices.of(predictions).objects(survey="twin-galaxiesml")
 
 
 def test_unknown_values_and_columns_are_refused(predictions):

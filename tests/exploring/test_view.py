@@ -14,7 +14,6 @@ from astrolab.exploring.view import (
     match_models,
     other_models,
     score_objects,
-    short_name,
     with_deviations,
 )
 from astrolab.predictions import one_label
@@ -86,12 +85,12 @@ def test_others_are_all_models_of_the_test_set_the_nearest_first(predictions):
     choices = Choices.of(pd.concat([*runs, elsewhere], ignore_index=True))
     values = choices.complete(arm="lora", fraction=1.0, survey="twin-galaxiesml")
     others = other_models(choices, values=values)
-    assert [difference(values, other=other) for other in others] == [
-        {"arm": "tl"},
-        {"fraction": 0.1},
-        {"arm": "tl", "fraction": 0.1},
-    ]
-    assert [short_name(values, other=other) for other in others] == ["tl", "fraction=0.1", "arm=tl, fraction=0.1"]
+    assert {name: difference(values, other=other) for name, other in others.items()} == {
+        "tl": {"arm": "tl"},
+        "fraction=0.1": {"fraction": 0.1},
+        "arm=tl, fraction=0.1": {"arm": "tl", "fraction": 0.1},
+    }
+    assert list(others) == ["tl", "fraction=0.1", "arm=tl, fraction=0.1"]
 
 
 def test_one_id_with_two_truths_is_not_one_object(predictions):
@@ -273,7 +272,11 @@ def test_any_other_model_on_the_test_set_can_be_the_second(predictions):
 
 
 def test_the_second_model_comes_along_and_is_left_where_there_is_none(predictions):
-    runs = [predictions.assign(run="A"), predictions.assign(run="B", **{"pred.z": 1.0}), predictions[:3].assign(run="C")]
+    runs = [
+        predictions.assign(run="A"),
+        predictions.assign(run="B", **{"pred.z": 1.0}),
+        predictions[:3].assign(run="C"),
+    ]
     other = predictions.assign(run="D", object_id=predictions["object_id"] + [0, 0, 0, 7, 7, 7])
     view = Exploration(pd.concat([*runs, other], ignore_index=True))
     view.compare_with("lora")

@@ -72,7 +72,9 @@ def votes():
     pred = truth + 0.05 * np.random.default_rng(2).normal(size=(N, 2))
     truth[::2, 1] = np.nan
     columns = {"survey": "zoo", "arm": "full", "seed": 0, "object_id": np.arange(N)}
-    return pd.DataFrame(columns | {f"{kind}.{n}": v[:, k] for kind, v in (("truth", truth), ("pred", pred)) for k, n in enumerate(("bar", "edge"))})
+    for number, label in enumerate(("bar", "edge")):
+        columns |= {f"truth.{label}": truth[:, number], f"pred.{label}": pred[:, number]}
+    return pd.DataFrame(columns)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 
-from astrolab.exploring import Exploration
+from astrolab.exploring.view import Exploration
 from astrolab.plots.explorers import colour_points
 from astrolab.widgets.cloud import Cloud, CloudContent, cloud_contents, on_axis, side_px
 

@@ -11,7 +11,7 @@ import pytest
 from ipywidgets.widgets.widget import _instances
 from PIL import Image
 
-from astrolab.exploring import match_models
+from astrolab.exploring.view import match_models
 from astrolab.predictions import one_label
 from astrolab.tasks import QUANTITIES
 from astrolab.widgets import parts
@@ -133,7 +133,8 @@ def test_marks_lie_at_their_place_in_every_panel():
 
 
 def test_objects_have_their_ids_numbers_and_frames(predictions, survey):
-    tl, lora = (one_label(predictions.query(f"arm == '{arm}' and seed == 0 and object_id > 99")) for arm in ("tl", "lora"))
+    chosen = one_label(predictions.query("seed == 0 and object_id > 99"))
+    tl, lora = (chosen[chosen["arm"] == arm] for arm in ("tl", "lora"))
     objects = match_models(tl.reset_index(drop=True), others=lora, quantity=QUANTITIES["z"]).iloc[[3, 7]]
     cards = parts.object_cards(objects.assign(is_outlier=[True, False], pred=[-0.25, 0.5]), survey=survey)
     assert cards.count("<figure") == 2 and cards.count('class="framed"') == 1
@@ -146,7 +147,7 @@ def test_objects_have_their_ids_numbers_and_frames(predictions, survey):
 
 def test_a_spectrum_is_a_line_whose_missing_pixels_are_left_out():
     values = np.array([0.0, np.nan, 1.0, 2.0, 1e6])
-    source = parts.spectrum_source(np.linspace(4000, 5000, 5), values)
+    source = parts.spectrum_source(values, grid=np.linspace(4000, 5000, 5))
     drawn = ET.fromstring(base64.b64decode(source.partition("base64,")[2]))
     points = [list(map(float, p.split(","))) for p in drawn.find("{*}polyline").get("points").split()]
     assert [x for x, _ in points] == [0.0, 64.0, 96.0, 128.0]

@@ -142,7 +142,8 @@ def test_a_comparison_that_is_not_possible_is_said_and_undone(predictions, surve
 def test_tables_straight_from_predict_are_compared_under_their_names(predictions):
     chosen = predictions.query("survey == 'twin-galaxiesml' and seed == 0")
     base, adapted = (chosen.query(f"arm == '{arm}'").assign(run="", fit="", trained_on="") for arm in ("tl", "lora"))
-    explorer = explore_predictions({"base": base.assign(arm="", strategy=""), "adapted": adapted.assign(strategy="lora")})
+    base, adapted = base.assign(arm="", strategy=""), adapted.assign(strategy="lora")
+    explorer = explore_predictions({"base": base, "adapted": adapted})
     (other,) = (value for _, value in explorer.compare.options if value)
     explorer.compare.value = other
     assert explorer.view.objects["pred_other"].tolist() == adapted["pred.z"].tolist()
@@ -152,8 +153,9 @@ def test_tables_straight_from_predict_are_compared_under_their_names(predictions
 
 
 def test_a_model_is_compared_with_itself_of_another_seed_or_fraction(predictions):
-    fractions = [predictions.assign(fraction=fraction, **{"pred.z": predictions["pred.z"] + fraction}) for fraction in (0.1, 1.0)]
-    explorer = explore_predictions(pd.concat(fractions, ignore_index=True))
+    tables = [predictions.assign(fraction=fraction) for fraction in (0.1, 1.0)]
+    both = pd.concat(tables, ignore_index=True)
+    explorer = explore_predictions(both.assign(**{"pred.z": both["pred.z"] + both["fraction"]}))
     offered = {value: label for label, value in explorer.compare.options}
     assert len(offered) == 8 and "tl" not in offered, "the first model is not among the others"
     assert offered["lora"] == "LoRA" and offered["seed=1"] == "transfer learning · seed 1"

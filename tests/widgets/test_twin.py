@@ -9,7 +9,7 @@ from astrolab.datasets.scaling import InputScaling, Scaling
 from astrolab.datasets.twins import HscTwinKnobs
 from astrolab.datasets.twins.one_galaxy import simulate_galaxy
 from astrolab.errors import ConfigError, SchemaError, UnknownNameError
-from astrolab.exploring import answer
+from astrolab.exploring.paths import answer
 from astrolab.models.network import TrainingRecord
 from astrolab.models.networks.cnn import CNN
 from astrolab.tasks import REDSHIFT, InputSpec, Quantity, make_task
@@ -55,9 +55,7 @@ def test_models_answer_for_the_galaxy_shown(explorer, models):
     explorer.knobs["z"].value = 0.8
     galaxy = simulate_galaxy(explorer.survey, settings=explorer.settings)
     for name, (network, scaling) in models.items():
-        expected = answer(
-            network, label="z", scaling=scaling, inputs=galaxy.inputs, channels={"image": galaxy.bands}
-        )
+        expected = answer(network, label="z", scaling=scaling, inputs=galaxy.inputs, channels={"image": galaxy.bands})
         assert explorer.answers[name] == pytest.approx(expected)
         assert f"{expected:.3f}".replace("-", "−") in explorer.places["answers"].value
 
