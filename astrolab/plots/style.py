@@ -98,8 +98,8 @@ def _looks(names: Sequence[str], *, known: Mapping[str, Look]) -> dict[str, Look
     unknown = [name for name in dict.fromkeys(names) if name not in known]
     if len(unknown) > len(_SPARE):
         raise ConfigError(
-            "Names were to be told apart by colour.",
-            received=f"{len(unknown)} names without a colour of their own: {', '.join(unknown)}",
+            "Names were to be given colours of their own.",
+            received=f"{len(unknown)} names that have none yet: {', '.join(unknown)}",
             available=", ".join(known),
             remedy=f"Show at most {len(_SPARE)} of them in one figure.",
         )

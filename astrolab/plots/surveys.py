@@ -32,6 +32,7 @@ from astrolab.plots.style import (
     survey_looks,
 )
 from astrolab.predictions import labels_of, one_label, quantity_of, task_of
+from astrolab.tasks import Quantity
 
 if TYPE_CHECKING:
     from astrolab.datasets.survey import Survey
@@ -93,6 +94,10 @@ def _looks_of(surveys: Sequence[Survey]) -> tuple[dict[str, Look], bool]:
     return survey_looks([one.name for one in surveys]), any(one.provenance.simulated for one in surveys)
 
 
+def _quantity(survey: Survey, *, label: str | None) -> Quantity:
+    return survey.task.quantity(label or next(iter(survey.task.label_names), "(none)"))
+
+
 @in_style
 def plot_truth_distributions(
     data: pd.DataFrame | Sequence[Survey],
@@ -112,8 +117,6 @@ def plot_truth_distributions(
     ----------
     data : sequence of Survey, or DataFrame
         Surveys; or predictions, in which an object counts once however many arms have seen it.
-    xlabel : str, optional
-        By default what the label is, with its unit.
     objects : str
         What the rows of a table are; a survey says it by itself.
 
@@ -130,7 +133,7 @@ def plot_truth_distributions(
         looks, simulated = survey_looks(list(samples)), is_simulated(table)
     else:
         looks, simulated = _looks_of(data)
-        quantity, objects = data[0].task.quantity(label or data[0].task.label_names[0]), data[0].objects
+        quantity, objects = _quantity(data[0], label=label), data[0].objects
         samples = {survey.name: survey.labels[quantity.name].to_numpy(float) for survey in data}
     ax = ax or pyplot.subplots(figsize=(5.2, 3.1))[1]
     samples = _draw_distributions(ax, samples, looks=looks, bins=bins, shown=(0.0, 0.998))
@@ -174,12 +177,8 @@ def plot_colour_redshift(
 
     Parameters
     ----------
-    surveys : sequence of Survey
-        With magnitudes.
     bands : (str, str)
         Bluer and redder band, by name or letter; the colour is their difference.
-    xlabel : str, optional
-        By default what the label is, with its unit.
 
     Raises
     ------
@@ -189,7 +188,7 @@ def plot_colour_redshift(
         If a survey has no magnitudes in a band.
     """
     looks, simulated = _looks_of(surveys)
-    quantity = surveys[0].task.quantity(label or surveys[0].task.label_names[0])
+    quantity = _quantity(surveys[0], label=label)
     points = {survey.name: _points(survey, bands=bands, label=quantity.name) for survey in surveys}
     together = np.concatenate(list(points.values()))
     ylim = np.quantile(together[:, 1], [0.005, 0.995]) + np.array([-0.15, 0.15])
@@ -238,12 +237,10 @@ def _running_median(xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def plot_magnitude_distributions(
     surveys: Sequence[Survey], *, bands: Sequence[str] | None = None, bins: int = 36, title: str = "How bright they are"
 ) -> Figure:
-    """Draw the distribution of magnitudes of several surveys, one panel a band, with their medians.
+    """Draw the distribution of the magnitudes (AB mag) of surveys that have them, one panel a band, with their medians.
 
     Parameters
     ----------
-    surveys : sequence of Survey
-        With magnitudes.
     bands : sequence of str, optional
         Names or letters; by default those of the first survey.
 
@@ -400,14 +397,10 @@ def plot_cutouts(
 
     Parameters
     ----------
-    survey : Survey
-        With images.
     object_ids : sequence of int or str, optional
         Which objects, in the order of the sheet; by default the first of the survey.
     captions : sequence of str, optional
         One line or more above each; by default the first label, or the id where there is none.
-    n_columns : int
-        Objects in a row.
 
     Raises
     ------
@@ -464,14 +457,10 @@ def plot_galaxies(
 
     Parameters
     ----------
-    surveys : sequence of Survey
-        With images.
     by : str
         What orders them: a label (``"z"``), a band (``"i"``: its magnitude), or a column of the catalogue.
     order : {"spread", "lowest", "highest"}
         Spread evenly over the quantiles of the quantity, or its lowest or highest values.
-    n_galaxies : int
-        Pictures a row.
 
     Raises
     ------

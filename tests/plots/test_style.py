@@ -30,7 +30,7 @@ def _lab(colour, *, vision):
 
 
 @pytest.mark.parametrize("vision", [np.eye(3), DEUTERANOPIA, PROTANOPIA], ids=["usual", "deutan", "protan"])
-def test_arms_can_be_told_apart_with_any_colour_vision(vision):
+def test_arms_have_different_colours_for_any_colour_vision(vision):
     labs = {name: _lab(look.colour, vision=vision) for name, look in ARMS.items()}
     nearest = min(combinations(labs, 2), key=lambda pair: np.linalg.norm(labs[pair[0]] - labs[pair[1]]))
     # A difference of 2.3 is just noticeable.

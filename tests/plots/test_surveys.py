@@ -42,12 +42,14 @@ def test_truths_of_surveys_are_drawn_where_they_are_known_with_their_medians(two
     assert heights.max() < 0.1
 
 
-def test_truths_are_drawn_into_given_axes_and_nothing_is_refused(predictions):
+def test_truths_are_drawn_into_given_axes_and_nothing_is_refused(predictions, two_surveys):
     _, axes = subplots(1, 2)
     assert plot_truth_distributions(predictions, ax=axes[0]) is axes[0]
     assert axes[0].get_legend() and not axes[0].figure.legends
     with pytest.raises(ConfigError, match="none"):
         plot_truth_distributions([])
+    with pytest.raises(UnknownNameError, match="no labels"):
+        plot_truth_distributions([replace(two_surveys[0], labels=pd.DataFrame(index=range(90)), task=make_task([]))])
 
 
 def test_each_panel_holds_the_objects_with_both_magnitudes_and_every_median(two_surveys):
