@@ -204,7 +204,7 @@ def plot_exploration(
     if sides:
         _write_scores(axes[-1], sides=sides, objects=objects)
     if pictures:
-        _draw_pictures(parts[1], table.iloc[pictures], survey=survey)
+        _draw_pictures(parts[1], table.iloc[pictures], survey=survey, x=x)
     finish(figure, title=" · ".join(filter(None, [title, *notes])), simulated=is_simulated(table))
     return figure
 
@@ -244,7 +244,7 @@ def _value(value: float) -> str:
     return f"{value:.4f}".replace("-", "−") if np.isfinite(value) else "–"
 
 
-def _draw_pictures(part: SubFigure, table: pd.DataFrame, *, survey: Survey) -> None:
+def _draw_pictures(part: SubFigure, table: pd.DataFrame, *, survey: Survey, x: str) -> None:
     """All pictures in one image: an axis each would take most of the time of the figure."""
     stamps, channels = read_stamps(survey, object_ids=table["object_id"].to_numpy())
     pictures = [object_picture(stamp, channels=channels) for stamp in stamps]
@@ -257,7 +257,8 @@ def _draw_pictures(part: SubFigure, table: pd.DataFrame, *, survey: Survey) -> N
         left = number * (width + gap)
         strip[:, left : left + width] = picture
         colour = BAD if row.is_outlier else INK
-        numbers = f"{row.truth:.2f} → {row.pred:.2f}".replace("-", "−")
+        truth = f"{row.truth:.2f} → " if x == "truth" else ""
+        numbers = f"{truth}{row.pred:.2f}".replace("-", "−")
         ax.text(left, -0.03 * height, numbers, fontsize=7, color=colour, va="bottom")
     ax.imshow(strip, interpolation="nearest")
 

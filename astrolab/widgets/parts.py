@@ -267,7 +267,9 @@ def _cut_out(stamp: np.ndarray, *, channels: Sequence[str]) -> dict[str, str]:
 
 
 def _caption(one: pd.Series) -> list[str]:
-    lines = [str(one["object_id"]), f"{number(one['truth'], digits=3)} → {number(one['pred'], digits=3)}"]
+    is_error = str(one["label"]).startswith("error.")  # there is no truth beside it
+    truth = "" if is_error else f"{number(one['truth'], digits=3)} → "
+    lines = [str(one["object_id"]), truth + number(one["pred"], digits=3)]
     return lines + ([f"other → {number(one['pred_other'], digits=3)}"] if "pred_other" in one else [])
 
 

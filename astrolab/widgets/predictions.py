@@ -47,6 +47,7 @@ LABELS = {
     "label": "Label",
 }
 ALWAYS_SHOWN = ("survey", "arm", "seed")
+DRAWN = ("truth", "pred")
 AXIS_OPTIONS = (("prediction", "pred"), ("deviation", "deviation"))
 BY_GROUP, ALONE = "group", ""
 NO_OTHER = ("no other model", ALONE)
@@ -166,7 +167,7 @@ class PredictionsExplorer(Explorer):
         self._listening = False
         self.axis.layout.display = None if has_truth(self.view.quantity) else "none"
         self._offer_slices()
-        columns = [(column.label, column.name) for column in self.view.slice_columns if column.kind != "truth"]
+        columns = [(column.label, column.name) for column in self.view.slice_columns if column.kind not in DRAWN]
         wanted = self.colour.value
         self.colour.options = [("what changed" if self.view.other else "outliers", BY_GROUP), *columns]
         self.colour.value = wanted if wanted in dict(columns).values() and not self.view.other else BY_GROUP

@@ -370,6 +370,7 @@ def test_spectra_without_labels_are_explored_by_how_badly_they_are_reconstructed
     assert explorer.axis.layout.display == "none" and list(explorer.slices) == ["pred", "snr_mag"]
     assert explorer.places["cutouts"].value.count("data:image/svg+xml") == 12
     assert "Spectra from 4000 to 7000 Å" in explorer.places["cutouts"].value
+    assert "→" not in explorer.places["cutouts"].value, "there is no truth"
     lasso(explorer, [3, 4])
     assert "2 of 40 stars in the selection" in explorer.places["status"].value
     mean = predictions["error.spectrum"][[3, 4]].mean()
