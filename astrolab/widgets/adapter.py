@@ -34,15 +34,9 @@ class AdapterExplorer(Explorer):
         self.path = AdapterPath.of(predictions, label=label, task=task)
         self.looks = survey_looks(list(self.path.surveys))
         low, high = float(self.path.scales[0]), float(self.path.scales[-1])
-        self.scale = parts.slider(
-            "scale",
-            label="Scale of the adapter",
-            value=float(np.clip(1.0, low, high)),
-            low=low,
-            high=high,
-            step=(high - low) / N_STEPS,
-            width="460px",
-        )
+        ends = {"min": low, "max": high, "step": (high - low) / N_STEPS, "value": float(np.clip(1.0, low, high))}
+        label = "Scale of the adapter"
+        self.scale = parts.control("scale", kind=ipywidgets.FloatSlider, label=label, width="460px", **ends)
         self.base = self._way_to(0.0, name="to-base", label="Base network")
         self.adapted = self._way_to(1.0, name="to-adapted", label="Adapted network")
         self.clouds = {name: Cloud() for name in self.path.surveys}

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, TypeVar
 
 import ipywidgets
 import numpy as np
@@ -22,63 +22,33 @@ from astrolab.plots.surveys import band_pictures, colour_picture, read_stamps
 
 DESCRIPTION = {"description_width": "initial"}
 DASH = "–"
+Control = TypeVar("Control", bound=ipywidgets.DOMWidget)
 SPECTRUM_PX = (128, 96)
 _SHOWN = (0.5, 99.5)  # percentiles of a spectrum
 
 
-def dropdown(name: str, *, label: str, options: Sequence[Any], value: Any, width: str = "230px") -> ipywidgets.Dropdown:
-    """Return a labelled dropdown of class ``astrolab-<name>``."""
-    control = ipywidgets.Dropdown(options=options, value=value, description=label, style=DESCRIPTION)
-    return _styled(control, name, width)
+def control(name: str, *, kind: type[Control], label: str, width: str, **options: Any) -> Control:
+    """Return a labelled control of class ``astrolab-<name>``, e.g. an ``ipywidgets.Dropdown``."""
+    made = kind(**{"description": label, "style": DESCRIPTION} | options)
+    made.layout.width = width
+    made.add_class(f"astrolab-{name}")
+    return made
 
 
-def range_slider(
-    name: str, *, label: str, low: float, high: float, width: str = "370px"
-) -> ipywidgets.FloatRangeSlider:
+def range_slider(name: str, *, label: str, low: float, high: float) -> ipywidgets.FloatRangeSlider:
     """Return a labelled slider with two handles that cover everything, of class ``astrolab-slice-<name>``."""
     step = (high - low) / 200
     low, high = low - 0.5 * step, high + 0.5 * step  # what rounding in the browser may take away
-    control = ipywidgets.FloatRangeSlider(
-        value=(low, high),
-        min=low,
-        max=high,
-        step=step,
-        description=label,
-        readout_format=".2f",
-        continuous_update=False,
-        style=DESCRIPTION,
-    )
-    return _styled(control, f"slice-{name}", width)
-
-
-def slider(
-    name: str,
-    *,
-    label: str,
-    value: float,
-    low: float,
-    high: float,
-    step: float,
-    digits: int = 2,
-    width: str = "400px",
-    label_width: str = "initial",
-) -> ipywidgets.FloatSlider:
-    """Return a labelled slider of class ``astrolab-<name>`` that reports every move."""
-    style = {"description_width": label_width}
-    about = {"description": label, "readout_format": f".{digits}f", "style": style}
-    return _styled(ipywidgets.FloatSlider(value=value, min=low, max=high, step=step, **about), name, width)
+    ends = {"value": (low, high), "min": low, "max": high, "step": step}
+    shown = {"readout_format": ".2f", "continuous_update": False}
+    return control(f"slice-{name}", kind=ipywidgets.FloatRangeSlider, label=label, width="370px", **ends, **shown)
 
 
 def button(name: str, *, label: str, on_click: Callable[[], None], hint: str = "") -> ipywidgets.Button:
     """Return a button of class ``astrolab-<name>``."""
-    control = ipywidgets.Button(description=label, tooltip=hint or label)
-    control.on_click(lambda _: on_click())
-    return _styled(control, name, "auto")
-
-
-def text_field(name: str, *, label: str, value: str, width: str = "260px") -> ipywidgets.Text:
-    """Return a labelled field for a line of text, of class ``astrolab-<name>``."""
-    return _styled(ipywidgets.Text(value=value, description=label, style=DESCRIPTION), name, width)
+    made = control(name, kind=ipywidgets.Button, label=label, width="auto", tooltip=hint or label, style={})
+    made.on_click(lambda _: on_click())
+    return made
 
 
 def places(*names: str) -> dict[str, ipywidgets.HTML]:
@@ -124,12 +94,6 @@ def close_all(*widgets: ipywidgets.Widget) -> None:
         parts = [one for one in each if isinstance(one, ipywidgets.Widget) and one.comm is not None]
         widget.close()
         close_all(*parts)
-
-
-def _styled(control: ipywidgets.Widget, name: str, width: str):
-    control.layout.width = width
-    control.add_class(f"astrolab-{name}")
-    return control
 
 
 def number(value: float, *, digits: int) -> str:

@@ -32,20 +32,8 @@ from astrolab.widgets import parts
 from astrolab.widgets.cloud import SELECTED_COLOUR, Cloud, CloudContent, cloud_contents, side_px
 from astrolab.widgets.explorer import Explorer, detached
 
-LABELS = {
-    "run": "Run",
-    "direction": "Direction",
-    "trained_on": "Trained on",
-    "survey": "Test survey",
-    "split": "Part",
-    "arm": "Model",
-    "strategy": "Strategy",
-    "fraction": "Data fraction",
-    "scale": "Adapter scale",
-    "seed": "Seed",
-    "fit": "Fit",
-    "label": "Label",
-}
+LABELS = {"survey": "Test survey", "split": "Part", "arm": "Model", "fraction": "Data fraction"}
+LABELS |= {"scale": "Adapter scale", "trained_on": "Trained on"}
 ALWAYS_SHOWN = ("survey", "arm", "seed")
 DRAWN = ("truth", "pred")
 AXIS_OPTIONS = (("prediction", "pred"), ("deviation", "deviation"))
@@ -84,20 +72,24 @@ class PredictionsExplorer(Explorer):
         self.choosers: dict[str, ipywidgets.Dropdown] = {}
         for name, values in self.view.choices.options.items():
             options = [(self._option(name, value), value) for value in values]
-            chooser = parts.dropdown(name, label=LABELS[name], options=options, value=self.view.values[name])
+            label = LABELS.get(name, name.capitalize())
+            chooser = self._dropdown(name, label=label, options=options, value=self.view.values[name])
             if len(values) == 1 and name not in ALWAYS_SHOWN:
                 chooser.layout.display = "none"
             self._when(chooser, partial(self._chosen, name))
             self.choosers[name] = chooser
             setattr(self, name, chooser)
-        self.compare = parts.dropdown("compare", label="Compare with", options=[NO_OTHER], value=ALONE, width="340px")
-        self.axis = parts.dropdown("axis", label="Vertical axis", options=AXIS_OPTIONS, value="pred")
-        self.colour = parts.dropdown("colour", label="Colour", options=[("outliers", BY_GROUP)], value=BY_GROUP)
+        self.compare = self._dropdown("compare", label="Compare with", options=[NO_OTHER], value=ALONE, width="340px")
+        self.axis = self._dropdown("axis", label="Vertical axis", options=AXIS_OPTIONS, value="pred")
+        self.colour = self._dropdown("colour", label="Colour", options=[("outliers", BY_GROUP)], value=BY_GROUP)
         self.slices: dict[str, ipywidgets.FloatRangeSlider] = {}
         self._columns: tuple[SliceColumn, ...] = ()
         self._when(self.compare, self._compared)
         self._when(self.axis, self._draw)
         self._when(self.colour, self._draw)
+
+    def _dropdown(self, name: str, *, width: str = "230px", **options: Any) -> ipywidgets.Dropdown:
+        return parts.control(name, kind=ipywidgets.Dropdown, width=width, **options)
 
     def _option(self, name: str, value: Any) -> str:
         return quantity_of(value, task=self.view.task).words if name == "label" else in_words(name, value=value)
@@ -110,7 +102,9 @@ class PredictionsExplorer(Explorer):
             ),
             parts.button("clear", label="Clear selection", on_click=lambda: self.select(np.zeros(0, dtype=int))),
         )
-        self.filename = parts.text_field("filename", label="Save selection as", value="selection")
+        self.filename = parts.control(
+            "filename", kind=ipywidgets.Text, label="Save selection as", width="260px", value="selection"
+        )
         self.export = parts.row(
             self.filename,
             parts.button("save-csv", label="CSV", hint="Save as CSV", on_click=partial(self._save, ".csv")),

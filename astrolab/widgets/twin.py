@@ -48,7 +48,8 @@ class TwinExplorer(Explorer):
         self.survey = replace(knobs, image_size=stamp_size(self.models, asked=image_size) or knobs.image_size)
         i_band = self.survey.i_band
         start = GalaxySettings(seeing_arcsec=self.survey.seeing_arcsec[i_band], depth_mag=self.survey.depth_mag[i_band])
-        self.kind = parts.dropdown("kind", label="Type", options=KINDS, value=start.kind)
+        kinds = {"options": KINDS, "value": start.kind}
+        self.kind = parts.control("kind", kind=ipywidgets.Dropdown, label="Type", width="230px", **kinds)
         self.kind.observe(lambda _: self._look(), names="value")
         self.knobs = {name: self._knob(name, start) for name in _KNOBS}
         self.noise = parts.button("noise", label="New noise", on_click=self._new_noise, hint="Observe it again")
@@ -68,15 +69,10 @@ class TwinExplorer(Explorer):
         if name == "seeing_arcsec":
             sharpest = min(self.survey.seeing_arcsec) / self.survey.seeing_arcsec[self.survey.i_band]
             low = np.ceil(100 * BEST_SAMPLED_PX * self.survey.pixel_scale_arcsec / sharpest) / 100 + 0.01
-        knob = parts.slider(
-            name.replace("_", "-"),
-            label=label,
-            value=getattr(start, name),
-            low=low,
-            high=high,
-            step=step,
-            digits=digits,
-            label_width="180px",
+        ends = {"min": low, "max": high, "step": step, "value": getattr(start, name), "readout_format": f".{digits}f"}
+        style = {"description_width": "180px"}
+        knob = parts.control(
+            name.replace("_", "-"), kind=ipywidgets.FloatSlider, label=label, width="400px", style=style, **ends
         )
         knob.observe(lambda _: self._look(), names="value")
         return knob

@@ -5,6 +5,7 @@ import io
 import re
 import xml.etree.ElementTree as ET
 
+import ipywidgets
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,11 +18,15 @@ from astrolab.tasks import QUANTITIES
 from astrolab.widgets import parts
 
 
+def dropdown(name, options):
+    return parts.control(name, kind=ipywidgets.Dropdown, label=name.capitalize(), width="230px", options=options)
+
+
 def test_controls_carry_their_label_and_class():
     made = [
-        parts.dropdown("arm", label="Model", options=["tl", "lora"], value="lora"),
-        parts.slider("scale", label="Scale", value=0.5, low=0.0, high=1.0, step=0.1),
-        parts.text_field("filename", label="File", value="selection"),
+        dropdown("arm", ["tl", "lora"]),
+        parts.control("scale", kind=ipywidgets.FloatSlider, label="Scale", width="400px", value=0.5, min=0.0, max=1.0),
+        parts.control("filename", kind=ipywidgets.Text, label="File", width="260px", value="selection"),
         parts.button("clear", label="Clear", on_click=lambda: None),
     ]
     for control, name in zip(made, ("arm", "scale", "filename", "clear"), strict=True):
@@ -51,8 +56,8 @@ def test_rows_and_columns_hold_their_controls_in_order():
 def test_closing_closes_all_that_belongs_to_a_control():
     before = set(_instances)
     box = parts.row(
-        parts.dropdown("arm", label="Model", options=["tl"], value="tl"),
-        parts.under_title(parts.slider("scale", label="Scale", value=0.5, low=0.0, high=1.0, step=0.1), title=""),
+        dropdown("arm", ["tl"]),
+        parts.under_title(dropdown("scale", [0.5, 1.0]), title=""),
         parts.range_slider("magnitude", label="i (mag)", low=18.0, high=24.0),
     )
     assert len(set(_instances) - before) >= 10
