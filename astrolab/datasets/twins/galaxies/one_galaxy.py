@@ -3,61 +3,49 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
+from pydantic import ConfigDict, Field
 
-from astrolab.datasets.twins.knobs import HscTwinKnobs
-from astrolab.datasets.twins.measurement import measure_fluxes
-from astrolab.datasets.twins.photometry import Z_MAX, colour_grid
-from astrolab.datasets.twins.population import TYPES, Galaxies, distance_modulus
-from astrolab.datasets.twins.render import Sources, render_stamps
-from astrolab.datasets.twins.simulation import sky_noise
-from astrolab.datasets.twins.structure import Shapes, make_shapes
-from astrolab.datasets.twins.workers import on_one_thread
-from astrolab.errors import ConfigError, unknown_name
+from astrolab.datasets.twins.galaxies import HscTwinKnobs
+from astrolab.datasets.twins.galaxies.catalogue import measure_fluxes
+from astrolab.datasets.twins.galaxies.population import TYPES, Galaxies, Shapes, distance_modulus, make_shapes
+from astrolab.datasets.twins.galaxies.render import render_stamps
+from astrolab.datasets.twins.galaxies.simulation import as_sources, draw_noise, on_one_thread, sky_noise
+from astrolab.datasets.twins.galaxies.spectra import Z_MAX, colour_grid
+from astrolab.settings import Settings
 
 KINDS = tuple(kind.name for kind in TYPES)
 _ITERATIONS = 4  # of luminosity and colour, which depend on each other weakly
 
 
-@dataclass(frozen=True)
-class GalaxySettings:
-    """A galaxy and the night it is observed in."""
+class GalaxySettings(Settings):
+    """A galaxy and the night it is observed in.
 
-    z: float = 0.4
-    kind: str = "late spiral"
+    Colours and bulge are typical of the `kind` at its luminosity, which follows from `i_mag`. `size_arcsec` is the
+    half-light radius of the disc along its major axis; the seeing (FWHM) and the 5σ depth are those of the i band.
+    """
+
+    model_config = ConfigDict(allow_inf_nan=False)
+    asked = "A galaxy was to be simulated with these settings."
+
+    z: float = Field(0.4, gt=0, lt=Z_MAX)
+    kind: Literal[KINDS] = "late spiral"
     i_mag: float = 20.0
-    size_arcsec: float = 1.0
-    inclination_deg: float = 45.0
+    size_arcsec: float = Field(1.0, gt=0, lt=60)
+    inclination_deg: float = Field(45.0, ge=0, le=90)
     angle_deg: float = 30.0
-    seeing_arcsec: float = 0.58
+    seeing_arcsec: float = Field(0.58, gt=0)
     depth_mag: float = 26.2
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise unknown_name("type of galaxy", name=str(self.kind), names=KINDS)
-        _require(0.0 < self.z < Z_MAX, "z", self.z, f"above 0, below {Z_MAX}")
-        _require(math.isfinite(self.i_mag), "i_mag", self.i_mag, "a finite number")
-        _require(0.0 < self.size_arcsec < 60.0, "size_arcsec", self.size_arcsec, "above 0, below 60")
-        _require(0.0 <= self.inclination_deg <= 90.0, "inclination_deg", self.inclination_deg, "0 to 90")
-
-
-def _require(holds: bool, name: str, value: float, rule: str) -> None:
-    if not holds:
-        raise ConfigError(
-            f"A galaxy was to be simulated with {name} = {value!r}.",
-            received=repr(value),
-            available=rule,
-            remedy=f"Choose another {name}.",
-        )
 
 
 @dataclass(frozen=True, eq=False)
 class OneGalaxy:
-    """A galaxy as a survey sees it."""
+    """A galaxy as a survey sees it: images (band, y, x) and AB magnitudes (band,); `abs_mag` is rest-frame B."""
 
     settings: GalaxySettings
     bands: tuple[str, ...]
@@ -78,16 +66,12 @@ def simulate_galaxy(knobs: HscTwinKnobs, *, settings: GalaxySettings) -> OneGala
     """Observe one galaxy, alone on its stamp."""
     knobs = observing(knobs, settings=settings)
     galaxy = _galaxy(knobs, settings=settings)
-    shapes = _shapes(knobs, settings=settings, galaxy=galaxy)
-    names = ("x_px", "y_px", "flux", "radius_px", "axis_ratio", "angle_rad")
-    arrays = [torch.as_tensor(getattr(shapes, name), dtype=torch.float32) for name in names]
-    sources = Sources(torch.zeros(1, dtype=torch.int64), *arrays)
+    sources = as_sources(_shapes(knobs, settings=settings, galaxy=galaxy), stamp=np.zeros(1))
     fwhm_px = torch.tensor([knobs.seeing_arcsec]) / knobs.pixel_scale_arcsec
     with on_one_thread():
         alone = render_stamps(sources, n_stamps=1, size=knobs.image_size, fwhm_px=fwhm_px, beta=knobs.seeing_beta)
-    variance = alone.clamp(min=0.0) / knobs.gain + sky_noise(knobs, fwhm_px=fwhm_px)[..., None, None] ** 2
-    generator = torch.Generator().manual_seed(settings.seed)
-    noise = torch.empty_like(alone).normal_(generator=generator) * variance.sqrt()
+    sky_sigma, generator = sky_noise(knobs, fwhm_px=fwhm_px), torch.Generator().manual_seed(settings.seed)
+    noise, variance = draw_noise(alone, knobs=knobs, sky_sigma=sky_sigma, generator=generator)
     ratio, error = (tensor.double().numpy()[0] for tensor in measure_fluxes(alone, noise=noise, variance=variance))
     return OneGalaxy(
         settings=settings,
@@ -102,11 +86,10 @@ def simulate_galaxy(knobs: HscTwinKnobs, *, settings: GalaxySettings) -> OneGala
 
 
 def observing(knobs: HscTwinKnobs, *, settings: GalaxySettings) -> HscTwinKnobs:
-    """Give a survey the seeing and depth of some settings in every band."""
+    """Give a survey the seeing and depth of some settings in i; the other bands keep their relation to it."""
     factor = settings.seeing_arcsec / knobs.seeing_arcsec[knobs.i_band]
     deeper = settings.depth_mag - knobs.depth_mag[knobs.i_band]
-    return replace(
-        knobs,
+    return knobs.with_changes(
         seeing_arcsec=tuple(one * factor for one in knobs.seeing_arcsec),
         depth_mag=tuple(one + deeper for one in knobs.depth_mag),
     )

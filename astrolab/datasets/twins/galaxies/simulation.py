@@ -7,24 +7,24 @@ galaxies that both twins share come from blocks that both draw alike.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from astrolab.datasets.twins.catalogue import BLOCK, base_columns
-from astrolab.datasets.twins.knobs import MIN_FWHM_PX, HscTwinKnobs
-from astrolab.datasets.twins.measurement import measure_fluxes, measure_shapes
-from astrolab.datasets.twins.population import Galaxies, draw_galaxies
-from astrolab.datasets.twins.profiles import seeing_terms
-from astrolab.datasets.twins.render import Sources, render_scene
-from astrolab.datasets.twins.structure import Shapes, draw_neighbours, draw_shapes
-from astrolab.datasets.twins.workers import map_on_cores
+from astrolab.datasets.twins.galaxies import MIN_FWHM_PX, HscTwinKnobs
+from astrolab.datasets.twins.galaxies.catalogue import BLOCK, base_columns, measure_fluxes, measure_shapes
+from astrolab.datasets.twins.galaxies.population import Galaxies, Shapes, draw_galaxies, draw_neighbours, draw_shapes
+from astrolab.datasets.twins.galaxies.render import Sources, render_scene, seeing_terms
 
 EXPOSURE = {"cpu": 128, "cuda": BLOCK}  # stamps made at once, on one core
 COMMON_BLOCK = 64
+Item, Result = TypeVar("Item"), TypeVar("Result")
 # depth (mag) and seeing (arcsec) of HSC's ultra-deep COSMOS coadds, from which the shared galaxies' pixels are taken
 COSMOS = {"g": (27.8, 0.72), "r": (27.7, 0.50), "i": (27.3, 0.56), "z": (26.8, 0.53), "y": (25.9, 0.64)}
 
@@ -65,8 +65,8 @@ class Scene:
     def sources(self, *, device: torch.device | str) -> tuple[Sources, Sources]:
         """Give the central galaxies and the neighbours as the renderer takes them."""
         return (
-            _sources(self.shapes, stamp=np.arange(len(self.galaxies)), device=device),
-            _sources(self.neighbours, stamp=self.where, device=device),
+            as_sources(self.shapes, stamp=np.arange(len(self.galaxies)), device=device),
+            as_sources(self.neighbours, stamp=self.where, device=device),
         )
 
 
@@ -80,7 +80,7 @@ def simulate_blocks(
     n_own = n - len(common)
     taken = 0
     for number, start in enumerate(range(0, n_own, BLOCK)):
-        key = (seed, zlib.crc32(knobs.schema.encode()), number)
+        key = (seed, zlib.crc32(knobs.layout.encode()), number)
         own = _simulate(knobs, n=min(BLOCK, n_own - start), key=key, device=device, morphology=morphology)
         last = start + len(own) == n_own
         upto = len(common) if last else int(np.searchsorted(places - np.arange(len(common)), start + len(own)))
@@ -115,22 +115,25 @@ def n_common(knobs: HscTwinKnobs, *, n: int) -> int:
 def _common_block(knobs: HscTwinKnobs, *, n: int, seed: int, **options) -> Block:
     """Galaxies of both twins: spectroscopic targets in the COSMOS field, with its depth and seeing."""
     wanted = n_common(knobs, n=n)
-    alike = replace(_in_cosmos(knobs), selection="spectroscopic", type_mix=(1.0,) * 4, dust_scale=1.0)
-    blocks = []
-    for number in range(max(1, -(-wanted // COMMON_BLOCK))):
-        key = (knobs.common_seed, seed, number)
-        blocks.append(_simulate(alike, n=COMMON_BLOCK, key=key, is_common=True, **options))
-    images = torch.cat([block.images for block in blocks])
-    columns = {name: np.concatenate([block.columns[name] for block in blocks]) for name in blocks[0].columns}
-    return Block(images, columns).take(np.arange(wanted))
+    depth, seeing = _as_in_cosmos(knobs)
+    alike = {"selection": "spectroscopic", "type_mix": (1.0,) * 4, "dust_scale": 1.0}
+    alike = knobs.with_changes(depth_mag=depth, seeing_arcsec=seeing, **alike)
+    keys = [(knobs.common_seed, seed, number) for number in range(max(1, -(-wanted // COMMON_BLOCK)))]
+    blocks = [_simulate(alike, n=COMMON_BLOCK, key=key, is_common=True, **options) for key in keys]
+    return _joined(blocks).take(np.arange(wanted))
 
 
-def _in_cosmos(knobs: HscTwinKnobs) -> HscTwinKnobs:
-    """With the depth and seeing of COSMOS, where HSC has the band and the pixels sample that seeing."""
+def _as_in_cosmos(knobs: HscTwinKnobs) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Depth and seeing of COSMOS, where HSC has the band and the pixels sample that seeing."""
     own = zip(knobs.letters, knobs.depth_mag, knobs.seeing_arcsec, strict=True)
     depth, seeing = zip(*(COSMOS.get(letter, (depth, seeing)) for letter, depth, seeing in own), strict=True)
     is_sampled = min(seeing) > MIN_FWHM_PX * knobs.pixel_scale_arcsec
-    return replace(knobs, depth_mag=depth, seeing_arcsec=seeing if is_sampled else knobs.seeing_arcsec)
+    return depth, seeing if is_sampled else knobs.seeing_arcsec
+
+
+def _joined(blocks: Sequence[Block]) -> Block:
+    columns = {name: np.concatenate([block.columns[name] for block in blocks]) for name in blocks[0].columns}
+    return Block(torch.cat([block.images for block in blocks]), columns)
 
 
 def _interleave(own: Block, common: Block, places: np.ndarray) -> Block:
@@ -140,8 +143,7 @@ def _interleave(own: Block, common: Block, places: np.ndarray) -> Block:
     order = np.full(len(own) + len(common), -1)
     order[places] = len(own) + np.arange(len(common))
     order[order < 0] = np.arange(len(own))
-    columns = {name: np.concatenate([own.columns[name], common.columns[name]]) for name in own.columns}
-    return Block(torch.cat([own.images, common.images]), columns).take(order)
+    return _joined([own, common]).take(order)
 
 
 def _simulate(
@@ -181,10 +183,11 @@ def draw_scene(knobs: HscTwinKnobs, *, n: int, rng: np.random.Generator) -> Scen
     return Scene(galaxies, shapes, where, neighbours, fwhm_px)
 
 
-def _sources(shapes: Shapes, *, stamp: np.ndarray, device: torch.device | str) -> Sources:
-    names = ("x_px", "y_px", "flux", "radius_px", "axis_ratio", "angle_rad")
-    arrays = [torch.as_tensor(getattr(shapes, name), dtype=torch.float32, device=device) for name in names]
-    return Sources(torch.as_tensor(stamp, dtype=torch.int64, device=device), *arrays)
+def as_sources(shapes: Shapes, *, stamp: np.ndarray, device: torch.device | str = "cpu") -> Sources:
+    """Give galaxies on the stamps of these numbers as the renderer takes them."""
+    arrays = [getattr(shapes, field.name) for field in fields(Sources)[1:]]
+    tensors = [torch.as_tensor(array, dtype=torch.float32, device=device) for array in arrays]
+    return Sources(torch.as_tensor(stamp, dtype=torch.int64, device=device), *tensors)
 
 
 def sky_noise(knobs: HscTwinKnobs, *, fwhm_px: Tensor) -> Tensor:
@@ -202,20 +205,27 @@ def sky_noise(knobs: HscTwinKnobs, *, fwhm_px: Tensor) -> Tensor:
 def _expose(
     knobs: HscTwinKnobs, *, scene: Scene, generator: torch.Generator, morphology: bool
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Render, measure the galaxy alone, add neighbours, Poisson and sky noise."""
+    """Render, measure the galaxy alone, add neighbours and noise."""
     central, neighbours = scene.sources(device=generator.device)
     fwhm_px = torch.as_tensor(scene.fwhm_px, dtype=torch.float32, device=generator.device)
     options = {"n_stamps": len(central), "size": knobs.image_size, "fwhm_px": fwhm_px, "beta": knobs.seeing_beta}
     alone, images = render_scene(central, neighbours=neighbours, **options)
     sky_sigma = sky_noise(knobs, fwhm_px=fwhm_px)
-    noise = torch.empty_like(images).normal_(generator=generator)
-    variance = images.clamp(min=0.0).div_(knobs.gain).add_(sky_sigma[..., None, None] ** 2)
-    noise *= variance.sqrt()
+    noise, variance = draw_noise(images, knobs=knobs, sky_sigma=sky_sigma, generator=generator)
     ratio, error = measure_fluxes(alone, noise=noise, variance=variance)
     measured = {"flux_ratio": ratio, "flux_error": error}
     if morphology:
         measured |= measure_shapes(alone, sky_sigma=sky_sigma)
     return images.add_(noise), measured
+
+
+def draw_noise(
+    images: Tensor, *, knobs: HscTwinKnobs, sky_sigma: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Poisson and sky noise of stamps, and its variance: (n, band, y, x) each."""
+    noise = torch.empty_like(images).normal_(generator=generator)
+    variance = images.clamp(min=0.0).div_(knobs.gain).add_(sky_sigma[..., None, None] ** 2)
+    return noise.mul_(variance.sqrt()), variance
 
 
 def _measured_columns(knobs: HscTwinKnobs, *, galaxies: Galaxies, measured: dict[str, Tensor]) -> dict[str, np.ndarray]:
@@ -242,3 +252,31 @@ def _crowding(knobs: HscTwinKnobs, *, scene: Scene) -> dict[str, np.ndarray]:
         names = [f"{letter}_central_image_pop_{limit}px_rad" for letter in knobs.letters]
         columns |= dict.fromkeys(names, count.astype(np.float32))
     return columns
+
+
+def map_on_cores(function: Callable[[Item], Result], *, items: Sequence[Item], device: torch.device) -> list[Result]:
+    """Apply a function to independent items, a core of a CPU and a single thread each, or one after the other on a GPU.
+
+    Rendering is many short tensor operations. Sharing each of them between threads means waiting for the slowest thread
+    thousands of times a second, which costs more than it gains, and ten times more on a machine that is busy with
+    anything else. It would also make the last bit of a result depend on the number of cores.
+    """
+    n_threads = torch.get_num_threads()
+    if device.type != "cpu" or n_threads == 1:
+        return [function(item) for item in items]
+    try:
+        with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(function, items))
+    finally:
+        torch.set_num_threads(n_threads)  # what threads started later take for theirs
+
+
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Do work on a single galaxy without sharing it: handing it out and waiting takes longer than the work."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
