@@ -29,7 +29,7 @@ class HscTwinKnobs(Settings):
 
     `layout` says whose published columns are written; `selection` which galaxies get in: a mixture of redshift
     programmes (by default where the layout is GalaxiesML's), or everything brighter than `i_limit_mag`, at which the
-    survey is half complete. `bands` are speclite's names of filters; galaxies are selected in the i band. `type_mix` are
+    survey is half complete. `bands` are speclite's names of filters; the i band selects galaxies. `type_mix` are
     factors on the density of early, early-spiral, late-spiral and starburst galaxies, `dust_scale` one on every
     galaxy's attenuation. `depth_mag` is the 5σ point-source depth and `seeing_arcsec` the median FWHM of a Moffat
     profile of exponent `seeing_beta`, by band; `seeing_scatter` that of ln(FWHM) from stamp to stamp, the same in all

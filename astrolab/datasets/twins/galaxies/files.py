@@ -30,7 +30,7 @@ COLUMN_BYTES = 600  # of a galaxy's catalogue, about
 def simulate(
     manifest: Manifest, *, n: int, seed: int, directory: Path, image_size: int | None = None, device: str = "auto"
 ) -> list[Path]:
-    """Write the files of a twin, on a GPU if there is one: the galaxies are the same on any device, their noise is not."""
+    """Write the files of a twin, on a GPU if there is one: the galaxies are the same anywhere, their noise is not."""
     knobs = twin_knobs(manifest, image_size=image_size)
     counts = split_counts(n, layout=knobs.layout)
     entries = {entry.split: entry for entry in _entries(manifest, size=knobs.image_size)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.random import Generator
@@ -89,12 +89,12 @@ SPECTROSCOPIC = (
 
 
 class Columns:
-    """Arrays of equal length."""
+    """Arrays or tensors of equal length."""
 
     def __len__(self) -> int:
         return len(getattr(self, fields(self)[0].name))
 
-    def take(self, index: np.ndarray | slice) -> Self:
+    def take(self, index: Any) -> Self:
         """Give the rows at an index, in its order."""
         return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
 

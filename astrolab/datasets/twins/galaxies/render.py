@@ -25,6 +25,8 @@ from scipy.optimize import least_squares
 from scipy.special import gamma, kv
 from torch import Tensor
 
+from astrolab.datasets.twins.galaxies.population import Columns
+
 MAX_WAVENUMBER = 2.6  # rad/px; pixels cannot tell what lies beyond π, and the seeing leaves little of what is near it
 PERIODS = (24, 32, 48, 64, 96, 144, 288, 576, 1152)  # px
 LOSS = 0.006  # of a source's light that may fall beyond half a period
@@ -39,8 +41,8 @@ BULGE_SCALES = (0.02714425, 0.13051924, 0.45134292, 1.42520319, 4.79322561)
 BULGE_WEIGHTS = (0.03680025, 0.17675429, 0.35844329, 0.33098653, 0.09701564)
 
 
-@dataclass(frozen=True)
-class Sources:
+@dataclass(frozen=True, eq=False)
+class Sources(Columns):
     """Galaxies to be rendered: where they fall on which stamp, and their bulge and disc."""
 
     stamp: Tensor
@@ -50,13 +52,6 @@ class Sources:
     radius_px: Tensor
     axis_ratio: Tensor
     angle_rad: Tensor
-
-    def __len__(self) -> int:
-        return len(self.stamp)
-
-    def take(self, index: Tensor | slice) -> Sources:
-        """Give the sources at an index, in its order."""
-        return Sources(*(getattr(self, field.name)[index] for field in fields(self)))
 
     def to(self, device: torch.device | str) -> Sources:
         """Give the sources on a device."""

@@ -89,22 +89,11 @@ def simulate_blocks(
 
 
 def simulate_arrays(
-    knobs: HscTwinKnobs,
-    *,
-    n: int,
-    seed: int,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    morphology: bool = False,
+    knobs: HscTwinKnobs, *, n: int, seed: int, device: torch.device | str = "cpu", morphology: bool = False
 ) -> tuple[Tensor, dict[str, np.ndarray]]:
-    """Simulate a survey into one tensor on the device, without any file."""
-    images = torch.empty((n, len(knobs.bands), knobs.image_size, knobs.image_size), dtype=dtype, device=device)
-    columns, start = [], 0
-    for block in simulate_blocks(knobs, n=n, seed=seed, device=device, morphology=morphology):
-        images[start : start + len(block)] = block.images
-        columns.append(block.columns)
-        start += len(block)
-    return images, {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
+    """Simulate a survey into one tensor on the device and the columns of its catalogue, without any file."""
+    block = _joined(list(simulate_blocks(knobs, n=n, seed=seed, device=device, morphology=morphology)))
+    return block.images, block.columns
 
 
 def n_common(knobs: HscTwinKnobs, *, n: int) -> int:

@@ -140,7 +140,7 @@ def _lines(wave_ang: np.ndarray, *, metal_poor: np.ndarray) -> np.ndarray:
 
 
 def ab_magnitudes(wave_ang: np.ndarray, *, flux: np.ndarray, bands: tuple[str, ...]) -> np.ndarray:
-    """AB magnitudes of observed spectra, photon-counting (Bessell & Murphy 2012, PASP 124, 140, eq. A11): (..., band)."""
+    """AB magnitudes of observed spectra, photon-counting (Bessell & Murphy 2012, PASP 124, 140, eq. A11)."""
     from speclite.filters import load_filters
 
     edges = [np.log(one.wavelength[[0, -1]]) for one in load_filters(*bands)]
