@@ -36,12 +36,17 @@ PETROSIAN = 0.2
 def base_columns(
     galaxies: Galaxies, *, shapes: Shapes, knobs: HscTwinKnobs, key: tuple[int, ...], is_common: bool, rng: Generator
 ) -> dict[str, np.ndarray]:
-    """Make ids, positions, true redshifts and labels."""
-    cell = _cells(len(galaxies), key=key, is_common=is_common)
+    """Make ids, positions, true redshifts and labels; `key` is the seed of the block, its number last."""
+    n = len(galaxies)
+    cell = _cells(n, key=key, is_common=is_common)
     ra, dec, tract = _positions(cell, in_cosmos=is_common or knobs.layout == "transferz", rng=rng)
     label, sigma = _labels(galaxies, knobs=knobs, key=key)
+    object_id = _object_ids(n, tract=tract, key=key, is_common=is_common)
+    # the place on the coadd to the pixel scale: nothing in the twin depends on it
+    x = (np.ceil(ra) - ra) * np.cos(np.radians(dec)) * 3600.0 / knobs.pixel_scale_arcsec
+    y = (dec - np.floor(dec)) * 3600.0 / knobs.pixel_scale_arcsec
     columns = {
-        "object_id": _object_ids(len(galaxies), tract=tract, key=key, is_common=is_common),
+        "object_id": object_id,
         "ra": ra,
         "dec": dec,
         "skymap_id": tract * 10_000 + 405,
@@ -49,12 +54,22 @@ def base_columns(
         "true_bulge_frac": shapes.bulge_frac,
         "true_youth": galaxies.youth,
         "true_dust_av": galaxies.dust_av,
+        **dict.fromkeys(("x_coord", "x_coord_x", "x_coord_y"), x),
+        **dict.fromkeys(("y_coord", "y_coord_x", "y_coord_y"), y),
     }
-    columns |= _pixel_positions(ra, dec, scale_arcsec=knobs.pixel_scale_arcsec)
     if knobs.layout == "transferz":
         return columns | {"lp_zPDF_CLASSIC": label}
-    i_mag = galaxies.mag[:, knobs.i_band]
-    return columns | _spectroscopic(columns, i_mag=i_mag, label=label, sigma=sigma)
+    places = [f"{one_ra:.6f} {one_dec:+.6f}" for one_ra, one_dec in zip(ra, dec, strict=True)]
+    return columns | {
+        "specz_redshift": label,
+        "specz_redshift_err": sigma,
+        "specz_mag_i": galaxies.mag[:, knobs.i_band],
+        "specz_ra": ra,
+        "specz_dec": dec,
+        "specz_flag_homogeneous": np.ones(n, dtype=bool),
+        "specz_name": np.array([f"TWIN-{number}" for number in object_id], dtype="S32"),
+        "coord": np.array(places, dtype="S32"),
+    }
 
 
 def _labels(galaxies: Galaxies, *, knobs: HscTwinKnobs, key: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -98,30 +113,6 @@ def _object_ids(n: int, *, tract: np.ndarray, key: tuple[int, ...], is_common: b
     row = 2 * (key[-1] * ROWS_PER_BLOCK + np.arange(n, dtype=np.int64)) + is_common  # shared galaxies: odd numbers
     start = 2 * zlib.crc32(repr(key[:-1]).encode())
     return (tract << TRACT_BITS) | ((row * ODD_FACTOR + start) % 2**ROW_BITS)
-
-
-def _pixel_positions(ra: np.ndarray, dec: np.ndarray, *, scale_arcsec: float) -> dict[str, np.ndarray]:
-    """Place on the coadd, to the pixel scale: nothing in the twin depends on it."""
-    x = (np.ceil(ra) - ra) * np.cos(np.radians(dec)) * 3600.0 / scale_arcsec
-    y = (dec - np.floor(dec)) * 3600.0 / scale_arcsec
-    names = ("x_coord", "x_coord_x", "x_coord_y", "y_coord", "y_coord_x", "y_coord_y")
-    return {name: (x if name.startswith("x") else y) for name in names}
-
-
-def _spectroscopic(
-    columns: dict[str, np.ndarray], *, i_mag: np.ndarray, label: np.ndarray, sigma: np.ndarray
-) -> dict[str, np.ndarray]:
-    texts = [f"{ra:.6f} {dec:+.6f}" for ra, dec in zip(columns["ra"], columns["dec"], strict=True)]
-    return {
-        "specz_redshift": label,
-        "specz_redshift_err": sigma,
-        "specz_mag_i": i_mag,
-        "specz_ra": columns["ra"],
-        "specz_dec": columns["dec"],
-        "specz_flag_homogeneous": np.ones(len(label), dtype=bool),
-        "specz_name": np.array([f"TWIN-{number}" for number in columns["object_id"]], dtype="S32"),
-        "coord": np.array(texts, dtype="S32"),
-    }
 
 
 def measure_fluxes(central: Tensor, *, noise: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
@@ -172,10 +163,14 @@ def _growth(central: Tensor) -> dict[str, Tensor]:
     inside = light.cumsum(-1)
     growth = inside / inside[..., -1:].clamp(min=1e-30)
     half, most = (_crossing(growth, edges, level) for level in (0.5, 0.9))
+    # surface brightness of every ring over the mean inside its middle (Petrosian 1976, ApJ 209, L1)
+    petrosian = (light / area) / ((inside - 0.5 * light) / (area.cumsum(-1) - 0.5 * area)).clamp(min=1e-30)
+    # the Sérsic index of the profile that has this r90/r50; seeing makes it smaller than the galaxy's own
+    indices, ratios = (torch.tensor(column, device=light.device, dtype=light.dtype) for column in _concentrations())
     return {
         "half_light_radius": half,
-        "petro_rad": _crossing(1.0 - _petrosian_ratio(light, area), middle, 1.0 - PETROSIAN),
-        "sersic_index": _index_of_concentration(most / half),
+        "petro_rad": _crossing(1.0 - petrosian.cummin(-1).values, middle, 1.0 - PETROSIAN),
+        "sersic_index": indices[torch.bucketize(most / half, ratios).clamp(max=len(ratios) - 1)],
     }
 
 
@@ -199,19 +194,6 @@ def _crossing(growth: Tensor, edges: Tensor, level: float) -> Tensor:
     high, low = growth.gather(-1, above), growth.gather(-1, below) * (above > 0)
     outer, inner = edges[above], edges[below] * (above > 0)
     return (inner + (outer - inner) * (level - low) / (high - low).clamp(min=1e-9)).squeeze(-1)
-
-
-def _petrosian_ratio(light: Tensor, area: Tensor) -> Tensor:
-    """Surface brightness of every ring over the mean inside its middle (Petrosian 1976, ApJ 209, L1)."""
-    inside = (light.cumsum(-1) - 0.5 * light) / (area.cumsum(-1) - 0.5 * area)
-    ratio = (light / area) / inside.clamp(min=1e-30)
-    return ratio.cummin(-1).values
-
-
-def _index_of_concentration(ratio: Tensor) -> Tensor:
-    """Sérsic index of the profile that has this r90/r50; seeing makes it smaller than the galaxy's own."""
-    indices, ratios = (torch.tensor(column, device=ratio.device, dtype=ratio.dtype) for column in _concentrations())
-    return indices[torch.bucketize(ratio, ratios).clamp(max=len(ratios) - 1)]
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 
 from astrolab.datasets.twins.galaxies import HscTwinKnobs
 from astrolab.datasets.twins.galaxies.catalogue import measure_fluxes
-from astrolab.datasets.twins.galaxies.population import TYPES, Galaxies, Shapes, distance_modulus, make_shapes
+from astrolab.datasets.twins.galaxies.population import TYPES, Galaxies, distance_modulus, make_shapes
 from astrolab.datasets.twins.galaxies.render import render_stamps
 from astrolab.datasets.twins.galaxies.simulation import as_sources, draw_noise, on_one_thread, sky_noise
 from astrolab.datasets.twins.galaxies.spectra import Z_MAX, colour_grid
@@ -66,7 +66,16 @@ def simulate_galaxy(knobs: HscTwinKnobs, *, settings: GalaxySettings) -> OneGala
     """Observe one galaxy, alone on its stamp."""
     knobs = observing(knobs, settings=settings)
     galaxy = _galaxy(knobs, settings=settings)
-    sources = as_sources(_shapes(knobs, settings=settings, galaxy=galaxy), stamp=np.zeros(1))
+    shapes = make_shapes(
+        galaxy,
+        knobs=knobs,
+        bulge_frac=np.array([TYPES[galaxy.kind[0]].bulge]),
+        size_px=np.array([settings.size_arcsec / knobs.pixel_scale_arcsec]),
+        cosine=np.cos(np.radians([settings.inclination_deg])),
+        place_px=np.zeros((2, 1)),
+        angle_rad=np.radians([settings.angle_deg]),
+    )
+    sources = as_sources(shapes, stamp=np.zeros(1))
     fwhm_px = torch.tensor([knobs.seeing_arcsec]) / knobs.pixel_scale_arcsec
     with on_one_thread():
         alone = render_stamps(sources, n_stamps=1, size=knobs.image_size, fwhm_px=fwhm_px, beta=knobs.seeing_beta)
@@ -106,15 +115,3 @@ def _galaxy(knobs: HscTwinKnobs, *, settings: GalaxySettings) -> Galaxies:
         abs_mag = settings.i_mag - modulus - offset[:, knobs.i_band]
     mag = offset + (modulus + abs_mag)[:, None]
     return Galaxies(np.array([number]), z, abs_mag, youth, dust_av, mag)
-
-
-def _shapes(knobs: HscTwinKnobs, *, settings: GalaxySettings, galaxy: Galaxies) -> Shapes:
-    return make_shapes(
-        galaxy,
-        knobs=knobs,
-        bulge_frac=np.array([TYPES[galaxy.kind[0]].bulge]),
-        size_px=np.array([settings.size_arcsec / knobs.pixel_scale_arcsec]),
-        cosine=np.cos(np.radians([settings.inclination_deg])),
-        place_px=np.zeros((2, 1)),
-        angle_rad=np.radians([settings.angle_deg]),
-    )

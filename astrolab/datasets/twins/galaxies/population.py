@@ -113,19 +113,13 @@ class Galaxies(Columns):
 
 def draw_galaxies(knobs: HscTwinKnobs, *, n: int, rng: np.random.Generator) -> Galaxies:
     """Draw the galaxies that a survey selects from the evolving population."""
-    programmes = programmes_of(knobs)
+    everything = (Programme(1.0, (14.0, knobs.i_limit_mag), knobs.z_range),)
+    programmes = SPECTROSCOPIC if knobs.selection == "spectroscopic" else everything
     shares = np.array([programme.share for programme in programmes])
     counts = rng.multinomial(n, shares / shares.sum())
     parts = [_draw(knobs, one, n=count, rng=rng) for one, count in zip(programmes, counts, strict=True)]
     together = Galaxies(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Galaxies)))
     return together.take(rng.permutation(n))
-
-
-def programmes_of(knobs: HscTwinKnobs) -> tuple[Programme, ...]:
-    """Give the programmes that make up a survey."""
-    if knobs.selection == "spectroscopic":
-        return SPECTROSCOPIC
-    return (Programme(1.0, (14.0, knobs.i_limit_mag), knobs.z_range),)
 
 
 def counts_per_arcmin2(knobs: HscTwinKnobs, *, i_mag: np.ndarray) -> np.ndarray:

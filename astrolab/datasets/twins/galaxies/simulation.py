@@ -102,22 +102,19 @@ def n_common(knobs: HscTwinKnobs, *, n: int) -> int:
 
 
 def _common_block(knobs: HscTwinKnobs, *, n: int, seed: int, **options) -> Block:
-    """Galaxies of both twins: spectroscopic targets in the COSMOS field, with its depth and seeing."""
+    """Galaxies of both twins: spectroscopic targets in the COSMOS field.
+
+    They have its depth and seeing, where HSC has the band and the pixels sample that seeing.
+    """
     wanted = n_common(knobs, n=n)
-    depth, seeing = _as_in_cosmos(knobs)
-    alike = {"selection": "spectroscopic", "type_mix": (1.0,) * 4, "dust_scale": 1.0}
-    alike = knobs.with_changes(depth_mag=depth, seeing_arcsec=seeing, **alike)
-    keys = [(knobs.common_seed, seed, number) for number in range(max(1, -(-wanted // COMMON_BLOCK)))]
-    blocks = [_simulate(alike, n=COMMON_BLOCK, key=key, is_common=True, **options) for key in keys]
-    return _joined(blocks).take(np.arange(wanted))
-
-
-def _as_in_cosmos(knobs: HscTwinKnobs) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Depth and seeing of COSMOS, where HSC has the band and the pixels sample that seeing."""
     own = zip(knobs.letters, knobs.depth_mag, knobs.seeing_arcsec, strict=True)
     depth, seeing = zip(*(COSMOS.get(letter, (depth, seeing)) for letter, depth, seeing in own), strict=True)
     is_sampled = min(seeing) > MIN_FWHM_PX * knobs.pixel_scale_arcsec
-    return depth, seeing if is_sampled else knobs.seeing_arcsec
+    imaging = {"depth_mag": depth, "seeing_arcsec": seeing if is_sampled else knobs.seeing_arcsec}
+    alike = knobs.with_changes(selection="spectroscopic", type_mix=(1.0,) * 4, dust_scale=1.0, **imaging)
+    keys = [(knobs.common_seed, seed, number) for number in range(max(1, -(-wanted // COMMON_BLOCK)))]
+    blocks = [_simulate(alike, n=COMMON_BLOCK, key=key, is_common=True, **options) for key in keys]
+    return _joined(blocks).take(np.arange(wanted))
 
 
 def _joined(blocks: Sequence[Block]) -> Block:
@@ -127,8 +124,6 @@ def _joined(blocks: Sequence[Block]) -> Block:
 
 def _interleave(own: Block, common: Block, places: np.ndarray) -> Block:
     """Put common galaxies at their places among a survey's own."""
-    if len(common) == 0:
-        return own
     order = np.full(len(own) + len(common), -1)
     order[places] = len(own) + np.arange(len(common))
     order[order < 0] = np.arange(len(own))
