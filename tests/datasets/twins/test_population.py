@@ -1,10 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from astrolab.datasets.manifests import load_manifest
 from astropy.cosmology import Planck18
 from sklearn.neighbors import KNeighborsRegressor
 
-from astrolab.datasets.manifests import load_manifest
 from astrolab.datasets.twins import twin_knobs
 from astrolab.datasets.twins.knobs import HscTwinKnobs
 from astrolab.datasets.twins.population import counts_per_arcmin2, distance_modulus, draw_galaxies

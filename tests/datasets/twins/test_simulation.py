@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-
 from astrolab.datasets.manifests import load_manifest
+
 from astrolab.datasets.twins import HscTwinKnobs, simulate_arrays, twin_knobs
 from astrolab.datasets.twins.simulation import n_common, sky_noise
 

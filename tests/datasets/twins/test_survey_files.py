@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from astrolab.datasets.manifests import load_manifest
 
 from astrolab.datasets import loading
-from astrolab.datasets.manifests import load_manifest
 from astrolab.datasets.twins.survey_files import simulate_survey, split_counts, twin_knobs
 from astrolab.errors import ConfigError, DiskFullError, ManifestError, UnknownNameError
 

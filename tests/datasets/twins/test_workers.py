@@ -25,6 +25,7 @@ def test_results_do_not_depend_on_the_number_of_cores():
     from dataclasses import replace
 
     from astrolab.datasets.manifests import load_manifest
+
     from astrolab.datasets.twins import simulate_arrays, twin_knobs
 
     knobs = replace(twin_knobs(load_manifest("twin-transferz")), image_size=32)
