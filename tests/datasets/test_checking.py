@@ -6,12 +6,12 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-
-from astrolab.datasets.checking import repeated_far_out
 from astrolab.datasets.importing import import_survey
-from astrolab.datasets.loading import load_survey
 from astrolab.datasets.manifests import load_manifest
 from astrolab.datasets.verify import verify_survey
+
+from astrolab.datasets.checking import repeated_far_out
+from astrolab.datasets.loading import load_survey
 from astrolab.errors import AstrolabError, AstrolabWarning, ManifestError, SchemaError
 
 N = 400

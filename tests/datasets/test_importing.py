@@ -2,10 +2,10 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-
 from astrolab.datasets.importing import import_survey
-from astrolab.datasets.loading import load_survey
 from astrolab.datasets.manifests import list_manifests, load_manifest
+
+from astrolab.datasets.loading import load_survey
 from astrolab.errors import AstrolabWarning, ManifestError
 
 CATALOGUE = """

@@ -5,9 +5,9 @@ import tomllib
 from dataclasses import fields
 
 import pytest
-
 from astrolab.datasets.manifest_schema import FORMATS, KINDS, MAGNITUDE_UNITS, Manifest
 from astrolab.datasets.manifests import parse_manifest
+
 from astrolab.shipped import shipped_folder
 
 README = (shipped_folder("data_manifests") / "README.md").read_text(encoding="utf-8")

@@ -2,8 +2,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from astrolab.datasets.manifest_schema import FileEntry, Image, Label, Magnitudes, Manifest, Recipe, Twin
+
 from astrolab.errors import ConfigError, ManifestError
 
 FILES = tuple(FileEntry(path=f"{s}_{split}.h5", aliases=(f"deep/{split}{s}.h5",), split=split, size=s)

@@ -1,7 +1,6 @@
 import tomllib
 
 import pytest
-
 from astrolab.datasets.manifests import (
     list_manifests,
     load_manifest,
@@ -9,6 +8,7 @@ from astrolab.datasets.manifests import (
     register,
     shipped_manifests,
 )
+
 from astrolab.errors import DataNotFoundError, ManifestError, UnknownNameError
 
 GOOD = """

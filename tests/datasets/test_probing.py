@@ -1,9 +1,9 @@
 import h5py
 import numpy as np
 import pytest
-
 from astrolab.datasets.manifests import parse_manifest
 from astrolab.datasets.probing import in_one_line, read_or_probe
+
 from astrolab.errors import SchemaError
 
 N = 6

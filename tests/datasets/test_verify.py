@@ -1,9 +1,9 @@
 import h5py
 import numpy as np
 import pytest
-
 from astrolab.datasets.manifests import parse_manifest
 from astrolab.datasets.verify import verify_survey
+
 from astrolab.errors import DataNotFoundError
 
 N = 5

@@ -14,7 +14,7 @@ from pkgutil import resolve_name
 from filelock import FileLock
 
 from astrolab.datasets.digests import digest_file
-from astrolab.datasets.fetch import survey_dir
+from astrolab.datasets.fetching import survey_dir
 from astrolab.datasets.manifest import Manifest
 from astrolab.errors import ChecksumError, ConfigError, ManifestError, unknown_name
 from astrolab.files import require_space, write_atomically
@@ -91,8 +91,8 @@ def register_simulator(name: str, *, simulate: Simulate) -> None:
     name : str
     simulate : callable
         ``simulate(manifest, *, n, seed, directory, image_size)`` writes the files that the manifest lists into a folder
-        of their own inside `directory`, and returns their paths in the order train, validation, test.
-        ``manifest.twin.knobs`` are its settings. `astrolab.datasets.twins.write_once` keeps what is written already.
+        of their own inside `directory`, and returns their paths. ``manifest.twin.knobs`` are its settings.
+        `astrolab.datasets.twins.write_once` names the folder, and keeps what is written already.
 
     Raises
     ------
@@ -110,16 +110,24 @@ def register_simulator(name: str, *, simulate: Simulate) -> None:
 
 
 def write_once(
-    folder: Path, *, names: Sequence[str], write: Callable[[list[Path]], None], needed_bytes: int = 0
+    directory: Path,
+    *,
+    n: int,
+    seed: int,
+    digest: str,
+    names: Sequence[str],
+    write: Callable[[list[Path]], None],
+    needed_bytes: int = 0,
 ) -> list[Path]:
     """Let `write` fill files of these names unless they are there: whole or not at all, by one process at a time.
 
-    It gets the paths to write to. The digests of the files are kept beside them, and compared whenever they are asked
-    for again.
+    It gets the paths to write to. The folder is named after n, seed and a digest of the simulator's settings and code.
+    The digests of the files are kept beside them, and compared whenever they are asked for again.
     """
+    folder = directory / f"n{n}-s{seed}-{digest[:8]}"
     paths = [folder / name for name in names]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / f".{folder.name}.lock"):
+    directory.mkdir(parents=True, exist_ok=True)
+    with FileLock(directory / f".{folder.name}.lock"):
         if not all(path.is_file() for path in (*paths, folder / WRITTEN)):
             require_space(folder, needed_bytes=needed_bytes)
             with ExitStack() as stack:

@@ -182,7 +182,11 @@ def own_simulator(monkeypatch):
             for path in paths:
                 np.savetxt(path, np.random.default_rng(seed).random(n) + manifest.twin.knobs["colour"])
 
-        return write_once(directory / f"n{n}-s{seed}", names=[entry.path for entry in manifest.files], write=write)
+        names, digest = (
+            [entry.path for entry in manifest.files],
+            hashlib.sha256(repr(manifest.twin.knobs).encode()).hexdigest(),
+        )
+        return write_once(directory, n=n, seed=seed, digest=digest, names=names, write=write)
 
     register_simulator("one_colour", simulate=simulate)
     return calls

@@ -42,7 +42,10 @@ def simulate(
             _fill(dict(zip(counts, opened, strict=True)), counts=counts, knobs=knobs, seed=seed, device=device)
 
     return write_once(
-        directory / f"n{n}-s{seed}-{settings_digest(knobs)[:8]}",
+        directory,
+        n=n,
+        seed=seed,
+        digest=settings_digest(knobs),
         names=[entries[split].path for split in counts],
         write=write,
         needed_bytes=n * (len(knobs.bands) * knobs.image_size**2 * 4 + COLUMN_BYTES),
