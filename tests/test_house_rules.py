@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "models": {"errors"},
     "trainers": {"errors", "datasets", "models"},
     "predictions": {"errors", "datasets", "models"},
-    "metrics": {"errors"},
+    "metrics": {"errors", "predictions"},
     "published": {"errors"},
     "exploring": {"errors", "datasets", "models", "predictions", "metrics"},
     "plots": {"errors", "datasets", "metrics", "published", "exploring"},
