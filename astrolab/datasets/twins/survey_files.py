@@ -16,8 +16,8 @@ import torch
 from filelock import FileLock
 
 from astrolab.datasets.digests import digest_file
-from astrolab.datasets.fetch import survey_dir
-from astrolab.datasets.manifest_schema import FileEntry, Manifest
+from astrolab.datasets.fetching import survey_dir
+from astrolab.datasets.manifest import FileEntry, Manifest
 from astrolab.datasets.twins.knobs import HscTwinKnobs
 from astrolab.datasets.twins.simulation import Block, simulate_blocks
 from astrolab.errors import ChecksumError, ConfigError, ManifestError, unknown_name
