@@ -41,7 +41,7 @@ from astrolab.trainers.hardware import (
     describe_circumstances,
     differing_circumstances,
 )
-from astrolab.trainers.objectives import Batch, draw_seeds, make_objective
+from astrolab.trainers.objectives import VALIDATION, Batch, draw_seeds, make_objective
 from astrolab.trainers.sampling import batches_in_order, epoch_rows, epoch_size, sampler_keys, training_batches
 from astrolab.trainers.state import (
     HISTORY,
@@ -53,7 +53,6 @@ from astrolab.trainers.state import (
 )
 
 LINE_EVERY_S = 30.0
-VALIDATION = (0, 0)  # what is hidden of an object to validate with is the same in every run and epoch
 
 
 def fit(

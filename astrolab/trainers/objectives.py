@@ -14,6 +14,7 @@ from astrolab.tasks import Quantity, Task
 from astrolab.trainers.config import Objective, TrainConfig
 
 LORENTZIAN_WIDTH = 0.15
+VALIDATION = (0, 0)  # what is hidden of an object while validating is the same in every run and epoch
 
 
 @dataclass(frozen=True)
