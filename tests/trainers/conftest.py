@@ -109,6 +109,8 @@ class Case:
         given = {"train": self.train, "validation": self.validation, "scaling": self.scaling, "progress": False}
         return given | {"config": self.config} | changes
 
+    with_labels = staticmethod(with_labels)
+
     def adapted(self, strategy="full", **settings):
         return adapt(self.cnn, strategy=strategy, **settings)
 

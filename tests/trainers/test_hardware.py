@@ -107,7 +107,7 @@ def test_maps_of_one_pixel_are_refused_by_layer_and_shape(case):
 @needs_units
 def test_what_passes_trains_to_the_same_bits_near_float32(larger_case):
     one, two = in_bfloat16(larger_case), in_bfloat16(larger_case)
-    exact = fit(larger_case.cnn, **larger_case.arguments(larger_case.cnn))
+    exact = fit(larger_case.cnn, **larger_case.arguments())
     assert {"precision": "bfloat16", "channels_last": True}.items() <= one.circumstances.items()
     assert one.history["train_loss"][0] == pytest.approx(exact.history["train_loss"][0], rel=0.05)
     assert all(p.is_contiguous() and p.dtype == torch.float32 for p in one.adapted.network.parameters())
