@@ -20,14 +20,14 @@ MAY_IMPORT = {
     "models": {"errors"},
     "trainers": {"errors", "datasets", "models"},
     "predictions": {"errors", "datasets", "models"},
-    "metrics": {"errors"},
+    "metrics": {"errors", "predictions"},
     "published": {"errors"},
     "exploring": {"errors", "datasets", "models", "predictions", "metrics"},
-    "plots": {"errors", "datasets", "metrics", "published", "exploring"},
+    "plots": {"errors", "datasets", "predictions", "metrics", "published", "exploring"},
     "widgets": {"errors", "datasets", "models", "predictions", "metrics", "published", "exploring", "plots"},
     "top": set(ROOMS),
 }
-GROUND_FLOOR = {"errors", "files", "naming", "shipped", "tasks"}
+GROUND_FLOOR = {"errors", "files", "settings", "shipped", "tasks"}
 
 
 def room_of(name: str) -> str:

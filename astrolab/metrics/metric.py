@@ -1,56 +1,87 @@
-"""What a metric is, and the one place where all of them are found by name."""
+"""What a metric is, what it is taken of, and the one place where all of them are found by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
 from astrolab.errors import ConfigError, unknown_name
-
-if TYPE_CHECKING:
-    from astrolab.metrics.bootstrap import Resampled
+from astrolab.tasks import QUANTITIES, Quantity
 
 Sign = Literal["lower", "higher", "zero"]
 
-SIGNS: tuple[Sign, ...] = ("lower", "higher", "zero")
 
+@dataclass(eq=False)
+class Sample:
+    """Truths (n,) and predictions (n,) of one quantity; `objects` (n,) numbers their objects if not one a value."""
 
-class MetricFunction(Protocol):
-    """Truths and predictions of the same galaxies in, one number out."""
+    truth: np.ndarray
+    pred: np.ndarray
+    quantity: Quantity
+    objects: np.ndarray | None = None
 
-    def __call__(self, *, truth: np.ndarray, pred: np.ndarray) -> float:
-        """Compare ``truth`` (n,) with ``pred`` (n,)."""
+    def __len__(self) -> int:
+        """Number of values."""
+        return len(self.truth)
+
+    @cached_property
+    def residual(self) -> np.ndarray:
+        """How far each prediction lies from the truth (n,): δ, as the quantity defines it."""
+        return self.quantity.residual(truth=self.truth, pred=self.pred)
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """Mean of values (..., n) over the objects."""
+        return np.mean(values, axis=-1)
+
+    @cached_property
+    def median(self) -> np.ndarray:
+        """Median of δ."""
+        return np.median(self.residual)
+
+    def median_distance(self, centre: np.ndarray | float) -> np.ndarray:
+        """Median of ``|δ - centre|``."""
+        return np.median(np.abs(self.residual - centre))
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One number that compares predictions with truth, and where its definition comes from."""
+    """One number that compares predictions with truth, and where its definition comes from.
+
+    A function that takes the `mean`, `median` and `median_distance` of its sample, and no other sum or rank, gives its
+    values of many resamples at once (`on_resamples`); for any other each resample is built.
+    """
 
     id: str
     label: str
     formula: str
     reference: str
-    sign: Sign
-    unit: str
-    function: MetricFunction
-    resampled: Callable[[Resampled], np.ndarray] | None = None
+    function: Callable[[Sample], float]
+    sign: Sign = "lower"
+    unit: Literal["1", "that of δ", "that of the label"] = "that of δ"
     is_fraction: bool = False
+    on_resamples: bool = False
 
     def __post_init__(self):
-        if self.sign not in SIGNS:
+        if self.sign not in ("lower", "higher", "zero"):
             raise ConfigError(
                 f"Metric {self.id!r} must say which values are better.",
                 received=f"sign={self.sign!r}",
-                available=", ".join(SIGNS),
+                available="lower, higher, zero",
                 remedy="Give one of the signs above.",
             )
 
-    def __call__(self, *, truth: np.ndarray, pred: np.ndarray) -> float:
-        """Evaluate the metric on galaxies with these truths and predictions."""
-        return float(self.function(truth=truth, pred=pred))
+    def __call__(self, sample: Sample) -> float:
+        """Evaluate the metric; an empty sample has no value (NaN)."""
+        return float(self.function(sample)) if len(sample) else float("nan")
+
+    def unit_of(self, quantity: Quantity) -> str:
+        """Give the unit of the metric of a quantity; nothing for a pure number."""
+        is_number = self.unit == "1" or (self.unit == "that of δ" and quantity.error != "plain")
+        return "" if is_number else quantity.unit
 
     def badness(self, values: np.ndarray) -> np.ndarray:
         """Turn values of this metric into numbers of which the smallest is the best.
@@ -95,22 +126,42 @@ _PAGE_HEAD = r"""# Metrics
 
 One name means one formula. This page is written by `astrolab.metrics.metrics_page()`; a test keeps the two in step.
 
-$z$ is the truth, $\hat z$ the prediction and $\Delta z = (\hat z - z)/(1 + z)$. Photometric-redshift scores are taken
-over galaxies whose *true* redshift lies in $0.3 < z \le 1.5$, unless `z_range` says otherwise. Intervals are bootstrap
-percentiles over galaxies, and binomial (Jeffreys) for the two rates. Models are compared on the same resampled
-galaxies; when many are compared, their intervals hold together (single-step max-t; Westfall & Young 1993, Romano & Wolf
-2005).
+$y$ is the truth of a label, $\hat y$ its prediction, and $\delta$ how far the prediction lies from the truth, as the
+quantity says: $\hat y - y$, or $(\hat y - y)/(1 + y)$ for a redshift. Scores are taken over the objects whose *true*
+value lies in the range that the quantity says; `score(..., task=task.with_scored(z=(0.0, 0.3)))` changes it. An object
+whose truth is unknown is left out, for the label that is unknown only, and the column `n` counts those that remain.
+
+QUANTITIES
+A manifest defines other quantities, and may change these: [data_manifests/README.md](../data_manifests/README.md).
+
+With several labels, scores are of each label; `across="macro"` gives their mean over labels, `across="pooled"` the
+score of all residuals together. No score is weighted: the weights of labels, such as numbers of votes, are for
+training.
+
+Intervals are bootstrap percentiles over objects, an object with all its labels, and binomial (Jeffreys) for rates.
+Models are compared on the same resampled objects; when many are compared, their intervals hold together (single-step
+max-t; Westfall & Young 1993, Romano & Wolf 2005).
 
 | id | formula | better | unit | reference |
 |---|---|---|---|---|
 """
 
 _BETTER = {"lower": "smaller", "higher": "larger", "zero": "nearer 0"}
+_DELTA = {"plain": r"$\hat y - y$", "per_one_plus": r"$(\hat y - y)/(1 + y)$"}
 
 
 def metrics_page() -> str:
     """Return the documentation page of all metrics, as Markdown."""
-    return _PAGE_HEAD + "".join(map(_page_row, _METRICS.values()))
+    rows = "".join(map(_quantity_row, QUANTITIES.values()))
+    head = "| quantity | words | δ | scored | outlier cut c |\n|---|---|---|---|---|\n"
+    return _PAGE_HEAD.replace("QUANTITIES\n", head + rows + "\n") + "".join(map(_page_row, _METRICS.values()))
+
+
+def _quantity_row(quantity: Quantity) -> str:
+    words = f"{quantity.words} ({quantity.unit})" if quantity.unit else quantity.words
+    scored = "all" if quantity.scored is None else "${:g} < y \\le {:g}$".format(*quantity.scored)
+    cut = "none" if quantity.outlier is None else f"{quantity.outlier:g}"
+    return f"| `{quantity.name}` | {words} | {_DELTA[quantity.error]} | {scored} | {cut} |\n"
 
 
 def _page_row(metric: Metric) -> str:
