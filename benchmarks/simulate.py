@@ -19,7 +19,7 @@ from pathlib import Path
 import galsim
 import numpy as np
 import torch
-from astrolab.datasets.manifests import load_manifest
+from astrolab.datasets.manifest import load_manifest
 
 from astrolab.datasets.twins import twin_knobs
 from astrolab.datasets.twins.render import render_scene

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from astrolab.datasets.manifests import load_manifest
+from astrolab.datasets.manifest import load_manifest
 from astropy.table import Table
 from scipy.ndimage import zoom
 from sklearn.neighbors import KNeighborsRegressor

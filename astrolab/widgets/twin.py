@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from astrolab.datasets.manifests import load_manifest
+from astrolab.datasets.manifest import load_manifest
 from astrolab.datasets.twins import HscTwinKnobs, twin_knobs
 from astrolab.datasets.twins.one_galaxy import KINDS, GalaxySettings, simulate_galaxy
 from astrolab.exploring.paths import answer, stamp_size

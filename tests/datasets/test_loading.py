@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astrolab.datasets.manifest import parse_manifest
-from astrolab.datasets.overlap import audit_leaks, concat
 
 import astrolab.datasets.loading
 import astrolab.datasets.twins
 from astrolab.datasets.loading import load_survey
+from astrolab.datasets.manifest import parse_manifest
+from astrolab.datasets.overlap import audit_leaks, concat
 from astrolab.datasets.scaling import fit_scaling
 from astrolab.datasets.splits import split
 from astrolab.errors import ConfigError, DataNotFoundError, ManifestError, SchemaError, UnknownNameError
@@ -193,7 +193,11 @@ def test_real_sdss_and_boss_catalogues(shared_data):
     mgs = load_survey(MANIFESTS / "sdss_mgs.toml", directory=folder)
     boss = load_survey(MANIFESTS / "boss_dr10.toml", directory=folder)
     assert (len(mgs), len(boss)) == (10_000, 6_000)
-    assert mgs.specs["magnitudes"].channels == boss.specs["magnitudes"].channels == tuple(f"sdss-{band}" for band in "ugriz")
+    assert (
+        mgs.specs["magnitudes"].channels
+        == boss.specs["magnitudes"].channels
+        == tuple(f"sdss-{band}" for band in "ugriz")
+    )
     first = np.float32([19.655096, 18.149183, 17.298376, 16.878389, 16.562674])
     np.testing.assert_array_equal(mgs.inputs["magnitudes"][:1][0], first)
     assert mgs.labels["z"][0] == 0.083125 and boss.labels["z"][5999] < 1

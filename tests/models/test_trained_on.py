@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from astrolab.models.interpolation import interpolate
 
 from astrolab.datasets.scaling import fit_scaling
 from astrolab.datasets.survey import Provenance, Survey
 from astrolab.errors import SchemaError
 from astrolab.models.adapt import adapt, merge
-from astrolab.models.interpolation import interpolate
 from astrolab.models.registry import make_model
 from astrolab.models.saving import load_model, save_model
 from astrolab.predictions import predict

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from astrolab.models.digests import digest
 
 from astrolab.errors import ConfigError
-from astrolab.models.digests import digest
 from astrolab.trainers import arithmetic
 from astrolab.trainers.hardware import has_bfloat16_units
 from astrolab.trainers.loop import fit

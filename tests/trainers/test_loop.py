@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from astrolab.models.digests import digest
 from safetensors import safe_open
 
 from astrolab.errors import (
@@ -24,7 +25,6 @@ from astrolab.errors import (
     TrainingError,
 )
 from astrolab.models.adapt import adapt
-from astrolab.models.digests import digest
 from astrolab.trainers.loop import fit, fit_digest
 
 TIMELESS = ["epoch", "train_loss", "validation_loss", "ema", "learning_rate"]

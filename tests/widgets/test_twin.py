@@ -3,11 +3,11 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from astrolab.datasets.twins.one_galaxy import simulate_galaxy
 
 from astrolab import explore_twin
 from astrolab.datasets.scaling import InputScaling, Scaling
 from astrolab.datasets.twins import HscTwinKnobs
-from astrolab.datasets.twins.one_galaxy import simulate_galaxy
 from astrolab.errors import ConfigError, SchemaError, UnknownNameError
 from astrolab.exploring.paths import answer
 from astrolab.models.network import TrainingRecord
