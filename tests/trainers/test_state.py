@@ -2,7 +2,7 @@
 
 import copy
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,13 @@ from astrolab.trainers.config import TrainConfig
 from astrolab.trainers.loop import fit
 from astrolab.trainers.state import (
     HISTORY,
-    Stopping,
     TrainingState,
+    best_epoch,
     differences,
     peak_memory_bytes,
     read_checkpoint,
     reset_peak_memory,
+    smoothed,
     write_checkpoint,
 )
 
@@ -84,14 +85,6 @@ def test_it_says_why_it_stopped(case):
     assert trained_state(case, [1.0] * 3, n_steps=3)[1].stopped == "all steps done"
 
 
-def test_a_tensor_too_few_is_refused(case):
-    _, state = trained_state(case, [1.0])
-    tensors = state.to_tensors()
-    tensors.pop("weights.classifier.0.weight")
-    with pytest.raises(CheckpointError, match=r"classifier\.0\.weight"):
-        state.restore(state.to_header(), tensors=tensors)
-
-
 @pytest.fixture
 def path(tmp_path):
     write_checkpoint(tmp_path / "new" / "run.safetensors", header=HEADER, tensors=TENSORS)
@@ -135,48 +128,36 @@ def test_a_full_disk_keeps_the_previous_checkpoint(path, monkeypatch):
     assert path.read_bytes() == before
 
 
-def smoothed(losses, ema):
-    stopping, found = Stopping.from_config(TrainConfig(ema=ema)), []
+def all_smoothed(losses, **config):
+    found = []
     for loss in losses:
-        stopping = stopping.after(loss)
-        found.append(stopping.ema)
+        found.append(smoothed(loss, before=found[-1] if found else None, config=TrainConfig(**config)))
     return np.array(found)
 
 
 @pytest.mark.parametrize(("ema", "kept"), [("corrected", 9 / 11), ("published", 2 / 11)])
 def test_a_step_decays_with_the_weight_of_the_past(ema, kept):
-    np.testing.assert_allclose(smoothed([1.0] + [0.0] * 12, ema), kept ** np.arange(13), rtol=1e-12)
+    np.testing.assert_allclose(all_smoothed([1.0] + [0.0] * 12, ema=ema), kept ** np.arange(13), rtol=1e-12)
 
 
-def test_the_corrected_average_is_that_of_pandas():
+@pytest.mark.parametrize("span", [3, 10])
+def test_the_corrected_average_is_that_of_pandas(span):
     losses = np.random.default_rng(0).uniform(size=40)
-    np.testing.assert_allclose(smoothed(losses, "corrected"), pd.Series(losses).ewm(span=10, adjust=False).mean())
+    np.testing.assert_allclose(
+        all_smoothed(losses, ema_span=span), pd.Series(losses).ewm(span=span, adjust=False).mean()
+    )
 
 
-def test_the_span_is_that_of_pandas_too():
-    losses, stopping = [1.0, 0.2, 0.6], Stopping.from_config(TrainConfig(ema_span=3))
-    for loss in losses:
-        stopping = stopping.after(loss)
-    assert stopping.ema == pytest.approx(pd.Series(losses).ewm(span=3, adjust=False).mean().iloc[-1])
-
-
-def test_patience_counts_epochs_since_the_best_smoothed_loss():
-    stopping = Stopping(newest_weight=0.5, patience=3)
-    over = []
-    for loss in [1.0, 0.5, 0.9, 0.9, 0.9]:
-        stopping = stopping.after(loss)
-        over.append(stopping.is_over)
-    assert over == [False, False, False, False, True]
-    assert (stopping.best_ema_epoch, stopping.best_raw_epoch, stopping.epoch) == (2, 2, 5)
+def test_patience_counts_epochs_since_the_best_smoothed_loss(case):
+    changes = {"patience": 3, "ema_span": 3, "epochs": 9}
+    losses = [1.0, 0.5, 0.9, 0.9, 0.9]
+    assert [trained_state(case, losses[:n], **changes)[1].stopped is None for n in range(6)] == [True] * 5 + [False]
 
 
 def test_best_raw_and_best_smoothed_are_kept_apart():
-    stopping = Stopping(newest_weight=2 / 11, patience=None)
-    for loss in [1.0, 0.1, 0.4, 0.4]:
-        stopping = stopping.after(loss)
-    assert [stopping.best_epoch(select) for select in ("best_ema", "best_raw", "last")] == [4, 2, 4]
-    assert not stopping.is_over
-    assert Stopping(**asdict(stopping)) == stopping
+    losses = [1.0, 0.1, 0.4, 0.4]
+    history = [{"validation_loss": loss, "ema": ema} for loss, ema in zip(losses, all_smoothed(losses), strict=True)]
+    assert [best_epoch(history, select=select) for select in ("best_ema", "best_raw", "last")] == [4, 2, 4]
 
 
 def test_nothing_trained_has_an_empty_history(case):
