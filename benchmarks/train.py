@@ -166,18 +166,20 @@ def run_astrolab(arguments):
     """`fit` on surveys that are read from the file."""
     import pandas as pd
 
+    from astrolab.datasets.formats import H5Rows
     from astrolab.datasets.scaling import fit_scaling
     from astrolab.datasets.survey import Provenance, Survey
     from astrolab.trainers.config import TrainConfig
     from astrolab.trainers.loop import fit
 
     def survey(part):
-        z = H5Rows(arguments.file, key=f"{part}/z")[:]
+        with h5py.File(arguments.file) as file:
+            images, z = (H5Rows(file[f"{part}/{name}"]) for name in ("image", "z"))
         return Survey(
             name=part,
-            inputs={"image": H5Rows(arguments.file, key=f"{part}/image")},
+            inputs={"image": images},
             specs={"image": InputSpec(("band", "y", "x"), BANDS)},
-            labels=pd.DataFrame({"z": z}),
+            labels=pd.DataFrame({"z": z[:]}),
             ids=np.arange(len(z)),
             task=REDSHIFT,
             provenance=Provenance(survey=part, title="noise", simulated=True),
