@@ -11,13 +11,15 @@ import h5py
 import numpy as np
 
 from astrolab.datasets.digests import digest_file, read_content
-from astrolab.datasets.hdf5 import H5Rows
+from astrolab.datasets.formats import read_contents
+from astrolab.datasets.manifest import Format
 
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "stamps.h5"
     with h5py.File(path, "w") as file:
         file["image"] = np.random.default_rng(0).normal(size=(2000, 5, 127, 127)).astype(np.float32)
-    for name, digest in (("file", digest_file), ("stamps", lambda path: read_content(H5Rows(path, key="image")))):
+    image = read_contents(path, layout=Format(format="hdf5"), arrays={"image": 4})[1]["image"].rows
+    for name, digest in (("file", digest_file), ("stamps", lambda _: read_content(image))):
         start = time.perf_counter()
         digest(path)
         sys.stdout.write(f"{name}: {path.stat().st_size / 1e6 / (time.perf_counter() - start):,.0f} MB/s\n")

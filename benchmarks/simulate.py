@@ -19,8 +19,8 @@ from pathlib import Path
 import galsim
 import numpy as np
 import torch
+from astrolab.datasets.manifest import load_manifest
 
-from astrolab.datasets.manifests import load_manifest
 from astrolab.datasets.twins import twin_knobs
 from astrolab.datasets.twins.render import render_scene
 from astrolab.datasets.twins.simulation import EXPOSURE, draw_scene

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from astrolab.datasets.manifest import load_manifest
 from astropy.table import Table
 from scipy.ndimage import zoom
 from sklearn.neighbors import KNeighborsRegressor
 
-from astrolab.datasets.manifests import load_manifest
 from astrolab.datasets.twins import simulate_arrays, twin_knobs
 from astrolab.datasets.twins.population import counts_per_arcmin2, draw_galaxies
 from astrolab.datasets.twins.simulation import sky_noise

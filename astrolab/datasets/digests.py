@@ -33,8 +33,9 @@ SETTLED_NS = 2_000_000_000  # a file written more recently may change again with
 
 @dataclass(frozen=True)
 class Content:
-    """Rows read through once: a hash of each (n,), the extremes of each channel of a stamp (n, channel); of a spectrum
-    there is one channel.
+    """Rows read through once: a hash of each (n,), and the extremes of each channel of a stamp (n, channel).
+
+    A spectrum is one channel.
     """
 
     hashes: np.ndarray

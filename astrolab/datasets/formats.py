@@ -272,10 +272,10 @@ def fits_columns(hdus: fits.HDUList, *, path: Path, wanted: str | None = None) -
             received="more than one column named " + ", ".join(sorted({n for n in names if names.count(n) > 1})),
             remedy="Rename all but one of them (TTYPE in the header).",
         )
-    return {name: or_absent(partial(_column, table, name), path=path, kind="FITS") for name in names}
+    return {name: or_absent(partial(_fits_column, table, name), path=path, kind="FITS") for name in names}
 
 
-def _column(table: fits.BinTableHDU | fits.TableHDU, name: str) -> ColumnRows:
+def _fits_column(table: fits.BinTableHDU | fits.TableHDU, name: str) -> ColumnRows:
     """One column, unknown where it equals TNULL as stored (before TSCAL), or is neither true nor false."""
     column, values = table.columns[name], np.asarray(table.data[name])
     stored, is_null = table.data.view(np.ndarray)[name], False
@@ -468,7 +468,7 @@ def h5_columns(path: Path, *, file: h5py.File, table: str | None = None) -> dict
             units = _astropy_units(group, key) if names else {}
             for field in names or (None,):
                 name = key if field is None else field if n_tables == 1 else f"{key}/{field}"
-                read = partial(_column, group, key, path=path, field=field, unit=units.get(field))
+                read = partial(_h5_column, group, key, path=path, field=field, unit=units.get(field))
                 columns[name] = or_absent(read, path=path, kind="HDF5")
         return columns
 
@@ -479,7 +479,7 @@ def _fields(group: h5py.Group, key: str) -> tuple[str, ...]:
     return ()
 
 
-def _column(group: h5py.Group, key: str, *, path: Path, field: str | None, unit: str | None) -> ColumnRows:
+def _h5_column(group: h5py.Group, key: str, *, path: Path, field: str | None, unit: str | None) -> ColumnRows:
     dataset = find_dataset(group, key, path=path)
     return ColumnRows(H5Rows(dataset, field=field), unit=unit or declared_unit(dataset))
 

@@ -346,6 +346,8 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
             yield f"[[files]] {entry.path!r}: size {entry.size} is not among the sizes of an input"
     if manifest.twin and not manifest.simulated:
         yield "a survey with a [twin] section is simulated: it needs simulated = true"
+    if manifest.recipe and manifest.name in manifest.recipe.members:
+        yield "[recipe] members: a survey is no member of itself"
     if manifest.recipe and manifest.recipe.keep not in manifest.recipe.members:
         yield f"[recipe] keep: {manifest.recipe.keep!r} is not one of the members"
 
@@ -438,7 +440,10 @@ def load_manifest(name_or_path: str | Path | Manifest) -> Manifest:
         raise unknown_name("survey", name=name, names=list_manifests())
     path = registry_dir() / f"{name}.toml"
     table = _read(path)
-    return parse_manifest(_inherit(table), where=str(path), folder=Path(str(table.pop("folder", ""))))
+    folder = table.pop("folder", None)
+    if not isinstance(folder, str):
+        raise manifest_error(str(path), problems=["folder: missing, the one that holds the survey; import it again"])
+    return parse_manifest(_inherit(table), where=str(path), folder=Path(folder))
 
 
 def register(manifest: Manifest, *, text: str) -> Path:
@@ -461,7 +466,7 @@ def _read(path: Path) -> dict[str, Any]:
             available=", ".join(list_manifests()) + " (by name)",
             remedy=f"Check the path. {README}",
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, OSError) as error:
         raise ManifestError(
             f"The manifest {path} was read.", received=f"not TOML: {error}", remedy=f"Correct the line. {README}"
         ) from error

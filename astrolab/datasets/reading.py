@@ -117,7 +117,7 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
     for name, one in manifest.inputs.items():
         if not one.is_table:
             rows, specs[name] = _array_input(name, one=one, arrays=arrays, path=path)
-            inputs |= {key: _cut(part, one=one, entry=entry, image_size=image_size) for key, part in rows.items()}
+            inputs |= rows
     n_rows = len(next(iter(inputs.values()))) if inputs else _n_rows(found)
     if n_rows == 0:
         raise SchemaError(
@@ -132,7 +132,7 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
             inputs[name], specs[name] = TableRows(parts, missing=one.missing, unit=one.unit), one.spec
     labels, weights = _labels(columns, manifest=manifest)
     named = {name: columns.column(column) for name, column in manifest.columns.items()}
-    return Survey(
+    survey = Survey(
         name=manifest.name,
         inputs=inputs,
         specs={name: specs[name] for name in manifest.inputs},
@@ -146,6 +146,9 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
         published_split=None if entry.split is None else np.full(n_rows, entry.split),
         provenance=_provenance(manifest, path=path, entry=entry),
     )
+    sections = {key: manifest.inputs[key.partition(".")[0]] for key in inputs}
+    cut = {key: _cut(rows, one=sections[key], entry=entry, image_size=image_size) for key, rows in inputs.items()}
+    return replace(survey, inputs=cut)
 
 
 def _provenance(manifest: Manifest, *, path: Path, entry: FileEntry) -> Provenance:
@@ -216,7 +219,7 @@ def _stacked(parts: Sequence[Rows], *, path: Path) -> Rows:
 
 def _cut(rows: Rows, *, one: Input, entry: FileEntry, image_size: int | None) -> Rows:
     """Images of the size that is wanted, from a file of the size that it says."""
-    if len(rows.shape) != 4 or len(one.spec.axes) != 3:
+    if len(one.spec.axes) != 3:
         return rows
     if entry.size is not None and one.sizes and rows.shape[-2:] != (entry.size, entry.size):
         raise SchemaError(
