@@ -166,20 +166,23 @@ def run_astrolab(arguments):
     """`fit` on surveys that are read from the file."""
     import pandas as pd
 
+    from astrolab.datasets.formats import read_contents
+    from astrolab.datasets.manifest import Format
     from astrolab.datasets.scaling import fit_scaling
     from astrolab.datasets.survey import Provenance, Survey
     from astrolab.trainers.config import TrainConfig
     from astrolab.trainers.loop import fit
 
     def survey(part):
-        z = H5Rows(arguments.file, key=f"{part}/z")[:]
+        arrays = {f"{part}/z": 1, f"{part}/image": 4}
+        z, image = read_contents(arguments.file, layout=Format(format="hdf5"), arrays=arrays)[1].values()
         return Survey(
             name=part,
-            inputs={"image": H5Rows(arguments.file, key=f"{part}/image")},
+            inputs={"image": image.rows},
             specs={"image": InputSpec(("band", "y", "x"), BANDS)},
-            labels=pd.DataFrame({"z": z}),
-            ids=np.arange(len(z)),
+            labels=pd.DataFrame({"z": z.rows[:]}),
             task=REDSHIFT,
+            ids=np.arange(len(z.rows)),
             provenance=Provenance(survey=part, title="noise", simulated=True),
         )
 

@@ -212,6 +212,8 @@ class Workbench:
 
     def mean_of_batch_means(self, sums: Sequence[Tensor], *, weights: Sequence[float]) -> float:
         """Average the batch means over an epoch, as the published code does: a small last batch counts as a whole."""
+        if not sums:
+            return float("nan")
         totals = self.accelerator.reduce(torch.stack(list(sums)), reduction="sum").cpu().double()
         return float((totals / torch.tensor(weights, dtype=torch.float64)).mean())
 

@@ -150,44 +150,37 @@ class Checkpoint:
     every: int
     identity: Mapping[str, Any]
 
-    def restore(self, state: TrainingState) -> None:
-        """Bring a training run to where it was written down; a run that never was stays as it is."""
-        if self.path is not None and self.path.is_file():
-            header, tensors = read_checkpoint(self.path, identity=self.identity)
-            state.restore(header, tensors=tensors)
-
     def save(self, state: TrainingState) -> None:
-        """Write a training run down, if it is time to."""
-        due = state.stopped is not None or len(state.history) % self.every == 0
-        if self.path is not None and due:
-            header = {"identity": self.identity, **state.to_header()}
-            write_checkpoint(self.path, header=header, tensors=state.to_tensors())
+        """Write a training run down, if it is time to; a reader sees the old file or the new one, never half."""
+        if self.path is None or (state.stopped is None and len(state.history) % self.every):
+            return
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.to_tensors().items()}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        require_space(self.path, needed_bytes=sum(tensor.nbytes for tensor in tensors.values()))
+        header = {"made_with": {"format": FORMAT, **self.identity}, **state.to_header(), "file_digest": DIGEST_PLACE}
+        with write_atomically(self.path) as part:
+            save_file(tensors, part, metadata={HEADER: json.dumps(header)})
+            write_digest(part)
 
+    def restore(self, state: TrainingState) -> None:
+        """Bring a training run to where it was written down, after proof that the file is whole and of the same run."""
+        if self.path is None or not self.path.is_file():
+            return
+        if fault := digest_fault(self.path):
+            raise self._unusable(fault)
+        with safe_open(self.path, framework="pt", device="cpu") as file:
+            header = json.loads(file.metadata()[HEADER])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        if different := list(differences(header["made_with"], other={"format": FORMAT, **self.identity})):
+            raise self._unusable("a checkpoint of another run; " + "; ".join(different))
+        state.restore(header, tensors=tensors)
 
-def write_checkpoint(path: Path, *, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write the state of a training run; a reader sees the old file or the new one, never half of either."""
-    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    require_space(path, needed_bytes=sum(tensor.nbytes for tensor in on_cpu.values()))
-    text = json.dumps({"format": FORMAT, **header, "file_digest": DIGEST_PLACE})
-    with write_atomically(path) as part:
-        save_file(on_cpu, part, metadata={HEADER: text})
-        write_digest(part)
-
-
-def read_checkpoint(path: Path, *, identity: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read the header and the tensors of a training run, after proof that the file is whole and of the same run."""
-    if fault := digest_fault(path):
-        raise _unusable(path, received=fault)
-    with safe_open(path, framework="pt", device="cpu") as file:
-        header = json.loads(file.metadata()[HEADER])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
-    if header["format"] != FORMAT:
-        raise _unusable(path, received=f"a checkpoint of format {header['format']} instead of {FORMAT}")
-    different = list(differences(header["identity"], other=identity))
-    if different:
-        raise _unusable(path, received="a checkpoint of another run; " + "; ".join(different))
-    return header, tensors
+    def _unusable(self, received: str) -> CheckpointError:
+        return CheckpointError(
+            f"Training was to go on from {self.path.name}.",
+            received=received,
+            remedy=f"Ask for the run as it was, or move {self.path} away to train from the beginning.",
+        )
 
 
 def differences(there: Mapping[str, Any], *, other: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -207,14 +200,6 @@ def differences(there: Mapping[str, Any], *, other: Mapping[str, Any], prefix: s
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 24 else text[:12] + "…"
-
-
-def _unusable(path: Path, *, received: str) -> CheckpointError:
-    return CheckpointError(
-        f"Training was to go on from {path.name}.",
-        received=received,
-        remedy=f"Ask for the run as it was, or move {path} away to train from the beginning.",
-    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)

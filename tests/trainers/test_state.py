@@ -17,19 +17,16 @@ from astrolab.trainers.config import TrainConfig
 from astrolab.trainers.loop import fit
 from astrolab.trainers.state import (
     HISTORY,
+    Checkpoint,
     TrainingState,
     best_epoch,
     differences,
     peak_memory_bytes,
-    read_checkpoint,
     reset_peak_memory,
     smoothed,
-    write_checkpoint,
 )
 
 IDENTITY = {"config": {"seed": 0, "epochs": 3}, "data": {"objects": {"train": "abc"}}}
-HEADER = {"identity": IDENTITY, "history": [{"train_loss": 0.1 + 0.2}], "best": float("inf")}
-TENSORS = {"a": torch.arange(6.0).reshape(2, 3).T, "n": torch.tensor(3)}
 
 
 def trained_state(case, losses, select="best_ema", **changes):
@@ -86,46 +83,51 @@ def test_it_says_why_it_stopped(case):
 
 
 @pytest.fixture
-def path(tmp_path):
-    write_checkpoint(tmp_path / "new" / "run.safetensors", header=HEADER, tensors=TENSORS)
-    return tmp_path / "new" / "run.safetensors"
+def kept(case, tmp_path):
+    checkpoint = Checkpoint(tmp_path / "new" / "run.safetensors", every=1, identity=IDENTITY)
+    checkpoint.save(trained_state(case, [1.0, 0.5])[1])
+    return checkpoint
 
 
-def test_it_reads_back_to_the_last_bit(path):
-    header, tensors = read_checkpoint(path, identity=IDENTITY)
-    assert HEADER.items() <= header.items()
-    assert tensors.keys() == TENSORS.keys() and all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+def test_it_reads_back_to_the_last_bit(case, kept):
+    _, state = trained_state(case, [1.0, 0.5])
+    _, other = trained_state(case, [])
+    kept.restore(other)
+    one, two = state.to_tensors(), other.to_tensors()
+    assert state.to_header() == other.to_header()
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    assert [file.name for file in kept.path.parent.iterdir()] == [kept.path.name]
 
 
-def test_another_run_is_refused_with_what_differs(path):
+def test_another_run_is_refused_with_what_differs(case, kept):
     other = {"config": {"seed": 1, "epochs": 3}, "data": {"objects": {"train": "xyz"}}}
     with pytest.raises(CheckpointError, match=r"config\.seed was 0, is 1; data\.objects\.train was abc, is xyz"):
-        read_checkpoint(path, identity=other)
+        replace(kept, identity=other).restore(trained_state(case, [])[1])
     assert list(differences({"a": 1}, other={"b": "x" * 64})) == ["a was 1, is None", f"b was None, is {'x' * 12}…"]
 
 
-def test_a_damaged_or_foreign_file_is_refused(path):
-    whole = path.read_bytes()
+def test_a_damaged_or_foreign_file_is_refused(case, kept):
+    (_, state), whole = trained_state(case, []), kept.path.read_bytes()
     for content in (whole[:-5], whole[:20], b"", b"not a checkpoint"):
-        path.write_bytes(content)
+        kept.path.write_bytes(content)
         with pytest.raises(CheckpointError, match="damaged"):
-            read_checkpoint(path, identity=IDENTITY)
-    save_file({"a": torch.zeros(1)}, path)
+            kept.restore(state)
+    save_file({"a": torch.zeros(1)}, kept.path)
     with pytest.raises(CheckpointError, match="not written by this version"):
-        read_checkpoint(path, identity=IDENTITY)
+        kept.restore(state)
 
 
-def test_one_flipped_bit_is_refused(path):
-    require_every_flip_refused(path, load=lambda: read_checkpoint(path, identity=IDENTITY), error=CheckpointError)
+def test_one_flipped_bit_is_refused(case, kept):
+    _, state = trained_state(case, [])
+    require_every_flip_refused(kept.path, load=lambda: kept.restore(state), error=CheckpointError)
 
 
-def test_a_full_disk_keeps_the_previous_checkpoint(path, monkeypatch):
-    before = path.read_bytes()
+def test_a_full_disk_keeps_the_previous_checkpoint(case, kept, monkeypatch):
+    before = kept.path.read_bytes()
     monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: files.shutil._ntuple_diskusage(10, 9, 1))
     with pytest.raises(DiskFullError):
-        write_checkpoint(path, header=HEADER, tensors=TENSORS)
-    assert path.read_bytes() == before
+        kept.save(trained_state(case, [1.0, 0.4])[1])
+    assert kept.path.read_bytes() == before
 
 
 def all_smoothed(losses, **config):
