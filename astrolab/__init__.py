@@ -50,6 +50,7 @@ _HOMES = {
     "astrolab.models.saving": ("load_model", "save_model"),
     "astrolab.trainers.config": ("TrainConfig",),
     "astrolab.trainers.loop": ("fit",),
+    "astrolab.trainers.predicting": ("embed", "predict", "predict_path"),
     "astrolab.predictions": (
         "concat_predictions",
         "keep_common_seeds",
@@ -68,7 +69,6 @@ _HOMES = {
         "summarise_seeds",
         "tabulate_scores",
     ),
-    "astrolab.trainers.predicting": ("embed", "predict", "predict_path"),
     "astrolab.published": ("load_published",),
     "astrolab.published.counterparts": ("describe_counterpart", "load_counterpart"),
     "astrolab.plots": (
