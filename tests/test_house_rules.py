@@ -23,11 +23,11 @@ MAY_IMPORT = {
     "metrics": {"errors", "predictions"},
     "published": {"errors"},
     "exploring": {"errors", "datasets", "models", "predictions", "metrics"},
-    "plots": {"errors", "datasets", "metrics", "published", "exploring"},
+    "plots": {"errors", "datasets", "predictions", "metrics", "published", "exploring"},
     "widgets": {"errors", "datasets", "models", "predictions", "metrics", "published", "exploring", "plots"},
     "top": set(ROOMS),
 }
-GROUND_FLOOR = {"errors", "files", "naming", "shipped", "tasks"}
+GROUND_FLOOR = {"errors", "files", "naming", "settings", "shipped", "tasks"}
 
 
 def room_of(name: str) -> str:

@@ -1,22 +1,102 @@
-"""A trained network and a strategy give an adapted network, with the plan of what trains."""
+"""The ways of moving a trained network to another survey: network + strategy -> adapted network with its plan."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
+from pydantic import Field, model_validator
 from torch import nn
 
-from astrolab.errors import ModelError
-from astrolab.models.adapters import add_adapters, merge_adapters
-from astrolab.models.digests import digest
-from astrolab.models.network import InputRecord, Network
+from astrolab.errors import ModelError, TargetError, unknown_name
+from astrolab.models.adapters import ResidualNetwork, add_adapters, merge_adapters
+from astrolab.models.network import Network, TrainingRecord, digest
 from astrolab.models.plan import Plan, batchnorm_layers, draft_plan
 from astrolab.models.registry import rebuild
-from astrolab.models.residual import ResidualNetwork
-from astrolab.models.strategies import Strategy
-from astrolab.models.targets import adaptable_modules, parameters_under
+from astrolab.settings import Settings
+from astrolab.tasks import Task
+
+ADAPTERS: Mapping[str, str] = MappingProxyType(
+    {
+        "lora": "low-rank product (arXiv:2106.09685)",
+        "rslora": "low-rank product scaled by the square root of the rank (arXiv:2312.03732)",
+        "dora": "low-rank change of direction and a free magnitude (arXiv:2402.09353)",
+        "loha": "Hadamard product of two low-rank products (arXiv:2108.06098)",
+        "lokr": "Kronecker product of small factors (arXiv:2212.10650)",
+    }
+)
+
+
+@dataclass(frozen=True)
+class StrategyKind:
+    """What a strategy does, before its settings."""
+
+    words: str
+    trains: tuple[str, ...] = ()
+    batchnorm: str = "update"
+    always_frozen: bool = False
+
+
+STRATEGIES: Mapping[str, StrategyKind] = MappingProxyType(
+    {
+        "zero_shot": StrategyKind("the network as it is", batchnorm="freeze", always_frozen=True),
+        "scratch": StrategyKind("the same network from new initial weights", trains=("all",)),
+        "head": StrategyKind("the head trains", trains=("head",), batchnorm="freeze"),
+        "layers": StrategyKind("chosen layers train"),
+        "lora": StrategyKind("small adapters train beside frozen weights"),
+        "residual": StrategyKind("a learned correction to a frozen network", batchnorm="freeze", always_frozen=True),
+        "full": StrategyKind("every parameter trains", trains=("all",)),
+    }
+)
+Count = Annotated[int, Field(ge=1, strict=True)]
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Strategy(Settings):
+    """A strategy with all its settings, explained by `adapt`; those it does not use are carried along unread."""
+
+    asked = "A strategy was asked for."
+
+    name: str
+    layers: Names = ("stem", "head")
+    adapter: str = "lora"
+    rank: Count = 4
+    alpha: Annotated[float, Field(gt=0)] = 16
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    targets: Names | None = None
+    kronecker_factor: Count | None = None
+    correction_width: Count = 64
+    batchnorm: Literal["update", "freeze"]
+    seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: dict[str, Any]) -> dict[str, Any]:
+        name, adapter = values["name"], values.get("adapter", "lora")
+        if name not in STRATEGIES:
+            raise unknown_name("strategy", name=name, names=STRATEGIES)
+        if adapter not in ADAPTERS:
+            raise unknown_name("adapter", name=adapter, names=ADAPTERS)
+        return {**values, "batchnorm": values.get("batchnorm") or STRATEGIES[name].batchnorm}
+
+    @model_validator(mode="after")
+    def _refuse_updates(self) -> Strategy:
+        if STRATEGIES[self.name].always_frozen and self.batchnorm == "update":
+            raise ValueError(f"batchnorm must be 'freeze': {self.name} leaves the network as it is")
+        return self
+
+    @property
+    def trained_layers(self) -> tuple[str, ...]:
+        """Stages or modules of the network whose own parameters train."""
+        return self.layers if self.name == "layers" else STRATEGIES[self.name].trains
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        return self.model_dump(mode="json")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,7 +109,7 @@ class Adapted:
     base_digest: str
 
     @property
-    def trained_on(self) -> InputRecord | None:
+    def trained_on(self) -> TrainingRecord | None:
         """What the network was last trained on."""
         return self.network.trained_on
 
@@ -37,6 +117,21 @@ class Adapted:
     def strategy(self) -> str:
         """Name of the strategy."""
         return self.settings.name
+
+    @property
+    def task(self) -> Task:
+        """What the network predicts."""
+        return self.network.task
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs that the network reads."""
+        return self.network.inputs
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels that the network predicts."""
+        return self.network.labels
 
     def __repr__(self) -> str:
         return f"{self.network.spec.name} · {self.plan!r}"
@@ -46,7 +141,7 @@ def adapt(
     network: Network,
     *,
     strategy: str,
-    layers: Sequence[str] = ("input", "regressor"),
+    layers: Sequence[str] = ("stem", "head"),
     rank: int = 4,
     alpha: float = 16,
     dropout: float = 0.1,
@@ -64,8 +159,8 @@ def adapt(
     ============= ================================== ================= ======================
     ``zero_shot`` nothing                            freeze (always)   CNN-Base elsewhere
     ``scratch``   everything, from new weights       update            CNN-Base, CNN-Combo
-    ``head``      the set ``"regressor"``            freeze
-    ``layers``    the sets or modules in `layers`    update            CNN-TL as described
+    ``head``      the stage ``"head"``               freeze
+    ``layers``    the stages or modules in `layers`  update            CNN-TL as described
     ``lora``      adapters beside frozen weights     update            CNN-LoRA
     ``residual``  a correction to frozen predictions freeze (always)
     ``full``      everything                         update            CNN-TL as its code does
@@ -77,12 +172,12 @@ def adapt(
         Is copied, never changed.
     strategy : str
     layers : sequence of str
-        For ``"layers"``: layer sets (``network.layer_sets``) or module names.
+        For ``"layers"``: stages (``network.stages``) or module names.
     rank, alpha, dropout : int, float, float
         For ``"lora"``: the adapter of a layer is scaled by ``alpha / rank``.
     targets : sequence of str, optional
-        For ``"lora"``: layer sets or module names; by default every convolution and linear layer, the regressor
-        included, as published.
+        For ``"lora"``: stages or module names; by default every convolution and linear layer, the head included, as
+        published.
     adapter : str
         For ``"lora"``: ``"lora"``, or one of its relatives ``"rslora"``, ``"dora"``, ``"loha"``, ``"lokr"``.
     kronecker_factor : int, optional
@@ -97,7 +192,7 @@ def adapt(
     Returns
     -------
     Adapted
-        In evaluation mode; :func:`set_train_mode` prepares it for training.
+        In evaluation mode.
 
     Raises
     ------
@@ -106,18 +201,19 @@ def adapt(
     ConfigError
         If a setting is outside what it can be.
     TargetError
-        If a name in `layers` or `targets` matches nothing.
+        If a name in `layers` or `targets` matches nothing, or the network has no stage ``"head"`` to train.
     ModelError
-        If the network is already adapted.
+        If the network is already adapted, or has no labels to correct (``residual``).
 
     Examples
     --------
-    >>> from astrolab.models.registry import make_model
-    >>> adapt(make_model("redshift_cnn", n_bands=5, seed=0), strategy="layers")
-    redshift_cnn · layers: 409,921 of 11,577,025 parameters train (3.54 %) · BatchNorm updates
+    >>> from astrolab.models.networks.cnn import CNN
+    >>> from astrolab.tasks import REDSHIFT
+    >>> adapt(CNN(inputs={"image": (5, 64, 64)}, task=REDSHIFT), strategy="layers")
+    cnn · layers: 409,921 of 11,577,025 parameters train (3.54 %) · BatchNorm updates
     """
     settings = Strategy(
-        strategy,
+        name=strategy,
         layers=layers,
         adapter=adapter,
         rank=rank,
@@ -181,7 +277,7 @@ def merge(adapted: Adapted) -> Network:
     Returns
     -------
     Network
-        In evaluation mode, every parameter trainable: what :func:`adapt` starts from.
+        In evaluation mode, every parameter trainable: what `adapt` starts from.
 
     Raises
     ------
@@ -209,3 +305,51 @@ def _require_plain(network: nn.Module) -> None:
             available="networks of make_model or load_model(...).network that carry no adapter or correction",
             remedy="Pass merge(adapted) to adapt an adapted network further.",
         )
+
+
+def parameters_under(network: Network, *, names: Iterable[str]) -> frozenset[str]:
+    """Return the names of the parameters that stages and modules hold."""
+    every = [name for name, _ in network.named_parameters()]
+    return frozenset(found for name in names for found in _expand(network, name=name, among=every, kind="parameters"))
+
+
+def adaptable_modules(network: Network, *, names: Iterable[str] | None) -> tuple[str, ...]:
+    """Return the convolution and linear layers that stages and modules hold, in the order of the network."""
+    every = network.adapter_targets
+    if names is None:
+        return every
+    kind = "convolution or linear layer"
+    found = {target for name in names for target in _expand(network, name=name, among=every, kind=kind)}
+    return tuple(target for target in every if target in found)
+
+
+def _expand(network: Network, *, name: str, among: Iterable[str], kind: str) -> list[str]:
+    modules = {module for module, _ in network.named_modules() if module}
+    if name not in network.stages and name not in modules:
+        raise _no_match(network, name=name, modules=modules)
+    roots = network.stages.get(name, (name,))
+    found = [item for item in among if any(item == root or item.startswith(f"{root}.") for root in roots)]
+    if not found:
+        raise TargetError(
+            f"The layers {name!r} of {network.spec.name} were asked for.",
+            received=f"layers that hold no {kind}",
+            available=_names(network),
+            remedy=f"Name layers that hold at least one {kind}.",
+        )
+    return found
+
+
+def _no_match(network: Network, *, name: str, modules: set[str]) -> TargetError:
+    ending = sorted(module for module in modules if module.endswith(f".{name}"))
+    near = ending[:3] or get_close_matches(name, [*network.stages, *sorted(modules)], n=3)
+    return TargetError(
+        f"The layers {name!r} of {network.spec.name} were asked for.",
+        received="a name that is no stage and no module",
+        available=_names(network),
+        remedy=f"Did you mean {' or '.join(map(repr, near))}?" if near else "Name some of these: layers=[...].",
+    )
+
+
+def _names(network: Network) -> str:
+    holders = dict.fromkeys(name.rpartition(".")[0] for name, _ in network.named_parameters())
+    return f"stages {', '.join(network.stages)}; modules {', '.join(filter(None, holders))}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from astrolab.errors import ConfigError, SchemaError
 from astrolab.tasks import InputSpec, Task
@@ -18,10 +21,12 @@ from astrolab.tasks import InputSpec, Task
 if TYPE_CHECKING:
     from astrolab.datasets.survey import Survey
 
+Shape = Sequence[int | None]
+
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What must be known to build a network again, without its weights: its name and JSON options."""
+    """What must be known to build a network again, without its weights: its name and options, JSON values."""
 
     name: str
     options: Mapping[str, Any]
@@ -59,7 +64,7 @@ class TrainingRecord:
 
     def require_same(self, survey: Survey) -> None:
         """Refuse a survey with inputs of another shape or grid, or, where both are known, pixel scale or unit."""
-        for name, spec in self.specs.items():
+        for name in self.specs:
             other = TrainingRecord.of(survey, inputs=[name]) if name in survey.specs else None
             remedies = ["choose a survey with this input"] if other is None else self._remedies(name, other=other)
             if remedies:
@@ -98,29 +103,71 @@ class TrainingRecord:
 class Network(nn.Module):
     """A network in two steps: hidden features of an object, and the labels that are read from them.
 
-    A network of your own derives from it, has a `name`, an ``__init__(self, *, inputs, task, **options)`` that passes
-    all of it on, and the methods `embed` and `read_out`; one that learns without labels has
-    ``reconstruct(inputs, mask)``, which gives back the inputs (mask: True where a value is hidden from it).
+    A network of your own derives from it and has a `name`, an ``__init__(self, *, inputs, task, **options)`` that gives
+    all of it to this one, and the methods `embed` and `read_out`. One that learns without labels has
+    ``reconstruct(inputs, mask)`` instead of `read_out`: it gives the inputs back, of which it must not use what is
+    masked (True). Register it with `astrolab.register_model`.
+
+    Parameters
+    ----------
+    inputs : mapping of str to shape
+        Shape of one row of every input that it reads; None where any size will do.
+    task : Task
+        Its labels are what the network predicts.
+    stages : mapping of str to tuple of str
+        Names of modules that can be frozen, or given a learning rate, together: from the inputs to the ``"head"`` that
+        predicts the labels. The stage ``"all"`` is there always.
+    **options
+        JSON values with which the network can be built again.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+        Name, inputs, task and options: the network without its weights.
+    inputs : tuple of str
+        Names of the inputs that it reads.
+    trained_on : TrainingRecord or None
+        What it was last trained on; a copy keeps it.
+
+    Examples
+    --------
+    >>> class Line(Network):
+    ...     name = "line"
+    ...
+    ...     def __init__(self, *, inputs, task):
+    ...         super().__init__(inputs=inputs, task=task, stages={"head": ("output",)})
+    ...         self.output = nn.Linear(inputs["magnitudes"][0], len(task.labels))
+    ...
+    ...     def embed(self, inputs):
+    ...         return inputs["magnitudes"]
+    ...
+    ...     def read_out(self, hidden):
+    ...         return self.output(hidden)
     """
 
-    name: ClassVar[str]
+    name: ClassVar[str] = ""
     reads_one: ClassVar[bool] = False  # input, whatever the survey has beside it
 
     def __init__(
-        self, *, inputs: Mapping[str, Sequence[int]], task: Task, stages: Mapping[str, tuple[str, ...]], **options: Any
+        self, *, inputs: Mapping[str, Shape], task: Task, stages: Mapping[str, tuple[str, ...]], **options: Any
     ):
         super().__init__()
-        shapes = {name: list(map(int, shape)) for name, shape in inputs.items()}
-        self.spec = ModelSpec(self.name, {"inputs": shapes, "task": task.to_dict(), **options})
-        self.inputs = tuple(shapes)
+        written = json.dumps({"inputs": dict(inputs), "task": task.to_dict(), **options})
+        self.spec = ModelSpec(self.name, json.loads(written))
+        self.inputs = tuple(inputs)
         self.task = task
-        self.stages = dict(stages)
         self.trained_on: TrainingRecord | None = None
+        self._stages = dict(stages)
 
     @classmethod
     def reads(cls, specs: Mapping[str, InputSpec]) -> tuple[str, ...]:
-        """Return which inputs of a survey it reads; all of them, unless a network says otherwise."""
+        """Return which inputs of a survey it can read; all of them, unless a network says otherwise."""
         return tuple(specs)
+
+    @property
+    def origin(self) -> str:
+        """Module and name of its class."""
+        return f"{type(self).__module__}.{type(self).__qualname__}"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -128,14 +175,25 @@ class Network(nn.Module):
         return self.task.label_names
 
     @property
+    def stages(self) -> dict[str, tuple[str, ...]]:
+        """Names of the modules of every stage; ``"all"`` is the whole network."""
+        own = [name for name, _ in self.named_parameters(recurse=False)]
+        return {**self._stages, "all": (*(name for name, _ in self.named_children()), *own)}
+
+    @property
     def adapter_targets(self) -> tuple[str, ...]:
         """Every convolution and linear layer: where an adapter can sit."""
-        kinds = (nn.Conv1d, nn.Conv2d, nn.Linear)
-        return tuple(name for name, module in self.named_modules() if isinstance(module, kinds))
+        kinds, past = (nn.Conv1d, nn.Conv2d, nn.Linear), NonDynamicallyQuantizableLinear  # attention goes past the last
+        return tuple(n for n, module in self.named_modules() if isinstance(module, kinds) and type(module) is not past)
 
-    def modules_of(self, stage: str) -> tuple[str, ...]:
-        """Return the module names of a stage; the empty name is the whole network."""
-        return ("",) if stage == "all" else self.stages[stage]
+    @property
+    def n_hidden(self) -> int:
+        """Number of hidden features of an object, found by embedding zeros; the network must be in evaluation mode."""
+        device = next(self.parameters()).device
+        shapes = {name: [size or 32 for size in shape] for name, shape in self.spec.options["inputs"].items()}
+        with torch.no_grad():
+            hidden = self.embed({name: torch.zeros(1, *shape, device=device) for name, shape in shapes.items()})
+        return hidden.shape[1]
 
     def embed(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the hidden features (n, hidden) of scaled inputs (n, ...)."""
@@ -147,20 +205,41 @@ class Network(nn.Module):
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the predicted labels (n, n_labels); the hidden features, of a network without labels."""
-        self._require_shapes(inputs)
+        self.require_inputs(inputs)
         hidden = self.embed(inputs)
         return self.read_out(hidden) if self.task.labels else hidden
 
-    def _require_shapes(self, inputs: Mapping[str, Tensor]) -> None:
+    def require_inputs(self, inputs: Mapping[str, Tensor]) -> None:
+        """Refuse inputs that are not there, or of another shape than the network was made for."""
         for name, shape in self.spec.options["inputs"].items():
-            found = tuple(inputs[name].shape[1:]) if name in inputs else ()
-            if found[: len(shape)] != tuple(shape):
+            found = list(inputs[name].shape[1:]) if name in inputs else []
+            if len(found) != len(shape) or any(a not in (None, b) for a, b in zip(shape, found, strict=True)):
+                given = f"rows of shape {found}" if name in inputs else f"only {', '.join(inputs) or 'nothing'}"
                 raise SchemaError(
                     f"{self.name} was to read the {name} of some objects.",
-                    received=f"rows of shape {found}" if name in inputs else f"only {', '.join(inputs) or 'nothing'}",
-                    available=f"rows of shape {tuple(shape)}" + ", …" * (len(found) > len(shape)),
+                    received=given,
+                    available=f"rows of shape {shape}".replace("None", "any"),
                     remedy="Use a survey with the channels of the network, or make_model for this one.",
                 )
+
+
+def tensor_digest(tensor: Tensor) -> str:
+    """Return the SHA-256 of a tensor's type, shape and values, whatever its device and memory layout.
+
+    >>> tensor_digest(torch.zeros(2)) == tensor_digest(torch.zeros(2, 1))
+    False
+    """
+    values = tensor.detach().cpu().contiguous().reshape(-1)
+    header = f"{values.dtype} {tuple(tensor.shape)}\n".encode()
+    return hashlib.sha256(header + values.view(torch.uint8).numpy().tobytes()).hexdigest()
+
+
+def digest(network: nn.Module) -> str:
+    """Return the SHA-256 over the names and values of all parameters and buffers of a network."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        total.update(f"{name} {tensor_digest(tensor)}\n".encode())
+    return total.hexdigest()
 
 
 def perceptron(n_features: int, *, hidden: Sequence[int], n_labels: int, dropout: float) -> nn.Sequential:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from astrolab.errors import PlanError
-from astrolab.models.digests import tensor_digest
+from astrolab.models.network import tensor_digest
 
 STATES = ("frozen", "trained", "adapted")
 

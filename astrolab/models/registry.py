@@ -1,12 +1,13 @@
-"""Networks by name."""
+"""Networks by name, those that come with astrolab and those that users register."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from astrolab.errors import ConfigError, SchemaError, unknown_name
-from astrolab.models.network import ModelSpec, Network, seeded
+from astrolab.models.network import ModelSpec, Network, Shape, seeded
 from astrolab.models.networks.cnn import CNN
 from astrolab.models.networks.mlp import MLP
 from astrolab.tasks import Task
@@ -14,36 +15,52 @@ from astrolab.tasks import Task
 if TYPE_CHECKING:
     from astrolab.datasets.survey import Survey
 
-MODELS: dict[str, type[Network]] = {network.name: network for network in (CNN, MLP)}
-OURS = frozenset(MODELS)
+OURS: Mapping[str, type[Network]] = {network.name: network for network in (CNN, MLP)}
+MODELS: dict[str, type[Network]] = dict(OURS)
 
 
 def register_model(network: type[Network]) -> type[Network]:
-    """Make a network of your own known by its name; usable as a decorator."""
-    if network.name in OURS and MODELS[network.name] is not network:
+    """Make a network of your own known by its name, so that it can be made and loaded; usable as a decorator.
+
+    Parameters
+    ----------
+    network : subclass of Network
+        With a `name` that none of astrolab's networks has. A class registered again replaces the one before.
+
+    Returns
+    -------
+    type
+        The class itself.
+
+    Raises
+    ------
+    ConfigError
+        If it has no name, or one that is taken.
+    """
+    if not network.name or OURS.get(network.name, network) is not network:
         raise ConfigError(
-            f"A network was to be registered as {network.name!r}.",
-            received="the name of a network that comes with astrolab",
-            available="any other name",
-            remedy="Give the class another name.",
+            f"The network {network.__name__} was to be registered.",
+            received=f"name = {network.name!r}",
+            available=f"any name but {', '.join(OURS)}, which come with astrolab",
+            remedy='Give the class a name of its own: name = "...".',
         )
     MODELS[network.name] = network
     return network
 
 
-def make_model(name: str, *, survey: Survey, seed: int, inputs: tuple[str, ...] = (), **options: Any) -> Network:
+def make_model(name: str, *, survey: Survey, seed: int, inputs: Sequence[str] = (), **options: Any) -> Network:
     """Return a new network that fits a survey, with initial weights drawn from a seed.
 
     Parameters
     ----------
     name : str
-        ``"cnn"`` reads an image, ``"mlp"`` numbers in a row (magnitudes, an embedding, a spectrum), or a network of
+        ``"cnn"`` reads an image, ``"mlp"`` numbers in a row (magnitudes, an embedding, a spectrum); or a network of
         your own.
     survey : Survey
         Its inputs give the channels, its task the labels.
     seed : int
         Same seed, same weights; torch's own random state is left as it was.
-    inputs : tuple of str, optional
+    inputs : sequence of str, optional
         Which inputs it reads; by default all that it can.
     **options
         Arguments of the network, e.g. ``hidden=(512, 256)``.
@@ -57,7 +74,7 @@ def make_model(name: str, *, survey: Survey, seed: int, inputs: tuple[str, ...] 
     UnknownNameError
         If no network, or no input of the survey, has that name.
     SchemaError
-        If the network cannot read what the survey has.
+        If the network cannot read what the survey has, or learn from a survey without labels.
     ConfigError
         If the network has no such option, or the option a value it cannot have.
 
@@ -71,23 +88,36 @@ def make_model(name: str, *, survey: Survey, seed: int, inputs: tuple[str, ...] 
         if wanted not in survey.specs:
             raise unknown_name(f"input of {survey.name!r}", name=wanted, names=survey.specs)
     kind = MODELS[name]
-    chosen = tuple(inputs) or kind.reads(survey.specs)
+    readable = kind.reads(survey.specs)
+    chosen = tuple(inputs) or readable
+    if not chosen or not set(chosen) <= set(readable) or (kind.reads_one and len(chosen) > 1):
+        raise SchemaError(
+            f"{name} was to be made for {survey.name}.",
+            received=f"the inputs {', '.join(chosen or survey.specs) or '(none)'}",
+            available=f"{', '.join(readable) or 'none'} that it can read" + ", one at a time" * kind.reads_one,
+            remedy="Name what it shall read, inputs=[...], or choose another network.",
+        )
+    if not survey.task.labels and not hasattr(kind, "reconstruct"):
+        raise SchemaError(
+            f"{name} was to be made for {survey.name}.",
+            received="a survey without labels",
+            remedy="Add [[label]] to its manifest, or use a network that learns without (it has reconstruct).",
+        )
     shapes = {wanted: tuple(survey.inputs[wanted].shape[1:]) for wanted in chosen}
-    return _build(kind, inputs=shapes, task=survey.task, seed=seed, options=options, has=tuple(survey.specs))
+    return _build(kind, inputs=shapes, task=survey.task, seed=seed, options=options)
 
 
 def rebuild(spec: ModelSpec, *, seed: int) -> Network:
-    """Return a new network as a spec describes it, with other initial weights."""
+    """Return a new network as a spec describes it, with initial weights drawn from a seed."""
     if spec.name not in MODELS:
-        remedy = "Register the class of this network first: astrolab.register_model(...)."
-        raise unknown_name("network", name=spec.name, names=MODELS, remedy=remedy)
-    options = {name: value for name, value in spec.options.items() if name not in ("inputs", "task")}
-    task = Task.from_dict(spec.options["task"])
-    return _build(MODELS[spec.name], inputs=spec.options["inputs"], task=task, seed=seed, options=options)
+        raise unknown_name("network", name=spec.name, names=MODELS)
+    options = dict(spec.options)
+    inputs, task = options.pop("inputs"), Task.from_dict(options.pop("task"))
+    return _build(MODELS[spec.name], inputs=inputs, task=task, seed=seed, options=options)
 
 
 def _build(
-    kind: type[Network], *, inputs: dict[str, Any], task: Task, seed: int, options: dict[str, Any], has: tuple = ()
+    kind: type[Network], *, inputs: Mapping[str, Shape], task: Task, seed: int, options: dict[str, Any]
 ) -> Network:
     known = [name for name in inspect.signature(kind).parameters if name not in ("inputs", "task")]
     unknown = [option for option in options if option not in known]
@@ -95,15 +125,8 @@ def _build(
         raise ConfigError(
             f"{kind.name} was to be made.",
             received=f"the option {', '.join(unknown)}",
-            available=", ".join(known),
+            available=", ".join(known) or "no options",
             remedy="Use one of the options above.",
-        )
-    if not inputs or (kind.reads_one and len(inputs) > 1):
-        raise SchemaError(
-            f"{kind.name} was to be made for a survey.",
-            received=f"{', '.join(inputs) or 'no input'} that it can read",
-            available=", ".join(has) or "no inputs",
-            remedy="Name the one to read, inputs=[...], or choose another network.",
         )
     with seeded(seed):
         return kind(inputs=inputs, task=task, **options)

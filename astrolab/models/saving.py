@@ -2,7 +2,7 @@
 
 ::
 
-    model.json                  what it is: spec, strategy with all settings, digests, versions
+    model.json                  what it is: spec, strategy with all settings, what it was trained on, digests, versions
     model.safetensors           all weights and buffers                     (every strategy but lora)
     adapter_model.safetensors   adapters and BatchNorm, in peft's format    (lora)
     adapter_config.json         their description, in peft's own format     (lora)
@@ -17,7 +17,6 @@ import copy
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,17 +26,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from astrolab.errors import CheckpointError, ConfigError, ModelError
+from astrolab.errors import CheckpointError, ConfigError, ModelError, unknown_name
 from astrolab.files import DIGEST_PLACE, digest_fault, sha256_of, write_atomically, write_digest
-from astrolab.models.adapt import Adapted, adapt, arrange
-from astrolab.models.adapters import adapter_weights, put_adapter_weights
-from astrolab.models.digests import digest
-from astrolab.models.network import InputRecord, ModelSpec, Network
-from astrolab.models.registry import rebuild
-from astrolab.models.strategies import Strategy
-from astrolab.models.targets import adaptable_modules
+from astrolab.models.adapt import Adapted, Strategy, adapt, arrange
+from astrolab.models.adapters import adapted_layers, adapter_weights, put_adapter_weights
+from astrolab.models.network import ModelSpec, Network, TrainingRecord, digest
+from astrolab.models.registry import MODELS, rebuild
 
-FORMAT = "astrolab-model-2"
+FORMAT = "astrolab-model-3"
 CARD, WEIGHTS, ADAPTERS, BASE = "model.json", "model.safetensors", "adapter_model.safetensors", "base"
 
 
@@ -105,14 +101,17 @@ def load_model(directory: str | Path, *, base: Network | None = None) -> Adapted
     CheckpointError
         If the folder holds no model, a file is not as it was written, the weights do not fit exactly, the base is
         another one, or the digest of what was read is not that of what was saved.
+    UnknownNameError
+        If it is a network of your own whose class is not registered (`register_model`).
     """
     directory = Path(directory)
     card = _read_card(directory)
-    spec, settings, trained_on = _described(card, directory)
+    settings = Strategy(**card["strategy"])
     if settings.name == "lora":
         adapted = _load_adapters(directory, card=card, settings=settings, base=base)
     else:
-        adapted = arrange(rebuild(spec, seed=0), settings=settings, base_digest=card["base_digest"])
+        plain = _rebuilt(ModelSpec(**card["spec"]), kind=card["class"])
+        adapted = arrange(plain, settings=settings, base_digest=card["base_digest"])
         load_weights(adapted.network, path=directory / WEIGHTS)
     if digest(adapted.network) != card["digest"]:
         raise CheckpointError(
@@ -121,7 +120,7 @@ def load_model(directory: str | Path, *, base: Network | None = None) -> Adapted
             available=f"digest {card['digest'][:12]}… in {CARD}",
             remedy="The files are damaged or mixed up: copy the folder again.",
         )
-    adapted.network.trained_on = trained_on
+    adapted.network.trained_on = card["trained_on"] and TrainingRecord.from_dict(card["trained_on"])
     return adapted
 
 
@@ -135,11 +134,18 @@ def load_weights(network: nn.Module, *, path: str | Path) -> None:
     network.load_state_dict(tensors)
 
 
+def _rebuilt(spec: ModelSpec, *, kind: str) -> Network:
+    if spec.name not in MODELS:
+        register = f"Register its class first, {kind}: astrolab.register_model({kind.rpartition('.')[2]})."
+        raise unknown_name("network", name=spec.name, names=MODELS, remedy=register)
+    return rebuild(spec, seed=0)
+
+
 def _write_adapters(adapted: Adapted, part: Path) -> None:
     _write_tensors(adapter_weights(adapted.network), part / ADAPTERS)
     config = copy.copy(adapted.network.active_peft_config)
     config.inference_mode = True
-    config.target_modules = list(adaptable_modules(adapted.network.get_base_model(), names=adapted.settings.targets))
+    config.target_modules = adapted_layers(adapted.network.get_base_model())  # peft shortens them, without order
     config.save_pretrained(part)
 
 
@@ -184,9 +190,9 @@ def _card(adapted: Adapted, *, files: Mapping[str, str]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "spec": adapted.network.spec.to_dict(),
-        "input": adapted.network.input_name,
+        "class": adapted.network.origin,
         "strategy": adapted.settings.to_dict(),
-        "trained_on": adapted.trained_on and asdict(adapted.trained_on),
+        "trained_on": adapted.trained_on and adapted.trained_on.to_dict(),
         "parameters": adapted.plan.counts,
         "base_digest": adapted.base_digest,
         "digest": digest(adapted.network),
@@ -214,17 +220,6 @@ def _read_card(directory: Path) -> dict[str, Any]:
         if found != digest_wanted:
             raise _damaged(directory / file, f"SHA-256 {found[:12]}… instead of {digest_wanted[:12]}… in {CARD}")
     return card
-
-
-def _described(card: Mapping[str, Any], directory: Path) -> tuple[ModelSpec, Strategy, InputRecord | None]:
-    record = card["trained_on"]
-    try:
-        if record:
-            lists = {name: tuple(record[name]) for name in ("bands", "shape")}
-            record = InputRecord(**{**record, **lists})
-        return ModelSpec(**card["spec"]), Strategy(**card["strategy"]), record
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(directory / CARD, str(error)) from error
 
 
 def _write_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:

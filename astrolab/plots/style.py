@@ -1,4 +1,4 @@
-"""How every figure looks: one style, one colour for each arm, and a note wherever the galaxies are simulated."""
+"""How every figure looks: its style, a colour for each arm, its grid of panels, its title, its legend, its words."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
+from matplotlib.pyplot import subplots
+from matplotlib.text import Text
 
+from astrolab.datasets.manifest import list_manifests, load_manifest
 from astrolab.errors import ConfigError, PredictionError
-from astrolab.metrics import find_metric
+from astrolab.metrics import Requirement, find_metric, find_requirement
+from astrolab.predictions import quantity_of
+from astrolab.tasks import Quantity, Task, find_quantity, make_task
 
 PAGE_WIDTH_INCH = 7.1  # two columns of an A&A, MNRAS or AAS page
-COLUMN_WIDTH_INCH = 3.4
 INK, FAINT, BAND = "#222222", "#8C8C8C", "#DCE9DF"
 TWIN_NOTE = "simulated twin surveys"
 
@@ -42,14 +48,6 @@ STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.unicode_minus": True,
     "figure.titlesize": 10,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
-    "xtick.major.size": 3,
-    "ytick.major.size": 3,
-    "xtick.minor.size": 1.8,
-    "ytick.minor.size": 1.8,
     "grid.color": "#E6E6E6",
     "grid.linewidth": 0.6,
     "legend.fontsize": 7.5,
@@ -57,9 +55,9 @@ STYLE: dict[str, Any] = {
     "lines.linewidth": 1.3,
     "text.color": INK,
     "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
 }
+_TICKS = {"labelsize": 7.5, "major.width": 0.7, "major.size": 3, "minor.size": 1.8, "color": INK}
+STYLE |= {f"{axis}tick.{name}": value for axis in "xy" for name, value in _TICKS.items()}
 
 _overrides: ContextVar[Mapping[str, Any]] = ContextVar("astrolab_style", default={})  # noqa: B039 - never mutated
 
@@ -90,21 +88,22 @@ SURVEYS: dict[str, Look] = {
     "galaxiesml": Look("GalaxiesML", "#0072B2"),
     "combo": Look("Combo", "#7F7F7F"),
 }
-_LEGEND_COLUMNS = 4
-_BLANK = Line2D([], [], ls="none", label=" ")
+_NARROWEST_INCH = 3.6
+_SHOWN = (0.005, 0.995)  # quantiles of what is drawn that axes cover
+_ABOUT_ZERO = 0.05
 _SPARE = ("#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733", "#CC6677", "#6699CC")
 
 
 def _looks(names: Sequence[str], *, known: Mapping[str, Look]) -> dict[str, Look]:
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in dict.fromkeys(names) if name not in known]
     if len(unknown) > len(_SPARE):
         raise ConfigError(
-            "Names were to be told apart by colour.",
-            received=f"{len(unknown)} names without a colour of their own: {', '.join(unknown)}",
+            "Names were to be given colours of their own.",
+            received=f"{len(unknown)} names that have none yet: {', '.join(unknown)}",
             available=", ".join(known),
             remedy=f"Show at most {len(_SPARE)} of them in one figure.",
         )
-    spare = {name: Look(name, _SPARE[i]) for i, name in enumerate(unknown)}
+    spare = {name: Look(name, colour) for name, colour in zip(unknown, _SPARE, strict=False)}
     return {name: known.get(name) or spare[name] for name in names}
 
 
@@ -115,21 +114,22 @@ def arm_looks(arms: Sequence[str]) -> dict[str, Look]:
 
 def survey_looks(surveys: Sequence[str]) -> dict[str, Look]:
     """Return how each survey is drawn: a twin has the colour of the survey it stands for, and says that it is one."""
-    real = _looks([real_survey(name) for name in surveys], known=SURVEYS)
-    looks = {name: real[real_survey(name)] for name in surveys}
+    real = {name: real_survey(name) for name in surveys}
+    looks = _looks(list(real.values()), known=SURVEYS)
     return {
-        name: look if name == real_survey(name) else Look(f"{look.label} twin", look.colour, look.marker)
-        for name, look in looks.items()
+        name: looks[of] if name == of else Look(f"{looks[of].label} twin", looks[of].colour)
+        for name, of in real.items()
     }
 
 
 def real_survey(name: str) -> str:
-    """Return the survey that a twin stands for; any other name is its own.
+    """Return the survey that a twin stands for, as its manifest says; any other name is its own.
 
-    >>> real_survey("twin-galaxiesml")
-    'galaxiesml'
+    >>> real_survey("twin-galaxiesml"), real_survey("mine")
+    ('galaxiesml', 'mine')
     """
-    return name.removeprefix("twin-")
+    twin = load_manifest(name).twin if name in list_manifests() else None
+    return twin.of if twin else name
 
 
 @contextmanager
@@ -191,34 +191,100 @@ def in_style(plot: Callable[_P, _R]) -> Callable[_P, _R]:
     return styled
 
 
+def panel_grid(
+    columns: Sequence[str | Look],
+    *,
+    rows: Sequence[str] = ("",),
+    panel: tuple[float, float],
+    around: tuple[float, float] = (0.5, 0.7),
+    heights: Sequence[float] = (),
+    most: int = 4,
+    xlabel: str = "",
+    **options: Any,
+) -> tuple[Figure, np.ndarray]:
+    """Make panels of one size (inches): a title above each column, words below the lowest and beside the first.
+
+    A single row is broken after `most` panels. A column given as a `Look` has a title in its colour. `heights` are
+    those of the rows, where they differ; `around` is the room for titles and words.
+    """
+    breaks = len(rows) == 1
+    n_across = min(len(columns), most) if breaks else len(columns)
+    rows = list(rows) * (-(-len(columns) // n_across) if breaks else 1)
+    heights = list(heights) or [panel[1]] * len(rows)
+    size = (max(n_across * panel[0] + around[0], _NARROWEST_INCH), sum(heights) + around[1])
+    figure, axes = subplots(len(rows), n_across, figsize=size, squeeze=False, height_ratios=heights, **options)
+    panels = axes.reshape(1, -1) if breaks else axes
+    for ax in panels[0, len(columns) :]:
+        ax.remove()
+    for ax, column in zip(panels[0], columns, strict=False):
+        colour = {"color": column.colour} if isinstance(column, Look) else {}
+        ax.set_title(column.label if colour else column, loc="center", fontweight="bold", **colour)
+    panels = panels[:, : len(columns)]
+    for ax in panels[-1, -n_across:]:
+        ax.set_xlabel(xlabel)
+        ax.tick_params(axis="x", labelbottom=True)
+    for ax, row in zip(axes[:, 0], rows, strict=True):
+        ax.set_ylabel(row)
+    return figure, panels
+
+
+def finish(
+    target: Figure | Axes,
+    *,
+    title: str,
+    simulated: bool,
+    entries: Sequence[Artist] = (),
+    notes: Sequence[Artist] = (),
+) -> None:
+    """Write the legend below the panels, notes in rows of their own, and the title, which says what is simulated.
+
+    Both are broken into more rows where they are wider than the figure, which grows by its legend. Axes beside others
+    keep theirs inside.
+    """
+    figure = target if isinstance(target, Figure) else target.figure
+    if isinstance(target, Axes) and len(figure.axes) > 1:
+        target.legend(handles=[*entries, *notes])
+    elif entries or notes:
+        for n_columns in (4, 3, 2, 1):
+            legend = _write_legend(figure, entries=entries, notes=notes, n_columns=n_columns)
+            if n_columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+                break
+            legend.remove()
+        figure.set_figheight(figure.get_figheight() + legend.get_window_extent().height / figure.dpi)
+    text = figure.suptitle("", x=0.01, ha="left") if isinstance(target, Figure) else target.set_title("")
+    figure.draw_without_rendering()  # fixes the place of the axes
+    left = text.get_window_extent().x0
+    title = f"{title} · {TWIN_NOTE}" if simulated else title
+    break_title(text, title=title, width=figure.bbox.x1 - left)
+
+
+def _write_legend(figure: Figure, *, entries: Sequence[Artist], notes: Sequence[Artist], n_columns: int) -> Legend:
+    rows: list[Artist] = []
+    for part in (entries, notes):
+        rows += [*part, *[_BLANK] * (-len(part) % n_columns)]
+    # Legends fill column by column.
+    by_column = [entry for column in range(n_columns) for entry in rows[column::n_columns]]
+    return figure.legend(handles=by_column, loc="outside lower left", ncols=n_columns, handlelength=1.6)
+
+
+def break_title(text: Text, *, title: str, width: float) -> None:
+    """Write a title, broken between its parts where it is wider than its place (pixels)."""
+    lines: list[str] = []
+    for part in title.split(" · "):
+        text.set_text(f"{lines[-1]} · {part}" if lines else part)
+        fits = bool(lines) and text.get_window_extent().width <= width
+        lines = [*lines[:-1], text.get_text()] if fits else [*lines, part]
+    text.set_text("\n".join(lines))
+
+
+def keys(looks: Mapping[str, Look], **style: Any) -> list[Line2D]:
+    """Give the entries of a legend."""
+    return [Line2D([], [], color=o.colour, **{"marker": o.marker, "label": o.label} | style) for o in looks.values()]
+
+
 def is_simulated(table: pd.DataFrame) -> bool:
     """Say whether any row of a table comes from a simulated survey."""
     return "simulated" in table and bool(table["simulated"].any())
-
-
-def entitle(target: Axes | Figure, *, title: str, simulated: bool) -> None:
-    """Write the title, and after it that the galaxies are simulated, where they are."""
-    text = f"{title} · {TWIN_NOTE}" if simulated else title
-    if isinstance(target, Figure):
-        target.suptitle(text, x=0.01, ha="left")
-    else:
-        target.set_title(text)
-
-
-def write_legend(figure: Figure, *, entries: Sequence[Artist], notes: Sequence[Artist] = ()) -> None:
-    """Write below the panels what colours and marks mean, row by row, the notes in rows of their own."""
-    rows: list[Artist] = []
-    for part in (entries, notes):
-        rows += [*part, *[_BLANK] * (-len(part) % _LEGEND_COLUMNS)]
-    # Legends fill column by column.
-    by_column = [entry for column in range(_LEGEND_COLUMNS) for entry in rows[column::_LEGEND_COLUMNS]]
-    figure.legend(handles=by_column, loc="outside lower left", ncols=_LEGEND_COLUMNS, handlelength=1.6)
-
-
-def metric_label(metric: str) -> str:
-    """Return the axis label of a metric, with its unit unless it is a pure number."""
-    found = find_metric(metric)
-    return found.label if found.unit == "1" else f"{found.label} ({found.unit})"
 
 
 def chosen(table: pd.DataFrame, *, column: str, names: Sequence[str] | None) -> list[str]:
@@ -233,3 +299,54 @@ def chosen(table: pd.DataFrame, *, column: str, names: Sequence[str] | None) -> 
             remedy=f"Pass a table with a column {column!r} that holds what is to be drawn.",
         )
     return list(names) if names is not None else there
+
+
+def pick_label(table: pd.DataFrame, *, label: str | None) -> tuple[pd.DataFrame, Task, Quantity, str]:
+    """Return the scores of one label (by default the first), its task and quantity, and how a title names it."""
+    names = chosen(table, column="label", names=[label] if label else None)
+    task = Task.from_dict(table.attrs["task"]) if "task" in table.attrs else make_task([find_quantity(names[0])])
+    known = names[0] in task.label_names or names[0].startswith("error.")
+    quantity = quantity_of(names[0], task=task) if known else Quantity(names[0])
+    return table[table["label"] == names[0]], task, quantity, f" · {quantity.words}" * (table["label"].nunique() > 1)
+
+
+def pick_metrics(scores: pd.DataFrame, *, metrics: Sequence[str] | None, task: Task, n: int) -> list[str]:
+    """Return the metrics that are drawn: those asked for; by default the task's headline, or the first `n`."""
+    there = chosen(scores, column="metric", names=metrics)
+    by_default = [task.headline] if n == 1 and task.headline in there else there[:n]
+    return by_default if metrics is None else there
+
+
+def axis_range(values: np.ndarray, *, quantity: Quantity) -> tuple[float, float]:
+    """Return what an axis covers: nearly all of some values, and from 0 where a quantity cannot lie below."""
+    low, high = np.quantile(values, _SHOWN)
+    possible = quantity.possible or (-np.inf, np.inf)
+    low, high = (0.0 if abs(possible[0]) < _ABOUT_ZERO else low), min(high, possible[1])
+    return float(low), float(high) if high > low else float(low) + 1.0
+
+
+def metric_label(metric: str, *, quantity: Quantity) -> str:
+    """Return the axis label of a metric, with its unit unless it is a pure number."""
+    found = find_metric(metric)
+    unit = found.unit_of(quantity)
+    return f"{found.label} ({unit})" if unit else found.label
+
+
+def column_words(name: str) -> str:
+    """Return what a column of a catalogue is called on an axis, with its unit."""
+    from astrolab.exploring.columns import column_label  # with all that explorers read: only where it is needed
+
+    return column_label(name)
+
+
+def draw_requirement(ax: Axes, *, metric: str, quantity: Quantity) -> Requirement | None:
+    """Shade what a survey's science allows of a metric, and draw the zero of one whose best value it is."""
+    requirement, is_signed = find_requirement(metric, label=quantity.name), find_metric(metric).sign == "zero"
+    if requirement is not None:
+        ax.axhspan(-requirement.limit if is_signed else 0, requirement.limit, color=BAND, lw=0, zorder=0)
+    if is_signed:
+        ax.axhline(0, color=INK, lw=0.6, zorder=0.5)
+    return requirement
+
+
+_BLANK = Line2D([], [], ls="none", label=" ")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from astrolab.models.network import Network, perceptron, require_options
+from astrolab.models.network import Network, Shape, perceptron, require_options
 from astrolab.tasks import InputSpec, Task
 
 _BLOCKS = ("features.4", "features.5", "features.6", "features.7")
@@ -32,7 +32,7 @@ class CNN(Network):
     def __init__(
         self,
         *,
-        inputs: Mapping[str, Sequence[int]],
+        inputs: Mapping[str, Shape],
         task: Task,
         hidden: Sequence[int] = (512, 256),
         dropout: float = 0.5,
@@ -41,7 +41,7 @@ class CNN(Network):
         ((name, shape),) = inputs.items()
         require_options("cnn", widths={"hidden": hidden, "width": (width,)}, dropout=dropout)
         options = {"hidden": list(hidden), "dropout": dropout, "width": width}
-        super().__init__(inputs={name: shape[:1]}, task=task, stages=STAGES, **options)
+        super().__init__(inputs={name: (shape[0], None, None)}, task=task, stages=STAGES, **options)
         self.features = _resnet18(shape[0], width=width)
         self.classifier = perceptron(8 * width, hidden=hidden, n_labels=len(task.labels), dropout=dropout)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from astrolab.models.network import Network, perceptron, require_options
+from astrolab.models.network import Network, Shape, perceptron, require_options
 from astrolab.tasks import InputSpec, Task
 
 
@@ -26,7 +26,7 @@ class MLP(Network):
     def __init__(
         self,
         *,
-        inputs: Mapping[str, Sequence[int]],
+        inputs: Mapping[str, Shape],
         task: Task,
         hidden: Sequence[int] = (256, 256, 256, 256),
         dropout: float = 0.0,

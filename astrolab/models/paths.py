@@ -52,10 +52,7 @@ def interpolate(base: Network, *, adapted: Adapted | Network, scale: float, batc
 
     Examples
     --------
-    >>> from astrolab.models.adapt import adapt
-    >>> from astrolab.models.registry import make_model
-    >>> base = make_model("redshift_mlp", n_bands=5, seed=0)
-    >>> halfway = interpolate(base, adapted=adapt(base, strategy="scratch", seed=1), scale=0.5)
+    ``interpolate(base, adapted=result.adapted, scale=0.5)``
     """
     if not math.isfinite(scale) or batchnorm not in BATCHNORM:
         raise ConfigError(

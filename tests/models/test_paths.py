@@ -7,15 +7,15 @@ import torch
 
 from astrolab.errors import ConfigError, ModelError
 from astrolab.models.adapt import adapt, merge
-from astrolab.models.digests import digest
-from astrolab.models.interpolation import interpolate
+from astrolab.models.network import digest
+from astrolab.models.paths import interpolate
 from astrolab.models.plan import batchnorm_layers
 
 
 @pytest.fixture(scope="module")
 def lora(small_network, moved):
-    base = small_network("redshift_cnn")
-    return base, moved(adapt(base, strategy="lora", rank=2, alpha=8, seed=1), name="redshift_cnn")
+    base = small_network("cnn")
+    return base, moved(adapt(base, strategy="lora", rank=2, alpha=8, seed=1))
 
 
 def scaled_by_peft(adapted, *, scale):
@@ -32,7 +32,7 @@ def scaled_by_peft(adapted, *, scale):
 @pytest.mark.parametrize("scale", [0.3, 0.75, 1.5])
 def test_for_lora_the_scale_is_that_of_peft(scale, lora, inputs):
     base, adapted = lora
-    x = inputs("redshift_cnn")
+    x = inputs()
     expected = scaled_by_peft(adapted, scale=scale)(x)
     assert (expected - adapted.network(x)).abs().max() > 1e-3, "the scale should matter"
     found = interpolate(base, adapted=adapted, scale=scale, batchnorm="adapted")(x)
@@ -41,8 +41,8 @@ def test_for_lora_the_scale_is_that_of_peft(scale, lora, inputs):
 
 @pytest.mark.parametrize("strategy", ["lora", "layers", "full", "scratch", "zero_shot"])
 def test_the_ends_are_the_two_networks_to_the_last_bit(strategy, small_network, moved):
-    base = small_network("redshift_cnn")
-    adapted = moved(adapt(base, strategy=strategy), name="redshift_cnn")
+    base = small_network("cnn")
+    adapted = moved(adapt(base, strategy=strategy))
     before = digest(adapted.network)
     assert digest(interpolate(base, adapted=adapted, scale=0)) == digest(base)
     assert digest(interpolate(base, adapted=adapted, scale=1)) == digest(merge(adapted))
@@ -66,7 +66,7 @@ def test_far_beyond_the_ends_variances_stay_positive_and_predictions_finite(lora
     for scale in (-3.0, 0.5, 4.0):
         network = interpolate(base, adapted=end, scale=scale)
         assert all((layer.running_var + layer.eps > 0).all() for layer in batchnorm_layers(network))
-        assert network(inputs("redshift_cnn")).isfinite().all()
+        assert network(inputs()).isfinite().all()
 
 
 @pytest.mark.parametrize(("batchnorm", "end"), [("base", 0), ("adapted", 1)])
@@ -81,7 +81,7 @@ def test_statistics_may_stay_at_one_end(batchnorm, end, lora):
 def test_what_lies_on_no_line_is_refused(small_network, lora):
     base, adapted = lora
     with pytest.raises(ModelError, match="one structure"):
-        interpolate(small_network("redshift_mlp"), adapted=adapted, scale=0.5)
+        interpolate(small_network("mlp"), adapted=adapted, scale=0.5)
     with pytest.raises(ModelError, match="residual"):
         interpolate(base, adapted=adapt(base, strategy="residual"), scale=0.5)
     with pytest.raises(ConfigError, match="scale=nan"):

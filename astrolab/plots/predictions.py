@@ -1,0 +1,214 @@
+"""Prediction against truth, object by object: where a model fails, not only how much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
+from matplotlib.figure import Figure
+
+from astrolab.errors import unknown_name
+from astrolab.metrics import Resampling, find_metric, find_requirement, score
+from astrolab.plots.style import (
+    FAINT,
+    INK,
+    PAGE_WIDTH_INCH,
+    arm_looks,
+    axis_range,
+    chosen,
+    finish,
+    in_style,
+    is_simulated,
+    panel_grid,
+    survey_looks,
+)
+from astrolab.predictions import labels_of, one_label, quantity_of, task_of
+from astrolab.tasks import Quantity
+
+AXES = ("pred", "deviation")
+ASKED = "#009E73"  # Okabe & Ito 2008
+_DASHES = (0, (4, 3))
+# Without its palest third, so that a single object is seen on white.
+_COLOURS = LinearSegmentedColormap.from_list("density", colormaps["YlGnBu"](np.linspace(0.35, 1, 64)))
+_PANEL_INCH = (1.55, 2.4)  # narrowest and widest
+_SHORT = {"catastrophic_rate": "catastr.", "outlier_rate": "outliers"}
+_SHOWN_DEVIATION = (5 / 3, 4.0)  # half the height of the axis of deviations, in outlier cuts: at least, at most
+
+
+@in_style
+def plot_prediction_density(
+    predictions: pd.DataFrame,
+    *,
+    label: str | None = None,
+    arms: Sequence[str] | None = None,
+    surveys: Sequence[str] | None = None,
+    seed: int | None = None,
+    metrics: Sequence[str] | None = None,
+    limits: tuple[float, float] | None = None,
+    bins: int = 70,
+    objects: str = "objects",
+    title: str = "Prediction against truth",
+) -> Figure:
+    """Draw predictions against truth as densities, one panel for each arm and test set.
+
+    A line marks equality, dashes the residual from which on a prediction is an outlier; predictions beyond the axes lie
+    on their edge. Numbers are scores of what is drawn, within the range of truths that is scored.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From :func:`astrolab.predict` or a run.
+    seed : int, optional
+        Which training seed; by default the first of the table.
+    metrics : sequence of str, optional
+        Scores written into each panel; by default the first three of the task.
+    limits : (float, float), optional
+        Ends of the axes; by default they hold 99 % of the truths and predictions.
+    objects : str
+        What the rows of the table are, e.g. ``"galaxies"``.
+
+    Raises
+    ------
+    PredictionError
+        If the table lacks what is to be drawn.
+    """
+    arms, surveys = chosen(predictions, column="arm", names=arms), chosen(predictions, column="survey", names=surveys)
+    (seed, *_) = chosen(predictions, column="seed", names=None if seed is None else [seed])
+    table = predictions[
+        predictions["seed"].eq(seed) & predictions["arm"].isin(arms) & predictions["survey"].isin(surveys)
+    ]
+    known, task = one_label(table, label=label), task_of(predictions)
+    label = label or labels_of(table)[0]
+    quantity = quantity_of(label, task=task)
+    scored = {"metrics": metrics or task.metrics[:3], "labels": [label], "by": ("arm", "survey"), "task": task}
+    scores = score(table, **scored, resampling=Resampling(n=0))
+    limits = limits or axis_range(known[["truth", "pred"]].to_numpy(float), quantity=quantity)
+    edges = np.linspace(*limits, bins + 1)
+    columns, rows = list(arm_looks(arms).values()), [look.label for look in survey_looks(surveys).values()]
+    side = float(np.clip(PAGE_WIDTH_INCH / len(arms), *_PANEL_INCH))
+    figure, axes = panel_grid(columns, rows=rows, panel=(side, side), around=(1.1, 0.7), sharex=True, sharey=True)
+    places = [(arm, survey) for survey in surveys for arm in arms]
+    meshes = []
+    for ax, (arm, survey) in zip(axes.flat, places, strict=True):
+        here = known[known["arm"].eq(arm) & known["survey"].eq(survey)]
+        meshes.append(_draw_density(ax, rows=here, edges=edges, quantity=quantity))
+        _write_scores(ax, scores=scores[scores["arm"].eq(arm) & scores["survey"].eq(survey)])
+    for ax in figure.axes:
+        ax.yaxis.label.set_fontweight("bold")
+    _share_colours(figure, meshes=meshes, axes=axes, words=f"{objects} in a cell")
+    figure.supxlabel(f"true {quantity.axis}", fontsize=8)
+    figure.supylabel(f"predicted {quantity.axis}", fontsize=8)
+    finish(figure, title=title, simulated=is_simulated(known))
+    return figure
+
+
+def _draw_density(ax: Axes, *, rows: pd.DataFrame, edges: np.ndarray, quantity: Quantity) -> QuadMesh:
+    ends = edges[[0, -1]]
+    counts, _, _ = np.histogram2d(rows["truth"], rows["pred"].clip(*ends), bins=edges)
+    # Rasterised: a PDF with thousands of cells a panel would be slow to open.
+    mesh = ax.pcolormesh(edges, edges, np.ma.masked_equal(counts.T, 0), cmap=_COLOURS, rasterized=True)
+    ax.plot(ends, ends, color=INK, lw=0.7, alpha=0.8)
+    for side in (-1, 1) if quantity.outlier else ():
+        moved = quantity.moved(ends, residual=side * quantity.outlier)
+        ax.plot(ends, moved, color=INK, lw=0.6, ls=_DASHES, alpha=0.6)
+    ax.set(xlim=ends, ylim=ends, aspect="equal")
+    ax.locator_params(nbins=4)
+    return mesh
+
+
+def _write_scores(ax: Axes, *, scores: pd.DataFrame) -> None:
+    words = [_SHORT.get(name, find_metric(name).label) for name in scores["metric"]]
+    lines = [f"{word} {value:z.3f}".replace("-", "−") for word, value in zip(words, scores["value"], strict=True)]
+    box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.75}
+    ax.text(0.04, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=6.2, linespacing=1.25, bbox=box)
+
+
+def _share_colours(figure: Figure, *, meshes: Sequence[QuadMesh], axes: np.ndarray, words: str) -> None:
+    most = max(mesh.get_array().max() for mesh in meshes)
+    norm = LogNorm(vmin=1, vmax=max(float(most), 2.0))
+    for mesh in meshes:
+        mesh.set_norm(norm)
+    bar = figure.colorbar(meshes[0], ax=list(axes.flat), pad=0.01, aspect=40, shrink=0.8)
+    bar.set_label(words, color=FAINT)
+    bar.outline.set_visible(False)
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceLine:
+    """A line to read a cloud by."""
+
+    vertices: np.ndarray
+    colour: str
+    width: int
+    text: str
+
+
+def reference_lines(quantity: Quantity, *, x_range: tuple[float, float], axis: str = "pred") -> list[ReferenceLine]:
+    """Return the lines of equality, of what surveys ask of the quantity, and from which on a prediction is an outlier.
+
+    The requirement on the bias is far narrower than a cloud, and drawn along deviations only.
+    """
+    limits = [(0.0, INK, 1, "equality")]
+    for metric, width in (("scatter", 2), ("bias", 1)) if axis == "deviation" else (("scatter", 2),):
+        asked = find_requirement(metric, label=quantity.name)
+        if asked:
+            words = f"{asked.survey} {metric}, {_size(asked.limit, quantity=quantity)}"
+            limits += [(sign * asked.limit, ASKED, width, words) for sign in (-1, 1)]
+    if quantity.outlier:
+        words = f"outlier, {_size(quantity.outlier, quantity=quantity)}"
+        limits += [(sign * quantity.outlier, FAINT, 1, words) for sign in (-1, 1)]
+    x = np.array(x_range, dtype=float)
+    lines = []
+    for limit, colour, width, text in limits:
+        y = quantity.moved(x, residual=limit) if axis == "pred" else np.full(2, limit)
+        lines.append(ReferenceLine(np.stack([x, y], axis=1), colour, width, text))
+    return lines
+
+
+def _size(residual: float, *, quantity: Quantity) -> str:
+    """A residual in words.
+
+    >>> from astrolab.tasks import QUANTITIES
+    >>> _size(0.15, quantity=QUANTITIES["z"]), _size(0.1, quantity=QUANTITIES["feh"])
+    ('0.15 (1 + z)', '0.1 dex')
+    """
+    unit = f"(1 + {quantity.name})" if quantity.error == "per_one_plus" else quantity.unit
+    return f"{residual:g} {unit}".strip()
+
+
+def cloud_ranges(
+    table: pd.DataFrame, *, quantity: Quantity, axis: str = "pred"
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return what the axes of a cloud cover: all truths, and predictions like these, or most deviations."""
+    if axis not in AXES:
+        raise unknown_name("vertical axis", name=axis, names=AXES)
+    truth = table["truth"].to_numpy(float)
+    low, high = float(truth.min()), float(truth.max())
+    margin = 0.03 * (high - low or 1.0)
+    x_range = (low - margin, high + margin)
+    if axis == "pred":
+        return x_range, x_range
+    half = float(np.quantile(table["deviation"].abs(), 0.98)) or 1.0
+    if quantity.outlier:
+        half = float(np.clip(half, *np.multiply(_SHOWN_DEVIATION, quantity.outlier)))
+    return x_range, (-half, half)
+
+
+def axis_label(axis: str, *, quantity: Quantity) -> str:
+    """Return the label of the vertical axis, with its unit.
+
+    >>> from astrolab.tasks import QUANTITIES
+    >>> [axis_label("deviation", quantity=QUANTITIES[name]) for name in ("z", "feh")]
+    ['(predicted − true) / (1 + true)', 'predicted − true [Fe/H] (dex)']
+    """
+    if axis == "pred":
+        return f"predicted {quantity.axis}"
+    return (
+        "(predicted − true) / (1 + true)" if quantity.error == "per_one_plus" else f"predicted − true {quantity.axis}"
+    )
