@@ -85,7 +85,6 @@ _HOMES = {
         "plot_truth_distributions",
         "publication_style",
     ),
-    "astrolab.exploring": ("recorded_z_range",),
     "astrolab.widgets": ("explore_adapter", "explore_predictions", "explore_twin"),
     "astrolab.parameters": ("read_parameters",),
     "astrolab.runs": ("Run", "open_run"),

@@ -17,10 +17,10 @@ from astropy.table import Table
 from scipy.ndimage import zoom
 from sklearn.neighbors import KNeighborsRegressor
 
-from astrolab.datasets.manifests import load_manifest
-from astrolab.datasets.twins import simulate_arrays, twin_knobs
-from astrolab.datasets.twins.population import counts_per_arcmin2, draw_galaxies
-from astrolab.datasets.twins.simulation import sky_noise
+from astrolab.datasets.manifest import load_manifest
+from astrolab.datasets.twins.galaxies import twin_knobs
+from astrolab.datasets.twins.galaxies.population import counts_per_arcmin2, draw_galaxies
+from astrolab.datasets.twins.galaxies.simulation import simulate_arrays, sky_noise
 
 PERCENTILES = (5, 16, 50, 84, 95)
 MEGACAM = ("cfht_megacam-g", "cfht_megacam-r", "cfht_megacam-i", "cfht_megacam-z", "hsc2017-y")

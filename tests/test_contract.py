@@ -180,12 +180,7 @@ def test_the_spine_carries_any_input_and_any_label(toy, tmp_path):
     al.plot_metric_bars(scores, metrics=scores["metric"].unique()[:2].tolist())
     plt.close("all")
     explorer = al.explore_predictions(table, survey=parts.test)
-    assert (
-        len(
-            explorer.exploration.galaxies if hasattr(explorer.exploration, "galaxies") else explorer.exploration.objects
-        )
-        > 0
-    )
+    assert len(explorer.view.objects) == len(parts.test) - explorer.view.n_unknown > 0
     explorer.close()
 
 

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "widgets": {"errors", "datasets", "models", "predictions", "metrics", "published", "exploring", "plots"},
     "top": set(ROOMS),
 }
-GROUND_FLOOR = {"errors", "files", "naming", "settings", "shipped", "tasks"}
+GROUND_FLOOR = {"errors", "files", "settings", "shipped", "tasks"}
 
 
 def room_of(name: str) -> str:

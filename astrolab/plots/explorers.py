@@ -135,7 +135,9 @@ def name_models(models: Sequence[Mapping[str, Any]], *, options: Mapping[str, Se
     several = [name for name in _NAMED if len(options.get(name, ())) > 1]
     apart = [name for name in several if any(model[name] != first[name] for model in models)]
     together = [name for name in several if name not in apart]
-    names = [" · ".join([in_words("arm", value=model["arm"]), *_listed(model, apart)]) for model in models]
+    arms = [in_words("arm", value=model.get("arm", "")) for model in models]
+    listed = [_listed(model, apart) for model in models]
+    names = [" · ".join(filter(None, [arm, *parts])) or "model" for arm, parts in zip(arms, listed, strict=True)]
     return names, " · ".join(_listed(first, together))
 
 
@@ -159,6 +161,7 @@ def plot_exploration(
     table: pd.DataFrame,
     *,
     quantity: Quantity,
+    x: str = "truth",
     rows: np.ndarray | None = None,
     inside: np.ndarray | None = None,
     sides: Mapping[str, pd.DataFrame] | None = None,
@@ -182,25 +185,26 @@ def plot_exploration(
     figure = new_figure(figsize=(_CLOUD_INCH * n_clouds + 3.6, sum(heights)), layout="constrained")
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     axes = parts[0].subplots(1, n_clouds + 1, width_ratios=[_CLOUD_INCH] * n_clouds + [3.2], squeeze=False)[0]
-    ranges = cloud_ranges(table, quantity=quantity, axis=axis)
+    ranges = cloud_ranges(table, quantity=quantity, axis=axis, x=x)
     for number, (ax, column) in enumerate(zip(axes[:n_clouds], (axis, f"{axis}_other"), strict=False)):
-        xy = table["truth"].to_numpy(float), table[column].to_numpy(float).clip(*ranges[1])
+        xy = table[x].to_numpy(float), table[column].to_numpy(float).clip(*ranges[1])
         size = 9.0 if len(table) < 2000 else 2.5
         ax.scatter(*(v[drawn] for v in xy), c=colours.of_points[drawn], s=size, lw=0, alpha=0.7, rasterized=True)
         if len(selected):
             ax.scatter(*(v[selected] for v in xy), c="black", s=size * 1.6, lw=0, rasterized=True)
-        _frame_cloud(ax, ranges=ranges, quantity=quantity, axis=axis)
+        _frame_cloud(ax, ranges=ranges, quantity=quantity, axis=axis, x=x)
         name = ax.set_title("", loc="center", fontweight="bold", fontsize=7.5)
         break_title(name, title=models[number] if number < len(models) else "", width=_CLOUD_INCH * figure.dpi)
     dots = colours.legend(inside=inside) | ({f"selected: {len(rows):,}": "black"} if len(selected) else {})
     entries = [Line2D([], [], color=c, label=text, marker="o", ls="none", ms=4, mec="none") for text, c in dots.items()]
-    named = {line.text: line for line in reference_lines(quantity, x_range=ranges[0], axis=axis)}
+    drawn_lines = reference_lines(quantity, x_range=ranges[0], axis=axis) if x == "truth" else []
+    named = {line.text: line for line in drawn_lines}
     entries += [Line2D([], [], color=one.colour, lw=0.7 * one.width, label=text) for text, one in named.items()]
     _write_legend(axes[-1], entries=entries, heading=colours.heading(brief_names(models)))
     if sides:
         _write_scores(axes[-1], sides=sides, objects=objects)
     if pictures:
-        _draw_pictures(parts[1], table.iloc[pictures], survey=survey)
+        _draw_pictures(parts[1], table.iloc[pictures], survey=survey, x=x)
     finish(figure, title=" · ".join(filter(None, [title, *notes])), simulated=is_simulated(table))
     return figure
 
@@ -240,7 +244,7 @@ def _value(value: float) -> str:
     return f"{value:.4f}".replace("-", "−") if np.isfinite(value) else "–"
 
 
-def _draw_pictures(part: SubFigure, table: pd.DataFrame, *, survey: Survey) -> None:
+def _draw_pictures(part: SubFigure, table: pd.DataFrame, *, survey: Survey, x: str) -> None:
     """All pictures in one image: an axis each would take most of the time of the figure."""
     stamps, channels = read_stamps(survey, object_ids=table["object_id"].to_numpy())
     pictures = [object_picture(stamp, channels=channels) for stamp in stamps]
@@ -253,7 +257,8 @@ def _draw_pictures(part: SubFigure, table: pd.DataFrame, *, survey: Survey) -> N
         left = number * (width + gap)
         strip[:, left : left + width] = picture
         colour = BAD if row.is_outlier else INK
-        numbers = f"{row.truth:.2f} → {row.pred:.2f}".replace("-", "−")
+        truth = f"{row.truth:.2f} → " if x == "truth" else ""
+        numbers = f"{truth}{row.pred:.2f}".replace("-", "−")
         ax.text(left, -0.03 * height, numbers, fontsize=7, color=colour, va="bottom")
     ax.imshow(strip, interpolation="nearest")
 
@@ -312,11 +317,16 @@ def plot_adapter_path(
     return figure
 
 
-def _frame_cloud(ax: Axes, *, ranges: tuple[Range, Range], quantity: Quantity, axis: str = "pred") -> None:
+def _frame_cloud(
+    ax: Axes, *, ranges: tuple[Range, Range], quantity: Quantity, axis: str = "pred", x: str = "truth"
+) -> None:
+    ax.set(xlim=ranges[0], ylim=ranges[1], aspect="equal" if axis == "pred" and x == "truth" else "auto")
+    if x != "truth":
+        ax.set(xlabel=column_words(x), ylabel=quantity.axis)
+        return
     for line in reference_lines(quantity, x_range=ranges[0], axis=axis):
         ax.plot(*line.vertices.T, color=line.colour, lw=0.7 * line.width)
     ax.set(xlabel=f"true {quantity.axis}", ylabel=axis_label(axis, quantity=quantity))
-    ax.set(xlim=ranges[0], ylim=ranges[1], aspect="equal" if axis == "pred" else "auto")
 
 
 def scale_spans(figure: Figure, *, low: float, high: float) -> list[tuple[float, float, float, float]]:

@@ -183,17 +183,22 @@ def _size(residual: float, *, quantity: Quantity) -> str:
 
 
 def cloud_ranges(
-    table: pd.DataFrame, *, quantity: Quantity, axis: str = "pred"
+    table: pd.DataFrame, *, quantity: Quantity, axis: str = "pred", x: str = "truth"
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return what the axes of a cloud cover: all truths, and predictions like these, or most deviations."""
+    """Return what the axes of a cloud cover: all truths, and predictions like these, or most deviations.
+
+    Where another column than the truth lies along the horizontal axis, the vertical one covers most predictions.
+    """
     if axis not in AXES:
         raise unknown_name("vertical axis", name=axis, names=AXES)
-    truth = table["truth"].to_numpy(float)
-    low, high = float(truth.min()), float(truth.max())
+    along = table[x].to_numpy(float)
+    low, high = float(np.nanmin(along)), float(np.nanmax(along))
     margin = 0.03 * (high - low or 1.0)
     x_range = (low - margin, high + margin)
-    if axis == "pred":
+    if axis == "pred" and x == "truth":
         return x_range, x_range
+    if axis == "pred":
+        return x_range, axis_range(table["pred"].to_numpy(float), quantity=quantity)
     half = float(np.quantile(table["deviation"].abs(), 0.98)) or 1.0
     if quantity.outlier:
         half = float(np.clip(half, *np.multiply(_SHOWN_DEVIATION, quantity.outlier)))

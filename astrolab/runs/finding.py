@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from astrolab.errors import CorruptFileError, DataNotFoundError, RunError
-from astrolab.naming import short_names
+from astrolab.files import short_names
 from astrolab.runs.records import RECORD, read_record, runs_dir
 from astrolab.runs.store import STORE
 

@@ -1,4 +1,4 @@
-"""A cloud of galaxies drawn by the graphics card, which stays smooth at hundreds of thousands of points."""
+"""A cloud of points drawn by the graphics card, which stays smooth at hundreds of thousands of them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ import pandas as pd
 from jscatter import Line, Scatter
 from jscatter.widget import JupyterScatter
 
+from astrolab.exploring.columns import column_label
+from astrolab.exploring.view import Exploration
+from astrolab.plots.explorers import PointColours
+from astrolab.plots.predictions import axis_label, cloud_ranges, reference_lines
+
 SIDE_PX, SIDE_OF_TWO_PX = 440, 330  # of a square of points; buttons and axes take 110 px beside it
 EDGE = 0.01  # of an axis: points beyond it are drawn so far inside
-POINT_SIZES = ((2_000, 6), (20_000, 4))  # up to so many galaxies, px
+POINT_SIZES = ((2_000, 6), (20_000, 4))  # up to so many points, px
 SMALL_POINT_SIZE = 2.5
 SELECTED_COLOUR = "#000000"
 BUTTONS = ["pan_zoom", "lasso", "divider", "full_screen", "reset"]
@@ -32,6 +37,7 @@ class CloudContent:
     colour: pd.Series
     colours: Mapping[str, str]
     lines: Sequence[tuple[np.ndarray, str, int]] = ()
+    objects: str = "objects"
 
     def frame(self) -> pd.DataFrame:
         """Return the points as the scatter plot takes them."""
@@ -41,7 +47,30 @@ class CloudContent:
     @property
     def in_words(self) -> str:
         """What is drawn, for who does not see it."""
-        return f"{self.y_label} against {self.x_label}, {len(self.x):,} galaxies"
+        return f"{self.y_label} against {self.x_label}, {len(self.x):,} {self.objects}"
+
+
+def cloud_contents(view: Exploration, *, axis: str, colours: PointColours) -> list[CloudContent]:
+    """Give each model its cloud, on the same axes and in the same colours."""
+    objects, quantity, x = view.objects, view.quantity, view.x
+    x_range, y_range = cloud_ranges(objects, quantity=quantity, axis=axis, x=x)
+    lines = reference_lines(quantity, x_range=x_range, axis=axis) if x == "truth" else []
+    return [
+        CloudContent(
+            x=objects[x].to_numpy(float),
+            y=objects[column].to_numpy(float),
+            x_label=column_label(x, quantity=quantity),
+            y_label=column_label("pred", quantity=quantity) if axis == "pred" else axis_label(axis, quantity=quantity),
+            x_range=x_range,
+            y_range=y_range,
+            colour=pd.Series(colours.groups),
+            colours=colours.colours,
+            lines=[(line.vertices, line.colour, line.width) for line in lines],
+            objects=view.word,
+        )
+        for column in (axis, f"{axis}_other")
+        if column in objects
+    ]
 
 
 def side_px(n_clouds: int) -> int:
@@ -86,7 +115,7 @@ class Cloud:
         return self._widget
 
     def draw(self, content: CloudContent, *, side_px: int = SIDE_PX) -> None:
-        """Show other galaxies, or the same ones elsewhere."""
+        """Show other objects, or the same ones elsewhere."""
         self._side_px, is_resized = side_px, side_px != self._side_px
         ranges = {"x_scale": content.x_range, "y_scale": content.y_range}
         frame = content.frame()
@@ -137,18 +166,18 @@ class Cloud:
         )
 
     def move(self, y: np.ndarray) -> None:
-        """Move the same galaxies up or down."""
+        """Move the same objects up or down."""
         self._frame["y"] = on_axis(y, axis_range=self._content.y_range)
         with self._at_once():
             self._scatter.y("y", animate=False, scale=self._content.y_range)
 
     def show_only(self, inside: np.ndarray) -> None:
-        """Hide galaxies."""
+        """Hide objects."""
         if self._scatter is not None:
             self._scatter.filter(None if inside.all() else np.flatnonzero(inside))
 
     def select(self, rows: np.ndarray) -> None:
-        """Mark galaxies as selected, without telling anybody."""
+        """Mark objects as selected, unheard by `on_select`."""
         if self._scatter is not None:
             with self._unobserved():
                 self._scatter.selection(rows)

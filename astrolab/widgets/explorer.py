@@ -1,4 +1,4 @@
-"""What every explorer is: a widget that somebody watches, and a figure where nobody does."""
+"""What every explorer is: a widget in an open notebook, and a figure in a page that is only read."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from matplotlib.figure import Figure
 from matplotlib.pyplot import close
 
 from astrolab.files import with_ending, write_atomically
-from astrolab.widgets import controls
+from astrolab.widgets import parts
 
 STATIC_DPI = 110
 
 
 def is_watched() -> bool:
-    """Say whether somebody in front of a notebook sees what is displayed.
+    """Say whether a notebook is open in front of a user.
 
-    A front end offers to ask its user for input; papermill and nbconvert have nobody to ask.
+    A front end offers to ask its user for input; papermill and nbconvert have no user.
     """
     from IPython import get_ipython
 
@@ -43,7 +43,7 @@ def detached(figure: Figure) -> Figure:
 class Page(anywidget.AnyWidget):
     """The page that shows an explorer: its style, what screen readers call its parts, and when it has drawn.
 
-    A cloud that is told to draw while it is drawing does not: what was told last would never be seen. So drawings are
+    A cloud that is asked to draw while it is drawing does not: the last drawing would never be seen. So drawings are
     asked for one at a time, and the page says when it has done each. It takes no room itself.
     """
 
@@ -68,19 +68,19 @@ class Page(anywidget.AnyWidget):
         """Whether another drawing waits for it."""
         return self._next is not None
 
-    def draw(self, tell: Callable[[], None]) -> None:
+    def draw(self, ask: Callable[[], None]) -> None:
         """Have clouds draw: now, or when what they draw is done. Of drawings that wait, only the latest is made."""
         if self.is_drawing:
-            self._next = tell
+            self._next = ask
         else:
-            tell()
+            ask()
             self.asked += 1
 
     @traitlets.observe("drawn")
     def _go_on(self, _: Any) -> None:
         if self._next is not None and not self.is_drawing:
-            tell, self._next = self._next, None
-            self.draw(tell)
+            ask, self._next = self._next, None
+            self.draw(ask)
 
 
 class Explorer(ipywidgets.VBox):
@@ -125,20 +125,20 @@ class Explorer(ipywidgets.VBox):
         return image, table
 
     def go_live(self) -> None:
-        """Put in place what only a browser can draw; happens by itself where somebody is watching."""
+        """Put in place what only a browser can draw; happens by itself in an open notebook."""
         self.is_live = True
 
     def go_live_if_watched(self) -> None:
-        """Call `go_live` where somebody is watching; subclasses end with this."""
+        """Call `go_live` in an open notebook; subclasses end with this."""
         if is_watched():
             self.go_live()
 
     def close(self) -> None:
-        """Take the explorer off the page and let go of its galaxies; a kernel keeps all that is not closed."""
+        """Take the explorer off the page and let go of its objects; a kernel keeps all that is not closed."""
         if self.comm is None:
             return
-        parts, self.children = self.children, ()
-        controls.close_all(*parts, self.layout)
+        children, self.children = self.children, ()
+        parts.close_all(*children, self.layout)
         clouds = getattr(self, "clouds", ())
         for cloud in clouds.values() if isinstance(clouds, dict) else clouds:
             cloud.close()

@@ -14,31 +14,31 @@ from matplotlib.figure import Figure
 
 from astrolab.datasets.survey import Survey
 from astrolab.errors import AstrolabError
-from astrolab.exploring import (
-    Exploration,
+from astrolab.exploring.columns import SliceColumn, has_truth, picture_input
+from astrolab.exploring.gathering import (
     gather_predictions,
-    is_redshift,
-    save_galaxies,
+    save_selection,
     selection_file,
     selections_folder,
-    short_name,
     surveys_by_name,
 )
-from astrolab.metrics.grouping import ZRange
-from astrolab.plots.exploration import ReferenceLine, plot_exploration, reference_lines
-from astrolab.plots.model_names import brief_names, in_words, name_models
-from astrolab.plots.point_colours import colour_galaxies
+from astrolab.exploring.view import Exploration, short_name
+from astrolab.plots.explorers import brief_names, colour_points, in_words, name_models, plot_exploration
+from astrolab.plots.predictions import reference_lines
 from astrolab.plots.style import is_simulated
-from astrolab.widgets import controls, markup
-from astrolab.widgets.cloud import SELECTED_COLOUR, Cloud, CloudContent, side_px
-from astrolab.widgets.cloud_contents import cloud_contents
+from astrolab.predictions import quantity_of
+from astrolab.tasks import Task
+from astrolab.widgets import parts
+from astrolab.widgets.cloud import SELECTED_COLOUR, Cloud, CloudContent, cloud_contents, side_px
 from astrolab.widgets.explorer import Explorer, detached
-from astrolab.widgets.galaxy_cards import galaxy_cards
 
-ALWAYS_SHOWN = ("survey", "arm", "seed", "label")
+LABELS = {"survey": "Test survey", "split": "Part", "arm": "Model", "fraction": "Data fraction"}
+LABELS |= {"scale": "Adapter scale", "trained_on": "Trained on"}
+ALWAYS_SHOWN = ("survey", "arm", "seed")
+DRAWN = ("truth", "pred")
 AXIS_OPTIONS = (("prediction", "pred"), ("deviation", "deviation"))
-BY_GROUP, NOBODY = "group", ""
-NO_OTHER = ("no other model", NOBODY)
+BY_GROUP, ALONE = "group", ""
+NO_OTHER = ("no other model", ALONE)
 
 
 class PredictionsExplorer(Explorer):
@@ -49,15 +49,15 @@ class PredictionsExplorer(Explorer):
         predictions: Any,
         *,
         survey: Survey | Mapping[str, Survey] | Iterable[Survey] | None,
-        z_range: ZRange,
+        task: Task | None,
         directory: str | Path | None,
         n_cutouts: int,
         n_listed: int,
     ):
         super().__init__(css_class="astrolab-predictions")
-        table = gather_predictions(predictions)
+        table = gather_predictions(predictions, task=task)
         surveys = surveys_by_name(survey, predicted=list(table["survey"].unique()) if "survey" in table else [])
-        self.view = Exploration(table, surveys=surveys, z_range=z_range)
+        self.view = Exploration(table, surveys=surveys, task=task)
         self.n_cutouts, self.n_listed = n_cutouts, n_listed
         self.directory = Path(directory or selections_folder(predictions))
         self.clouds = (Cloud(on_select=self.select), Cloud(on_select=self.select))
@@ -71,53 +71,56 @@ class PredictionsExplorer(Explorer):
     def _make_choosers(self) -> None:
         self.choosers: dict[str, ipywidgets.Dropdown] = {}
         for name, values in self.view.choices.options.items():
-            options = [(in_words(name, value=value), value) for value in values]
-            chooser = controls.dropdown(
-                name, label=controls.LABELS[name], options=options, value=self.view.values[name]
-            )
+            options = [(self._option(name, value), value) for value in values]
+            label = LABELS.get(name, name.capitalize())
+            chooser = self._dropdown(name, label=label, options=options, value=self.view.values[name])
             if len(values) == 1 and name not in ALWAYS_SHOWN:
                 chooser.layout.display = "none"
             self._when(chooser, partial(self._chosen, name))
             self.choosers[name] = chooser
             setattr(self, name, chooser)
-        self.compare = controls.dropdown(
-            "compare", label="Compare with", options=[NO_OTHER], value=NOBODY, width="340px"
-        )
-        self.axis = controls.dropdown("axis", label="Vertical axis", options=AXIS_OPTIONS, value="pred")
-        self.colour = controls.dropdown("colour", label="Colour", options=[("outliers", BY_GROUP)], value=BY_GROUP)
+        self.compare = self._dropdown("compare", label="Compare with", options=[NO_OTHER], value=ALONE, width="340px")
+        self.axis = self._dropdown("axis", label="Vertical axis", options=AXIS_OPTIONS, value="pred")
+        self.colour = self._dropdown("colour", label="Colour", options=[("outliers", BY_GROUP)], value=BY_GROUP)
         self.slices: dict[str, ipywidgets.FloatRangeSlider] = {}
+        self._columns: tuple[SliceColumn, ...] = ()
         self._when(self.compare, self._compared)
         self._when(self.axis, self._draw)
         self._when(self.colour, self._draw)
 
+    def _dropdown(self, name: str, *, width: str = "230px", **options: Any) -> ipywidgets.Dropdown:
+        return parts.control(name, kind=ipywidgets.Dropdown, width=width, **options)
+
+    def _option(self, name: str, value: Any) -> str:
+        return quantity_of(value, task=self.view.task).words if name == "label" else in_words(name, value=value)
+
     def _make_actions(self) -> None:
-        self.actions = controls.row(
-            controls.button(
-                "select-outliers", label="Select outliers", on_click=lambda: self.select(self.view.outliers)
-            ),
-            controls.button(
+        self.actions = parts.row(
+            parts.button("select-outliers", label="Select outliers", on_click=lambda: self.select(self.view.outliers)),
+            parts.button(
                 "select-shown", label="Select all shown", on_click=lambda: self.select(np.flatnonzero(self.view.inside))
             ),
-            controls.button("clear", label="Clear selection", on_click=lambda: self.select(np.zeros(0, dtype=int))),
+            parts.button("clear", label="Clear selection", on_click=lambda: self.select(np.zeros(0, dtype=int))),
         )
-        self.filename = controls.text_field("filename", label="Save selection as", value="selection")
-        self.export = controls.row(
+        self.filename = parts.control(
+            "filename", kind=ipywidgets.Text, label="Save selection as", width="260px", value="selection"
+        )
+        self.export = parts.row(
             self.filename,
-            controls.button("save-csv", label="CSV", hint="Save as CSV", on_click=partial(self._save, ".csv")),
-            controls.button(
+            parts.button("save-csv", label="CSV", hint="Save as CSV", on_click=partial(self._save, ".csv")),
+            parts.button(
                 "save-ecsv", label="ECSV", hint="Save as ECSV, with units", on_click=partial(self._save, ".ecsv")
             ),
         )
 
     def _make_places(self) -> None:
-        names = ("title", "legend", "scores", "status", "cutouts", "galaxies")
-        self.places = {name: controls.markup(name) for name in names}
-        self.slice_row, self.cloud_row = controls.row(), controls.row()
+        self.places = parts.places("title", "legend", "scores", "status", "cutouts", "galaxies")
+        self.slice_row, self.cloud_row = parts.row(), parts.row()
         self.cloud_row.layout.align_items = "flex-end"  # one title may have more lines than the other
         side = [self.places["legend"], self.places["scores"], self.actions, self.export, self.places["status"]]
-        main = controls.row(self.cloud_row, controls.column(*side))
+        main = parts.row(self.cloud_row, parts.column(*side))
         main.layout.align_items = "flex-start"
-        choices = controls.row(*self.choosers.values(), self.compare, self.axis, self.colour)
+        choices = parts.row(*self.choosers.values(), self.compare, self.axis, self.colour)
         below = [self.places["cutouts"], self.places["galaxies"]]
         self.children = [self.page, self.places["title"], choices, self.slice_row, main, *below]
 
@@ -131,19 +134,19 @@ class PredictionsExplorer(Explorer):
                 follow()
             except AstrolabError as error:
                 self._show_choices()
-                self.places["status"].value = markup.text_note(str(error))
+                self.places["status"].value = parts.text_note(str(error))
 
         control.observe(changed, names="value")
 
-    # What follows when somebody chooses, slices or selects.
+    # What follows a choice, a slice, a selection.
 
     def _chosen(self, name: str) -> None:
         before = self._names
         self.view.choose(**{name: self.choosers[name].value})
         self._loaded()
         if len(before) > len(self._names):
-            left = f"No longer compared with {before[1]}: it has no other predictions of these galaxies."
-            self.places["status"].value = markup.text_note(f"{self._status()}\n{left}")
+            left = f"No longer compared with {before[1]}: it has no other predictions of these {self.view.word}."
+            self.places["status"].value = parts.text_note(f"{self._status()}\n{left}")
 
     def _compared(self) -> None:
         self.view.compare_with(self._others.get(self.compare.value))
@@ -156,8 +159,9 @@ class PredictionsExplorer(Explorer):
         self._others = self.view.others
         self._show_choices()
         self._listening = False
+        self.axis.layout.display = None if has_truth(self.view.quantity) else "none"
         self._offer_slices()
-        columns = [(column.label, column.name) for column in self.view.slice_columns if column.kind != "truth"]
+        columns = [(column.label, column.name) for column in self.view.slice_columns if column.kind not in DRAWN]
         wanted = self.colour.value
         self.colour.options = [("what changed" if self.view.other else "outliers", BY_GROUP), *columns]
         self.colour.value = wanted if wanted in dict(columns).values() and not self.view.other else BY_GROUP
@@ -170,29 +174,29 @@ class PredictionsExplorer(Explorer):
         for name, value in self.view.values.items():
             self.choosers[name].value = value
         self.compare.options = [NO_OTHER, *((self._name_of(model), name) for name, model in self._others.items())]
-        self.compare.value = NOBODY if self.view.other is None else short_name(self.view.values, other=self.view.other)
+        self.compare.value = ALONE if self.view.other is None else short_name(self.view.values, other=self.view.other)
         self._listening = True
 
     def _offer_slices(self) -> None:
-        bounds = {column.name: (column.low, column.high) for column in self.view.slice_columns}
-        if bounds == getattr(self, "_bounds", None):
+        columns = self.view.slice_columns
+        if columns == self._columns:
             self.view.slice({name: slider.value for name, slider in self.slices.items()})
             return
-        self._bounds, replaced, self.slices = bounds, self.slices, {}
-        for column in self.view.slice_columns:
+        self._columns, replaced, self.slices = columns, self.slices, {}
+        for column in columns:
             name = column.name if column.kind == "other" else column.kind
-            slider = controls.range_slider(name, label=column.label, low=column.low, high=column.high)
+            slider = parts.range_slider(name, label=column.label, low=column.low, high=column.high)
             self._when(slider, self._sliced)
             self.slices[column.name] = slider
         self.slice_row.children = list(self.slices.values())
-        controls.close_all(*replaced.values())
+        parts.close_all(*replaced.values())
 
     def _sliced(self) -> None:
         self.view.slice({name: slider.value for name, slider in self.slices.items()})
         self._refresh()
 
     def select(self, rows: np.ndarray) -> None:
-        """Select galaxies, as a lasso does."""
+        """Select objects, as a lasso does."""
         self.view.select(rows)
         self._refresh()
 
@@ -201,16 +205,16 @@ class PredictionsExplorer(Explorer):
         self.is_live = True
         for number, (cloud, title) in enumerate(zip(self.clouds, self._titles, strict=False)):
             if number == len(self.cloud_row.children):
-                self.cloud_row.children += (controls.under_title(cloud.widget, title=title),)
-            controls.set_title(self.cloud_row.children[number], title=title)
+                self.cloud_row.children += (parts.under_title(cloud.widget, title=title),)
+            parts.set_title(self.cloud_row.children[number], title=title)
         for number, place in enumerate(self.cloud_row.children):  # taken out and put back, it draws on a dead canvas
             place.layout.display = None if number < len(self._titles) else "none"
 
     # What is shown.
 
     def _draw(self) -> None:
-        self._colours = colour_galaxies(self.view.galaxies, by=self._colour_column)
-        contents = cloud_contents(self.view.galaxies, axis=self.axis.value, colours=self._colours)
+        self._colours = colour_points(self.view.objects, by=self._colour_column)
+        contents = cloud_contents(self.view, axis=self._axis, colours=self._colours)
         self.page.draw(partial(self._draw_clouds, contents, self._names))
         self._refresh()
 
@@ -218,14 +222,15 @@ class PredictionsExplorer(Explorer):
     def _colour_column(self) -> str | None:
         return None if self.colour.value == BY_GROUP else self.colour.value
 
-    def _reference_lines(self) -> list[ReferenceLine]:
-        label = str(self.view.galaxies["label"].iloc[0])
-        return reference_lines(label, x_range=(0.0, 1.0), axis=self.axis.value)
+    @property
+    def _axis(self) -> str:
+        return self.axis.value if has_truth(self.view.quantity) else "pred"
 
     def _legend(self) -> str:
         dots = self._colours.legend(inside=self.view.inside) | {"selected: ringed": SELECTED_COLOUR}
-        lines = {line.text: line.colour for line in self._reference_lines()}
-        return markup.text_note(self._colours.heading(brief_names(self._names))) + markup.legend(dots, lines=lines)
+        drawn = reference_lines(self.view.quantity, x_range=(0.0, 1.0), axis=self._axis)
+        lines = {line.text: line.colour for line in drawn} if has_truth(self.view.quantity) else {}
+        return parts.text_note(self._colours.heading(brief_names(self._names))) + parts.legend(dots, lines=lines)
 
     def _draw_clouds(self, contents: list[CloudContent], titles: list[str]) -> None:
         """Draw, and only then put in place: a cloud that waits for its turn has nothing to show yet."""
@@ -239,40 +244,43 @@ class PredictionsExplorer(Explorer):
         self._mark()
 
     def _mark(self) -> None:
-        """Show in the clouds which galaxies are selected, and which are inside the slices."""
+        """Show in the clouds which objects are selected, and which are inside the slices."""
         for cloud, _ in zip(self.clouds, self._titles, strict=False):
             cloud.select(self.view.selected)
             cloud.show_only(self.view.inside)
 
     def _refresh(self) -> None:
-        """Score, picture and list the galaxies in view."""
+        """Score, picture and list the objects in view."""
         view, rows = self.view, self.view.rows
-        if not self.page.is_waited_for:  # else the clouds still show other galaxies
+        if not self.page.is_waited_for:  # else the clouds still show other objects
             self._mark()
-        self.places["title"].value = markup.title_line(self.summary)
+        self.places["title"].value = parts.title_line(self.summary)
         self.places["legend"].value = self._legend()
-        self.places["scores"].value = markup.score_table(self._sides(), note=self._scored())
+        self.places["scores"].value = parts.score_table(self._sides(), note=self._scored())
         self.listed = view.listed(max(self.n_listed, self.n_cutouts))
         shown = min(len(rows), self.n_listed)
         note = (
-            f"{shown:,} of {len(rows):,} galaxies of the {view.what}" if view.what != "all" else f"{shown:,} galaxies"
+            f"{shown:,} of {len(rows):,} {view.word} of the {view.what}"
+            if view.what != "all"
+            else f"{shown:,} {view.word}"
         )
-        self.places["galaxies"].value = markup.galaxy_table(self.table(), note=f"{note}, brightest outliers first")
+        self.places["galaxies"].value = parts.object_table(self.table(), note=f"{note}, brightest outliers first")
         self.places["cutouts"].value = self._pictures()
-        self.places["status"].value = markup.text_note(self._status())
+        self.places["status"].value = parts.text_note(self._status())
 
     def _status(self) -> str:
-        n, rows = len(self.view.galaxies), self.view.rows
-        if self.view.what == "all":
-            return f"All {n:,} galaxies. Lasso some in the cloud, click one, or move a slider."
-        return f"{len(rows):,} of {n:,} galaxies in the {self.view.what}."
+        view, n = self.view, len(self.view.objects)
+        unknown = f" The truth of {view.n_unknown:,} others is unknown." if view.n_unknown else ""
+        if view.what == "all":
+            return f"All {n:,} {view.word}.{unknown} Lasso some in the cloud, click one, or move a slider."
+        return f"{len(view.rows):,} of {n:,} {view.word} in the {view.what}.{unknown}"
 
     def _pictures(self) -> str:
-        survey = self.view.survey
-        if survey is None or "image" not in survey.inputs:
-            name = self.view.values["survey"]
-            return markup.text_note(f"No cut-outs: pass the images of {name} to explore_predictions, as survey=….")
-        return galaxy_cards(self.view.galaxies.iloc[self.listed[: self.n_cutouts]], survey=survey)
+        survey, name = self.view.survey, self.view.values["survey"]
+        if survey is None:
+            return parts.text_note(f"No pictures: pass the survey of {name} to explore_predictions, as survey=….")
+        listed = self.view.objects.iloc[self.listed[: self.n_cutouts]]
+        return parts.object_cards(listed, survey=survey) if any(picture_input(survey)) else ""
 
     def _name_of(self, other: Mapping[str, Any]) -> str:
         return name_models([self.view.values, other], options=self.view.choices.options)[0][1]
@@ -280,7 +288,7 @@ class PredictionsExplorer(Explorer):
     @property
     def summary(self) -> str:
         """What is shown, in one line."""
-        simulated = "simulated galaxies" if is_simulated(self.view.galaxies) else ""
+        simulated = f"simulated {self.view.word}" if is_simulated(self.view.objects) else ""
         return " · ".join(filter(None, [f"{' and '.join(self._names)} on {self._where}", self._shared, simulated]))
 
     @property
@@ -293,33 +301,36 @@ class PredictionsExplorer(Explorer):
         return {what if not self.view.other else f"{names[k]} · {what}": scores for (k, what), scores in scores}
 
     def _scored(self) -> str:
-        if self.view.z_range is None or not is_redshift(str(self.view.galaxies["label"].iloc[0])):
+        if self.view.quantity.scored is None:
             return "± half the 68 % interval"
-        low, high = self.view.z_range
-        return f"Scored: {low:g} < true redshift ≤ {high:g}; ± half the 68 % interval"
+        low, high = self.view.quantity.scored
+        return f"Scored: {low:g} < true {self.view.quantity.axis} ≤ {high:g}; ± half the 68 % interval"
 
     # What is kept.
 
     def table(self) -> pd.DataFrame:
-        """Return the galaxies that are listed, brightest outliers first."""
+        """Return the objects that are listed, brightest outliers first."""
         return self.view.table(self.listed[: self.n_listed])
 
     def whole_table(self) -> pd.DataFrame:
-        """Return all galaxies in view, brightest outliers first."""
+        """Return all objects in view, brightest outliers first."""
         return self.view.table(self.view.listed(len(self.view.rows)))
 
     def figure(self) -> Figure:
         """Return what is shown, as a figure."""
         figure = plot_exploration(
-            self.view.galaxies,
+            self.view.objects,
+            quantity=self.view.quantity,
+            x=self.view.x,
             rows=self.view.rows if self.view.what == "selection" else None,
             inside=self.view.inside,
             sides=self._sides(),
             models=self._names,
-            axis=self.axis.value,
+            axis=self._axis,
             colour=self._colour_column,
             survey=self.view.survey,
             listed=self.listed,
+            objects=self.view.word,
             title=" · ".join(filter(None, [f"Predictions on {self._where}", self._shared, *self.view.cuts_in_words])),
         )
         return detached(figure)
@@ -328,9 +339,9 @@ class PredictionsExplorer(Explorer):
         path = selection_file(self.filename.value, folder=self.directory, ending=ending)
         rows, was_there = self.view.rows, path.exists()
         try:
-            save_galaxies(self.view.table(rows), path=path, comment=self.view.about)
+            save_selection(self.view.table(rows), path=path, comment=self.view.about)
         except (OSError, AstrolabError) as error:
-            self.places["status"].value = markup.text_note(f"Not saved: {error}")
+            self.places["status"].value = parts.text_note(f"Not saved: {error}")
         else:
             instead = ", in place of the file of that name" if was_there else ""
-            self.places["status"].value = markup.text_note(f"{len(rows):,} galaxies saved as {path}{instead}")
+            self.places["status"].value = parts.text_note(f"{len(rows):,} {self.view.word} saved as {path}{instead}")

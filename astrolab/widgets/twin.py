@@ -14,17 +14,18 @@ from matplotlib.figure import Figure
 from astrolab.datasets.manifests import load_manifest
 from astrolab.datasets.twins import HscTwinKnobs, twin_knobs
 from astrolab.datasets.twins.one_galaxy import KINDS, GalaxySettings, simulate_galaxy
-from astrolab.exploring import answer, stamp_size
-from astrolab.plots.cutouts import band_pictures, colour_picture
-from astrolab.plots.one_galaxy import plot_one_galaxy
+from astrolab.exploring.paths import answer, stamp_size
+from astrolab.plots.explorers import plot_one_galaxy
 from astrolab.plots.style import arm_looks
-from astrolab.widgets import controls, markup
+from astrolab.plots.surveys import band_pictures, colour_picture
+from astrolab.widgets import parts
 from astrolab.widgets.explorer import Explorer, detached
 
 if TYPE_CHECKING:
     from astrolab.datasets.scaling import Scaling
     from astrolab.models.adapt import Adapted
 
+LABEL = "z"
 BEST_SAMPLED_PX = 2.2  # the sharpest seeing that pixels sample, FWHM
 
 
@@ -47,16 +48,17 @@ class TwinExplorer(Explorer):
         self.survey = replace(knobs, image_size=stamp_size(self.models, asked=image_size) or knobs.image_size)
         i_band = self.survey.i_band
         start = GalaxySettings(seeing_arcsec=self.survey.seeing_arcsec[i_band], depth_mag=self.survey.depth_mag[i_band])
-        self.kind = controls.dropdown("kind", label="Type", options=KINDS, value=start.kind)
+        kinds = {"options": KINDS, "value": start.kind}
+        self.kind = parts.control("kind", kind=ipywidgets.Dropdown, label="Type", width="230px", **kinds)
         self.kind.observe(lambda _: self._look(), names="value")
         self.knobs = {name: self._knob(name, start) for name in _KNOBS}
-        self.noise = controls.button("noise", label="New noise", on_click=self._new_noise, hint="Observe it again")
+        self.noise = parts.button("noise", label="New noise", on_click=self._new_noise, hint="Observe it again")
         self.seed = 0
-        self.places = {name: controls.markup(name) for name in ("title", "galaxy", "answers", "magnitudes")}
-        knobs = controls.column(self.kind, *self.knobs.values(), self.noise)
-        seen = controls.column(self.places["galaxy"])
-        told = controls.column(self.places["answers"], self.places["magnitudes"])
-        main = controls.row(knobs, seen, told)
+        self.places = parts.places("title", "galaxy", "answers", "magnitudes")
+        knobs = parts.column(self.kind, *self.knobs.values(), self.noise)
+        seen = parts.column(self.places["galaxy"])
+        answers = parts.column(self.places["answers"], self.places["magnitudes"])
+        main = parts.row(knobs, seen, answers)
         main.layout.align_items = "flex-start"
         self.children = [self.page, self.places["title"], main]
         self._look()
@@ -67,15 +69,10 @@ class TwinExplorer(Explorer):
         if name == "seeing_arcsec":
             sharpest = min(self.survey.seeing_arcsec) / self.survey.seeing_arcsec[self.survey.i_band]
             low = np.ceil(100 * BEST_SAMPLED_PX * self.survey.pixel_scale_arcsec / sharpest) / 100 + 0.01
-        knob = controls.slider(
-            name.replace("_", "-"),
-            label=label,
-            value=getattr(start, name),
-            low=low,
-            high=high,
-            step=step,
-            digits=digits,
-            label_width="180px",
+        ends = {"min": low, "max": high, "step": step, "value": getattr(start, name), "readout_format": f".{digits}f"}
+        style = {"description_width": "180px"}
+        knob = parts.control(
+            name.replace("_", "-"), kind=ipywidgets.FloatSlider, label=label, width="400px", style=style, **ends
         )
         knob.observe(lambda _: self._look(), names="value")
         return knob
@@ -99,21 +96,24 @@ class TwinExplorer(Explorer):
     def _look(self) -> None:
         """Observe the galaxy, and ask the models."""
         self.galaxy = simulate_galaxy(self.survey, settings=self.settings)
+        inputs, channels = self.galaxy.inputs, dict.fromkeys(self.galaxy.inputs, self.galaxy.bands)
         self.answers = {
-            name: answer(model, scaling=scaling, inputs=self.galaxy.inputs, bands=self.galaxy.bands)
+            name: answer(model, label=LABEL, scaling=scaling, inputs=inputs, channels=channels)
             for name, (model, scaling) in self.models.items()
         }
-        self.places["title"].value = markup.title_line(self.summary)
-        self.places["galaxy"].value = markup.large_picture(
-            colour_picture(self.galaxy.image, bands=self.galaxy.bands),
-            bands=dict(zip(self.galaxy.bands, band_pictures(self.galaxy.image), strict=True)),
+        self.places["title"].value = parts.title_line(self.summary)
+        self.places["galaxy"].value = parts.large_picture(
+            colour_picture(self.galaxy.image, channels=self.galaxy.bands),
+            bands=dict(
+                zip(self.galaxy.bands, band_pictures(self.galaxy.image, channels=self.galaxy.bands), strict=True)
+            ),
         )
         self.places["answers"].value = self._answers()
-        self.places["magnitudes"].value = markup.plain_table(self._magnitudes(), note="AB magnitudes")
+        self.places["magnitudes"].value = parts.plain_table(self._magnitudes(), note="AB magnitudes")
 
     def _answers(self) -> str:
         if not self.models:
-            return markup.text_note("No model: pass models={name: (network, scaling)} to hear what each answers.")
+            return parts.text_note("No model: pass models={name: (network, scaling)} to see what each answers.")
         z = self.settings.z
         looks = arm_looks(list(self.answers))
         rows = [
@@ -121,7 +121,7 @@ class TwinExplorer(Explorer):
             for name, value in self.answers.items()
         ]
         table = pd.DataFrame(rows).map(lambda text: text.replace("-", "−") if text[:1] in "+-" else text)
-        return markup.plain_table(table, note=f"true redshift {z:.3f}")
+        return parts.plain_table(table, note=f"true redshift {z:.3f}")
 
     def _magnitudes(self) -> pd.DataFrame:
         galaxy = self.galaxy
