@@ -36,7 +36,7 @@ def test_code_is_calls_only_and_short(study):
     assert len(code_lines(study)) <= CODE_LINES
 
 
-@pytest.mark.parametrize(("one", "other"), itertools.combinations(STUDIES, 2))
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(STUDIES, 2)))
 def test_no_two_notebooks_repeat_each_other(one, other):
     texts = code_lines(one), code_lines(other)
     found = difflib.SequenceMatcher(None, *texts, autojunk=False).find_longest_match()
