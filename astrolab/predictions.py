@@ -1,4 +1,4 @@
-"""The predictions table: one row an object, model and test set; how it is made, joined, read label by label and kept.
+"""The predictions table: one row an object, model and test set; how it is joined, read label by label and kept.
 
 Its columns are `KEYS`, then ``truth.<label>`` (NaN where unknown) and ``pred.<label>`` for every label, or
 ``error.<input>`` for a network without labels; then ``simulated``, conditions and whatever was kept of the survey. The
@@ -8,10 +8,8 @@ task travels in ``table.attrs["task"]``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,114 +20,17 @@ from astrolab.errors import (
     ConfigError,
     CorruptFileError,
     DataNotFoundError,
-    PixelError,
     PredictionError,
     SchemaError,
-    unknown_name,
 )
 from astrolab.files import DIGEST_PLACE, digest_fault, write_atomically, write_digest
 from astrolab.tasks import Quantity, Task, find_quantity, make_task
-
-if TYPE_CHECKING:
-    import torch
-
-    from astrolab.datasets.scaling import Scaling
-    from astrolab.datasets.survey import Survey
-    from astrolab.models.adapt import Adapted
-    from astrolab.models.network import Network
 
 MODEL_KEYS = ("run", "fit", "arm", "strategy", "seed", "trained_on")
 TEST_KEYS = ("survey", "split")
 KEYS = (*MODEL_KEYS, *TEST_KEYS, "object_id")
 CONDITIONS = ("direction", "fraction", "scale")  # what may be turned while the arm stays the same
 _METADATA_KEY = b"astrolab"
-
-
-def predict(
-    model: Adapted | Network,
-    *,
-    survey: Survey,
-    scaling: Scaling,
-    batch_size: int = 1024,
-    device: str = "auto",
-    keep: Sequence[str] = (),
-) -> pd.DataFrame:
-    """Predict the labels of every object of a survey, beside their truth.
-
-    The network is put in evaluation mode on `device` and afterwards back as it was; inputs are read and scaled batch
-    by batch, in the survey's order. A network without labels reconstructs its inputs instead: ``error.<input>`` is the
-    mean squared error of an object's reconstruction.
-
-    Parameters
-    ----------
-    model : Adapted or Network
-        The network, adapted or plain. Its ``inputs`` say what it reads, its task which labels it predicts.
-    survey : Survey
-        Objects to predict.
-    scaling : Scaling
-        The input scaling the network was trained with.
-    batch_size : int
-        Objects at a time.
-    device : str
-        A torch device, or ``"auto"``: the accelerator if there is one.
-    keep : sequence of str
-        Labels or catalogue columns to carry along, e.g. ``["i_mag"]``.
-
-    Returns
-    -------
-    DataFrame
-        `KEYS` (``run`` and ``fit`` empty, ``arm`` the strategy; :meth:`Run.predict` fills them), ``truth.<label>`` and
-        ``pred.<label>``, or ``error.<input>``; ``simulated``, and those of `keep`. ``object_id`` is int64 or str, as in
-        the survey.
-
-    Raises
-    ------
-    ConfigError
-        If `batch_size` is not positive, or a column to keep has the name of one of the table's own.
-    UnknownNameError
-        If the survey has no such input or column.
-    SchemaError
-        If channels or units are not those of the scaling; if the pixel scale, the size or the unit of an input is not
-        the one that the network was trained on.
-    PixelError
-        If the scaled inputs of an object are NaN or infinite.
-    PredictionError
-        If the network answers NaN or infinity, or not one number an object and label.
-    """
-    import torch
-
-    if batch_size < 1:
-        raise ConfigError("A batch size was asked for.", received=repr(batch_size), remedy="Use at least 1.")
-    network = model if isinstance(model, torch.nn.Module) else model.network
-    rows = {name: _column(survey.inputs, name=name, kind=f"input of {survey.name}") for name in network.inputs}
-    trained_on = getattr(network, "trained_on", None)
-    if trained_on is not None:
-        trained_on.require_same(survey)
-    scaling.require_fits(survey)
-    task = network.task
-    made = np.empty((len(survey), len(task.labels) or len(network.inputs)))
-    with _evaluating(network, device=_device(device)) as place, torch.inference_mode():
-        for start in range(0, len(survey), batch_size):
-            part = slice(start, start + batch_size)
-            raw = {name: torch.from_numpy(np.array(rows[name][part], dtype=np.float32)).to(place) for name in rows}
-            inputs = scaling.apply(raw)
-            _require_finite_inputs(inputs, ids=survey.ids[part], survey=survey.name)
-            answer = network(inputs) if task.labels else _reconstruction_errors(network, inputs=inputs)
-            made[part] = _require_shape(answer, shape=made[part].shape).cpu().double().numpy()
-    _require_finite(made, ids=survey.ids, survey=survey.name)
-    strategy = getattr(model, "strategy", "")
-    identity = {"arm": strategy, "strategy": strategy, "seed": getattr(model, "seed", -1)}
-    identity |= {"trained_on": getattr(trained_on, "survey", ""), "survey": survey.name, "split": survey.part}
-    table = predictions_table(
-        truth={label: np.asarray(survey.labels[label], float) for label in task.label_names if label in survey.labels},
-        pred=dict(zip(task.label_names, made.T, strict=True)) if task.labels else {},
-        errors={} if task.labels else dict(zip(network.inputs, made.T, strict=True)),
-        object_id=survey.ids,
-        task=task,
-        simulated=survey.provenance.simulated,
-        **identity,
-    )
-    return table.assign(**{name: _kept(survey, name=name, taken=table.columns) for name in keep})
 
 
 def predictions_table(
@@ -178,89 +79,6 @@ def predictions_table(
     return table
 
 
-def _reconstruction_errors(network: Network, *, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Mean squared error (n, n_inputs) of what the network makes of each input."""
-    import torch
-
-    made = network.reconstruct(inputs, mask=None)
-    return torch.stack([(made[name] - inputs[name]).flatten(1).square().mean(1) for name in network.inputs], dim=1)
-
-
-def _column(columns: Mapping[str, Any], *, name: str, kind: str):
-    if name not in columns:
-        raise unknown_name(kind, name=name, names=map(str, columns))
-    return columns[name]
-
-
-def _kept(survey: Survey, *, name: str, taken: Sequence[str]) -> np.ndarray:
-    if name in taken or name in CONDITIONS:
-        raise ConfigError(
-            "Columns were to be kept beside the predictions.",
-            received=f"{name!r}, which the predictions have of their own",
-            remedy="Leave it out of keep.",
-        )
-    source = survey.labels if name in survey.labels else survey.catalogue
-    return np.asarray(_column(source, name=name, kind=f"column of {survey.name}")[:])
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name != "auto":
-        return name
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    return "cpu" if accelerator is None else accelerator.type
-
-
-@contextmanager
-def _evaluating(network: torch.nn.Module, *, device: str) -> Iterator[str]:
-    """Evaluation mode on `device`; afterwards every module has its own mode and place again."""
-    modes = [(module, module.training) for module in network.modules()]
-    home = next((parameter.device for parameter in network.parameters()), device)
-    try:
-        network.to(device).eval()
-        yield device
-    finally:
-        network.to(home)
-        for module, mode in modes:
-            module.training = mode
-
-
-def _require_shape(outputs: torch.Tensor, *, shape: tuple[int, int]) -> torch.Tensor:
-    if tuple(outputs.shape) != shape:
-        raise PredictionError(
-            f"{shape[1]} numbers an object were to be predicted.",
-            received=f"outputs of shape {tuple(outputs.shape)} for {shape[0]} objects",
-            remedy=f"Use a network whose output has shape (n, {shape[1]}).",
-        )
-    return outputs
-
-
-def _require_finite_inputs(inputs: Mapping[str, torch.Tensor], *, ids: np.ndarray, survey: str) -> None:
-    for name, values in inputs.items():
-        bad = ~values.isfinite().flatten(1).all(dim=1).cpu().numpy()
-        if bad.any():
-            raise PixelError(
-                f"Objects of {survey} were to be predicted.",
-                received=f"NaN or infinite values of {name} after scaling, for object ids {_first(ids[bad])}",
-                remedy=f"Check the survey's files with `astrolab data verify {survey}`.",
-            )
-
-
-def _require_finite(values: np.ndarray, *, ids: np.ndarray, survey: str) -> None:
-    bad = ~np.isfinite(values).all(axis=1)
-    if bad.any():
-        raise PredictionError(
-            f"Objects of {survey} were to be predicted.",
-            received=f"NaN or infinity for {bad.sum():,} of {len(bad):,} objects, object ids {_first(ids[bad])}",
-            remedy="The inputs are finite, so the weights are not: check how the training ended.",
-        )
-
-
-def _first(ids: np.ndarray, *, n: int = 3) -> str:
-    return ", ".join(map(str, ids[:n])) + (", ..." if len(ids) > n else "")
-
-
 def labels_of(table: pd.DataFrame) -> tuple[str, ...]:
     """Give the labels that a table has predictions of; ``error.<input>`` for a network without labels."""
     names = [str(name) for name in table.columns]
@@ -302,7 +120,7 @@ def one_label(table: pd.DataFrame, *, label: str | None = None, unknown: bool = 
     Parameters
     ----------
     table : DataFrame
-        From :func:`predict` or :func:`concat_predictions`.
+        From :func:`astrolab.predict` or :func:`concat_predictions`.
     label : str, optional
         By default the only one, or the first. For ``"error.<input>"`` the truth is 0 and the prediction the error.
     unknown : bool
@@ -330,7 +148,7 @@ def concat_predictions(tables: Sequence[pd.DataFrame], **constants: object) -> p
     Parameters
     ----------
     tables : sequence of DataFrame
-        From :func:`predict` or this function.
+        From :func:`astrolab.predict` or this function.
     **constants
         Columns to add, or of `MODEL_KEYS` to set, e.g. ``arm="lora", seed=0``.
 
@@ -409,7 +227,7 @@ def save_predictions(
     Parameters
     ----------
     predictions : DataFrame
-        From :func:`predict` or :func:`concat_predictions`.
+        From :func:`astrolab.predict` or :func:`concat_predictions`.
     path : path
         File to write.
     metadata : mapping, optional

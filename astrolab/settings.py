@@ -5,7 +5,8 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from astrolab.errors import AstrolabError, ConfigError
 
@@ -25,17 +26,28 @@ class Settings(BaseModel):
                 raise  # part of settings that name all problems together
             raise refused(error, asked=self.asked, kind=self.refusal) from error
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _refuse_unknown(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            known = [field.alias or name for name, field in cls.model_fields.items()]
-            for name in values:
-                if name not in known and name not in cls.model_fields:
-                    near = get_close_matches(str(name), known, n=1)
-                    hint = f"did you mean {near[0]!r}? " if near else ""
-                    raise ValueError(f"unknown name {name!r}; {hint}the names here are {', '.join(known)}")
-        return values
+    def _name_what_is_unknown(cls, values: Any, handler: ModelWrapValidatorHandler) -> Any:
+        """Say of an unknown name which is near, beside everything else that is wrong."""
+        try:
+            return handler(values)
+        except ValidationError as error:
+            found = [_with_near_names(one, model=cls) for one in error.errors()]
+            raise ValidationError.from_exception_data(error.title, found) from None
+
+
+def _with_near_names(one: Any, *, model: type[BaseModel]) -> InitErrorDetails:
+    where, kind, said = one["loc"], one["type"], one["msg"]
+    if kind == "extra_forbidden" and len(where) == 1:
+        known = [field.alias or name for name, field in model.model_fields.items()]
+        near = get_close_matches(str(where[0]), known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        where, kind = (), "unknown_name"
+        said = f"unknown name {one['loc'][0]!r}; {hint}the names here are {', '.join(known)}"
+    if kind == "unknown_name":
+        return InitErrorDetails(type=PydanticCustomError(kind, said), loc=where, input={})
+    return InitErrorDetails(type=kind, loc=where, input=one["input"], ctx=one.get("ctx", {}))
 
 
 def problems_of(error: ValidationError) -> list[str]:
@@ -43,7 +55,7 @@ def problems_of(error: ValidationError) -> list[str]:
     problems = []
     for one in error.errors():
         where = ".".join(str(part) for part in one["loc"] if not str(part).startswith(("literal[", "function-")))
-        message = one["msg"].removeprefix("Value error, ")
+        message = one["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
         message = message[0].lower() + message[1:]
         is_short = one["type"] != "missing" and not isinstance(one["input"], dict)
         received = f" (received {one['input']!r})" if is_short else ""

@@ -157,6 +157,11 @@ class InputSpec:
         for name in ("axes", "channels", "grid", "companions"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
+    @property
+    def may_miss(self) -> bool:
+        """Whether a NaN means "not measured", as in a catalogue; pixels of an image or a spectrum are all there."""
+        return len(self.axes) == 1 and self.axes != ("pixel",)
+
 
 QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
     {

@@ -1,32 +1,202 @@
-"""One list of checks of what a survey holds; `import_survey`, `verify_survey` and `load_survey` all go through it."""
+"""One list of checks of what a survey holds: `import_survey`, `verify_survey` and `load_survey` go through it."""
 
 from __future__ import annotations
 
 import copy
+import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pooch
 
-from astrolab.datasets.digests import BATCH_BYTES, is_kept, read_content
-from astrolab.datasets.manifest_schema import FileEntry, Manifest
+from astrolab.datasets.digests import BATCH_BYTES, Content, is_kept, read_content
+from astrolab.datasets.fetching import find_file, locate, realisations, recorded_hash, survey_dir
+from astrolab.datasets.manifest import (
+    FileEntry,
+    Input,
+    Manifest,
+    load_manifest,
+    manifest_error,
+    register,
+    shipped_manifests,
+)
+from astrolab.datasets.reading import TableRows, read_file
 from astrolab.datasets.rows import Rows, TakenRows
 from astrolab.datasets.survey import Survey
-from astrolab.errors import AstrolabWarning, SchemaError
+from astrolab.errors import AstrolabError, AstrolabWarning, ManifestError, SchemaError
 
-POSSIBLE_LABELS = {"z": (-0.01, 20.0)}  # a redshift; the blueshift of a galaxy with a spectrum is smaller
 POSSIBLE_MAG, PLAUSIBLE_MEDIAN_MAG = (-40.0, 60.0), (0.0, 40.0)
 N_CODES = 20  # a catalogue has a few ways to say "not measured"; more values than these are a wrong unit
+N_NAMES_SHOWN = 30
 EVERYWHERE = ("import", "load")
+Row = tuple[str, str, bool, str]
+_log = logging.getLogger(__name__)
+
+
+def import_survey(path: str | Path, *, directory: str | Path | None = None) -> Manifest:
+    """Check a user's survey against its manifest and, if all is well, make it known by its name.
+
+    The files stay where they are. Importing again replaces what was known under the name.
+
+    Parameters
+    ----------
+    path : str or Path
+        The manifest, a ``.toml`` file; see ``data_manifests/README.md``.
+    directory : str or Path, optional
+        Where the files are, if not beside the manifest.
+
+    Returns
+    -------
+    Manifest
+
+    Raises
+    ------
+    ManifestError
+        If anything is wrong with the manifest or between it and the files; all problems are named.
+    """
+    path = Path(path).expanduser()
+    manifest = load_manifest(path)
+    folder = Path(directory).expanduser().absolute() if directory else manifest.folder
+    manifest = manifest.with_changes(folder=folder)
+    problems = list(_problems(manifest))
+    if problems:
+        raise manifest_error(str(path), problems=problems)
+    register(manifest, text=path.read_text(encoding="utf-8"))
+    return manifest
+
+
+def _problems(manifest: Manifest) -> Iterator[str]:
+    if manifest.name in shipped_manifests():
+        yield f"name: {manifest.name!r} is a survey that comes with astrolab; choose another"
+    if manifest.recipe:
+        yield from _unknown_members(manifest)
+    far = {entry.path for entry in manifest.files if entry.urls or manifest.twin}
+    for file, kind, ok, detail in _check_files(manifest, entries=manifest.files):
+        if kind == "present" and not ok and file in far:
+            _log.warning("%s is not here yet and was not checked", file)
+        elif kind == "present" and not ok:
+            yield f"{file}: no such file in {manifest.folder}"
+        elif not ok:
+            yield f"{file}: {detail}"
+        elif kind in CHECKS and detail:
+            warnings.warn(f"{file}: {detail}", AstrolabWarning, stacklevel=4)
+
+
+def _unknown_members(manifest: Manifest) -> Iterator[str]:
+    for member in manifest.recipe.members:
+        try:
+            load_manifest(member)
+        except AstrolabError as error:
+            yield f"[recipe] members: {_in_one_line(error)}"
+
+
+def verify_survey(manifest: Manifest | str, *, directory: Path | None = None) -> pd.DataFrame:
+    """Check a survey's files on this machine, every byte and every pixel of them.
+
+    Parameters
+    ----------
+    manifest : Manifest or str
+        The survey; of a recipe all members are checked, of a twin every realisation made so far.
+    directory : Path, optional
+        Where to look instead of beside the user's manifest and in the data folder.
+
+    Returns
+    -------
+    DataFrame
+        One row a check: `file`, `check`, `ok`, `detail`. Nothing is raised for a check that fails; what is only
+        suspected is ok, and said.
+
+    Raises
+    ------
+    DataNotFoundError
+        If no file of the survey is here.
+
+    Examples
+    --------
+    ``verify_survey("galaxiesml").query("not ok")`` shows what is wrong.
+    """
+    manifest = load_manifest(manifest)
+    if manifest.recipe:
+        members = (verify_survey(name, directory=directory) for name in manifest.recipe.members)
+        return pd.concat(members, ignore_index=True)
+    return pd.DataFrame(_survey_rows(manifest, directory), columns=["file", "check", "ok", "detail"])
+
+
+def _survey_rows(manifest: Manifest, directory: Path | None) -> Iterator[Row]:
+    folders: list[Path | None] = [directory]
+    if manifest.twin and directory is None:
+        folders = list(realisations(manifest)) or [None]
+    for folder in folders:
+        yield from _folder_rows(manifest, folder)
+
+
+def _folder_rows(manifest: Manifest, folder: Path | None) -> Iterator[Row]:
+    sizes = {entry.size for entry in manifest.files if find_file(manifest, entry=entry, directory=folder)}
+    if not sizes:
+        locate(manifest, directory=folder)  # raises, and says how to get the files
+    yield from _check_files(manifest, entries=[entry for entry in manifest.files if entry.size in sizes], folder=folder)
+
+
+def _check_files(manifest: Manifest, *, entries: Iterable[FileEntry], folder: Path | None = None) -> Iterator[Row]:
+    """Check files one by one, then those of one size against each other."""
+    parts = []
+    for entry in entries:
+        part = yield from _file_rows(manifest, entry, folder)
+        if part is not None:
+            parts.append(part)
+    for names, finding in common_ids(parts):
+        yield names, "ids in common", finding is None, finding.text if finding else "none"
+
+
+def _file_rows(manifest: Manifest, entry: FileEntry, folder: Path | None) -> Generator[Row, None, Part | None]:
+    try:
+        path = find_file(manifest, entry=entry, directory=folder)
+    except ManifestError as error:
+        yield entry.path, "schema", False, _in_one_line(error)
+        return None
+    if path is None:
+        yield entry.path, "present", False, f"not here; astrolab data fetch {manifest.name}"
+        return None
+    name = str(path.relative_to(survey_dir(manifest))) if path.is_relative_to(survey_dir(manifest)) else entry.path
+    for row in _byte_checks(manifest, entry, path):
+        yield name, *row
+    survey, problems = _read_or_probe(path, manifest=manifest)
+    for problem in problems:
+        yield name, "schema", False, problem
+    if survey is None:
+        return None
+    yield name, "schema", True, repr(survey)
+    part = Part(survey, manifest, entry)
+    for kind, findings in check(part):
+        yield from ((name, kind, "import" not in finding.stops, finding.text) for finding in findings)
+        if not findings:
+            yield name, kind, True, ""
+    return part
+
+
+def _byte_checks(manifest: Manifest, entry: FileEntry, path: Path) -> Iterator[tuple[str, bool, str]]:
+    yield "present", True, str(path)
+    n_bytes = path.stat().st_size
+    expected = f", {entry.bytes:,} expected" if entry.bytes is not None else "; no size published"
+    yield "size", entry.bytes in (None, n_bytes), f"{n_bytes:,} bytes{expected}"
+    known_hash = entry.known_hash or recorded_hash(manifest, entry=entry)
+    algorithm = pooch.hashes.hash_algorithm(known_hash)
+    found = f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
+    origin = "published" if entry.known_hash else "recorded on first use"
+    detail = f"{found}; no hash known" if known_hash is None else f"{found}, {origin}: {known_hash}"
+    yield "hash", known_hash in (None, found), detail
 
 
 @dataclass(frozen=True)
 class Part:
-    """The galaxies of one file; where not every pixel is wanted, as many stamps are looked at as 64 MiB hold."""
+    """The objects of one file; where not every pixel is wanted, as many are looked at as 64 MiB hold."""
 
     survey: Survey
     manifest: Manifest
@@ -56,7 +226,7 @@ def report(parts: Sequence[Part], *, name: str) -> None:
         raise SchemaError(
             f"The survey {name!r} was loaded and its values were checked.",
             received="; ".join(stopping),
-            remedy="Correct the manifest, or leave these galaxies out of the files.",
+            remedy="Correct the manifest, or leave these rows out of the files.",
         )
     if found:
         text = "\n".join(f"  {path}: {finding.text}" for path, finding in found)
@@ -75,20 +245,24 @@ def common_ids(parts: Sequence[Part]) -> Iterator[tuple[str, Finding | None]]:
 
 def without_impossible(survey: Survey) -> Survey:
     """Take magnitudes that no magnitude can be as not measured; `check` names them."""
-    rows = survey.inputs.get("magnitudes")
-    if rows is None:
-        return survey
-    columns = list(rows.columns)
-    for band in range(len(columns)):
-        raw, magnitudes = _band(rows, band=band)
-        if len(impossible := np.flatnonzero(_outside(magnitudes, POSSIBLE_MAG))):
-            columns[band] = raw if raw.dtype.kind == "f" else raw.astype(np.float64)
-            columns[band][impossible] = np.nan
-    if all(a is b for a, b in zip(columns, rows.columns, strict=True)):
-        return survey
-    masked = copy.copy(rows)
-    masked.columns = tuple(columns)
-    return replace(survey, inputs={**survey.inputs, "magnitudes": masked})
+    inputs = dict(survey.inputs)
+    for name, rows in survey.inputs.items():
+        if not (isinstance(rows, TableRows) and _are_magnitudes(survey, name)):
+            continue
+        columns = list(rows.columns)
+        for channel, column in enumerate(columns):
+            raw = np.array(column[:])
+            if len(impossible := np.flatnonzero(_outside(rows.measured(raw), POSSIBLE_MAG))):
+                columns[channel] = raw if raw.dtype.kind == "f" else raw.astype(np.float64)
+                columns[channel][impossible] = np.nan
+        if any(a is not b for a, b in zip(columns, rows.columns, strict=True)):
+            inputs[name] = copy.copy(rows)
+            inputs[name].columns = tuple(columns)
+    return replace(survey, inputs=inputs)
+
+
+def _are_magnitudes(survey: Survey, name: str) -> bool:
+    return "mag" in survey.specs[name].unit.split()
 
 
 def repeated_far_out(values: np.ndarray) -> np.ndarray:
@@ -110,30 +284,31 @@ def repeated_far_out(values: np.ndarray) -> np.ndarray:
 def _rows(part: Part) -> Iterator[Finding]:
     n, expected = len(part.survey), part.entry.n
     if expected not in (None, n):
-        yield Finding(f"{n:,} galaxies, {expected:,} expected by the manifest", EVERYWHERE)
+        yield Finding(f"{n:,} {part.survey.objects}, {expected:,} expected by the manifest", EVERYWHERE)
 
 
-def _label(part: Part) -> Iterator[Finding]:
-    label = part.manifest.label
-    if label is None:
-        return
-    values, where = part.survey.labels[label.name].to_numpy(), f"[label] {label.name}"
-    ranges = {"says the manifest": label.range, "is what it can be": POSSIBLE_LABELS.get(label.name)}
-    for reason, (low, high) in ((reason, span) for reason, span in ranges.items() if span):
-        outside = values[_outside(values, (low, high))]
-        if len(outside):
-            text = f"{len(outside):,} of {len(values):,} galaxies outside [{low:g}, {high:g}], which {reason}"
-            yield Finding(
-                f"{where}: {text}: {counted(outside)}; the median of all is {np.median(values):.4g}", EVERYWHERE
-            )
-            values = values[~_outside(values, (low, high))]
-    codes = repeated_far_out(values)
-    if label.range is None and len(codes):
-        text = f"looks like 'not measured': {counted(values[np.isin(values, codes)])}"
-        yield Finding(f"{where}: {text}; leave them out, or give a range that holds them", ("import",))
-    logarithms = [name for name in label.column if re.search(r"(ln|log).?\(?1\W*p?\W*z", name.casefold())]
-    if label.name == "z" and logarithms:
-        yield Finding(f"{where}: the column {logarithms[0]!r} looks like log(1 + z), not z")
+def _labels(part: Part) -> Iterator[Finding]:
+    for label, quantity in zip(part.manifest.labels, part.manifest.task.labels, strict=True):
+        values, where = part.survey.labels[label.name].to_numpy(), f"[[label]] {label.name}"
+        values = values[np.isfinite(values)]
+        of = f"of {len(values):,} {part.survey.objects}"
+        if not len(values):
+            yield Finding(f"{where}: not one value is known")
+            continue
+        if quantity.possible:
+            (low, high), is_outside = quantity.possible, _outside(values, quantity.possible)
+            if is_outside.any():
+                text = f"{is_outside.sum():,} {of} outside what is possible, [{low:g}, {high:g}]"
+                median = f"the median of all is {np.median(values):.4g}"
+                yield Finding(f"{where}: {text}: {counted(values[is_outside])}; {median}", EVERYWHERE)
+            values = values[~is_outside]
+        codes = repeated_far_out(values)
+        if label.possible is None and len(codes):
+            text = f"looks like 'unknown': {counted(values[np.isin(values, codes)])}"
+            yield Finding(f"{where}: {text}; give these as missing, or say what is possible", ("import",))
+        logarithms = [name for name in label.column if re.search(r"(ln|log).?\(?1\W*p?\W*z", name.casefold())]
+        if label.name == "z" and logarithms:
+            yield Finding(f"{where}: the column {logarithms[0]!r} looks like log(1 + z), not z")
 
 
 def _ids(part: Part) -> Iterator[Finding]:
@@ -161,77 +336,82 @@ def _sky(part: Part) -> Iterator[Finding]:
         yield Finding(f"[sky]: dec spans {np.ptp(dec):.0f} deg, ra ends at {ra.max():.4g}: hours, not degrees?")
 
 
-def _magnitudes(part: Part) -> Iterator[Finding]:
-    section = part.manifest.magnitudes
-    if section is None:
-        return
-    label = part.survey.labels[part.manifest.label.name].to_numpy() if part.manifest.label else None
-    seen: dict[str, np.ndarray] = {}
-    for band, column in zip(section.bands, section.columns, strict=True):
-        raw, magnitudes = _band(part.survey.inputs["magnitudes"], band=part.manifest.bands.index(band))
-        where = f"[magnitudes] {band} (column {column!r})"
-        yield from (Finding(f"{where}: {text}", stops) for text, stops in _values(raw, magnitudes, section=section))
-        same = [name for name, values in seen.items() if _are_same(values, raw)]
-        if same:
-            yield Finding(f"{where}: holds what {same[0]} holds, in every galaxy", ("import",))
-        if label is not None and _are_same(label, raw):
-            yield Finding(f"{where}: holds the label, in every galaxy", EVERYWHERE)
-        seen[band] = raw
+def _tables(part: Part) -> Iterator[Finding]:
+    labels = part.survey.labels.to_numpy().T
+    for name, section in part.manifest.inputs.items():
+        if not section.is_table:
+            continue
+        seen: dict[str, np.ndarray] = {}
+        rows, are_magnitudes = part.survey.inputs[name], _are_magnitudes(part.survey, name)
+        for channel, column, stored in zip(section.channels, section.columns, rows.columns, strict=True):
+            raw = np.asarray(stored[:])
+            where = f"[input.{name}] {channel} (column {column!r})"
+            for text, stops in _values(raw, rows.measured(raw), section=section, are_magnitudes=are_magnitudes):
+                yield Finding(f"{where}: {text}", stops)
+            if same := [other for other, values in seen.items() if _are_same(values, raw)]:
+                yield Finding(f"{where}: holds what {same[0]} holds, in every row", ("import",))
+            if any(_are_same(label, raw) for label in labels):
+                yield Finding(f"{where}: holds the label, in every row", EVERYWHERE)
+            seen[channel] = raw
 
 
-def _values(raw: np.ndarray, magnitudes: np.ndarray, *, section: object) -> Iterator[tuple[str, tuple[str, ...]]]:
-    measured, impossible = np.isfinite(magnitudes), _outside(magnitudes, POSSIBLE_MAG)
-    rest = magnitudes[measured & ~impossible]
+def _values(
+    raw: np.ndarray, values: np.ndarray, *, section: Input, are_magnitudes: bool
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    measured = np.isfinite(values)
+    impossible = _outside(values, POSSIBLE_MAG) & are_magnitudes
+    rest = values[measured & ~impossible]
     if not measured.any():
         yield "not one value is measured", ("import",)
         return
     codes = repeated_far_out(rest)
-    kept = rest[~np.isin(rest, codes)] if len(rest) else magnitudes[measured]
+    kept = rest[~np.isin(rest, codes)] if len(rest) else values[measured]
     n_codes = len(np.unique(raw[impossible]))
     is_other_unit = n_codes > N_CODES and impossible.sum() > 0.01 * measured.sum()
-    median = float(np.median(magnitudes[measured] if is_other_unit else kept))
-    if is_other_unit or not PLAUSIBLE_MEDIAN_MAG[0] < median < PLAUSIBLE_MEDIAN_MAG[1]:
+    median = float(np.median(values[measured] if is_other_unit else kept))
+    if are_magnitudes and (is_other_unit or not PLAUSIBLE_MEDIAN_MAG[0] < median < PLAUSIBLE_MEDIAN_MAG[1]):
         yield f"the median is {median:.4g}, which is no magnitude; is the unit {section.unit!r} right?", EVERYWHERE
         return
     text = f"looks like 'not measured' but is not under missing = {list(section.missing)}: "
     if impossible.any():
         yield f"{text}{counted(raw[impossible])}; taken as not measured, since no magnitude can be that", ("import",)
     if len(codes):
-        yield text + counted(raw[np.isin(magnitudes, codes)]), ("import",)
+        yield text + counted(raw[np.isin(values, codes)]), ("import",)
 
 
-def _image(part: Part) -> Iterator[Finding]:
-    if "image" not in part.survey.inputs:
-        return
-    content = read_content(_looked_at(part.survey.inputs["image"], every=part.every_pixel))
-    low, high, bands = content.low, content.high, part.survey.bands
-    of = f"of {len(low):,} galaxies" + (" looked at" if len(low) < len(part.survey) else "")
+def _arrays(part: Part) -> Iterator[Finding]:
+    for name, spec in part.survey.specs.items():
+        if not spec.may_miss:
+            content = read_content(_looked_at(part.survey.inputs[name], every=part.every_pixel))
+            channels = [f" {channel}" for channel in spec.channels] if len(spec.axes) > 1 else [""]
+            found = _pixels(content, survey=part.survey, channels=channels)
+            yield from (Finding(f"[input.{name}]{text}", stops) for text, stops in found)
+
+
+def _pixels(content: Content, *, survey: Survey, channels: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    low, high, is_whole = content.low, content.high, len(content.low) == len(survey)
+    of = f"of {len(low):,} {survey.objects}" + " looked at" * (not is_whole)
     finite = (np.isfinite(low) & np.isfinite(high)).all(axis=1)
     if not finite.all():
-        bad = [str(part.survey.ids[n]) for n in np.flatnonzero(~finite)[:5]] if len(low) == len(part.survey) else []
-        text = f"[image]: NaN or infinity in {(~finite).sum():,} {of}"
-        yield Finding(", ".join([text, *bad]), ("import",))
+        bad = [str(survey.ids[n]) for n in np.flatnonzero(~finite)[:5]] if is_whole else []
+        yield ", ".join([f": NaN or infinity in {(~finite).sum():,} {of}", *bad]), ("import",)
     empty = finite[:, None] & (low == high)
-    for band, name in enumerate(bands):
-        if n := int(empty[:, band].sum()):
-            value = counted(low[empty[:, band], band])
-            text = f"every pixel of {n:,} {of} has one value: {value}"
-            yield Finding(f"[image] {name}: {text}", ("import",) if n == len(low) else ())
-    whole = finite & ~empty.any(axis=1)
-    for extremes in (low[whole], high[whole]):
+    for number, channel in enumerate(channels):
+        if n := int(empty[:, number].sum()):
+            text = f"every pixel of {n:,} {of} has one value: {counted(low[empty[:, number], number])}"
+            yield f"{channel}: {text}", ("import",) if n == len(low) else ()
+    low, high = (extremes[finite & ~empty.any(axis=1)] for extremes in (low, high))
+    for extremes in (low, high):
         is_code = np.isin(extremes, np.concatenate([repeated_far_out(band) for band in extremes.T] or [[]]))
         if is_code.any():
             text = f"pixels that look like 'not measured' or off the chip in {is_code.any(axis=1).sum():,} {of}"
-            yield Finding(f"[image]: {text}: {counted(extremes[is_code])}")
-    for one, other in combinations(range(len(bands)), 2):
-        if (
-            whole.sum() > 2
-            and _are_same(low[whole, one], low[whole, other])
-            and _are_same(high[whole, one], high[whole, other])
-        ):
-            yield Finding(f"[image] {bands[other]}: seems to hold the pixels of {bands[one]}")
-    if len(low) == len(part.survey) and (n := int(pd.Series(content.hashes[whole]).duplicated().sum())):
-        yield Finding(f"[image]: {n:,} {of} have the pixels of another, each bit of them")
+            yield f": {text}: {counted(extremes[is_code])}", ()
+    for one, other in combinations(range(len(channels)), 2):
+        if len(low) > 2 and all(_are_same(extremes[:, one], extremes[:, other]) for extremes in (low, high)):
+            yield f"{channels[other]}: seems to hold the pixels of{channels[one]}", ()
+    hashes = pd.Series(content.hashes[finite & ~empty.any(axis=1)])
+    if is_whole and (n := int(hashes.duplicated().sum())):
+        yield f": {n:,} {of} have the pixels of another, each bit of them", ()
 
 
 def _looked_at(rows: Rows, *, every: bool) -> Rows:
@@ -242,31 +422,25 @@ def _looked_at(rows: Rows, *, every: bool) -> Rows:
 
 
 def _doubled(part: Part) -> Iterator[Finding]:
-    rows = part.survey.inputs.get("magnitudes")
-    if rows is None:
-        return
-    table = pd.DataFrame(np.asarray(rows[:])).assign(**part.survey.labels)
-    n = int((table.duplicated() & np.isfinite(table[list(range(rows.shape[1]))]).any(axis=1)).sum())
-    if n:
-        yield Finding(f"{n:,} of {len(table):,} rows have the magnitudes and the label of another, each bit of them")
+    tables = [np.asarray(rows[:]) for rows in part.survey.inputs.values() if isinstance(rows, TableRows)]
+    if tables:
+        measured = np.concatenate(tables, axis=1)
+        table = pd.DataFrame(measured).assign(**part.survey.labels)
+        n = int((table.duplicated() & np.isfinite(measured).any(axis=1)).sum())
+        if n:
+            text = "rows have the measurements and the labels of another, each bit of them"
+            yield Finding(f"{n:,} of {len(table):,} {text}")
 
 
 CHECKS: dict[str, Callable[[Part], Iterator[Finding]]] = {
     "rows": _rows,
-    "label": _label,
+    "labels": _labels,
     "ids": _ids,
     "sky": _sky,
-    "magnitudes": _magnitudes,
-    "image": _image,
+    "tables": _tables,
+    "arrays": _arrays,
     "doubled": _doubled,
 }
-
-
-def _band(rows: Rows, *, band: int) -> tuple[np.ndarray, np.ndarray]:
-    """One band as stored, and as magnitudes."""
-    column = rows.columns[band]
-    raw = np.full(len(rows), np.nan) if column is None else np.array(column[:])
-    return raw, rows._band(raw)
 
 
 def _outside(values: np.ndarray, span: tuple[float, float]) -> np.ndarray:
@@ -288,3 +462,69 @@ def counted(values: np.ndarray) -> str:
 
 def _listed(words: list[str]) -> str:
     return ", ".join(words[:5]) + (", …" if len(words) > 5 else "")
+
+
+def _read_or_probe(path: Path, *, manifest: Manifest) -> tuple[Survey | None, list[str]]:
+    """Read a file at its full image size; if it cannot be read, find everything that is wrong, not only the first."""
+    try:
+        return read_file(path, manifest=manifest, image_size=manifest.entry_for(path).size), []
+    except AstrolabError as error:
+        return None, list(_probe(path, manifest)) or [_in_one_line(error)]
+
+
+def _in_one_line(error: AstrolabError) -> str:
+    available = f"; available: {error.available}" if error.available else ""
+    return f"{error.asked} Received: {error.received}{available}. {error.remedy}".replace("\n", " ")
+
+
+def _probe(path: Path, manifest: Manifest) -> Iterator[str]:
+    """Try each statement of a manifest alone: its arrays, then what it says of columns."""
+    bare = manifest.as_stored()
+    for name, one in manifest.inputs.items():
+        if not one.is_table:
+            try:
+                read_file(
+                    path, manifest=bare.with_changes(inputs={name: one}), image_size=manifest.entry_for(path).size
+                )
+            except AstrolabError as error:
+                yield f"[input.{name}]: {_in_one_line(error)}"
+    try:
+        read_file(path, manifest=bare)
+    except AstrolabError as error:
+        if manifest.array_input is None:
+            yield _in_one_line(error)
+        return  # there are no columns, or none of them can be read
+    for where, column, statement in _statements(manifest):
+        try:
+            read_file(path, manifest=bare.with_changes(**statement))
+        except AstrolabError as error:
+            yield f"{where}: {_missing_column(error, column) or _in_one_line(error)}"
+
+
+def _statements(manifest: Manifest) -> Iterator[tuple[str, str, dict]]:
+    for label in manifest.labels:
+        yield f"[[label]] {label.name}", label.column[0], {"labels": (label.model_copy(update={"weight": None}),)}
+        if label.weight:
+            yield f"[[label]] {label.name} weight", label.weight, {"columns": {"weight": label.weight}}
+    if manifest.id:
+        yield "[id]", manifest.id.column, {"id": manifest.id}
+    if manifest.sky:
+        for name, column in (("ra", manifest.sky.ra), ("dec", manifest.sky.dec)):
+            yield f"[sky] {name}", column, {"columns": {name: column}}
+    for name, one in manifest.inputs.items():
+        for channel, column in zip(one.channels, one.columns or (), strict=False):
+            alone = one.model_copy(update={"channels": (channel,), "columns": (column,)})
+            yield f"[input.{name}] {channel}", column, {"inputs": {name: alone}}
+    for name, column in manifest.columns.items():
+        yield f"[columns] {name}", column, {"columns": {name: column}}
+
+
+def _missing_column(error: AstrolabError, column: str) -> str:
+    names = error.available.split(", ") if error.available else []
+    if not names or column in names:
+        return ""
+    folded = {name.casefold(): name for name in names}
+    near = get_close_matches(column.casefold(), folded, n=1, cutoff=0.5)
+    guess = f"; the nearest is {folded[near[0]]!r}" if near else ""
+    shown = ", ".join(names[:N_NAMES_SHOWN]) + (", …" if len(names) > N_NAMES_SHOWN else "")
+    return f"the file has no column {column!r}{guess}; it has {shown}"

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from astrolab.datasets.places import data_dir
+from astrolab.datasets.manifest import data_dir
 from astrolab.datasets.rows import LazyRows, Rows, StackedRows, TakenRows
 from astrolab.datasets.survey import Survey
 from astrolab.errors import ConfigError, DiskFullError
@@ -33,7 +33,10 @@ SETTLED_NS = 2_000_000_000  # a file written more recently may change again with
 
 @dataclass(frozen=True)
 class Content:
-    """Rows read through once: a hash of each (n,), and the extremes of each channel of a stamp (n, band)."""
+    """Rows read through once: a hash of each (n,), and the extremes of each channel of a stamp (n, channel).
+
+    A spectrum is one channel.
+    """
 
     hashes: np.ndarray
     low: np.ndarray
@@ -89,14 +92,15 @@ def is_kept(rows: Rows) -> bool:
 
 
 def _read(rows: Rows) -> Content:
-    n_channels = rows.shape[1] if len(rows.shape) == 4 else 0
+    n_channels = rows.shape[1] if len(rows.shape) == 4 else int(len(rows.shape) == 2)  # a spectrum is one channel
     hashes, (low, high) = np.zeros(len(rows), dtype="S16"), np.zeros((2, len(rows), n_channels), dtype=rows.dtype)
     step = max(BATCH_BYTES // max(int(np.prod(rows.shape[1:])) * rows.dtype.itemsize, 1), 1)
     for start in range(0, len(rows), step):
         values = np.ascontiguousarray(rows[start : start + step])
         hashes[start : start + step] = [hashlib.sha256(row).digest()[:16] for row in values]
         if n_channels:
-            low[start : start + step], high[start : start + step] = values.min(axis=(2, 3)), values.max(axis=(2, 3))
+            pixels = values.reshape(len(values), n_channels, -1)
+            low[start : start + step], high[start : start + step] = pixels.min(axis=2), pixels.max(axis=2)
     return Content(hashes, low, high)
 
 

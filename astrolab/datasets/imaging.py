@@ -1,14 +1,16 @@
-"""How sharp and how deep a survey's images are, measured on its own galaxies."""
+"""How sharp and how deep a survey's images are, measured on its own galaxies; images on pixels of another size."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from astrolab.datasets.rows import CroppedRows, LazyRows, Rows
 from astrolab.datasets.survey import Survey
-from astrolab.errors import unknown_name
+from astrolab.errors import SchemaError, unknown_name
 
 SIGMA_PER_MAD = 1.482602218505602  # of a Gaussian: 1 / Φ⁻¹(3/4)
 CORE_PX, BODY_PX, WHOLE_PX = 3, 11, 21
@@ -52,23 +54,38 @@ def measure_imaging(survey: Survey, *, n_max: int = 1000) -> pd.DataFrame:
     UnknownNameError
         If the survey has no images.
     """
-    if "image" not in survey.inputs:
-        raise unknown_name(f"input of {survey.name!r}", name="image", names=survey.inputs)
+    name = _images(survey)[0]
+    spec = survey.specs[name]
     rows = np.unique(np.linspace(0, len(survey) - 1, min(n_max, len(survey))).round().astype(int))
     part = survey.take(rows)
-    stamps = np.asarray(part.inputs["image"][:], dtype=float)
-    magnitudes = np.asarray(part.inputs["magnitudes"][:]) if "magnitudes" in part.inputs else None
+    stamps, magnitudes = np.asarray(part.inputs[name][:], dtype=float), _magnitudes(part)
     sky = np.median(sky_sigma(_rim(stamps)), axis=0)
-    scale = survey.provenance.pixel_scale_arcsec or np.nan
     measured = []
-    for number, band in enumerate(survey.bands):
-        mags = magnitudes[:, number] if magnitudes is not None else np.full(len(part), np.nan)
-        measured.append({"band": band, **_measure_band(stamps[:, number], sky=sky[number], mags=mags, scale=scale)})
+    for number, band in enumerate(spec.channels):
+        mags = magnitudes.get(band, np.full(len(part), np.nan))
+        found = _measure_band(stamps[:, number], sky=sky[number], mags=mags, scale=spec.scale_arcsec or np.nan)
+        measured.append({"band": band, **found})
     knobs = survey.provenance.knobs
-    stated = {f"stated_{name}": _stated(knobs, key, n_bands=len(survey.bands)) for name, key in _STATED.items()}
+    stated = {f"stated_{name}": _stated(knobs, key, n_bands=len(spec.channels)) for name, key in _STATED.items()}
     table = pd.DataFrame(measured).assign(**stated, simulated=survey.provenance.simulated)
     table.insert(0, "survey", survey.name)
     return table
+
+
+def _images(survey: Survey) -> list[str]:
+    found = [name for name, spec in survey.specs.items() if len(spec.axes) == 3]
+    if not found:
+        raise unknown_name(f"input of {survey.name!r}", name="image", names=survey.specs)
+    return found
+
+
+def _magnitudes(survey: Survey) -> dict[str, np.ndarray]:
+    """Catalogue magnitudes by band, from every input in magnitudes."""
+    columns = {}
+    for name, spec in survey.specs.items():
+        if spec.axes == ("band",) and "mag" in spec.unit:
+            columns |= dict(zip(spec.channels, np.asarray(survey.inputs[name][:]).T, strict=True))
+    return columns
 
 
 _STATED = {"fwhm_arcsec": "seeing_arcsec", "depth_mag": "depth_mag"}
@@ -133,3 +150,78 @@ def fit_moffat(stamp: np.ndarray) -> tuple[float, float]:
     alpha, beta = values[3], values[4]
     area = np.pi * alpha**2 * (2 * beta - 1) / (beta - 1) ** 2
     return float(2 * alpha * np.sqrt(2 ** (1 / beta) - 1)), float(area)
+
+
+class ResampledRows(LazyRows):
+    """Images on pixels `ratio` times as wide; a pixel that lies across a border gives each side its share.
+
+    The new pixels begin on a whole old one, as near as that allows to the middle, so that a whole ratio sums blocks.
+    """
+
+    def __init__(self, rows: Rows, *, ratio: float):
+        self.rows, self.ratio, self.dtype = rows, ratio, np.result_type(rows.dtype, np.float32)
+        self._shares = [_shares(n, ratio=ratio) for n in rows.shape[-2:]]
+        self.shape = (*rows.shape[:-2], *map(len, self._shares))
+
+    def _read(self, numbers: np.ndarray) -> np.ndarray:
+        rows, columns = self._shares
+        return (rows @ np.asarray(self.rows[numbers]) @ columns.T).astype(self.dtype)
+
+
+def _shares(n: int, *, ratio: float) -> np.ndarray:
+    """Which share of each of `n` pixels falls into each wider one (n_wide, n)."""
+    n_wide = int(n / ratio + 1e-9)
+    start = int((n - n_wide * ratio) / 2)
+    edges = start + ratio * np.arange(n_wide + 1)
+    low, high = np.maximum.outer(edges[:-1], np.arange(n)), np.minimum.outer(edges[1:], np.arange(n) + 1.0)
+    return np.clip(high - low, 0.0, None)
+
+
+def resample(survey: Survey, *, scale_arcsec: float, size: int | None = None) -> Survey:
+    """Bring the images of a survey to another pixel scale, so that surveys of different cameras can be joined.
+
+    Flux is conserved: what a pixel holds is divided by area between the new pixels that it lies in; where the new
+    pixels are a whole number of times as wide, they are sums of blocks. Neighbouring pixels may share noise afterwards,
+    and the point-spread function stays as it is. What was done is recorded, and shown beside every result.
+
+    Parameters
+    ----------
+    survey : Survey
+        With images whose pixels hold flux, and their scale.
+    scale_arcsec : float
+        Wanted pixel scale (arcsec).
+    size : int, optional
+        Side of the images (new px), cut from the centre; by default as many whole pixels as there are.
+
+    Returns
+    -------
+    Survey
+        With the images resampled when they are read, and without companions of them.
+
+    Raises
+    ------
+    UnknownNameError
+        If the survey has no images.
+    SchemaError
+        If it does not say their pixel scale, or they are smaller than `size`.
+    """
+    inputs, specs, declared = dict(survey.inputs), dict(survey.specs), list(survey.provenance.declared)
+    for name in _images(survey):
+        spec = specs[name]
+        if spec.scale_arcsec is None or not scale_arcsec > 0:
+            raise SchemaError(
+                f"The {name} of {survey.name!r} was to be resampled to {scale_arcsec} arcsec a pixel.",
+                received=f"pixels of {spec.scale_arcsec or 'unknown'} arcsec",
+                remedy="State scale_arcsec of the images in the manifest, and ask for a positive one.",
+            )
+        if not np.isclose(spec.scale_arcsec, scale_arcsec):
+            declared.append(f"{name}: resampled from {spec.scale_arcsec:g} to {scale_arcsec:g} arcsec a pixel")
+            inputs[name] = ResampledRows(inputs[name], ratio=scale_arcsec / spec.scale_arcsec)
+            for companion in spec.companions:
+                del inputs[f"{name}.{companion}"]
+            specs[name] = replace(spec, scale_arcsec=float(scale_arcsec), companions=())
+        for key in (name, *(f"{name}.{companion}" for companion in specs[name].companions)):
+            if size not in (None, inputs[key].shape[-1]):
+                inputs[key] = CroppedRows(inputs[key], size=size)
+    provenance = replace(survey.provenance, declared=tuple(declared))
+    return replace(survey, inputs=inputs, specs=specs, provenance=provenance)

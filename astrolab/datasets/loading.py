@@ -1,4 +1,4 @@
-"""From a name to a `Survey`: find the files, or simulate them, or fetch them; then read them."""
+"""From a name to a `Survey`: find the files, or simulate them, or fetch them; then read and check them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from functools import partial
 from itertools import repeat
 from pathlib import Path
 
-from astrolab.datasets.catalogues import read_catalogue
 from astrolab.datasets.checking import Part, report, without_impossible
 from astrolab.datasets.digests import digest_file
-from astrolab.datasets.fetch import fetch, locate, prove, recorded_hash, survey_dir
-from astrolab.datasets.images import read_images
-from astrolab.datasets.manifest_schema import Manifest
-from astrolab.datasets.manifests import load_manifest
-from astrolab.datasets.mixtures import combine
+from astrolab.datasets.fetching import fetch, locate, prove, recorded_hash, survey_dir
+from astrolab.datasets.manifest import Manifest, load_manifest
+from astrolab.datasets.overlap import combine
+from astrolab.datasets.reading import read_file
 from astrolab.datasets.splits import subsample
 from astrolab.datasets.survey import Survey, digest_joined, stack_surveys
 from astrolab.errors import ConfigError, ManifestError
@@ -37,11 +35,11 @@ def load_survey(
     name_or_path : str, path or Manifest
         A name from ``astrolab data list``, or a manifest of your own, ``"my.toml"``.
     n : int, optional
-        How many galaxies. A twin is simulated with this many; of a real survey a reproducible part is chosen; by
-        default the twin's usual number, or everything. For a recipe of twins, their total before common galaxies
-        are removed.
+        How many objects. A twin is simulated with this many; of a real survey a reproducible part is chosen; by
+        default the twin's usual number, or everything. For a recipe of twins, their total before common objects are
+        removed.
     seed : int
-        Another seed, other simulated galaxies or another part.
+        Another seed, other simulated objects or another part.
     image_size : int, optional
         Side of the images (px); a size between those on disk is cut from the centre of the next larger.
     directory : path, optional
@@ -67,19 +65,49 @@ def load_survey(
     """
     manifest = load_manifest(name_or_path)
     if n is not None and n < 1:
-        raise ConfigError(f"Galaxies of {manifest.name!r} were asked for.", received=f"n={n}", remedy="Ask for n >= 1.")
+        asked = f"{manifest.objects.capitalize()} of {manifest.name!r} were asked for."
+        raise ConfigError(asked, received=f"n={n}", remedy="Ask for n >= 1.")
+    options = {"n": n, "seed": seed, "image_size": image_size, "directory": directory}
     if manifest.recipe:
-        options = {"seed": seed, "image_size": image_size, "directory": directory, "download": download}
-        return _load_recipe(manifest, n, **options)
-    if manifest.twin:
-        from astrolab.datasets.twins import simulate_survey  # brings torch, which files do not need
+        survey = _load_recipe(manifest, download=download, **options)
+    elif manifest.twin:
+        survey = _simulate(manifest, **options)
+    else:
+        survey = _load_files(manifest, download=download, **options)
+    again = {"name_or_path": _name(name_or_path), **options, "directory": directory and str(directory)}
+    return replace(survey, provenance=replace(survey.provenance, loading=again))
 
-        n, size = n or manifest.twin.n, image_size or manifest.twin.knobs.get("image_size")
-        on_disk = manifest.size_on_disk(size)
-        paths = simulate_survey(manifest, n=n, seed=seed, directory=directory, image_size=on_disk)
-        survey = _read_checked(manifest, paths=paths, image_size=size)
-        knobs = {**manifest.twin.knobs, "n": n, "seed": seed}
-        return replace(survey, provenance=replace(survey.provenance, knobs=knobs))
+
+def _name(name_or_path: str | Path | Manifest) -> str:
+    """What asks for the same survey from any folder."""
+    if isinstance(name_or_path, Manifest):
+        return name_or_path.name
+    path = Path(name_or_path).expanduser()
+    return str(path.absolute()) if path.suffix == ".toml" and path.is_file() else str(name_or_path)
+
+
+def _simulate(
+    manifest: Manifest, *, n: int | None, seed: int, image_size: int | None, directory: str | Path | None
+) -> Survey:
+    from astrolab.datasets.twins import simulate_survey  # brings torch, which files do not need
+
+    n, size = n or manifest.twin.n, image_size or manifest.twin.knobs.get("image_size")
+    on_disk = manifest.size_on_disk(size)
+    paths = simulate_survey(manifest, n=n, seed=seed, directory=directory, image_size=on_disk)
+    survey = _read_checked(manifest, paths=paths, image_size=size)
+    knobs = {**manifest.twin.knobs, "n": n, "seed": seed}
+    return replace(survey, provenance=replace(survey.provenance, knobs=knobs))
+
+
+def _load_files(
+    manifest: Manifest,
+    *,
+    n: int | None,
+    seed: int,
+    image_size: int | None,
+    directory: str | Path | None,
+    download: bool,
+) -> Survey:
     if download:
         _refuse_directory(manifest, directory)
         paths = fetch(manifest, size=image_size)
@@ -99,16 +127,11 @@ def _refuse_directory(manifest: Manifest, directory: str | Path | None) -> None:
         )
 
 
-def read_survey(manifest: Manifest, *, paths: Sequence[Path], image_size: int | None = None) -> Survey:
-    """Read the files of one survey, under names that the manifest knows, and put them one after the other."""
-    return _joined(_read_parts(manifest, paths=paths, image_size=image_size), manifest=manifest)
-
-
 def _read_checked(manifest: Manifest, *, paths: Sequence[Path], image_size: int | None) -> Survey:
     """Read files that are the published ones, say what is wrong with their values, and join them."""
     for path in paths:
         _require_published(path, manifest=manifest)
-    read = _read_parts(manifest, paths=paths, image_size=image_size)
+    read = [read_file(path, manifest=manifest, image_size=image_size) for path in paths]
     entries = map(manifest.entry_for, paths)
     report([Part(*one, every_pixel=False) for one in zip(read, repeat(manifest), entries)], name=manifest.name)
     return _joined([without_impossible(part) for part in read], manifest=manifest)
@@ -121,12 +144,6 @@ def _require_published(path: Path, *, manifest: Manifest) -> None:
     algorithm, _, digest = (entry.known_hash or fetched or "").partition(":")
     if digest and digest_file(path, algorithm=algorithm) != digest:
         prove(path, known_hash=f"{algorithm}:{digest}")
-
-
-def _read_parts(manifest: Manifest, *, paths: Sequence[Path], image_size: int | None) -> list[Survey]:
-    if manifest.kind == "images":
-        return [read_images(path, manifest=manifest, image_size=image_size) for path in paths]
-    return [read_catalogue(path, manifest=manifest) for path in paths]
 
 
 def _joined(parts: Sequence[Survey], *, manifest: Manifest) -> Survey:
@@ -144,7 +161,7 @@ def _joined(parts: Sequence[Survey], *, manifest: Manifest) -> Survey:
     return stack_surveys(parts, name=manifest.name, provenance=provenance)
 
 
-def _load_recipe(manifest: Manifest, n: int | None, *, seed: int, **options: object) -> Survey:
+def _load_recipe(manifest: Manifest, *, n: int | None, seed: int, **options: object) -> Survey:
     members = [load_manifest(name) for name in manifest.recipe.members]
     are_twins = all(member.twin for member in members)
     shares = _shares(n, [member.twin.n for member in members]) if are_twins and n else [None] * len(members)

@@ -1,8 +1,9 @@
-"""Survey manifests in TOML: what a survey is, where its files are, how they are read; every problem is named at once."""
+"""Survey manifests in TOML: what a survey is, where its files are, how they are read; all problems named at once."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from collections import Counter
@@ -11,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
+import pooch
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from astrolab.datasets.places import registry_dir
 from astrolab.errors import ConfigError, DataNotFoundError, ManifestError, unknown_name
 from astrolab.files import write_atomically
 from astrolab.settings import Settings, problems_of
@@ -35,8 +36,8 @@ def _stays_inside(path: str) -> str:
 Text = Annotated[str, Field(strict=True)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v), Field(min_length=1)]
 Count = Annotated[int, Field(ge=0, strict=True)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 FolderName = Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 FilePath = Annotated[Text, AfterValidator(_stays_inside)]
 Address = Annotated[Text, Field(pattern=r"^https?://\S+$")]
@@ -53,11 +54,13 @@ class Citation(Settings):
 class Label(Settings):
     """A label: its name, the columns that may hold it (the first found wins), and what differs from the known quantity.
 
-    `weight` is a column of weights, such as numbers of votes.
+    `missing` are the values that mean "unknown", as NaN always does; `weight` is a column of weights, such as numbers
+    of votes.
     """
 
     name: Text
     column: Texts
+    missing: tuple[Number, ...] = ()
     weight: Text | None = None
     words: Text | None = None
     unit: Text | None = None
@@ -69,7 +72,9 @@ class Label(Settings):
     @property
     def quantity(self) -> Quantity:
         """The quantity, as this manifest has it."""
-        return find_quantity(self.name, **self.model_dump(exclude={"name", "column", "weight"}, exclude_none=True))
+        return find_quantity(
+            self.name, **self.model_dump(exclude={"name", "column", "missing", "weight"}, exclude_none=True)
+        )
 
     @model_validator(mode="after")
     def _can_be(self) -> Label:
@@ -137,9 +142,19 @@ class Input(Settings):
             raise ValueError(f"{len(self.channels)} channels but {len(names)} {'columns' if self.is_table else 'keys'}")
         if len(set(names)) < len(names):
             raise ValueError(f"one column or key for several channels: {', '.join(names)}")
+        if self.missing and not self.is_table:
+            raise ValueError("missing values are those of columns; write NaN into an array")
         if len(self.spec.axes) == 3 and not self.channels:
             raise ValueError("images need channels, the names of their bands")
         return self
+
+
+def _with_default_unit(inputs: dict[str, Input]) -> dict[str, Input]:
+    """Columns under the name "magnitudes" are AB magnitudes unless their unit says otherwise."""
+    photometry = inputs.get("magnitudes")
+    if photometry is None or photometry.unit or not photometry.is_table:
+        return inputs
+    return {**inputs, "magnitudes": photometry.model_copy(update={"unit": "AB mag"})}
 
 
 class Format(Settings):
@@ -203,8 +218,6 @@ class Recipe(Settings):
 class Manifest(Settings):
     """What one survey is, where its files are and how they are read; see ``data_manifests/README.md``."""
 
-    refusal = ManifestError
-
     name: FolderName
     title: Text
     version: FolderName
@@ -219,7 +232,7 @@ class Manifest(Settings):
     labels: tuple[Label, ...] = Field(default=(), alias="label")
     id: ObjectId | None = None
     sky: Sky | None = None
-    inputs: dict[Text, Input] = Field(default={}, alias="input")
+    inputs: Annotated[dict[FolderName, Input], AfterValidator(_with_default_unit)] = Field(default={}, alias="input")
     columns: dict[Text, Text] = Field(default={})
     format: Format | None = None
     files: tuple[FileEntry, ...] = ()
@@ -239,9 +252,9 @@ class Manifest(Settings):
         return self.model_copy(update=changes)
 
     def as_stored(self) -> Manifest:
-        """Give the manifest of the same files with no column given a meaning."""
-        inputs = {name: one for name, one in self.inputs.items() if not one.is_table}
-        return self.with_changes(labels=(), id=None, sky=None, inputs=inputs, columns={}, task_name=None)
+        """Give the manifest of the same files with no column or array given a meaning."""
+        layout = self.format or Format(format="hdf5")
+        return self.with_changes(labels=(), id=None, sky=None, inputs={}, columns={}, task_name=None, format=layout)
 
     @property
     def task(self) -> Task:
@@ -333,6 +346,8 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
             yield f"[[files]] {entry.path!r}: size {entry.size} is not among the sizes of an input"
     if manifest.twin and not manifest.simulated:
         yield "a survey with a [twin] section is simulated: it needs simulated = true"
+    if manifest.recipe and manifest.name in manifest.recipe.members:
+        yield "[recipe] members: a survey is no member of itself"
     if manifest.recipe and manifest.recipe.keep not in manifest.recipe.members:
         yield f"[recipe] keep: {manifest.recipe.keep!r} is not one of the members"
 
@@ -346,6 +361,22 @@ def manifest_error(name: str, *, problems: list[str]) -> ManifestError:
 
 _INHERITED = ("objects", "task", "label", "id", "sky", "input", "columns", "format", "files")
 _OF_THE_ORIGINAL = ("sha256", "md5", "bytes", "about_gb", "n", "urls")
+
+
+def data_dir() -> Path:
+    """Return the folder that holds every survey on this machine.
+
+    Returns
+    -------
+    Path
+        ``$ASTROLAB_DATA_DIR`` if set, else the cache folder of the operating system. It need not exist yet.
+    """
+    return Path(os.environ.get("ASTROLAB_DATA_DIR") or pooch.os_cache("astrolab")).expanduser().absolute()
+
+
+def registry_dir() -> Path:
+    """Give the folder of the manifests that this user has imported; it need not exist yet."""
+    return data_dir() / "manifests"
 
 
 def list_manifests() -> tuple[str, ...]:
@@ -409,7 +440,10 @@ def load_manifest(name_or_path: str | Path | Manifest) -> Manifest:
         raise unknown_name("survey", name=name, names=list_manifests())
     path = registry_dir() / f"{name}.toml"
     table = _read(path)
-    return parse_manifest(_inherit(table), where=str(path), folder=Path(str(table.pop("folder", ""))))
+    folder = table.pop("folder", None)
+    if not isinstance(folder, str):
+        raise manifest_error(str(path), problems=["folder: missing, the one that holds the survey; import it again"])
+    return parse_manifest(_inherit(table), where=str(path), folder=Path(folder))
 
 
 def register(manifest: Manifest, *, text: str) -> Path:

@@ -285,7 +285,7 @@ def fit_scaling(
 
 def _fit_input(survey: Survey, *, name: str, method: str, seed: int) -> InputScaling:
     spec, n_places = survey.specs[name], int(survey.inputs[name].shape[1])
-    is_image, may_miss = len(spec.axes) == 3, spec.axes in (("band",), ("feature",))
+    is_image, may_miss = len(spec.axes) == 3, spec.may_miss
     method = ("asinh" if is_image else "standard") if method == "auto" else method
     if method not in METHODS:
         raise unknown_name("scaling method", name=method, names=METHODS)

@@ -1,6 +1,6 @@
-"""Train, validation and test galaxies, chosen by a hash of the object id.
+"""Train, validation and test objects, chosen by a hash of the object id.
 
-A hash knows nothing of order, of platform, or of which other galaxies are there: a galaxy stays on its side of the
+A hash knows nothing of order, of platform, or of which other objects are there: an object stays on its side of the
 split when the file is sorted, cut down, or joined with another, and rows with one id are never on two sides.
 """
 
@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from astrolab.datasets.matching import qualified_ids
-from astrolab.datasets.survey import Survey
+from astrolab.datasets.survey import Survey, qualified_ids
 from astrolab.errors import ConfigError, EmptySplitError
 
 PARTS = ("train", "validation", "test")
@@ -44,12 +43,12 @@ def split(
     seed: int = 0,
     honour_published: bool = True,
 ) -> Splits:
-    """Divide a survey into train, validation and test galaxies, as published or by a hash of the object id.
+    """Divide a survey into train, validation and test objects, as published or by a hash of the object id.
 
     Parameters
     ----------
     survey : Survey
-        The galaxies.
+        The objects.
     fractions : (float, float, float)
         Shares of train, validation and test, where none are published.
     seed : int
@@ -67,7 +66,7 @@ def split(
     ConfigError
         Where `fractions` are not three positive numbers that add up to 1.
     EmptySplitError
-        Where a part would hold no galaxy.
+        Where a part would hold no object.
     """
     _refuse_fractions(fractions)
     uniform = id_uniform(survey, seed=seed, stream=_SPLIT_STREAM)
@@ -80,19 +79,20 @@ def split(
         raise EmptySplitError(
             f"The survey {survey.name!r} was to be split into train, validation and test.",
             received=", ".join(f"{name} {count:,}" for name, count in zip(PARTS, counts, strict=True)),
-            remedy="Load more galaxies, choose other fractions, or set honour_published=False "
+            remedy="Load more objects, choose other fractions, or set honour_published=False "
             "where the published files lack a part.",
         )
-    return Splits(*(survey.take(np.flatnonzero(part == number)) for number in range(3)))
+    parts = (survey.take(np.flatnonzero(part == number)) for number in range(3))
+    return Splits(*(replace(one, part=name) for name, one in zip(PARTS, parts, strict=True)))
 
 
 def subsample(survey: Survey, *, n: int | None = None, frac: float | None = None, seed: int = 0) -> Survey:
-    """Choose some galaxies by a hash of their ids; a smaller choice is always part of a larger one.
+    """Choose some objects by a hash of their ids; a smaller choice is always part of a larger one.
 
     Parameters
     ----------
     survey : Survey
-        The galaxies.
+        The objects.
     n : int, optional
         How many; this or `frac`.
     frac : float, optional
@@ -112,15 +112,15 @@ def subsample(survey: Survey, *, n: int | None = None, frac: float | None = None
     """
     if (n is None) == (frac is None):
         raise ConfigError(
-            f"Some galaxies of {survey.name!r} were to be chosen.",
+            f"Some {survey.objects} of {survey.name!r} were to be chosen.",
             received=f"n={n}, frac={frac}",
             remedy="Give either n or frac.",
         )
     count = round(frac * len(survey)) if n is None else n
     if not 0 < count <= len(survey):
         raise ConfigError(
-            f"{count:,} galaxies of {survey.name!r} were asked for.",
-            received=f"a survey of {len(survey):,} galaxies",
+            f"{count:,} {survey.objects} of {survey.name!r} were asked for.",
+            received=f"a survey of {len(survey):,} {survey.objects}",
             available=f"1 to {len(survey):,}",
             remedy="Ask for a number, or a fraction, within this range.",
         )
@@ -129,30 +129,30 @@ def subsample(survey: Survey, *, n: int | None = None, frac: float | None = None
 
 
 def take_fraction(splits: Splits, *, frac: float, seed: int, validation: str = "fixed") -> Splits:
-    """Keep a fraction of the training galaxies; those of a smaller fraction are among those of a larger one.
+    """Keep a fraction of the training objects; those of a smaller fraction are among those of a larger one.
 
     Parameters
     ----------
     splits : Splits
     frac : float
-        Fraction of the training galaxies, in (0, 1]. Without any there is nothing to train on: that end of a curve is
+        Fraction of the training objects, in (0, 1]. Without any there is nothing to train on: that end of a curve is
         the base model, untouched.
     seed : int
-        Another seed, other galaxies.
+        Another seed, other objects.
     validation : {"fixed", "as_published"}
-        ``"fixed"``: every fraction is validated on the same galaxies. ``"as_published"``: the validation galaxies are
+        ``"fixed"``: every fraction is validated on the same objects. ``"as_published"``: the validation objects are
         cut down in proportion, as the published code does (it draws both at random from fixed seeds, here both are
         nested), so that smaller fractions also know less well when to stop.
 
     Returns
     -------
     Splits
-        With the test galaxies as they are.
+        With the test objects as they are.
 
     Raises
     ------
     ConfigError
-        If the fraction leaves no galaxy or is above 1, or `validation` is neither of the two.
+        If the fraction leaves no object or is above 1, or `validation` is neither of the two.
 
     References
     ----------
@@ -172,7 +172,7 @@ def take_fraction(splits: Splits, *, frac: float, seed: int, validation: str = "
 
 
 def id_uniform(survey: Survey, *, seed: int, stream: int = 0) -> np.ndarray:
-    """Give every galaxy a number in [0, 1) that depends on its id and the seed (or stream) alone.
+    """Give every object a number in [0, 1) that depends on its id and the seed (or stream) alone.
 
     FNV-1a (Fowler, Noll & Vo; RFC 9923) of the id's text, then SplitMix64 (Steele, Lea & Flood 2014,
     doi:10.1145/2660193.2660195).

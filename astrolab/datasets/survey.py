@@ -303,6 +303,20 @@ class Survey:
         return replace(self, specs=specs, provenance=replace(self.provenance, declared=declared))
 
 
+def qualified_ids(survey: Survey) -> np.ndarray:
+    """Give every object id together with the scheme that it belongs to, so that ids of all surveys can be compared.
+
+    For example ``"hsc-pdr2:36407063378678903"``.
+    """
+    scheme = survey.provenance.id_scheme
+    prefixes = tuple(f"{name}:" for name in survey.provenance.id_schemes)
+    if survey.ids.dtype.kind in "iu":
+        names = [f"{scheme}:{number}" for number in survey.ids.tolist()]
+    else:
+        names = [text if text.startswith(prefixes) else f"{scheme}:{text}" for text in survey.ids.tolist()]
+    return np.array(names, dtype=object)
+
+
 def digest_objects(files: str | Callable[[], str], *, ids: np.ndarray) -> str:
     """Give SHA-256 over a digest of files (or what computes it) and the ids in order."""
     content = ids.astype("<i8").tobytes() if ids.dtype.kind in "iu" else "\n".join(ids).encode()
@@ -352,6 +366,7 @@ def stack_surveys(parts: Sequence[Survey], *, name: str, provenance: Provenance)
         sky_deg=np.concatenate([_sky_or_nan(part) for part in parts]) if has_sky else None,
         published_split=np.concatenate([part.published_split for part in parts]) if has_split else None,
         part=parts[0].part if len({part.part for part in parts}) == 1 else "",
+        objects=parts[0].objects if len({part.objects for part in parts}) == 1 else "objects",
         provenance=provenance,
     )
 

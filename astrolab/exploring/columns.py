@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from astrolab.datasets.matching import rows_of
+from astrolab.datasets.overlap import rows_of
 from astrolab.predictions import CONDITIONS, KEYS
 from astrolab.tasks import Quantity
 

@@ -150,7 +150,7 @@ def answer(
     """
     import torch
 
-    from astrolab.datasets.twins.workers import on_one_thread
+    from astrolab.datasets.twins.galaxies.simulation import on_one_thread
 
     network = _network(model)
     if label not in network.labels:

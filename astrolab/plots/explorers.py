@@ -38,7 +38,7 @@ from astrolab.tasks import Quantity, Range
 
 if TYPE_CHECKING:
     from astrolab.datasets.survey import Survey
-    from astrolab.datasets.twins.one_galaxy import OneGalaxy
+    from astrolab.datasets.twins.galaxies.one_galaxy import OneGalaxy
 
 GOOD, BAD, SAME = "#0072B2", "#D55E00", "#BDBDBD"  # Okabe & Ito 2008, and a grey
 SHADES = "viridis"  # the one map for numbers that has no grey in it: grey is what was not measured

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from astrolab.datasets.imaging import sky_sigma
-from astrolab.datasets.matching import rows_of
+from astrolab.datasets.overlap import rows_of
 from astrolab.errors import ConfigError, unknown_name
 from astrolab.plots.style import (
     BAND,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool, model_validator
+import numpy as np
+from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from astrolab.errors import unknown_name
 from astrolab.settings import Settings
 
 CIRCUMSTANTIAL = ("channels_last", "compile", "storage", "device")  # how a result is computed, not which
-Count = Annotated[int, Field(ge=1, strict=True)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
+_plain = BeforeValidator(lambda value: value.item() if isinstance(value, np.generic) else value)
+Whole = Annotated[int, _plain, Field(ge=0, strict=True)]
+Count = Annotated[int, _plain, Field(ge=1, strict=True)]
+Number = Annotated[float, _plain, Field(ge=0, strict=True, allow_inf_nan=False)]
+Positive = Annotated[float, _plain, Field(gt=0, strict=True, allow_inf_nan=False)]
+Fraction = Annotated[float, _plain, Field(gt=0, lt=1, strict=True)]
 
 
 class Objective(Settings):
@@ -25,7 +28,7 @@ class Objective(Settings):
 
     name: Literal["supervised", "masked_reconstruction"] = "supervised"
     loss: str | None = None
-    ratio: Fraction = 0.75
+    ratio: Fraction = 0.5
     patch: Count = 1
 
 
@@ -60,9 +63,9 @@ class Schedule(Settings):
 
     name: Literal["plateau", "cosine", "cyclic", "constant"] = "plateau"
     factor: Fraction = 0.1
-    patience: Annotated[int, Field(ge=0, strict=True)] = 5
-    warmup_frac: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    floor_frac: Annotated[float, Field(ge=0, le=1)] = 0.0
+    patience: Whole = 5
+    warmup_frac: Annotated[Number, Field(lt=1)] = 0.0
+    floor_frac: Annotated[Number, Field(le=1)] = 0.0
     cycles: Count = 1
 
 
@@ -71,8 +74,10 @@ class TrainConfig(Settings):
 
     Parameters
     ----------
-    epochs : int
+    epochs : int or None
         Largest number of passes over the training survey.
+    n_steps : int or None
+        Largest number of steps; training ends with whichever of the two comes first.
     batch_size : int
         Objects a step, over all processes together.
     optimiser : {"adam", "adamw", "sgd"}
@@ -93,6 +98,7 @@ class TrainConfig(Settings):
         The order of the objects, e.g. ``{"name": "balanced", "column": "member"}``.
     label_clamp : (float, float) or None
         Range to which *training* labels are clamped, [0, 4] in the published study; validation labels never are.
+        Labels that are unknown stay so.
     patience : int or None
         Epochs without a new best smoothed validation loss after which training stops; None never stops early.
     ema : {"corrected", "published"}
@@ -137,12 +143,13 @@ class TrainConfig(Settings):
 
     asked = "A training run was configured."
 
-    epochs: Count = 500
+    epochs: Count | None = 500
+    n_steps: Count | None = None
     batch_size: Count = 512
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: Positive = 1.0e-3
     stage_rates: dict[str, Positive] = Field(default={})
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0e-4
+    weight_decay: Number = 1.0e-4
     clip_norm: Positive = 1.0
     schedule: Schedule = Schedule()
     objective: Objective = Objective()
@@ -150,7 +157,7 @@ class TrainConfig(Settings):
     label_clamp: tuple[float, float] | None = None
     patience: Count | None = 20
     ema: Literal["corrected", "published"] = "corrected"
-    ema_span: Annotated[int, Field(ge=2, strict=True)] = 10
+    ema_span: Annotated[Count, Field(ge=2)] = 10
     select: Literal["best_ema", "best_raw", "last"] = "best_ema"
     augment: Literal["none", "dihedral"] = "none"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -158,10 +165,12 @@ class TrainConfig(Settings):
     compile: StrictBool = False
     storage: Literal["auto", "device", "stream"] = "auto"
     device: Annotated[str, Field(min_length=1)] = "auto"
-    seed: Annotated[int, Field(ge=0, strict=True)] = 0
+    seed: Whole = 0
 
     @model_validator(mode="after")
-    def _ascend(self) -> TrainConfig:
+    def _agree(self) -> TrainConfig:
+        if self.epochs is None and self.n_steps is None:
+            raise ValueError("epochs or n_steps must be a number: training has to end")
         if self.label_clamp is not None and not self.label_clamp[0] < self.label_clamp[1]:
             raise ValueError("label_clamp needs two numbers, the smaller first, or None")
         return self
@@ -191,11 +200,3 @@ class TrainConfig(Settings):
         dict
         """
         return self.model_dump(mode="json")
-
-
-def rates_by_stage(config: TrainConfig, *, stages: Mapping[str, Any]) -> dict[str, float]:
-    """Give the learning rates of the stages that have one of their own, refusing stages that the network lacks."""
-    for name in config.stage_rates:
-        if name not in stages:
-            raise unknown_name("stage of the network", name=name, names=stages)
-    return dict(config.stage_rates)

@@ -1,11 +1,17 @@
-"""What the machine is good for: device, arithmetic, memory order, whether the surveys fit; and how that is recorded."""
+"""What the machine is good for: device, arithmetic, memory order, whether the surveys fit; and how that is recorded.
+
+On a CPU bfloat16 is not trusted: `ComparedWithFloat32` takes every product that a network takes twice, and in
+float32, first.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,15 +19,20 @@ from typing import Any
 import psutil
 import torch
 from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.flop_counter import flop_registry
 
-from astrolab.datasets.scaling import Scaling
 from astrolab.errors import ConfigError
 from astrolab.trainers.config import TrainConfig
 
 MEMORY_SHARE = 0.5
 RESUMED_FROM = "resumed_from"
 LIBRARIES = ("torchvision", "peft", "accelerate", "numpy")
-DTYPES = {"float16": torch.float16, "float32": torch.float32, "bfloat16": torch.bfloat16}
+LARGEST_ERROR = 0.02  # of the largest value; correct products of bfloat16 differ from float32 by 0.002 to 0.004
+FILLED_WITH = (0x7E, 0xFE)  # bytes that read as 8e37 and -2e38, in bfloat16 and in float32
+M_PERTURB = -6  # of glibc's mallopt: what malloc gives out is filled with the complement of a byte
 
 
 @dataclass(frozen=True)
@@ -32,29 +43,22 @@ class Hardware:
     precision: str
     channels_last: bool
     storage: str
-    storage_dtype: str
     n_processes: int
 
 
-def choose_hardware(
-    config: TrainConfig, *, accelerator: Accelerator, row_shape: Sequence[int], n_rows: int, scaling: Scaling
-) -> Hardware:
-    """Decide every ``"auto"`` of a configuration for inputs of one shape, or refuse what this machine cannot do."""
+def choose_hardware(config: TrainConfig, *, accelerator: Accelerator, has_images: bool, n_bytes: int) -> Hardware:
+    """Decide every ``"auto"`` of a configuration for inputs of one size, or refuse what this machine cannot do."""
     device = accelerator.device if config.device == "auto" else _found_device(config.device)
-    is_image = len(row_shape) == 3
-    gains = is_image and device.type == "cuda" and has_bfloat16_units(device)  # a CPU gains speed, not a sound result
+    gains = has_images and device.type == "cuda" and has_bfloat16_units(device)  # a CPU gains speed, not soundness
     precision = ("bfloat16" if gains else "float32") if config.precision == "auto" else config.precision
     channels_last = config.channels_last
     if channels_last == "auto":
         channels_last = gains or precision == "bfloat16"
-    storage_dtype = "float16" if is_image and scaling.method != "none" else "float32"
-    n_bytes = n_rows * int(torch.Size(row_shape).numel()) * DTYPES[storage_dtype].itemsize
     return Hardware(
         device=str(device),
         precision=precision,
-        channels_last=is_image and channels_last,
+        channels_last=has_images and channels_last,
         storage=_chosen_storage(config, n_bytes=n_bytes, room=_room_bytes(device, accelerator=accelerator)),
-        storage_dtype=storage_dtype,
         n_processes=accelerator.num_processes,
     )
 
@@ -143,3 +147,63 @@ def _chosen_storage(config: TrainConfig, *, n_bytes: int, room: int) -> str:
             remedy="Use storage='stream' (the same result, read batch by batch) or storage='auto'.",
         )
     return config.storage
+
+
+class ComparedWithFloat32(TorchDispatchMode):
+    """Takes every product of bfloat16 tensors twice and in float32, once a kind and shape, and refuses a bad one.
+
+    Bad is what is irreproducible, not finite or wrong. (oneDNN's gradient of a strided convolution on maps of one pixel
+    reads memory that nothing has written: the results differ from run to run.)
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self._weights = {name: tuple(p.shape) for name, p in network.named_parameters() if p.ndim > 1}
+        self._seen: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None):
+        kwargs = kwargs or {}
+        given = [value for value in args if isinstance(value, Tensor)]
+        is_product = func._overloadpacket in flop_registry and any(one.dtype == torch.bfloat16 for one in given)
+        # What oneDNN does depends on shapes, memory order and the other arguments (stride, padding).
+        kind = repr((func, *((one.shape, one.stride()) if isinstance(one, Tensor) else one for one in args)))
+        if not is_product or kind in self._seen:
+            return func(*args, **kwargs)
+        self._seen.add(kind)
+        one, two = (_in_memory_full_of(byte, call=partial(func, *args, **kwargs)) for byte in FILLED_WITH)
+        exact = func(*tree_map(lambda value: value.float() if isinstance(value, Tensor) else value, args), **kwargs)
+        for first, second, expected in zip(tree_leaves(one), tree_leaves(two), tree_leaves(exact), strict=True):
+            if first is not None and (fault := _fault(first, again=second, expected=expected)):
+                raise self._refused(func, [*given, first], fault=fault)
+        return one
+
+    def _refused(self, func: Any, tensors: list[Tensor], *, fault: str) -> ConfigError:
+        shapes = {tuple(tensor.shape) for tensor in tensors}
+        layers = [name for name, shape in self._weights.items() if {shape, shape[::-1]} & shapes]
+        return ConfigError(
+            "Training was configured with precision='bfloat16' on a CPU.",
+            received=f"{func._overloadpacket} at {', '.join(layers[:3]) or 'a product of activations'} gave {fault}, "
+            f"for tensors of shape {', '.join(str(tuple(tensor.shape)) for tensor in tensors)}",
+            available="float32; bfloat16 at other image or batch sizes, if every layer proves sound there",
+            remedy="Use precision='float32'.",
+        )
+
+
+def _in_memory_full_of(byte: int, *, call: Callable[[], Any]) -> Any:
+    """Call a function where new memory is full of one byte: what it reads before writing then shows."""
+    with suppress(AttributeError):  # other C libraries have no such setting: there the two calls are only compared
+        ctypes.CDLL(None).mallopt(M_PERTURB, byte ^ 0xFF)
+    try:
+        return call()
+    finally:
+        with suppress(AttributeError):
+            ctypes.CDLL(None).mallopt(M_PERTURB, 0)
+
+
+def _fault(result: Tensor, *, again: Tensor, expected: Tensor) -> str:
+    error, scale = (result.float() - expected).abs().amax(), expected.abs().amax()
+    if not (result.isfinite().all() and again.isfinite().all()):
+        return "values that are not finite"
+    if not torch.equal(result, again):
+        return "other values when called again"
+    return f"values {error / scale:.0%} from those of float32" if error > LARGEST_ERROR * scale else ""

@@ -10,7 +10,8 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from astrolab.trainers.config import Schedule, TrainConfig, rates_by_stage
+from astrolab.errors import unknown_name
+from astrolab.trainers.config import Schedule, TrainConfig
 
 PLATEAU_THRESHOLD = 1.0e-4
 SMALLEST_STEP = 1.0e-8
@@ -21,7 +22,10 @@ def make_optimiser(
     trained: Mapping[str, nn.Parameter], *, config: TrainConfig, stages: Mapping[str, tuple[str, ...]]
 ) -> Optimizer:
     """Make the optimiser of some named parameters, those of a stage with a rate of its own in a group of their own."""
-    rates = rates_by_stage(config, stages=stages)
+    for stage in config.stage_rates:
+        if stage not in stages:
+            raise unknown_name("stage of the network", name=stage, names=stages)
+    rates = config.stage_rates
     groups: dict[str, dict[str, Any]] = {"": {"params": [], "lr": config.learning_rate}}
     for name, parameter in trained.items():
         stage = next((stage for stage in rates if _is_in(name, modules=stages[stage])), "")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from astrolab.errors import ConfigError
 from astrolab.trainers.config import Sampler
+
+if TYPE_CHECKING:
+    from astrolab.datasets.survey import Survey
 
 
 def epoch_rows(sampler: Sampler, *, n: int, keys: np.ndarray | None, epoch: int, seed: int) -> np.ndarray:
@@ -17,47 +20,38 @@ def epoch_rows(sampler: Sampler, *, n: int, keys: np.ndarray | None, epoch: int,
     `balanced`: as many draws as there are objects, as many from each group as from any other. `chunked`: every object
     once, in an order that reads whole chunks of neighbouring rows, for files larger than memory.
     """
-    return _ORDERS[sampler.name](sampler, n=n, keys=keys, epoch=epoch, rng=np.random.default_rng((seed, epoch)))
-
-
-def _uniform(sampler: Sampler, *, n: int, keys: np.ndarray | None, epoch: int, rng: np.random.Generator) -> np.ndarray:
+    rng = np.random.default_rng((seed, epoch))
+    if sampler.name == "staged":
+        largest_first = np.argsort(-keys, kind="stable")
+        return rng.permutation(np.sort(largest_first[_stage(sampler, n=n, epoch=epoch)]))
+    if sampler.name == "balanced":
+        groups = [np.flatnonzero(keys == value) for value in np.unique(keys)]
+        shares = np.diff(np.linspace(0, n, len(groups) + 1).round().astype(int))
+        drawn = [_draw(group, n=share, rng=rng) for group, share in zip(groups, shares, strict=True)]
+        return rng.permutation(np.concatenate(drawn))
+    if sampler.name == "chunked":
+        starts = rng.permutation(np.arange(0, n, sampler.chunk))
+        return np.concatenate([start + rng.permutation(min(sampler.chunk, n - start)) for start in starts])
     return rng.permutation(n)
 
 
-def _staged(sampler: Sampler, *, n: int, keys: np.ndarray | None, epoch: int, rng: np.random.Generator) -> np.ndarray:
+def epoch_size(sampler: Sampler, *, n: int, epoch: int) -> int:
+    """Count the objects of one epoch (from 1) of a survey of n."""
+    return len(_stage(sampler, n=n, epoch=epoch)) if sampler.name == "staged" else n
+
+
+def _stage(sampler: Sampler, *, n: int, epoch: int) -> range:
+    """Give the places, from the largest key to the smallest, of the objects of an epoch."""
     ends = np.cumsum(sampler.epochs)
     stage = min(int(np.searchsorted(ends, epoch)), len(ends) - 1)
-    easiest_first = np.argsort(-keys, kind="stable")
     cuts = np.linspace(0, n, len(ends) + 1).round().astype(int)
-    inside = easiest_first[0 if sampler.cumulative else cuts[stage] : cuts[stage + 1]]
-    return rng.permutation(np.sort(inside))
-
-
-def _balanced(sampler: Sampler, *, n: int, keys: np.ndarray | None, epoch: int, rng: np.random.Generator) -> np.ndarray:
-    groups = [np.flatnonzero(keys == value) for value in np.unique(keys)]
-    shares = np.diff(np.linspace(0, n, len(groups) + 1).round().astype(int))
-    drawn = [_draw(group, n=share, rng=rng) for group, share in zip(groups, shares, strict=True)]
-    return rng.permutation(np.concatenate(drawn))
+    return range(0 if sampler.cumulative else cuts[stage], cuts[stage + 1])
 
 
 def _draw(group: np.ndarray, *, n: int, rng: np.random.Generator) -> np.ndarray:
     """Every member as often as any other, but for one: whole passes, then a part of one."""
     passes = [rng.permutation(group) for _ in range(-(-n // len(group)))]
     return np.concatenate(passes)[:n]
-
-
-def _chunked(sampler: Sampler, *, n: int, keys: np.ndarray | None, epoch: int, rng: np.random.Generator) -> np.ndarray:
-    starts = rng.permutation(np.arange(0, n, sampler.chunk))
-    chunks = [start + rng.permutation(min(sampler.chunk, n - start)) for start in starts]
-    return np.concatenate(chunks)
-
-
-_ORDERS: Mapping[str, Callable[..., np.ndarray]] = {
-    "uniform": _uniform,
-    "staged": _staged,
-    "balanced": _balanced,
-    "chunked": _chunked,
-}
 
 
 def training_batches(rows: np.ndarray, *, batch_size: int, n_processes: int = 1) -> list[np.ndarray]:
@@ -77,15 +71,18 @@ def batches_in_order(rows: np.ndarray, *, batch_size: int) -> list[np.ndarray]:
     return np.split(rows, range(batch_size, len(rows), batch_size))
 
 
-def require_keys(sampler: Sampler, *, values: np.ndarray | None, survey: str) -> np.ndarray | None:
-    """Give the keys that a sampler chooses by, refusing those by which it cannot."""
+def sampler_keys(sampler: Sampler, *, survey: Survey) -> np.ndarray | None:
+    """Give the numbers that a sampler chooses by: values of its column, or numbers of the groups they are."""
     if sampler.column is None:
         return None
+    values = survey.column(sampler.column)
+    if sampler.name == "balanced":
+        return np.unique(values.astype(str) if values.dtype.kind == "O" else values, return_inverse=True)[1]
     is_number = values.dtype.kind in "fiu"
-    if sampler.name == "staged" and not (is_number and np.isfinite(values).all()):
+    if not (is_number and np.isfinite(values).all()):
         raise ConfigError(
-            f"Objects of {survey} were to be learned in stages by {sampler.column!r}.",
+            f"The {survey.objects} of {survey.name} were to be learned in stages by {sampler.column!r}.",
             received="text" if not is_number else f"{int((~np.isfinite(values)).sum()):,} values that are not finite",
-            remedy="Name a column of numbers, the largest for the objects to begin with.",
+            remedy="Name a column of numbers, the largest for what is to be learned first.",
         )
-    return values
+    return values.astype(np.float64)

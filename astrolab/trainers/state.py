@@ -1,38 +1,98 @@
-"""Everything that changes while a network is trained, and how it is written down."""
+"""Everything that changes while a network is trained, how it is written down, and what training gives back."""
 
 from __future__ import annotations
 
+import json
+import resource
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
-from torch.optim import Adam
 
 from astrolab.errors import CheckpointError
+from astrolab.files import DIGEST_PLACE, digest_fault, require_space, write_atomically, write_digest
 from astrolab.models.adapt import Adapted
 from astrolab.trainers.config import TrainConfig
-from astrolab.trainers.schedules import plateau_schedule
-from astrolab.trainers.stopping import Stopping
+from astrolab.trainers.optimising import Rates, make_optimiser
+
+FORMAT = 3
+HEADER = "astrolab_training"
+HISTORY = ("epoch", "train_loss", "validation_loss", "ema", "learning_rate", "time_s", "is_kept")
+_PLAIN = ("history", "n_steps", "n_seen", "peak_memory_bytes", "stopped", "circumstances")  # of a state: JSON values
+
+
+@dataclass(frozen=True)
+class Stopping:
+    r"""The smoothed validation loss so far, the best epochs so far, and whether it is time to stop.
+
+    The smoothing is :math:`e_t = w\,v_t + (1 - w)\,e_{t-1}` with :math:`e_1 = v_1`. An average over n epochs has
+    :math:`w = 2 / (n + 1)`; the published code, n = 10, has the two coefficients exchanged, :math:`w = 9/11`, which
+    hardly smooths. Both are offered by name in `TrainConfig.ema`.
+
+    >>> stopping = Stopping(newest_weight=0.5, patience=2).after(1.0).after(0.0)
+    >>> stopping.ema, stopping.best_ema_epoch, stopping.is_over
+    (0.5, 2, False)
+    """
+
+    newest_weight: float
+    patience: int | None
+    epoch: int = 0
+    ema: float | None = None
+    best_ema: float | None = None
+    best_ema_epoch: int = 0
+    best_raw: float | None = None
+    best_raw_epoch: int = 0
+
+    @classmethod
+    def from_config(cls, config: TrainConfig) -> Stopping:
+        """Begin with nothing seen."""
+        weight = 2 / (config.ema_span + 1)
+        return cls(newest_weight=weight if config.ema == "corrected" else 1 - weight, patience=config.patience)
+
+    def after(self, validation_loss: float) -> Stopping:
+        """Give the state one epoch later."""
+        weight, epoch = self.newest_weight, self.epoch + 1
+        ema = validation_loss if self.ema is None else weight * validation_loss + (1 - weight) * self.ema
+        later = replace(self, epoch=epoch, ema=ema)
+        if self.best_ema is None or ema < self.best_ema:
+            later = replace(later, best_ema=ema, best_ema_epoch=epoch)
+        if self.best_raw is None or validation_loss < self.best_raw:
+            later = replace(later, best_raw=validation_loss, best_raw_epoch=epoch)
+        return later
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the patience is used up."""
+        return self.patience is not None and self.epoch - self.best_ema_epoch >= self.patience
+
+    def best_epoch(self, select: str) -> int:
+        """Number the epoch whose weights are the ones to keep."""
+        return {"best_ema": self.best_ema_epoch, "best_raw": self.best_raw_epoch, "last": self.epoch}[select]
 
 
 class TrainingState:
-    """Weights, optimiser, schedule, early stopping and history of one training run.
+    """Weights, optimiser, rates, early stopping and history of one training run of at most `n_steps` steps.
 
     Only what can change is kept: trained parameters and buffers. Frozen parameters belong to the network it began with.
     """
 
-    def __init__(self, adapted: Adapted, *, config: TrainConfig):
+    def __init__(self, adapted: Adapted, *, config: TrainConfig, n_steps: int):
         self.trained = {name: p for name, p in adapted.network.named_parameters() if p.requires_grad}
         self._buffers = dict(adapted.network.named_buffers())
-        self._select = config.select
-        fused = next(iter(self.trained.values())).device.type in ("cpu", "cuda")
-        self.optimizer = Adam(
-            self.trained.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused
-        )
-        self.schedule = plateau_schedule(self.optimizer, config=config)
+        self._config = config
+        self.optimiser = make_optimiser(self.trained, config=config, stages=adapted.network.stages)
+        self.rates = Rates(self.optimiser, schedule=config.schedule, n_steps=n_steps)
         self.stopping = Stopping.from_config(config)
         self.history: list[dict[str, float]] = []
-        self.n_seen = 0
+        self.n_steps = self.n_seen = 0
         self.peak_memory_bytes = 0
         self.stopped: str | None = None
         self.circumstances: dict[str, Any] = {}
@@ -45,51 +105,44 @@ class TrainingState:
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the next step."""
-        return self.optimizer.param_groups[0]["lr"]
+        """The rate of the last step, or of the next where rates change with the epochs."""
+        return self.optimiser.param_groups[0]["lr"]
 
-    def end_epoch(self, *, train_loss: float, validation_loss: float, time_s: float, epochs: int) -> None:
-        """Record an epoch: smoothing, best weights, learning rate, whether to stop (at the latest after `epochs`)."""
+    def end_epoch(self, *, train_loss: float, validation_loss: float, time_s: float) -> None:
+        """Record an epoch: smoothing, best weights, learning rate, whether to stop."""
         epoch = len(self.history) + 1
         self.stopping = self.stopping.after(validation_loss)
         losses = {"train_loss": train_loss, "validation_loss": validation_loss, "ema": self.stopping.ema}
         self.history.append({"epoch": epoch, **losses, "learning_rate": self.learning_rate, "time_s": time_s})
-        if self.stopping.best_epoch(self._select) == epoch:
+        if self.stopping.best_epoch(self._config.select) == epoch:
             self._best = {name: tensor.clone() for name, tensor in self.weights.items()}
-        self.schedule.step(validation_loss)
+        self.rates.after_epoch(validation_loss)
         if self.stopping.is_over:
             self.stopped = f"no better smoothed validation loss for {self.stopping.patience} epochs"
-        elif epoch == epochs:
+        elif epoch == self._config.epochs:
             self.stopped = "all epochs done"
+        elif self.n_steps == self._config.n_steps:
+            self.stopped = "all steps done"
 
     def load_best(self) -> int:
         """Put the selected weights into the network, and give the epoch they are of."""
         _copy(self._best, into=self.weights)
-        return self.stopping.best_epoch(self._select)
+        return self.stopping.best_epoch(self._config.select)
 
     def to_header(self) -> dict[str, Any]:
         """Give what is not a tensor, as JSON-able values."""
-        return {
-            "epoch": len(self.history),
-            "learning_rate": self.learning_rate,
-            "schedule": self.schedule.state_dict(),
-            "stopping": self.stopping.to_dict(),
-            "history": list(self.history),
-            "n_seen": self.n_seen,
-            "peak_memory_bytes": self.peak_memory_bytes,
-            "stopped": self.stopped,
-            "circumstances": self.circumstances,
-        }
+        plain = {name: getattr(self, name) for name in _PLAIN} | {"history": list(self.history)}
+        return {**plain, "epoch": len(self.history), "rates": self.rates.state(), "stopping": asdict(self.stopping)}
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Give weights, best weights and optimiser state by name."""
-        adam = {
-            f"adam.{name}.{key}": value
+        moments = {
+            f"optimiser.{key}.{name}": value
             for name, parameter in self.trained.items()
-            for key, value in self.optimizer.state[parameter].items()
+            for key, value in self.optimiser.state.get(parameter, {}).items()
         }
         weights = {f"weights.{name}": tensor for name, tensor in self.weights.items()}
-        return adam | weights | {f"best.{name}": tensor for name, tensor in self._best.items()}
+        return moments | weights | {f"best.{name}": tensor for name, tensor in self._best.items()}
 
     def restore(self, header: dict[str, Any], *, tensors: dict[str, Tensor]) -> None:
         """Go back to the state written down."""
@@ -97,20 +150,18 @@ class TrainingState:
         self._best = {name: torch.empty_like(tensor) for name, tensor in weights.items()}
         _copy(_under("weights.", tensors=tensors), into=weights)
         _copy(_under("best.", tensors=tensors), into=self._best)
-        for name, parameter in self.trained.items():
-            moments = {key: torch.empty_like(parameter) for key in ("exp_avg", "exp_avg_sq")}
-            state = {"step": torch.zeros((), device=parameter.device if self._is_fused else "cpu"), **moments}
-            _copy(_under(f"adam.{name}.", tensors=tensors), into=state)
-            self.optimizer.state[parameter] = {key: tensor.detach() for key, tensor in state.items()}
-        self.schedule.load_state_dict(header["schedule"])
-        self.optimizer.param_groups[0]["lr"] = header["learning_rate"]
+        for place, tensor in _under("optimiser.", tensors=tensors).items():
+            key, _, name = place.partition(".")
+            parameter = self.trained[name]
+            if key == "step":
+                value = tensor.to(parameter.device if self.optimiser.param_groups[0]["fused"] else "cpu")
+            else:
+                value = torch.empty_like(parameter).detach().copy_(tensor)
+            self.optimiser.state[parameter][key] = value
+        self.rates.restore(header["rates"])
         self.stopping = Stopping(**header["stopping"])
-        self.history, self.n_seen, self.stopped = header["history"], header["n_seen"], header["stopped"]
-        self.peak_memory_bytes, self.circumstances = header["peak_memory_bytes"], header["circumstances"]
-
-    @property
-    def _is_fused(self) -> bool:
-        return bool(self.optimizer.param_groups[0]["fused"])
+        for name in _PLAIN:
+            setattr(self, name, header[name])
 
 
 def _under(prefix: str, *, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -132,3 +183,125 @@ def _copy(tensors: dict[str, Tensor], *, into: dict[str, Tensor]) -> None:
         )
     for name, tensor in tensors.items():
         into[name].copy_(tensor)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a training run is written down, if anywhere: a whole file or none, tied to what it was made with."""
+
+    path: Path | None
+    every: int
+    identity: Mapping[str, Any]
+
+    def restore(self, state: TrainingState) -> None:
+        """Bring a training run to where it was written down; a run that never was stays as it is."""
+        if self.path is not None and self.path.is_file():
+            header, tensors = read_checkpoint(self.path, identity=self.identity)
+            state.restore(header, tensors=tensors)
+
+    def save(self, state: TrainingState) -> None:
+        """Write a training run down, if it is time to."""
+        due = state.stopped is not None or len(state.history) % self.every == 0
+        if self.path is not None and due:
+            header = {"identity": self.identity, **state.to_header()}
+            write_checkpoint(self.path, header=header, tensors=state.to_tensors())
+
+
+def write_checkpoint(path: Path, *, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write the state of a training run; a reader sees the old file or the new one, never half of either."""
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    require_space(path, needed_bytes=sum(tensor.nbytes for tensor in on_cpu.values()))
+    text = json.dumps({"format": FORMAT, **header, "file_digest": DIGEST_PLACE})
+    with write_atomically(path) as part:
+        save_file(on_cpu, part, metadata={HEADER: text})
+        write_digest(part)
+
+
+def read_checkpoint(path: Path, *, identity: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read the header and the tensors of a training run, after proof that the file is whole and of the same run."""
+    if fault := digest_fault(path):
+        raise _unusable(path, received=fault)
+    with safe_open(path, framework="pt", device="cpu") as file:
+        header = json.loads(file.metadata()[HEADER])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    if header["format"] != FORMAT:
+        raise _unusable(path, received=f"a checkpoint of format {header['format']} instead of {FORMAT}")
+    different = list(differences(header["identity"], other=identity))
+    if different:
+        raise _unusable(path, received="a checkpoint of another run; " + "; ".join(different))
+    return header, tensors
+
+
+def differences(there: Mapping[str, Any], *, other: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Name what differs between two nested mappings: one in the checkpoint, the other as asked for now.
+
+    >>> list(differences({"config": {"seed": 0}}, other={"config": {"seed": 1}}))
+    ['config.seed was 0, is 1']
+    """
+    for name in sorted({*there, *other}):
+        was, now = there.get(name), other.get(name)
+        if isinstance(was, Mapping) and isinstance(now, Mapping):
+            yield from differences(was, other=now, prefix=f"{prefix}{name}.")
+        elif was != now:
+            yield f"{prefix}{name} was {_short(was)}, is {_short(now)}"
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else text[:12] + "…"
+
+
+def _unusable(path: Path, *, received: str) -> CheckpointError:
+    return CheckpointError(
+        f"Training was to go on from {path.name}.",
+        received=received,
+        remedy=f"Ask for the run as it was, or move {path} away to train from the beginning.",
+    )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FitResult:
+    """A trained network, how it got there, and what it cost; `fit` is its key in the run that asked for it."""
+
+    adapted: Adapted
+    history: pd.DataFrame
+    best_epoch: int
+    n_epochs: int
+    stopped: str
+    time_s: float
+    n_seen: int
+    n_trainable: int
+    peak_memory_bytes: int
+    config: TrainConfig
+    circumstances: dict[str, Any]
+    fit: str = ""
+
+    @property
+    def selected_loss(self) -> float | None:
+        """Validation loss at the selected epoch, smoothed if that was the choice; None where nothing was trained."""
+        if self.best_epoch == 0:
+            return None
+        column = "ema" if self.config.select == "best_ema" else "validation_loss"
+        return float(self.history.set_index("epoch").loc[self.best_epoch, column])
+
+    def __repr__(self) -> str:
+        best = "" if self.best_epoch == 0 else f" · best epoch {self.best_epoch}"
+        return f"{self.adapted!r} · {self.n_epochs} epochs ({self.stopped}){best} · {self.time_s:,.0f} s"
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin to measure the largest memory in use anew, where the system allows it: on CUDA and on Linux."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the "high water mark" of the resident set
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Measure the largest memory in use since the last reset: of a CUDA device, or else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from astrolab.datasets.scaling import Scaling
     from astrolab.datasets.survey import Survey
-    from astrolab.datasets.twins import HscTwinKnobs
+    from astrolab.datasets.twins.galaxies import HscTwinKnobs
     from astrolab.models.adapt import Adapted
     from astrolab.tasks import Task
     from astrolab.widgets.adapter import AdapterExplorer

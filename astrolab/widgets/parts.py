@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from astrolab.datasets.matching import rows_of
+from astrolab.datasets.overlap import rows_of
 from astrolab.datasets.survey import Survey
 from astrolab.exploring.columns import column_label, column_unit, picture_input
 from astrolab.exploring.view import RESAMPLED_FROM

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import ipywidgets
@@ -11,9 +10,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from astrolab.datasets.manifests import load_manifest
-from astrolab.datasets.twins import HscTwinKnobs, twin_knobs
-from astrolab.datasets.twins.one_galaxy import KINDS, GalaxySettings, simulate_galaxy
+from astrolab.datasets.manifest import load_manifest
+from astrolab.datasets.twins.galaxies import MIN_FWHM_PX, HscTwinKnobs, twin_knobs
+from astrolab.datasets.twins.galaxies.one_galaxy import KINDS, GalaxySettings, simulate_galaxy
 from astrolab.exploring.paths import answer, stamp_size
 from astrolab.plots.explorers import plot_one_galaxy
 from astrolab.plots.style import arm_looks
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from astrolab.models.adapt import Adapted
 
 LABEL = "z"
-BEST_SAMPLED_PX = 2.2  # the sharpest seeing that pixels sample, FWHM
 
 
 class TwinExplorer(Explorer):
@@ -45,7 +43,7 @@ class TwinExplorer(Explorer):
             knobs, image_size = survey, image_size or survey.image_size
         else:
             knobs = twin_knobs(load_manifest(survey))
-        self.survey = replace(knobs, image_size=stamp_size(self.models, asked=image_size) or knobs.image_size)
+        self.survey = knobs.with_changes(image_size=stamp_size(self.models, asked=image_size) or knobs.image_size)
         i_band = self.survey.i_band
         start = GalaxySettings(seeing_arcsec=self.survey.seeing_arcsec[i_band], depth_mag=self.survey.depth_mag[i_band])
         kinds = {"options": KINDS, "value": start.kind}
@@ -68,7 +66,7 @@ class TwinExplorer(Explorer):
         label, low, high, step, digits = _KNOBS[name]
         if name == "seeing_arcsec":
             sharpest = min(self.survey.seeing_arcsec) / self.survey.seeing_arcsec[self.survey.i_band]
-            low = np.ceil(100 * BEST_SAMPLED_PX * self.survey.pixel_scale_arcsec / sharpest) / 100 + 0.01
+            low = np.ceil(100 * MIN_FWHM_PX * self.survey.pixel_scale_arcsec / sharpest) / 100 + 0.01
         ends = {"min": low, "max": high, "step": step, "value": getattr(start, name), "readout_format": f".{digits}f"}
         style = {"description_width": "180px"}
         knob = parts.control(
@@ -136,7 +134,7 @@ class TwinExplorer(Explorer):
 
     def table(self) -> pd.DataFrame:
         """Return the settings, magnitudes and answers in one row."""
-        row = asdict(self.settings)
+        row = self.settings.model_dump()
         for number, band in enumerate(self.galaxy.bands):
             measured = self.galaxy.measured_mag[number], self.galaxy.measured_mag_error[number]
             row |= {f"{band}_mag": self.galaxy.mag[number], f"{band}_measured_mag": measured[0]}

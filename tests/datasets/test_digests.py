@@ -8,13 +8,13 @@ import time
 import h5py
 import numpy as np
 import pytest
+from astrolab.datasets.hdf5 import H5Rows
+from astrolab.datasets.leaks import audit_leaks
+from astrolab.datasets.manifests import load_manifest
 
 from astrolab.datasets import digests
 from astrolab.datasets.digests import digest_file, digest_rows, read_content
-from astrolab.datasets.hdf5 import H5Rows
-from astrolab.datasets.leaks import audit_leaks
 from astrolab.datasets.loading import load_survey
-from astrolab.datasets.manifests import load_manifest
 from astrolab.datasets.rows import CroppedRows, StackedRows, TakenRows
 from astrolab.datasets.twins import survey_files
 from astrolab.errors import ChecksumError

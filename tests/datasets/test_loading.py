@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astrolab.datasets.leaks import audit_leaks
+from astrolab.datasets.manifests import parse_manifest
+from astrolab.datasets.mixtures import concat
 
 import astrolab.datasets.loading
 import astrolab.datasets.twins
-from astrolab.datasets.leaks import audit_leaks
 from astrolab.datasets.loading import load_survey, read_survey
-from astrolab.datasets.manifests import parse_manifest
-from astrolab.datasets.mixtures import concat
 from astrolab.datasets.scaling import fit_scaling
 from astrolab.datasets.splits import split
 from astrolab.errors import ConfigError, DataNotFoundError, ManifestError, SchemaError, UnknownNameError

@@ -6,8 +6,8 @@ import pytest
 
 from astrolab import explore_twin
 from astrolab.datasets.scaling import InputScaling, Scaling
-from astrolab.datasets.twins import HscTwinKnobs
-from astrolab.datasets.twins.one_galaxy import simulate_galaxy
+from astrolab.datasets.twins.galaxies import HscTwinKnobs
+from astrolab.datasets.twins.galaxies.one_galaxy import simulate_galaxy
 from astrolab.errors import ConfigError, SchemaError, UnknownNameError
 from astrolab.exploring.paths import answer
 from astrolab.models.network import TrainingRecord
@@ -76,7 +76,7 @@ def test_a_snapshot_is_a_figure_and_a_table(explorer, tmp_path):
 
 
 def test_works_without_models_and_with_knobs_of_ones_own():
-    knobs = HscTwinKnobs("galaxiesml", "spectroscopic", image_size=24, seeing_arcsec=(0.9, 0.9, 0.8, 0.8, 0.8))
+    knobs = HscTwinKnobs(layout="galaxiesml", selection="spectroscopic", image_size=24, seeing_arcsec=(0.9, 0.9, 0.8, 0.8, 0.8))
     explorer = explore_twin(knobs)
     assert explorer.galaxy.image.shape == (5, 24, 24)
     assert explorer.knobs["seeing_arcsec"].value == pytest.approx(0.8)
@@ -114,7 +114,7 @@ def test_stamps_have_the_size_that_the_networks_were_trained_on(models):
     network.trained_on = TrainingRecord("s", {"image": InputSpec(("band", "y", "x"), BANDS)}, {"image": (5, 24, 24)})
     models = {"a": (network, scaling)}
     assert explore_twin(models=models).galaxy.image.shape == (5, 24, 24)
-    knobs = HscTwinKnobs("galaxiesml", "spectroscopic", image_size=32)
+    knobs = HscTwinKnobs(layout="galaxiesml", selection="spectroscopic", image_size=32)
     assert explore_twin(knobs, models=models, image_size=24).galaxy.image.shape == (5, 24, 24)
     for asked in ({"image_size": 64}, {"survey": knobs}):
         with pytest.raises(ConfigError, match="a: 24 px"):
