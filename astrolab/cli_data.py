@@ -8,12 +8,11 @@ from typing import Annotated
 import pandas as pd
 import typer
 
+from astrolab.datasets.cards import cite as cite_survey
 from astrolab.datasets.cards import data_card, in_columns, survey_table
-from astrolab.datasets.citing import cite as cite_survey
-from astrolab.datasets.fetch import fetch as fetch_survey
-from astrolab.datasets.fetch import realisations
-from astrolab.datasets.manifests import Manifest, load_manifest, shipped_manifests
-from astrolab.datasets.places import data_dir
+from astrolab.datasets.fetching import fetch as fetch_survey
+from astrolab.datasets.fetching import realisations
+from astrolab.datasets.manifest import Manifest, data_dir, load_manifest, shipped_manifests
 from astrolab.errors import ConfigError
 
 data_app = typer.Typer(help="Surveys: list, describe, simulate, fetch, verify, import, cite.", no_args_is_help=True)
@@ -73,7 +72,7 @@ def fetch(
 @data_app.command()
 def verify(name: Name, directory: Directory = None) -> None:
     """Check every file of a survey to the last byte and pixel; exit code 1 if something is wrong."""
-    from astrolab.datasets.verify import verify_survey
+    from astrolab.datasets.checking import verify_survey
 
     table = verify_survey(name, directory=directory)
     marks = table.ok.map({True: "ok", False: "WRONG"})
@@ -91,7 +90,7 @@ def import_(
     directory: Annotated[Path | None, typer.Option(help="Where its files are, if not beside the manifest.")] = None,
 ) -> None:
     """Check a survey of your own against its manifest, and make it known by its name."""
-    from astrolab.datasets.importing import import_survey
+    from astrolab.datasets.checking import import_survey
 
     manifest = import_survey(path, directory=directory)
     typer.echo(f"{manifest.title} is now known as {manifest.name!r}; its files stay in {manifest.folder}")

@@ -466,7 +466,7 @@ def _read(path: Path) -> dict[str, Any]:
             available=", ".join(list_manifests()) + " (by name)",
             remedy=f"Check the path. {README}",
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, OSError) as error:
         raise ManifestError(
             f"The manifest {path} was read.", received=f"not TOML: {error}", remedy=f"Correct the line. {README}"
         ) from error

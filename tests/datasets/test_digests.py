@@ -8,16 +8,20 @@ import time
 import h5py
 import numpy as np
 import pytest
-from astrolab.datasets.hdf5 import H5Rows
-from astrolab.datasets.leaks import audit_leaks
-from astrolab.datasets.manifests import load_manifest
 
 from astrolab.datasets import digests
 from astrolab.datasets.digests import digest_file, digest_rows, read_content
+from astrolab.datasets.formats import read_contents
 from astrolab.datasets.loading import load_survey
+from astrolab.datasets.manifest import Format, load_manifest
+from astrolab.datasets.overlap import audit_leaks
 from astrolab.datasets.rows import CroppedRows, StackedRows, TakenRows
 from astrolab.datasets.twins import survey_files
 from astrolab.errors import ChecksumError
+
+
+def rows_in(path):
+    return read_contents(path, layout=Format(format="hdf5"), arrays={"image": 4})[1]["image"].rows
 
 
 @pytest.fixture
@@ -38,7 +42,7 @@ def write(tmp_path, monkeypatch, images):
         with h5py.File(path, "w") as file:
             file["image"] = values
         os.utime(path, times=(time.time() - age_s,) * 2)
-        return H5Rows(path, key="image")
+        return rows_in(path)
 
     make.reads = reads
     return make
@@ -63,7 +67,7 @@ def test_files_are_read_once_while_they_stay_as_they_are(write, images):
     assert (read_content(write(changed, age_s=50)).hashes != first.hashes).nonzero()[0].tolist() == [1]
     assert write.reads == [240, 240]
     read_content(write(name="young.h5", age_s=0))
-    read_content(H5Rows(rows.path.with_name("young.h5"), key="image"))
+    read_content(rows_in(rows.path.with_name("young.h5")))
     assert write.reads == [240] * 4, "a file written this moment may change again without its date showing it"
 
 

@@ -5,10 +5,10 @@ import inspect
 from pathlib import Path
 
 import pytest
-
-import astrolab
 from astrolab.models.redshift_cnn import RedshiftCNN
 from astrolab.models.redshift_mlp import RedshiftMLP
+
+import astrolab
 from astrolab.models.registry import MODELS
 from astrolab.runs.code import CODE_THAT_TRAINS, code_digest
 
