@@ -7,7 +7,6 @@ sources). About a minute on one core.
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +95,7 @@ def colours(knobs, real):
     magnitudes = np.stack([np.asarray(table[band], dtype=float) for band in "griz"], axis=1)
     z = np.asarray(table["redshift"], dtype=float)
     good = (np.abs(magnitudes - 22) < 8).all(axis=1) & (magnitudes[:, 1] < 24.1)
-    ours = draw_galaxies(replace(knobs, i_limit_mag=24.0, bands=MEGACAM), n=40_000, rng=np.random.default_rng(2))
+    ours = draw_galaxies(knobs.with_changes(i_limit_mag=24.0, bands=MEGACAM), n=40_000, rng=np.random.default_rng(2))
     rows = []
     for low in np.arange(0.2, 1.4, 0.2):
         inside = (ours.z > low) & (ours.z < low + 0.2) & (ours.mag[:, 1] < 24.1)
