@@ -33,9 +33,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from astrolab.models.network import seeded
-from astrolab.models.networks.cnn import CNN
-from astrolab.tasks import REDSHIFT, InputSpec
+from astrolab.datasets.formats import H5Rows
+from astrolab.datasets.survey import Provenance, Survey
+from astrolab.models.registry import make_model
+from astrolab.tasks import QUANTITIES, REDSHIFT, InputSpec
 from astrolab.trainers.hardware import has_bfloat16_units
 from astrolab.trainers.objectives import lorentzian_loss
 
@@ -87,13 +88,29 @@ def device_of():
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def survey_of(path, *, part):
+    import pandas as pd
+
+    with h5py.File(path) as file:
+        images, z = H5Rows(file[f"{part}/image"]), file[f"{part}/z"][:]
+    return Survey(
+        name=part,
+        inputs={"image": images},
+        specs={"image": InputSpec(("band", "y", "x"), BANDS)},
+        labels=pd.DataFrame({"z": z}),
+        ids=np.arange(len(z)),
+        provenance=Provenance(survey=part, title="noise", simulated=True),
+        task=REDSHIFT,
+    )
+
+
 def new_network(arguments):
-    with seeded(0):
-        return CNN(inputs={"image": (len(BANDS), None, None)}, task=REDSHIFT, width=arguments.width)
+    return make_model("cnn", survey=survey_of(arguments.file, part="train"), seed=0, width=arguments.width)
 
 
 def loss_of(network, images, truth):
-    return lorentzian_loss(network({"image": images})[:, 0], truth=truth, quantity=REDSHIFT.labels[0]).mean()
+    pred = network({"image": images})[:, 0]
+    return lorentzian_loss(pred, truth=truth, quantity=QUANTITIES["z"]).mean()
 
 
 def run_plain(arguments):
@@ -135,7 +152,7 @@ def run_lightning(arguments):
             return loss_of(self.network, batch[0], batch[1].clamp(0, 4))
 
         def validation_step(self, batch, _):
-            loss_of(self.network, batch[0], batch[1])
+            loss_of(self.network, *batch)
 
         def configure_optimizers(self):
             return torch.optim.Adam(self.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
@@ -164,33 +181,15 @@ def run_lightning(arguments):
 
 def run_astrolab(arguments):
     """`fit` on surveys that are read from the file."""
-    import pandas as pd
-
-    from astrolab.datasets.formats import read_contents
-    from astrolab.datasets.manifest import Format
     from astrolab.datasets.scaling import fit_scaling
-    from astrolab.datasets.survey import Provenance, Survey
     from astrolab.trainers.config import TrainConfig
     from astrolab.trainers.loop import fit
 
-    def survey(part):
-        arrays = {f"{part}/z": 1, f"{part}/image": 4}
-        z, image = read_contents(arguments.file, layout=Format(format="hdf5"), arrays=arrays)[1].values()
-        return Survey(
-            name=part,
-            inputs={"image": image.rows},
-            specs={"image": InputSpec(("band", "y", "x"), BANDS)},
-            labels=pd.DataFrame({"z": z.rows[:]}),
-            task=REDSHIFT,
-            ids=np.arange(len(z.rows)),
-            provenance=Provenance(survey=part, title="noise", simulated=True),
-        )
-
-    train = survey("train")
+    train, validation = (survey_of(arguments.file, part=part) for part in ("train", "validation"))
     result = fit(
         new_network(arguments),
         train=train,
-        validation=survey("validation"),
+        validation=validation,
         scaling=fit_scaling(train, method="none"),
         config=TrainConfig(
             epochs=arguments.epochs + 1,

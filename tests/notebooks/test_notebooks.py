@@ -1,6 +1,8 @@
 """The rules every notebook keeps, and one smoke run of each through papermill."""
 
 import ast
+import difflib
+import itertools
 import json
 import re
 from pathlib import Path
@@ -8,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from astrolab.errors import RunError
-from astrolab.parameters import list_studies, read_declarations
-from astrolab.presets import list_presets, load_preset
+from astrolab.parameters import list_presets, list_studies, load_preset, read_declarations
 
 STUDIES = list_studies()
+SHARED_LINES, CODE_LINES, CELL_LINES = 10, 100, 25
 each_study = pytest.mark.parametrize("study", STUDIES)
 
 
@@ -20,15 +22,25 @@ def cells_of(study: str, kind: str) -> list[str]:
     return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == kind]
 
 
+def code_lines(study: str) -> list[str]:
+    return [line for source in cells_of(study, "code") for line in source.splitlines() if line.strip()]
+
+
 @each_study
 def test_code_is_calls_only_and_short(study):
-    code = cells_of(study, "code")
-    for source in code:
+    for source in cells_of(study, "code"):
         assert not re.search(r"^\s*[!%]", source, re.MULTILINE), source
-        banned = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Try)
+        banned = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Try, ast.Lambda)
         assert not [node for node in ast.walk(ast.parse(source)) if isinstance(node, banned)], source
-        assert len(source.splitlines()) <= 25 or "run_dir: str" in source, source
-    assert sum(len(source.splitlines()) for source in code) <= 120
+        assert len(source.splitlines()) <= CELL_LINES or "run_dir: str" in source, source
+    assert len(code_lines(study)) <= CODE_LINES
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(STUDIES, 2)))
+def test_no_two_notebooks_repeat_each_other(one, other):
+    texts = code_lines(one), code_lines(other)
+    found = difflib.SequenceMatcher(None, *texts, autojunk=False).find_longest_match()
+    assert found.size <= SHARED_LINES, "\n".join(texts[0][found.a : found.a + found.size])
 
 
 @each_study
@@ -65,9 +77,10 @@ def test_the_published_recipes_share_one_base_model():
     """Trained for hours at this size: it is taken from the run store by whoever asks for the very same one."""
     recipes = []
     for study in ("lora_vs_transfer", "data_fractions", "layers_and_ranks"):
-        preset = load_preset(study, preset="paper")
-        told = [preset[name] for name in ("n_pretrain", "image_size", "model_options", "scaling", "seeds", "training")]
-        recipes.append([*told, preset.get("base_epochs", preset["epochs"])])
+        preset, declared = load_preset(study, preset="paper"), read_declarations(STUDIES[study])
+        names = ("n_pretrain", "image_size", "model_options", "scaling", "seeds", "training")
+        recipe = [preset[name] for name in names]
+        recipes.append([*recipe, preset.get("base_epochs", preset["epochs"]), declared["label_clamp"].default])
     assert recipes[0] == recipes[1] == recipes[2]
 
 
@@ -78,16 +91,18 @@ def test_printed_numbers_are_chosen_by_how_a_model_was_moved(study):
 
 @each_study
 def test_presets_are_valid_and_a_smoke_preset_exists(study):
+    from papermill.iorw import read_yaml_file
+
     presets = list_presets(study)
     assert "smoke" in presets
-    for preset in presets:
-        assert load_preset(study, preset=preset)
+    for preset, path in presets.items():
+        assert load_preset(study, preset=preset) == read_yaml_file(path), "plain papermill -f reads the same"
 
 
 @pytest.fixture(scope="module")
 def smoke_run(tmp_path_factory):
     """Make the smoke run of a study, once, in a runs directory that all of them share."""
-    from astrolab.batch import run_study
+    from astrolab.studies.running import run_study
 
     made = {}
     with pytest.MonkeyPatch.context() as patch:
@@ -119,7 +134,18 @@ def test_the_smoke_run_leaves_a_complete_run_folder(study, smoke_run):
     for name in ("notebook.ipynb", *tables):
         assert (folder / name).stat().st_size > 0
     assert bool(list((folder / "models").glob("*/*.safetensors"))) == ("run.fit(" in calls)
+    assert bool(record["move"]) == ("record_move(" in calls)
     assert not [p for p in Path(folder).rglob("*part*") if p.is_file()]
+
+
+def test_scores_know_their_run_and_fit(smoke_run):
+    import pandas as pd
+
+    folder = smoke_run("lora_vs_transfer")
+    scores = pd.read_csv(folder / "scores.csv")
+    fits = json.loads((folder / "run.json").read_text(encoding="utf-8"))["fits"]
+    assert set(scores["run"]) == {folder.name}
+    assert set(scores["fit"]) == set(fits) - {"base-s0"}
 
 
 def test_runs_are_compared_in_tables_that_papers_can_print(smoke_run):
@@ -140,7 +166,7 @@ def test_runs_are_compared_in_tables_that_papers_can_print(smoke_run):
 
 
 def test_a_tour_with_an_arm_that_the_run_lacks_stops_in_its_first_code_cells(smoke_run):
-    from astrolab.batch import run_study
+    from astrolab.studies.running import run_study
 
     smoke_run("lora_vs_transfer")
     with pytest.raises(RunError, match="full-s0") as caught:
@@ -151,7 +177,7 @@ def test_a_tour_with_an_arm_that_the_run_lacks_stops_in_its_first_code_cells(smo
 
 def test_explorers_are_called_as_the_docs_show(smoke_run):
     smoke_run("lora_vs_transfer")
-    docs = (Path(__file__).parents[1] / "docs" / "explore.md").read_text(encoding="utf-8")
+    docs = (Path(__file__).parents[2] / "docs" / "explore.md").read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"```python\n(.*?)```", docs, re.DOTALL))
     namespace, explorers = {}, []
     for line in map(ast.unparse, ast.parse(code).body):
