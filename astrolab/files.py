@@ -10,7 +10,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -172,3 +172,20 @@ def source_digest(paths: Iterable[Path]) -> str:
                 node.body = node.body[1:] or [ast.Pass()]
         total.update(hashlib.sha256(ast.unparse(tree).encode()).digest())
     return total.hexdigest()
+
+
+def short_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Name each path by its last part, with as many parents as it takes to be the only one of its name.
+
+    >>> root = Path.cwd()
+    >>> list(short_names([root / "a" / "same", root / "b" / "same", root / "other"]).values())
+    ['a/same', 'b/same', 'other']
+    """
+    names = {}
+    for path in paths:
+        others = [other.parts for other in paths if other != path]
+        n = 1
+        while n < len(path.parts) and any(parts[-n:] == path.parts[-n:] for parts in others):
+            n += 1
+        names[path] = "/".join(path.parts[-n:])
+    return names

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from astrolab.parameters import list_studies, read_title
-from astrolab.shipped import shipped_folder
+from astrolab.parameters import shipped_folder
 
 WELCOME = shipped_folder("notebooks") / "00_welcome.ipynb"
 

@@ -31,7 +31,7 @@ from astrolab.datasets.manifest_schema import (
 from astrolab.datasets.places import registry_dir
 from astrolab.errors import DataNotFoundError, ManifestError, unknown_name
 from astrolab.files import write_atomically
-from astrolab.shipped import shipped_folder
+from astrolab.parameters import shipped_folder
 
 __all__ = [
     "FORMATS",

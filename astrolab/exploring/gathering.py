@@ -12,7 +12,7 @@ import pandas as pd
 
 from astrolab.errors import ConfigError, CorruptFileError, PredictionError
 from astrolab.metrics.grouping import Z_RANGE
-from astrolab.naming import short_names
+from astrolab.files import short_names
 from astrolab.predictions import concat_predictions, load_predictions
 
 FILE = "predictions.parquet"

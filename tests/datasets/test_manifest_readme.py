@@ -8,7 +8,7 @@ import pytest
 
 from astrolab.datasets.manifest_schema import FORMATS, KINDS, MAGNITUDE_UNITS, Manifest
 from astrolab.datasets.manifests import parse_manifest
-from astrolab.shipped import shipped_folder
+from astrolab.parameters import shipped_folder
 
 README = (shipped_folder("data_manifests") / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
