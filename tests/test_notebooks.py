@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from astrolab.errors import RunError
-from astrolab.parameters import list_studies, read_declarations
-from astrolab.presets import list_presets, load_preset
+from astrolab.parameters import list_presets, list_studies, load_preset, read_declarations
 
 STUDIES = list_studies()
 each_study = pytest.mark.parametrize("study", STUDIES)
@@ -87,7 +86,7 @@ def test_presets_are_valid_and_a_smoke_preset_exists(study):
 @pytest.fixture(scope="module")
 def smoke_run(tmp_path_factory):
     """Make the smoke run of a study, once, in a runs directory that all of them share."""
-    from astrolab.batch import run_study
+    from astrolab.studies.running import run_study
 
     made = {}
     with pytest.MonkeyPatch.context() as patch:
@@ -140,7 +139,7 @@ def test_runs_are_compared_in_tables_that_papers_can_print(smoke_run):
 
 
 def test_a_tour_with_an_arm_that_the_run_lacks_stops_in_its_first_code_cells(smoke_run):
-    from astrolab.batch import run_study
+    from astrolab.studies.running import run_study
 
     smoke_run("lora_vs_transfer")
     with pytest.raises(RunError, match="full-s0") as caught:

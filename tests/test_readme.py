@@ -6,14 +6,13 @@ from pathlib import Path
 from simulated_runs import SURVEYS, write_run
 
 import astrolab as al
-from astrolab.parameters import find_notebook, read_declarations
+from astrolab.parameters import default_parameters, find_notebook
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_ledger_is_used_as_the_readme_shows(tmp_path, monkeypatch):
-    declared = read_declarations(find_notebook("lora_vs_transfer"))
-    quick = {name: parameter.coerce(parameter.default) for name, parameter in declared.items() if name != "run_dir"}
+    quick = default_parameters(find_notebook("lora_vs_transfer"))
     arms = {name: {survey: (0.01, width) for survey in SURVEYS} for name, width in (("lora", 0.02), ("tl", 0.06))}
     for name in ("first", "again"):
         write_run(tmp_path / "runs" / name, arms=arms, parameters=quick)

@@ -5,8 +5,7 @@ import json
 import nbformat
 import pytest
 
-from astrolab.parameters import list_studies, read_title
-from astrolab.parameters import shipped_folder
+from astrolab.parameters import list_studies, read_title, shipped_folder
 
 WELCOME = shipped_folder("notebooks") / "00_welcome.ipynb"
 

@@ -146,7 +146,8 @@ def test_without_a_run_the_command_that_makes_one_is_named(runs_here, tmp_path, 
     write_run(runs_here / "one", arms=ARMS)
     with pytest.raises(RunError, match="astrolab run data_fractions --preset smoke"):
         find_run("data_fractions")
-    for directory in (tmp_path / "nothing", tmp_path):
+    (tmp_path / "empty").mkdir()
+    for directory in (tmp_path / "nothing", tmp_path / "empty"):
         monkeypatch.setenv("ASTROLAB_RUNS_DIR", str(directory))
         with pytest.raises(RunError, match="astrolab run lora_vs_transfer --preset smoke"):
             find_run("lora_vs_transfer")
