@@ -95,7 +95,7 @@ class Ledger:
         Returns
         -------
         Ledger
-            Fits are kept if they meet the conditions; if a condition is not about fits, those of the rows that are left.
+            Fits that meet the conditions; where one is not about fits, those of the rows that are left.
 
         Raises
         ------

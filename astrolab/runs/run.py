@@ -116,7 +116,7 @@ class Run:
         Returns
         -------
         FitResult
-            With the best weights, which are also saved under ``models/<fit>``; ``fit`` is ``<arm>-<condition>-s<seed>``.
+            With the best weights, also saved under ``models/<fit>``; ``fit`` is ``<arm>-<condition>-s<seed>``.
 
         Raises
         ------
@@ -173,7 +173,8 @@ class Run:
         RunError
             If the fit is none of this run.
         """
-        from astrolab.predictions import concat_predictions, predict
+        from astrolab.predictions import concat_predictions
+        from astrolab.trainers.predicting import predict
 
         fit = self.record["fits"].get(fitted.fit)
         if fit is None:
