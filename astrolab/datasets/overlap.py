@@ -218,11 +218,9 @@ def drop_common(survey: Survey, *, against: Sequence[Survey], radius_arcsec: flo
     Parameters
     ----------
     survey : Survey
-        Usually train objects.
     against : sequence of Survey
-        Usually test objects.
     radius_arcsec : float
-        Positions nearer than this are one object (arcsec).
+        Positions nearer than this are one object.
 
     Returns
     -------
@@ -246,7 +244,7 @@ def clear_training(splits: Splits, *, against: Sequence[Survey], radius_arcsec: 
     against : sequence of Survey
         Every test set of the study.
     radius_arcsec : float
-        Positions nearer than this are one object (arcsec).
+        Positions nearer than this are one object.
 
     Returns
     -------
@@ -272,9 +270,8 @@ def concat(surveys: Sequence[Survey], *, name: str) -> Survey:
     Parameters
     ----------
     surveys : sequence of Survey
-        With the same channels, units, scales and labels.
+        With the same channels, units, scales and labels; what they do not have in common is left out.
     name : str
-        Name of the result.
 
     Returns
     -------
@@ -283,7 +280,7 @@ def concat(surveys: Sequence[Survey], *, name: str) -> Survey:
     Raises
     ------
     SchemaError
-        Where there is nothing to join, or the surveys do not fit each other.
+        Where the surveys do not fit each other, with what would make them fit.
     """
     if not surveys:
         raise SchemaError("Surveys were to be joined.", received="none", remedy="Give at least one survey.")
@@ -343,11 +340,7 @@ def combine_splits(
     Parameters
     ----------
     splits : sequence of Splits
-    keep : str
-        Name of the survey whose rows are kept.
-    name : str
-        Name of the result.
-    allow_unknown_overlap : bool
+    keep, name, allow_unknown_overlap
         As for `combine`.
 
     Returns
