@@ -228,7 +228,7 @@ class Manifest:
         return self.n or (self.twin.n if self.twin else in_files)
 
     def size_on_disk(self, size: int | None = None) -> int | None:
-        """Return the published image size (px) for a wanted one: the smallest that is as large; without one, the first."""
+        """Return the published image size (px) for a wanted one: the smallest that is as large; else the first."""
         sizes = self.image.sizes if self.image else ()
         if not sizes:
             return None
