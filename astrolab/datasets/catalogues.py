@@ -22,9 +22,9 @@ from astrolab.datasets.survey import Survey
 from astrolab.errors import CorruptFileError, SchemaError
 
 Columns = dict[str, Rows]
-WITH_NULLS = (pd.Int8Dtype, pd.Int16Dtype, pd.Int32Dtype, pd.Int64Dtype, pd.UInt8Dtype, pd.UInt16Dtype)
-WITH_NULLS += (pd.UInt32Dtype, pd.UInt64Dtype, pd.BooleanDtype)
-ARROW_TYPES = {pa.from_numpy_dtype(dtype().numpy_dtype): dtype() for dtype in WITH_NULLS}
+INTEGERS = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
+WITH_NULLS = {pa.type_for_alias(name.lower()): pd.api.types.pandas_dtype(name) for name in INTEGERS}
+WITH_NULLS |= {pa.bool_(): pd.BooleanDtype()}
 
 
 def read_catalogue(path: str | Path, *, manifest: Manifest) -> Survey:
@@ -82,7 +82,7 @@ def _read_parquet(path: Path, layout: Format, id_column: str | None) -> Columns:
         units |= units_in_yaml(header.decode().split("\n")) if header else {}
         found = found.cast(pa.schema([field.with_type(_plain(field.type)) for field in found.schema]))
         # The metadata would make some columns an index, and lose them.
-        table = found.to_pandas(ignore_metadata=True, types_mapper=ARROW_TYPES.get)
+        table = found.to_pandas(ignore_metadata=True, types_mapper=WITH_NULLS.get)
         return _table_columns(table, names=found.column_names, path=path, units=units)
 
 

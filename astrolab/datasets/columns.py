@@ -19,7 +19,7 @@ from astrolab.datasets.survey import Provenance, Survey
 from astrolab.errors import SchemaError
 
 AB_ZERO_POINT = {"nJy": 31.4, "uJy": 23.9, "nanomaggy": 22.5}
-NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?")  # without leading zeros: "0022" is a name
+NUMBER = re.compile(r"-?(inf|(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?)")  # without leading zeros: "0022" is a name
 
 
 class MagnitudeRows(LazyRows):

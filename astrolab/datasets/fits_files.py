@@ -31,7 +31,8 @@ def open_fits(path: str | Path) -> Iterator[fits.HDUList]:
     try:
         with reading(path, kind="FITS"), warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            warnings.filterwarnings("ignore", message="File may have been truncated")  # see _refuse_cut
+            for known in ("File may have been truncated", "Column .* contains NULL"):  # see _refuse_cut, _column
+                warnings.filterwarnings("ignore", message=known)
             with path.open("rb") as file:
                 unpack = PACKED.get(file.read(2))
             # Whole: a packed file that is opened where it lies loses the HDUs after its fault without a word.
@@ -61,9 +62,7 @@ def _refuse_cut(hdus: fits.HDUList, *, path: Path) -> None:
         )
 
 
-def find_hdu(
-    hdus: fits.HDUList, key: str, *, path: Path, kinds: tuple[type, ...] = (object,)
-) -> fits.hdu.base._BaseHDU:
+def find_hdu(hdus: fits.HDUList, *, key: str, path: Path, kinds: tuple = (object,)) -> fits.hdu.base.ExtensionHDU:
     """The HDU of a name or number; of several with one name, the first."""
     found = [(hdu.name, str(number), hdu) for number, hdu in enumerate(hdus) if isinstance(hdu, kinds)]
     for name, number, hdu in found:
@@ -86,7 +85,7 @@ def fits_columns(hdus: fits.HDUList, *, path: Path, wanted: str | None = None) -
             remedy="For images set kind = 'images' in the manifest.",
         )
     first = next(str(number) for number, hdu in enumerate(hdus) if isinstance(hdu, TABLES))
-    table = find_hdu(hdus, wanted or first, path=path, kinds=TABLES)
+    table = find_hdu(hdus, key=wanted or first, path=path, kinds=TABLES)
     names = table.columns.names
     if len(set(names)) < len(names):
         raise SchemaError(
@@ -126,7 +125,11 @@ def fits_pixels(hdu: fits.hdu.base.ExtensionHDU, *, path: Path, n_dims: int) -> 
     if len(shape) == n_dims - 1:
         shape = (1, *shape)
     if not _is_plain(hdu, path=path):
-        return hdu.data.reshape(shape).astype(hdu.data.dtype.newbyteorder("="), copy=False)
+        blank, zero = hdu.header.get("BLANK"), hdu.header.get("BZERO", 0)
+        values = hdu.data.reshape(shape)
+        if blank is not None and values.dtype.kind == "u":  # of other types astropy itself makes NaN
+            values = with_nulls(values, is_null=values == blank + zero)
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
     return MappedRows(path, offset=hdu.fileinfo()["datLoc"], shape=shape, dtype=np.dtype(DTYPES[hdu.header["BITPIX"]]))
 
 

@@ -28,7 +28,7 @@ class H5Rows(LazyRows):
 
     def __init__(self, path: str | Path, *, key: str):
         with open_h5(path) as file, reading(path, kind="HDF5"):
-            self._describe(find_dataset(file, key, path=Path(path)))
+            self._describe(find_dataset(file, key=key, path=Path(path)))
 
     def _describe(self, dataset: h5py.Dataset, field: str | None = None) -> None:
         self.path, self.key, self.field = Path(dataset.file.filename), dataset.name, field  # a link may lead elsewhere
@@ -50,7 +50,7 @@ class H5Rows(LazyRows):
 
     def _open(self) -> h5py.Dataset:
         if self._source is None or self._process != os.getpid():
-            dataset = find_dataset(open_h5(self.path), self.key, path=self.path)
+            dataset = find_dataset(open_h5(self.path), key=self.key, path=self.path)
             self._source = dataset.fields(self.field) if self.field else dataset
             self._process = os.getpid()
         return self._source
@@ -77,7 +77,7 @@ def _mapped(path: Path, dataset: h5py.Dataset) -> MappedRows | None:
     return None if offset is None else MappedRows(path, offset=offset, shape=dataset.shape, dtype=dataset.dtype)
 
 
-def find_dataset(group: h5py.Group, key: str, *, path: Path) -> h5py.Dataset:
+def find_dataset(group: h5py.Group, *, key: str, path: Path) -> h5py.Dataset:
     """Find a dataset all of whose values can be read: what it links to, its parts and its filters are there."""
     link = group.get(key, getlink=True)
     try:
@@ -163,7 +163,7 @@ def h5_columns(path: Path, *, file: h5py.File, table: str | None = None) -> dict
         if isinstance(found, h5py.Group):
             group, keys = found, h5_keys(found)
         else:
-            found = find_dataset(file, table, path=path)
+            found = find_dataset(file, key=table, path=path)
             group, keys = found.parent, (found.name.rpartition("/")[2],)
         fields = {key: _fields(group, key) for key in keys if not key.endswith(ASTROPY_HEADER)}
         n_tables = sum(map(bool, fields.values()))
@@ -184,7 +184,7 @@ def _fields(group: h5py.Group, key: str) -> tuple[str, ...]:
 
 
 def _column(group: h5py.Group, key: str, *, path: Path, field: str | None, unit: str | None) -> ColumnRows:
-    dataset = find_dataset(group, key, path=path)
+    dataset = find_dataset(group, key=key, path=path)
     return ColumnRows(H5Rows.of(dataset, field=field), unit=unit or declared_unit(dataset))
 
 

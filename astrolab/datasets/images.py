@@ -48,7 +48,7 @@ def read_images(path: str | Path, *, manifest: Manifest, image_size: int | None 
 def _read_hdf5(path: Path, manifest: Manifest) -> Contents:
     keys = manifest.image.key
     with open_h5(path) as file, reading(path, kind="HDF5"):
-        stacks = [find_dataset(file, key, path=path) for key in keys]
+        stacks = [find_dataset(file, key=key, path=path) for key in keys]
         _refuse_other_bands(path, manifest=manifest, found=stacks[0].attrs.get("bands"))
         for stack in stacks:
             _refuse_other_unit(path, manifest=manifest, found=declared_unit(stack))
@@ -72,7 +72,7 @@ def _read_npz(path: Path, manifest: Manifest) -> Contents:
 def _read_fits(path: Path, manifest: Manifest) -> Contents:
     keys = manifest.image.key
     with open_fits(path) as hdus:
-        found = [find_hdu(hdus, key, path=path) for key in keys]
+        found = [find_hdu(hdus, key=key, path=path) for key in keys]
         parts = [fits_pixels(hdu, path=path, n_dims=_axes_of_a_stack(keys)) for hdu in found]
         for hdu in found:
             _refuse_other_unit(path, manifest=manifest, found=hdu.header.get("BUNIT"))

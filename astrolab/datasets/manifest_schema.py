@@ -98,7 +98,7 @@ class Format:
     """How a file is to be read, where its name does not say it.
 
     ``delimiter = "whitespace"`` is any run of blanks. `names` replaces the header, which `skip_rows` skips
-    (or `comment` marks). `table` is the FITS HDU (name or number) or the HDF5 group of the columns.
+    (or `comment` marks). `table` is the FITS HDU (name or number), or the HDF5 group or compound dataset.
     """
 
     format: str = holds(one_of(*FORMATS))
@@ -228,23 +228,7 @@ class Manifest:
         return self.n or (self.twin.n if self.twin else in_files)
 
     def size_on_disk(self, size: int | None = None) -> int | None:
-        """Return the published image size that serves a wanted one: the smallest that is at least as large.
-
-        Parameters
-        ----------
-        size : int, optional
-            Wanted side length (px); by default the first size that the manifest lists.
-
-        Returns
-        -------
-        int or None
-            Side length on disk (px); None where the manifest lists no sizes.
-
-        Raises
-        ------
-        ConfigError
-            If no published image is as large as `size`.
-        """
+        """Return the published image size (px) for a wanted one: the smallest that is as large; else the first."""
         sizes = self.image.sizes if self.image else ()
         if not sizes:
             return None
@@ -259,24 +243,7 @@ class Manifest:
         return large_enough[0]
 
     def select_files(self, *, split: str | None = None, size: int | None = None) -> tuple[FileEntry, ...]:
-        """Return the files of one image size, of one published split or of all.
-
-        Parameters
-        ----------
-        split : {"train", "validation", "test"}, optional
-            The published split; by default all.
-        size : int, optional
-            Wanted image side length (px), see `size_on_disk`.
-
-        Returns
-        -------
-        tuple of FileEntry
-
-        Raises
-        ------
-        ConfigError
-            If no file answers.
-        """
+        """Return the files of one image size (px, see `size_on_disk`), of one published split or of all."""
         on_disk = self.size_on_disk(size)
         files = [f for f in self.files if split in (None, f.split) and (f.size is None or f.size == on_disk)]
         if not files:
@@ -289,22 +256,7 @@ class Manifest:
         return tuple(files)
 
     def entry_for(self, path: Path) -> FileEntry:
-        """Return the manifest's entry for a file on disk, found by its name or an alias.
-
-        Parameters
-        ----------
-        path : Path
-            A file of this survey.
-
-        Returns
-        -------
-        FileEntry
-
-        Raises
-        ------
-        ManifestError
-            If the manifest does not know the file.
-        """
+        """Return the manifest's entry for a file on disk, found by its name or an alias."""
         parts = Path(path).parts
         for entry in self.files:
             if any(parts[-len(name.parts) :] == name.parts for name in map(PurePosixPath, entry.names)):
@@ -358,19 +310,7 @@ def _twice(names: Iterable[str]) -> list[str]:
 
 
 def manifest_error(name: str, *, problems: list[str]) -> ManifestError:
-    """Build the one error that names everything wrong with a manifest.
-
-    Parameters
-    ----------
-    name : str
-        The survey or the manifest file.
-    problems : list of str
-        Each problem in one line.
-
-    Returns
-    -------
-    ManifestError
-    """
+    """Build the one error that names everything wrong with a manifest, each problem in one line."""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     return ManifestError(
         f"The manifest of {name!r} was read.",

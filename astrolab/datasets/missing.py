@@ -12,9 +12,13 @@ from pathlib import Path
 
 import pyarrow as pa
 from astropy.io import fits
-from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.table.meta import YamlParseError
 from pandas.errors import ParserWarning
+
+try:
+    from astropy.io.fits.hdu.compressed._compression import CfitsioException
+except ImportError:  # astropy 6
+    from astropy.io.fits._tiled_compression._compression import CfitsioException
 
 from astrolab.errors import AstrolabError, CorruptFileError, DataNotFoundError, SchemaError
 

@@ -3,6 +3,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from astrolab.datasets import fits_files
 from astrolab.datasets.fits_files import fits_columns, fits_pixels, has_table
 from astrolab.datasets.rows import MappedRows
 from astrolab.errors import CorruptFileError, SchemaError
@@ -36,7 +37,7 @@ def test_a_table_that_is_not_there(open_fits, tmp_path):
 
 
 def pixels_of(path, *, n_dims=4, number=0):
-    with fits.open(path, memmap=False) as hdus:
+    with fits_files.open_fits(path) as hdus:
         return fits_pixels(hdus[number], path=path, n_dims=n_dims)
 
 
@@ -66,7 +67,7 @@ def test_pixels_that_are_not_there(tmp_path):
     fits.writeto(tmp_path / "survey.fits", np.zeros((9, 5, 8, 8), "f4"))
     content = (tmp_path / "survey.fits").read_bytes()
     (tmp_path / "cut.fits").write_bytes(content[: 2880 * 2])
-    with pytest.raises(CorruptFileError, match="cut short"), pytest.warns(Warning, match="truncated"):
+    with pytest.raises(CorruptFileError, match="cut short"):
         pixels_of(tmp_path / "cut.fits")
     fits.PrimaryHDU().writeto(tmp_path / "empty.fits")
     with pytest.raises(SchemaError, match="without pixels"):
