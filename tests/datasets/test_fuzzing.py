@@ -303,7 +303,6 @@ BESIDE = {
     "preset": (make_preset, ("mine.yaml",), read_preset),
 }
 FAMILIES = {**SURVEYS, **BESIDE}
-MENDED_ELSEWHERE = {*SURVEYS, "scaling", "model", "model-lora", "predictions", "run", "preset"}
 
 
 # ---- damage ------------------------------------------------------------------------------------------------------
@@ -530,14 +529,8 @@ def summary(found: dict[int, list[str]]) -> str:
     return "\n".join(f"{n:5} × {first[kind][1]}   [case {first[kind][0]}]" for kind, n in kinds.most_common())
 
 
-def params():
-    for family in FAMILIES:
-        marks = pytest.mark.xfail(strict=False, reason="mended on another branch")
-        yield pytest.param(family, marks=[marks] if family in MENDED_ELSEWHERE else [])
-
-
 @pytest.mark.timeout(0 if N_CASES > 240 else 120)
-@pytest.mark.parametrize("family", list(params()))
+@pytest.mark.parametrize("family", FAMILIES)
 def test_no_damaged_file_ends_in_a_raw_traceback(family, tmp_path, monkeypatch):
     monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path))
     chosen, _, number = os.environ.get("ASTROLAB_FUZZ_CASE", "").partition(":")

@@ -133,7 +133,8 @@ def test_fits_nulls_are_unknown_scaled_or_not(tmp_path, read, form, scale):
     survey = read("a.fits", "fits")
     np.testing.assert_array_equal(survey.inputs["magnitudes"][:][:, 0], [20, np.nan, 22, 23])
     with pytest.raises(SchemaError, match="1 of 4 rows with NaN or infinity, the first is row 1"):
-        read("a.fits", "fits", label={"name": "z", "column": "mag_g"})
+        alone = {"bands": ["r"], "columns": ["mag_r"], "unit": "AB mag"}
+        read("a.fits", "fits", label={"name": "z", "column": "mag_g"}, magnitudes=alone)
 
 
 def test_fits_columns_of_every_other_type(tmp_path, read):
