@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,8 @@ from astrolab.errors import AstrolabError, CorruptFileError, DataNotFoundError, 
 OF_FORMATS = (fits.VerifyError, CfitsioException, YamlParseError, ParserWarning, pa.ArrowException, zipfile.BadZipFile)
 OF_STREAMS = (OSError, EOFError, zlib.error, lzma.LZMAError, struct.error)
 OF_CONTENTS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError)
-UNREADABLE = (*OF_FORMATS, *OF_STREAMS, *OF_CONTENTS, RuntimeError, SystemError, SyntaxError, MemoryError, ImportError)
+OF_HEADERS = (SyntaxError, tokenize.TokenError)  # npy files keep theirs as Python source
+UNREADABLE = (*OF_FORMATS, *OF_STREAMS, *OF_CONTENTS, *OF_HEADERS, RuntimeError, SystemError, MemoryError, ImportError)
 
 GZIP, BZIP2, XZ, ZIP = b"\x1f\x8b", b"BZ", b"\xfd7", b"PK"
 BEGINS = {"HDF5": b"\x89HDF\r\n\x1a\n", "FITS": (b"SIMPLE", GZIP, BZIP2, XZ, ZIP), "Parquet": b"PAR1", "npz": ZIP}
