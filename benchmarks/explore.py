@@ -21,7 +21,8 @@ import torch
 import astrolab as al
 from astrolab.datasets.rows import LazyRows
 from astrolab.datasets.survey import Provenance, Survey
-from astrolab.datasets.twins import simulate_arrays, twin_knobs
+from astrolab.datasets.twins.galaxies import twin_knobs
+from astrolab.datasets.twins.galaxies.simulation import simulate_arrays
 from astrolab.predictions import KEYS
 from astrolab.tasks import REDSHIFT, InputSpec
 

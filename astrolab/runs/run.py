@@ -1,0 +1,428 @@
+"""An open run folder: where a study's fits, predictions, figures and tables go while it runs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from astrolab.errors import RunError, TrainingError
+from astrolab.files import remove, write_atomically
+from astrolab.runs.record import (
+    code_digest,
+    cost_table,
+    describe_fit,
+    describe_survey,
+    find_unfinished,
+    fit_key,
+    history_table,
+    load_record,
+    made_under,
+    make_run_folder,
+    new_record,
+    new_run_folder,
+    parameters_digest,
+    read_record,
+    runs_dir,
+    warn_of_other_circumstances,
+    write_record,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from astrolab.datasets.scaling import Scaling
+    from astrolab.datasets.splits import Splits
+    from astrolab.datasets.survey import Survey
+    from astrolab.models.adapt import Adapted
+    from astrolab.models.network import Network
+    from astrolab.runs.moving import Move
+    from astrolab.trainers.config import TrainConfig
+    from astrolab.trainers.loop import FitResult
+
+REPORT_FOLLOWS = "ASTROLAB_REPORT_FOLLOWS"  # to a kernel: the folder that is finished when its report is
+STORE = "store"
+
+
+@dataclass
+class Run:
+    """An open run folder; use :func:`open_run` to get one.
+
+    Attributes
+    ----------
+    folder : Path
+    record : dict
+        What is in ``run.json``.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+    _lock: FileLock = field(repr=False)
+    _opened: float = field(default_factory=time.monotonic, repr=False)
+
+    def __repr__(self) -> str:
+        record = self.record
+        parts = [record["study"], record["status"], f"{len(record['fits'])} fits", made_under(record), str(self.folder)]
+        return "Run " + " · ".join(filter(None, parts))
+
+    def fit(
+        self,
+        network: Network,
+        *,
+        adapt: Mapping[str, Any],
+        arm: str,
+        seed: int,
+        sample: Splits,
+        scaling: Scaling,
+        config: TrainConfig,
+        learning_rates: Sequence[float] = (),
+        condition: Mapping[str, Any] | None = None,
+        shared: bool = False,
+    ) -> FitResult:
+        """Adapt and train a network in this run: resumed if it was cut off, returned at once if it had finished.
+
+        Parameters
+        ----------
+        network : Network
+            What the fit starts from. It is copied, never changed.
+        adapt : mapping
+            How it is adapted: arguments of :func:`astrolab.adapt` but the seed, e.g. ``{"strategy": "lora"}``.
+        arm : str
+            Name of the arm in tables and figures.
+        seed : int
+            Of everything random in this fit: new weights, adapters, the order of the objects, dropout, augmentation.
+            The seed of `config` does not count.
+        sample : Splits
+            Its train part is learned, its validation part decides when to stop.
+        scaling : Scaling
+        config : TrainConfig
+        learning_rates : sequence of float, optional
+            Rates to try, from :func:`astrolab.trial_rates`, each with the whole budget of `config`; the lowest
+            validation loss wins, and every trial is recorded. Without any, the rate of `config`.
+        condition : mapping, optional
+            What else tells this fit from the others of its arm, e.g. ``{"fraction": 0.25}``: columns of costs,
+            histories and predictions.
+        shared : bool
+            Take the fit from the run store if any run has made the very same before, and leave it there for others.
+
+        Returns
+        -------
+        FitResult
+            With the best weights, also saved under ``models/<fit>``; ``fit`` is ``<arm>-<condition>-s<seed>``.
+
+        Raises
+        ------
+        ConfigError
+            If the arm or a condition cannot be part of a file name.
+        """
+        from astrolab.models.adapt import adapt as arrange
+        from astrolab.models.saving import save_model
+
+        condition = dict(condition or {})
+        key, code = fit_key(arm, seed=seed, condition=condition), code_digest(type(network))
+        adapted = arrange(network, **{**adapt, "seed": seed})
+        config = config.with_changes(seed=seed)
+        configs = [config.with_changes(learning_rate=rate) for rate in learning_rates] or [config]
+        if shared:
+            checkpoints = [
+                _stored_fit(adapted, sample=sample, scaling=scaling, config=one, code=code) for one in configs
+            ]
+        else:  # by other code of the network it is another fit
+            names = [f"{key}-{code[:8]}", *(f"{key}-{code[:8]}-rate{one.learning_rate:g}" for one in configs[1:])]
+            checkpoints = [self.folder / "checkpoints" / f"{name}.safetensors" for name in names]
+        reused = shared and all(path.is_file() for path in checkpoints)
+        best, trials = _run_trials(
+            adapted, configs=configs, checkpoints=checkpoints, sample=sample, scaling=scaling, description=key
+        )
+        save_model(best.adapted, directory=self.folder / "models" / key)
+        scaling.save(self.folder / "models" / key / "scaling.json")
+        identity = {"arm": arm, "seed": seed, "condition": condition, "code": code[:8], "reused": reused}
+        self.record["fits"][key] = identity | describe_fit(best, trials=trials, train=sample.train)
+        self._write()
+        return replace(best, fit=key)
+
+    def predict(self, fitted: FitResult, *, survey: Survey, scaling: Scaling, keep: Sequence[str] = ()) -> pd.DataFrame:
+        """Predict a test set with a fit of this run; the table says of every row which run and fit it is of.
+
+        Parameters
+        ----------
+        fitted : FitResult
+            From :meth:`fit` of this run.
+        survey : Survey
+        scaling : Scaling
+            The input scaling that it was trained with.
+        keep : sequence of str
+            Labels or catalogue columns to carry along.
+
+        Returns
+        -------
+        DataFrame
+            As from :func:`astrolab.predict`, with ``run``, ``fit``, ``arm`` and ``seed`` of the fit, its conditions as
+            columns, and the ``direction`` of the run's move, if it has one.
+
+        Raises
+        ------
+        RunError
+            If the fit is none of this run.
+        """
+        from astrolab.predictions import concat_predictions
+        from astrolab.trainers.predicting import predict
+
+        fit = self.record["fits"].get(fitted.fit)
+        if fit is None:
+            raise RunError(
+                f"A fit of {self.folder.name} was to predict {survey.name}.",
+                received=f"{fitted.fit!r}" if fitted.fit else "a fit that was made outside of a run",
+                available=", ".join(self.record["fits"]) or "no fits yet",
+                remedy="Pass what run.fit returned, or use astrolab.predict.",
+            )
+        table = predict(fitted.adapted, survey=survey, scaling=scaling, keep=keep)
+        move = {name: self.record["move"][name] for name in ("direction",) if name in self.record["move"]}
+        identity = {"run": self.folder.name, "fit": fitted.fit, "arm": fit["arm"], "seed": fit["seed"]}
+        return concat_predictions([table], **identity, **move, **fit["condition"])
+
+    @property
+    def costs(self) -> pd.DataFrame:
+        """What each fit cost: one row an arm, condition and seed."""
+        return cost_table(self.record)
+
+    @property
+    def histories(self) -> pd.DataFrame:
+        """Losses and learning rate of every epoch of every fit."""
+        return history_table(self.record)
+
+    def record_surveys(self, surveys: Mapping[str, Survey]) -> None:
+        """Note the data of this run, and the task that they share.
+
+        Parameters
+        ----------
+        surveys : mapping of str to Survey
+            Role in the study, and survey.
+        """
+        self.record["surveys"] = {role: describe_survey(survey) for role, survey in surveys.items()}
+        tasks = {survey.task for survey in surveys.values()}
+        self.record["task"] = tasks.pop().to_dict() if len(tasks) == 1 else {}
+        self._write()
+
+    def record_move(self, move: Move) -> None:
+        """Note between which surveys models are moved, and how :func:`astrolab.reload_move` makes them ready again.
+
+        Parameters
+        ----------
+        move : Move
+            From :func:`astrolab.prepare_move`.
+        """
+        self.record["move"] = dict(move.settings)
+        self.record_surveys(move.surveys)
+
+    def save_figure(self, name: str, *, figure: Figure | Axes) -> None:
+        """Save a figure as PNG (200 dpi) and PDF under ``figures/``.
+
+        Parameters
+        ----------
+        name : str
+            File name without extension.
+        figure : Figure or Axes
+        """
+        canvas = getattr(figure, "figure", figure)
+        for suffix, options in (("png", {"dpi": 200}), ("pdf", {"dpi": 300, "metadata": {"CreationDate": None}})):
+            path = self.folder / "figures" / f"{name}.{suffix}"
+            with write_atomically(path) as part:
+                canvas.savefig(part, format=suffix, bbox_inches="tight", **options)
+
+    def save_table(self, name: str, *, table: pd.DataFrame) -> None:
+        """Save a table as CSV.
+
+        Parameters
+        ----------
+        name : str
+            File name without extension.
+        table : DataFrame
+        """
+        with write_atomically(self.folder / f"{name}.csv") as part:
+            table.to_csv(part, index=False)
+
+    def save_predictions(self, table: pd.DataFrame) -> None:
+        """Save the predictions table from which every score can be computed again.
+
+        Parameters
+        ----------
+        table : DataFrame
+            From :meth:`predict`, stacked with :func:`astrolab.concat_predictions`.
+        """
+        from astrolab.predictions import save_predictions
+
+        save_predictions(table, path=self.folder / "predictions.parquet")
+
+    def finish(self, *, scores: pd.DataFrame | None = None) -> None:
+        """Write scores, histories and the final record, and drop the checkpoints.
+
+        Under ``astrolab run`` the run is only ``computed`` then, and keeps its checkpoints: it is finished when its
+        report is.
+
+        Parameters
+        ----------
+        scores : DataFrame, optional
+            From :func:`astrolab.score`; a study that only looks has none.
+        """
+        if scores is not None:
+            self.save_table("scores", table=scores)
+        if self.record["fits"]:
+            self.save_table("histories", table=self.histories)
+            self.save_table("costs", table=self.costs)
+        self.record["time_s"] += time.monotonic() - self._opened
+        self.record["status"] = "computed"
+        self._write()
+        if os.environ.get(REPORT_FOLLOWS) != str(self.folder):
+            complete_run(self.folder)
+            self.record["status"] = "finished"
+        self._lock.release(force=True)
+
+    def _write(self) -> None:
+        write_record(self.folder, record=self.record)
+
+
+def complete_run(folder: Path) -> None:
+    """Call a run finished that has computed everything, and drop the checkpoints, which it no longer needs."""
+    record = load_record(folder)
+    if record["status"] == "computed":
+        write_record(folder, record=record | {"status": "finished"})
+        remove(folder / "checkpoints")
+
+
+def _stored_fit(adapted: Adapted, *, sample: Splits, scaling: Scaling, config: TrainConfig, code: str) -> Path:
+    """Where the run store keeps a fit by some code, whether it has been made yet or not.
+
+    An entry is the checkpoint of a fit, named by a digest of everything its outcome depends on: the network's weights,
+    the objects, the scaling, the configuration, and the code that trains. Whoever asks for anything else gets another
+    name, and `fit` proves the identity written inside the file once more: an entry is never stale.
+    """
+    from astrolab.trainers.loop import fit_digest
+
+    fitted = fit_digest(adapted, train=sample.train, validation=sample.validation, scaling=scaling, config=config)
+    name = hashlib.sha256(f"{fitted} {code}".encode()).hexdigest()[:20]
+    return runs_dir() / STORE / f"{name}.safetensors"
+
+
+def _run_trials(
+    adapted: Adapted,
+    *,
+    configs: Sequence[TrainConfig],
+    checkpoints: Sequence[Path],
+    sample: Splits,
+    scaling: Scaling,
+    description: str,
+) -> tuple[FitResult, list[dict[str, Any]]]:
+    """Train with each configuration: the fit that validates best, and what was tried.
+
+    Of several configurations, one whose loss stops being finite has lost, and is logged as such. A second process
+    that wants the checkpoint of one waits until it is complete.
+    """
+    from astrolab.trainers.loop import fit
+
+    results, log, failure = [], [], None
+    for number, (config, checkpoint) in enumerate(zip(configs, checkpoints, strict=True)):
+        name = description if len(configs) == 1 else f"{description} · rate {number + 1} of {len(configs)}"
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        data = {"train": sample.train, "validation": sample.validation, "scaling": scaling}
+        try:
+            with FileLock(checkpoint.with_suffix(".lock")):
+                result = fit(adapted, **data, config=config, checkpoint=checkpoint, description=name)
+        except TrainingError as error:
+            failure = error
+            log.append(_trial(config, stopped=f"diverged: {error.received}"))
+        else:
+            results.append(result)
+            log.append(_trial(config, result=result, stopped=result.stopped))
+    if failure and not results:
+        raise failure
+    return min(results, key=lambda result: result.selected_loss or 0.0), log
+
+
+def _trial(config: TrainConfig, *, stopped: str, result: FitResult | None = None) -> dict[str, Any]:
+    return {
+        "learning_rate": config.learning_rate,
+        "validation_loss": result.selected_loss if result else None,
+        "n_epochs": result.n_epochs if result else 0,
+        "n_seen": result.n_seen if result else 0,
+        "time_s": result.time_s if result else 0.0,
+        "stopped": stopped,
+    }
+
+
+def open_run(*, study: str, parameters: Mapping[str, Any], directory: str | Path = "") -> Run:
+    """Open the run folder of a study: a new one, or the unfinished one with the same parameters.
+
+    Parameters
+    ----------
+    study : str
+        Any name; that of the notebook's file, without a number in front.
+    parameters : mapping
+        From :func:`astrolab.read_parameters`.
+    directory : str or Path, optional
+        Where the run lives; by default a folder under ``$ASTROLAB_RUNS_DIR``, or ``runs``, named by time and digest.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    RunError
+        If the folder cannot be written into, another process is in it, or it holds a run with other parameters or of
+        other code.
+    CorruptFileError
+        If its record is damaged.
+
+    Warns
+    -----
+    AstrolabWarning
+        If the run began under other circumstances: other versions, another machine.
+    """
+    digest = parameters_digest(study, parameters=parameters)
+    found = Path(directory) if directory else find_unfinished(study, digest=digest)
+    folder = found or new_run_folder(study, digest=digest)
+    make_run_folder(folder)
+    lock = _hold(folder)
+    record = read_record(folder) or new_record(study, parameters=parameters)
+    if record["digest"] != digest:
+        raise _other_parameters(folder, record, parameters)
+    warn_of_other_circumstances(record)
+    run = Run(folder, record, lock)
+    run.record["status"] = "running"
+    run._write()
+    return run
+
+
+def _hold(folder: Path) -> FileLock:
+    lock = FileLock(folder / ".lock", is_singleton=True)  # a cell that is run again in one kernel finds its own lock
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(
+            "A run folder was opened.",
+            received=f"{folder}, where another process is at work",
+            remedy="Wait for it to end, stop it, or give this run a folder of its own (run_dir).",
+        ) from None
+    return lock
+
+
+def _other_parameters(folder: Path, record: Mapping[str, Any], parameters: Mapping[str, Any]) -> RunError:
+    before = record["parameters"]
+    changed = [
+        f"{k}: {before.get(k)!r} → {parameters.get(k)!r}" for k in parameters if before.get(k) != parameters.get(k)
+    ]
+    return RunError(
+        f"The run folder {folder.name} was opened to go on with a run.",
+        received="; ".join(changed) or "other code that trains",
+        available="the parameters and the code it was started with",
+        remedy="Give the changed run a new folder, or set the parameters back.",
+    )
