@@ -197,6 +197,10 @@ def audit_leaks(*, train: Mapping[str, Survey], test: Mapping[str, Survey], radi
         Under the names that the table shall show.
     radius_arcsec : float
         Positions nearer than this are one object (arcsec).
+
+    Returns
+    -------
+    LeakAudit
     """
     rows = [
         _compare(seen, unseen, by=by, radius_arcsec=radius_arcsec) | {"train": train_name, "test": test_name}
@@ -214,11 +218,13 @@ def drop_common(survey: Survey, *, against: Sequence[Survey], radius_arcsec: flo
     Parameters
     ----------
     survey : Survey
-        Usually train objects.
     against : sequence of Survey
-        Usually test objects.
     radius_arcsec : float
-        Positions nearer than this are one object (arcsec).
+        Positions nearer than this are one object.
+
+    Returns
+    -------
+    Survey
     """
     common = np.zeros(len(survey), dtype=bool)
     for other in against:
@@ -234,10 +240,15 @@ def clear_training(splits: Splits, *, against: Sequence[Survey], radius_arcsec: 
 
     Parameters
     ----------
+    splits : Splits
     against : sequence of Survey
         Every test set of the study.
     radius_arcsec : float
-        Positions nearer than this are one object (arcsec).
+        Positions nearer than this are one object.
+
+    Returns
+    -------
+    Splits
     """
     train, validation = (
         drop_common(part, against=against, radius_arcsec=radius_arcsec) for part in (splits.train, splits.validation)
@@ -259,14 +270,17 @@ def concat(surveys: Sequence[Survey], *, name: str) -> Survey:
     Parameters
     ----------
     surveys : sequence of Survey
-        With the same channels, units, scales and labels.
+        With the same channels, units, scales and labels; what they do not have in common is left out.
     name : str
-        Name of the result.
+
+    Returns
+    -------
+    Survey
 
     Raises
     ------
     SchemaError
-        Where there is nothing to join, or the surveys do not fit each other.
+        Where the surveys do not fit each other, with what would make them fit.
     """
     if not surveys:
         raise SchemaError("Surveys were to be joined.", received="none", remedy="Give at least one survey.")
@@ -295,6 +309,10 @@ def combine(
     allow_unknown_overlap : bool
         Join surveys that cannot be compared too: an object may then be in the union twice.
 
+    Returns
+    -------
+    Survey
+
     Raises
     ------
     UnknownNameError
@@ -321,12 +339,13 @@ def combine_splits(
 
     Parameters
     ----------
-    keep : str
-        Name of the survey whose rows are kept.
-    name : str
-        Name of the result.
-    allow_unknown_overlap : bool
+    splits : sequence of Splits
+    keep, name, allow_unknown_overlap
         As for `combine`.
+
+    Returns
+    -------
+    Splits
     """
     options = {"keep": keep, "name": name, "allow_unknown_overlap": allow_unknown_overlap}
     return Splits(*(combine([getattr(one, part) for one in splits], **options) for part in PARTS))
