@@ -11,8 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 
 from astrolab.errors import ConfigError, CorruptFileError, PredictionError
-from astrolab.metrics.grouping import Z_RANGE
 from astrolab.files import short_names
+from astrolab.metrics.grouping import Z_RANGE
 from astrolab.predictions import concat_predictions, load_predictions
 
 FILE = "predictions.parquet"

@@ -96,7 +96,7 @@ class Ledger:
         Returns
         -------
         Ledger
-            Fits are kept if they meet the conditions; if a condition is not about fits, those of the rows that are left.
+            Fits are kept if they meet the conditions; if a condition is not about fits, those of the rows left.
 
         Raises
         ------

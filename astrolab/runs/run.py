@@ -116,7 +116,7 @@ class Run:
         Returns
         -------
         FitResult
-            With the best weights, which are also saved under ``models/<fit>``; ``fit`` is ``<arm>-<condition>-s<seed>``.
+            With the best weights, also saved under ``models/<fit>``; ``fit`` is ``<arm>-<condition>-s<seed>``.
 
         Raises
         ------
