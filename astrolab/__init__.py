@@ -3,7 +3,7 @@
 The public names, in the order of the flow; each arrow of it is one function::
 
     load_survey → split → fit_scaling → make_model → adapt → fit → predict → score → plot_*
-                                └───────── open_run ─────────┘
+    └── prepare_move ──┘                             └── Run.fit, Run.predict ──┘
 
 Names are loaded when first used (PEP 562), so that ``import astrolab`` stays light: no torch, no matplotlib.
 """
@@ -15,6 +15,7 @@ from importlib.metadata import version as _version
 from typing import Any
 
 _HOMES = {
+    "astrolab.tasks": ("InputSpec", "Quantity", "Task", "find_quantity", "make_task"),
     "astrolab.datasets.survey": ("Survey", "describe_surveys"),
     "astrolab.datasets.loading": ("load_survey",),
     "astrolab.datasets.manifest": ("data_dir", "list_manifests", "load_manifest"),
@@ -69,8 +70,6 @@ _HOMES = {
         "summarise_seeds",
         "tabulate_scores",
     ),
-    "astrolab.published": ("load_published",),
-    "astrolab.published.counterparts": ("describe_counterpart", "load_counterpart"),
     "astrolab.plots": (
         "plot_colour_redshift",
         "plot_adapter_path",
@@ -92,14 +91,20 @@ _HOMES = {
     ),
     "astrolab.widgets": ("explore_adapter", "explore_predictions", "explore_twin"),
     "astrolab.parameters": ("read_parameters",),
-    "astrolab.runs": ("Run", "open_run"),
-    "astrolab.runs.beside": ("compare_runs_with_paper", "compare_with_paper", "describe_counterparts"),
-    "astrolab.runs.costs": ("summarise_costs",),
-    "astrolab.runs.ledger": ("Ledger", "load_ledger"),
-    "astrolab.runs.pairs": ("compare_arms", "describe_pairs"),
-    "astrolab.reloading": ("find_run", "reload_model", "reload_surveys"),
-    "astrolab.claims": ("CLAIMS", "check_claims"),
-    "astrolab.batch": ("run_study",),
+    "astrolab.runs.run": ("Run", "open_run"),
+    "astrolab.runs.moving": ("Move", "prepare_move", "reload_model", "reload_move"),
+    "astrolab.runs.finding": ("find_run",),
+    "astrolab.runs.ledger": ("Ledger", "compare_arms", "describe_pairs", "load_ledger", "summarise_costs"),
+    "astrolab.studies.beside": (
+        "compare_runs_with_paper",
+        "compare_with_paper",
+        "describe_counterpart",
+        "describe_counterparts",
+        "load_counterpart",
+        "load_published",
+    ),
+    "astrolab.studies.claims": ("CLAIMS", "check_claims"),
+    "astrolab.studies.running": ("run_study",),
     "astrolab.gallery": ("write_gallery",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -1,4 +1,4 @@
-"""What is right must not be refused: filters of other names, other pixel scales, several inputs, many labels, own twins."""
+"""What is right is not refused: filters of other names, other pixel scales, many labels, twins of any name."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ import pytest
 from local_server import serve
 from typer.testing import CliRunner
 
-from astrolab.cli_data import data_app
+from astrolab.cli import data_app
 from astrolab.errors import ChecksumError, ConfigError, DataNotFoundError, ManifestError, UnknownNameError
 
 MANIFEST = """

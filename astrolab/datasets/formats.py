@@ -203,7 +203,7 @@ def _has_table(hdus: fits.HDUList) -> bool:
 
 
 def _fits_array(hdus: fits.HDUList, key: str, *, path: Path, n_dims: int) -> Array:
-    hdu = find_hdu(hdus, key, path=path)
+    hdu = _find_hdu(hdus, key, path=path)
     return Array(fits_pixels(hdu, path=path, n_dims=n_dims), str(hdu.header.get("BUNIT", "")))
 
 
@@ -244,7 +244,7 @@ def _refuse_cut(hdus: fits.HDUList, *, path: Path) -> None:
         )
 
 
-def find_hdu(
+def _find_hdu(
     hdus: fits.HDUList, key: str, *, path: Path, kinds: tuple[type, ...] = (object,)
 ) -> fits.hdu.base._BaseHDU:
     """The HDU of a name or number; of several with one name, the first."""
@@ -264,7 +264,7 @@ def fits_columns(hdus: fits.HDUList, *, path: Path, wanted: str | None = None) -
             remedy="Name the HDU of an array in the manifest: [input.<name>] key.",
         )
     first = next(str(number) for number, hdu in enumerate(hdus) if isinstance(hdu, TABLES))
-    table = find_hdu(hdus, wanted or first, path=path, kinds=TABLES)
+    table = _find_hdu(hdus, wanted or first, path=path, kinds=TABLES)
     names = table.columns.names
     if len(set(names)) < len(names):
         raise SchemaError(
@@ -320,7 +320,7 @@ def _read_hdf5(path: Path, layout: Format, arrays: dict[str, int], id_column: st
     with open_h5(path) as file, reading(path, kind="HDF5"):
         found = {}
         for key in arrays:
-            dataset = find_dataset(file, key, path=path)
+            dataset = _find_dataset(file, key, path=path)
             found[key] = Array(H5Rows(dataset), declared_unit(dataset), _texts(dataset.attrs.get("bands", ())))
         return h5_columns(path, file=file, table=layout.table), found
 
@@ -346,7 +346,7 @@ class H5Rows(LazyRows):
 
     def _open(self) -> h5py.Dataset:
         if self._source is None or self._process != os.getpid():
-            dataset = find_dataset(open_h5(self.path), self.key, path=self.path)
+            dataset = _find_dataset(open_h5(self.path), self.key, path=self.path)
             self._source = dataset.fields(self.field) if self.field else dataset
             self._process = os.getpid()
         return self._source
@@ -373,7 +373,7 @@ def _mapped(path: Path, dataset: h5py.Dataset) -> MappedRows | None:
     return None if offset is None else MappedRows(path, offset=offset, shape=dataset.shape, dtype=dataset.dtype)
 
 
-def find_dataset(group: h5py.Group, key: str, *, path: Path) -> h5py.Dataset:
+def _find_dataset(group: h5py.Group, key: str, *, path: Path) -> h5py.Dataset:
     """Find a dataset all of whose values can be read: what it links to, its parts and its filters are there."""
     link = group.get(key, getlink=True)
     try:
@@ -459,7 +459,7 @@ def h5_columns(path: Path, *, file: h5py.File, table: str | None = None) -> dict
         if isinstance(found, h5py.Group):
             group, keys = found, h5_keys(found)
         else:
-            found = find_dataset(file, table, path=path)
+            found = _find_dataset(file, table, path=path)
             group, keys = found.parent, (found.name.rpartition("/")[2],)
         fields = {key: _fields(group, key) for key in keys if not key.endswith(ASTROPY_HEADER)}
         n_tables = sum(map(bool, fields.values()))
@@ -480,7 +480,7 @@ def _fields(group: h5py.Group, key: str) -> tuple[str, ...]:
 
 
 def _h5_column(group: h5py.Group, key: str, *, path: Path, field: str | None, unit: str | None) -> ColumnRows:
-    dataset = find_dataset(group, key, path=path)
+    dataset = _find_dataset(group, key, path=path)
     return ColumnRows(H5Rows(dataset, field=field), unit=unit or declared_unit(dataset))
 
 

@@ -17,8 +17,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from astrolab.errors import ConfigError, DataNotFoundError, ManifestError, unknown_name
 from astrolab.files import write_atomically
+from astrolab.parameters import shipped_folder
 from astrolab.settings import Settings, problems_of
-from astrolab.shipped import shipped_folder
 from astrolab.tasks import TASKS, InputSpec, Quantity, Task, find_quantity, make_task
 
 SPLITS = ("train", "validation", "test")
@@ -409,10 +409,6 @@ def load_manifest(name_or_path: str | Path | Manifest) -> Manifest:
     name_or_path : str, Path or Manifest
         A name from `list_manifests`, the path of a ``.toml`` file (whose survey lies beside it), or a manifest,
         which is returned as it is.
-
-    Returns
-    -------
-    Manifest
 
     Raises
     ------

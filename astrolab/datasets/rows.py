@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -28,7 +29,15 @@ from astrolab.errors import AstrolabError, CorruptFileError, DataError, DataNotF
 Index = slice | np.ndarray | Sequence[int]
 
 # What the libraries raise on files that are damaged, cut short, or not what they claim to be.
-OF_FORMATS = (fits.VerifyError, CfitsioException, YamlParseError, ParserWarning, pa.ArrowException, zipfile.BadZipFile)
+OF_FORMATS = (
+    fits.VerifyError,
+    CfitsioException,
+    YamlParseError,
+    ParserWarning,
+    TokenError,
+    pa.ArrowException,
+    zipfile.BadZipFile,
+)
 OF_STREAMS = (OSError, EOFError, zlib.error, lzma.LZMAError, struct.error)
 OF_CONTENTS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError)
 UNREADABLE = (*OF_FORMATS, *OF_STREAMS, *OF_CONTENTS, RuntimeError, SystemError, SyntaxError, MemoryError, ImportError)

@@ -99,7 +99,6 @@ class Scaling:
 
     Parameters
     ----------
-    inputs : mapping of str to InputScaling
     fitted_on : str
         Digest of the objects it was fitted on.
     """
@@ -161,25 +160,12 @@ class Scaling:
                 )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the scaling as plain values that JSON can hold.
-
-        Returns
-        -------
-        dict
-        """
+        """Give the scaling as plain values that JSON can hold."""
         return json.loads(json.dumps(asdict(self) | {"inputs": {k: asdict(v) for k, v in self.inputs.items()}}))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Scaling:
         """Make the scaling that `to_dict` gave.
-
-        Parameters
-        ----------
-        values : mapping
-
-        Returns
-        -------
-        Scaling
 
         Raises
         ------
@@ -197,16 +183,7 @@ class Scaling:
             ) from error
 
     def save(self, path: str | Path) -> Path:
-        """Write the scaling as JSON, with a digest of the file in it.
-
-        Parameters
-        ----------
-        path : path
-
-        Returns
-        -------
-        Path
-        """
+        """Write the scaling as JSON, with a digest of the file in it."""
         path = Path(path)
         with write_atomically(path) as part:
             part.write_text(json.dumps({**self.to_dict(), "file_digest": DIGEST_PLACE}, indent=2) + "\n", "utf-8")
@@ -216,14 +193,6 @@ class Scaling:
     @classmethod
     def load(cls, path: str | Path) -> Scaling:
         """Read a scaling that was saved.
-
-        Parameters
-        ----------
-        path : path
-
-        Returns
-        -------
-        Scaling
 
         Raises
         ------
@@ -256,10 +225,6 @@ def fit_scaling(
         objects are looked at, of other inputs all.
     seed : int
         Chooses the objects looked at.
-
-    Returns
-    -------
-    Scaling
 
     Raises
     ------

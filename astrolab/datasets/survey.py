@@ -174,10 +174,6 @@ class Survey:
         index : slice, or array of int or bool
             Repeats are allowed.
 
-        Returns
-        -------
-        Survey
-
         Raises
         ------
         IndexError
@@ -198,14 +194,6 @@ class Survey:
     def with_task(self, task: Task) -> Survey:
         """Give the same survey with another task of the same labels, e.g. ``task.with_scored(z=(0, 0.3))``.
 
-        Parameters
-        ----------
-        task : Task
-
-        Returns
-        -------
-        Survey
-
         Raises
         ------
         SchemaError
@@ -215,10 +203,6 @@ class Survey:
 
     def require_columns(self, names: Sequence[str]) -> None:
         """Refuse columns that are neither labels nor in the catalogue.
-
-        Parameters
-        ----------
-        names : sequence of str
 
         Raises
         ------
@@ -231,10 +215,6 @@ class Survey:
 
     def column(self, name: str) -> np.ndarray:
         """Read one label or catalogue column.
-
-        Parameters
-        ----------
-        name : str
 
         Returns
         -------
@@ -277,11 +257,6 @@ class Survey:
         ----------
         *channels : str
             As many as the input has, in its order.
-        input_name : str
-
-        Returns
-        -------
-        Survey
 
         Raises
         ------

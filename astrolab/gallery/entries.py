@@ -1,18 +1,19 @@
-"""One run folder as plain data: what the gallery shows of it, and what is wrong with it."""
+"""One run folder as plain data: what the gallery shows of it, captions of its figures, and what is wrong with it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from astrolab.errors import AstrolabError, CorruptFileError
-from astrolab.gallery.captions import as_html, as_text, saved_figures
-from astrolab.metrics.summary import tabulate_scores
+from astrolab.metrics import tabulate_scores
 from astrolab.parameters import (
     RUN_DIR,
     Parameter,
@@ -20,13 +21,25 @@ from astrolab.parameters import (
     load_notebook,
     read_declarations,
     read_title,
+    recognise_preset,
 )
-from astrolab.presets import recognise_preset
-from astrolab.runs.fits import made_under
-from astrolab.runs.records import read_record
+from astrolab.runs.record import made_under, read_record
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, AstrolabError)
-_HEADLINE = "scatter"
+_SAVED = re.compile(r"""save_figure\(\s*(?P<f>f?)["'](?P<name>[^"']+)["']""")
+_CAPTION = re.compile(r"^\*Figures?:.*?(?=\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
+_MAIN_HEADING = re.compile(r"^#+ .*\bmain figure\b", re.MULTILINE | re.IGNORECASE)
+_TAG = re.compile(r"<[^>]+>")
+_TEXT_TAGS = ("a", "b", "br", "code", "em", "i", "li", "ol", "p", "strong", "sub", "sup", "ul")
+_MATH_TAGS = (
+    *("math", "mfrac", "mi", "mn", "mo", "mover", "mpadded", "mroot", "mrow", "mspace", "msqrt", "mstyle"),
+    *("msub", "msubsup", "msup", "mtable", "mtd", "mtext", "mtr", "munder", "munderover"),
+)
+_OF_MATH = (
+    *("xmlns", "display", "displaystyle", "fence", "form", "linethickness", "lspace", "mathvariant", "maxsize"),
+    *("minsize", "movablelimits", "rspace", "scriptlevel", "separator", "stretchy", "width", "accent", "columnalign"),
+)
+_ATTRIBUTES = {"a": ["href"], **{tag: _OF_MATH for tag in _MATH_TAGS}}
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,7 @@ class RunEntry:
 
     @property
     def sky(self) -> str:
-        """Whether the galaxies are simulated: ``"twin"``, ``"real"``, ``"twin and real"``, or empty if not recorded."""
+        """Whether the objects are simulated: ``"twin"``, ``"real"``, ``"twin and real"``, or empty if not recorded."""
         simulated = {bool(survey.get("simulated")) for survey in self.record.get("surveys", {}).values()}
         return " and ".join(word for flag, word in ((True, "twin"), (False, "real")) if flag in simulated)
 
@@ -190,7 +203,8 @@ def _read_scores(
     try:
         scores = pd.read_csv(path)
         metrics = list(scores["metric"].unique())
-        metric = _HEADLINE if _HEADLINE in metrics else metrics[0]
+        headline = record.get("task", {}).get("headline")
+        metric = headline if headline in metrics else metrics[0]
         one = tabulate_scores(scores[scores["metric"] == metric])[metric].unstack("survey", sort=False)
         return tabulate_scores(scores), one.rename_axis(columns=metric)
     except (*_UNREADABLE, IndexError) as error:
@@ -199,15 +213,15 @@ def _read_scores(
 
 
 def _pictures(folder: Path, notebook: Path | None, problems: list[str]) -> tuple[Picture, ...]:
-    said = saved_figures(load_notebook(notebook)) if notebook else []
+    saved = saved_figures(load_notebook(notebook)) if notebook else []
     pictures = []
     for png in sorted((folder / "figures").glob("*.png")):
         if not _is_image(png):
             problems.append(f"figures/{png.name} cannot be read.")
             continue
-        place = next((n for n, figure in enumerate(said) if figure.pattern.fullmatch(png.stem)), len(said))
-        caption = as_html(said[place].caption) if place < len(said) and said[place].caption else ""
-        is_main = place < len(said) and said[place].is_main
+        place = next((n for n, figure in enumerate(saved) if figure.pattern.fullmatch(png.stem)), len(saved))
+        caption = as_html(saved[place].caption) if place < len(saved) and saved[place].caption else ""
+        is_main = place < len(saved) and saved[place].is_main
         pdf = png.with_suffix(".pdf")
         order = (not is_main, place, png.stat().st_mtime_ns)  # a loop saves its figures one after the other
         pictures.append((order, Picture(png, pdf if pdf.is_file() else None, caption, is_main)))
@@ -229,3 +243,64 @@ def _in_short(error: BaseException) -> str:
     if isinstance(error, AstrolabError):
         return f"{error.asked.rstrip('.')}: {error.received}"
     return (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
+
+
+@dataclass(frozen=True)
+class SavedFigure:
+    """A figure that a notebook saves: the pattern of its name, its caption, and whether it is the main one."""
+
+    pattern: re.Pattern[str]
+    caption: str
+    is_main: bool
+
+
+def saved_figures(notebook: Mapping[str, Any]) -> list[SavedFigure]:
+    """Read which figures a notebook saves, in order, with the caption below each.
+
+    The caption is the paragraph that begins with ``*Figure:`` in the next text cell; the main figure is the first one
+    after a heading that says so, else the first of all.
+    """
+    found: list[SavedFigure] = []
+    main_is_next = False
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in notebook["cells"]]
+    for number, (kind, source) in enumerate(cells):
+        if kind == "markdown":
+            main_is_next = main_is_next or bool(_MAIN_HEADING.search(source))
+            continue
+        for match in _SAVED.finditer(source):
+            found.append(SavedFigure(_name_pattern(match), _next_caption(cells[number + 1 :]), main_is_next))
+            main_is_next = False
+    if found and not any(figure.is_main for figure in found):
+        found[0] = SavedFigure(found[0].pattern, found[0].caption, True)
+    return found
+
+
+def _name_pattern(match: re.Match[str]) -> re.Pattern[str]:
+    parts = re.split(r"\{[^}]*\}", match["name"]) if match["f"] else [match["name"]]
+    return re.compile(".+".join(re.escape(part) for part in parts))
+
+
+def _next_caption(cells: Sequence[tuple[str, str]]) -> str:
+    following = next((source for kind, source in cells if kind == "markdown"), "")
+    caption = _CAPTION.search(following)
+    return caption[0] if caption else ""
+
+
+def as_html(markdown: str) -> str:
+    """Return a caption as HTML, equations as MathML; whatever else is in it is text, for a run may be anybody's."""
+    import bleach
+    from nbconvert.filters import markdown2html
+
+    from astrolab.studies.running import replace_equations
+
+    html = markdown2html(replace_equations(markdown))
+    return bleach.clean(html, tags={*_TEXT_TAGS, *_MATH_TAGS}, attributes=_ATTRIBUTES).strip()
+
+
+def as_text(html: str) -> str:
+    """Return what a piece of HTML says, without its tags.
+
+    >>> as_text("<p><em>Figure: a &amp; b.</em></p>")
+    'Figure: a & b.'
+    """
+    return " ".join(unescape(_TAG.sub("", html)).split())

@@ -1,4 +1,4 @@
-"""The pages of a gallery: what stands on them, and the folder they are written into."""
+"""The pages of a gallery: what is on them, and the folder they are written into."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from typing import Any
 
 import pandas as pd
 
+from astrolab.errors import ConfigError
 from astrolab.files import write_atomically
 from astrolab.gallery.entries import Picture, RunEntry, read_entry
-from astrolab.gallery.folders import require_replaceable
 from astrolab.parameters import list_studies
 from astrolab.runs.finding import GALLERY_MARK, find_run_folders
 
 _TEMPLATES = Path(__file__).with_name("template")
 _THUMBNAIL_PX = (720, 540)
+_SITE_CONTENT = frozenset({"index.html", "style.css", "runs", GALLERY_MARK})
 _DOCUMENTS = {
     "report.html": "Report: the executed notebook with its text, figures and code",
     "notebook.ipynb": "Executed notebook",
@@ -76,6 +77,23 @@ def write_gallery(runs: str | Path | Iterable[str | Path], *, out: str | Path = 
         listed = {"astrolab": version("astrolab"), "runs": {page: list(e.problems) for page, e in pages.items()}}
         (site / GALLERY_MARK).write_text(json.dumps(listed, indent=1), encoding="utf-8")
     return out / "index.html"
+
+
+def require_replaceable(out: Path, *, folders: Iterable[Path]) -> None:
+    """Refuse to write a gallery over anything but an older gallery or nothing, or over a run that it will show."""
+    remedy = "Give --out a folder that does not exist yet, is empty, or is an older gallery."
+    if out.exists() and not out.is_dir():
+        raise ConfigError("A gallery was to be written.", received=f"{out}, which is a file", remedy=remedy)
+    content = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    foreign = sorted(content - _SITE_CONTENT) if GALLERY_MARK in content else sorted(content)
+    inside = [str(folder) for folder in folders if folder.is_relative_to(out.resolve())]
+    if foreign or inside:
+        named = ", ".join((foreign or inside)[:4])
+        raise ConfigError(
+            "A gallery was to be written; it replaces all that is in its folder.",
+            received=f"{out}, which holds {named}{' …' if len(foreign or inside) > 4 else ''}",
+            remedy=remedy,
+        )
 
 
 def listed_runs(site: str | Path) -> dict[str, list[str]]:

@@ -12,11 +12,11 @@ import pandas as pd
 
 from astrolab.errors import CorruptFileError, DataNotFoundError, RunError
 from astrolab.files import short_names
-from astrolab.runs.records import RECORD, read_record, runs_dir
-from astrolab.runs.store import STORE
+from astrolab.runs.record import RECORD, load_record, read_record, runs_dir
+from astrolab.runs.run import STORE
 
 _NUMBERS = ("seed", "value", "low", "high", "n")
-_WORDS = ("arm", "survey", "metric")
+_WORDS = ("arm", "survey", "label", "metric")
 _LEFT_BY_A_RUN = ("scores.csv", "predictions.parquet", "report.html", "notebook.ipynb", "notebook.partial.ipynb")
 GALLERY_MARK = "gallery.json"
 
@@ -32,6 +32,44 @@ class FoundRun:
     folder: Path
     record: dict[str, Any]
     scores: pd.DataFrame | None
+
+
+def find_run(study: str, *, directory: str | Path = "") -> Path:
+    """Find a finished run of a study: the folder named, or the newest.
+
+    Parameters
+    ----------
+    study : str
+        e.g. ``"lora_vs_transfer"``.
+    directory : path, optional
+        Folder of one run; empty finds the newest finished one under ``$ASTROLAB_RUNS_DIR``, or ``runs``.
+
+    Raises
+    ------
+    RunError
+        If there is none, or the folder holds an unfinished run, or one of another study.
+    """
+    command = f"Run it first: `astrolab run {study} --preset smoke` takes a minute."
+    if directory:
+        folder = Path(directory).resolve()
+        record = load_record(folder)
+        if record["study"] != study or record["status"] != "finished":
+            raise RunError(
+                f"A finished run of {study!r} was asked for.",
+                received=f"{folder}, a run of {record['study']!r} that is {record['status']}",
+                remedy="Name the folder of another run, or run the same command again to let it go on.",
+            )
+        return folder
+    found, _ = find_runs() if runs_dir().is_dir() and any(runs_dir().iterdir()) else ([], {})
+    finished = [run for run in found if run.record["study"] == study and run.record["status"] == "finished"]
+    if not finished:
+        raise RunError(
+            f"The newest finished run of {study!r} was asked for.",
+            received=f"{runs_dir()}, which holds none",
+            available=", ".join(sorted({run.record["study"] for run in found})) or "no runs at all",
+            remedy=command,
+        )
+    return finished[-1].folder
 
 
 def find_runs(
@@ -110,12 +148,14 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame | None] | str:
     except (OSError, ValueError) as error:  # pandas' own errors of parsing are ValueErrors
         return f"{path.name} is damaged: {error}"
     wrong = _misfits(scores)
-    return f"{path.name} is damaged: {wrong}" if wrong else (record, scores)
+    if wrong:
+        return f"{path.name} is damaged, or of another version of astrolab: {wrong}"
+    return record, scores.assign(fit=scores["fit"].fillna("").astype(str))
 
 
 def _misfits(scores: pd.DataFrame) -> str:
     """What columns of scores lack, or hold that they cannot; empty if nothing."""
-    lacking = [name for name in (*_WORDS, *_NUMBERS, "simulated") if name not in scores]
+    lacking = [name for name in ("run", "fit", *_WORDS, *_NUMBERS, "simulated") if name not in scores]
     if lacking:
         return f"it has no column {', '.join(lacking)}"
     are_words = {name: pd.api.types.is_string_dtype(scores[name]) and scores[name].notna().all() for name in _WORDS}

@@ -1,22 +1,44 @@
-"""The surveys of a study made ready: loaded, split, cleared of leaks, united and audited in one call."""
+"""The surveys of a study made ready in one call: loaded, split, cleared of leaks, united, audited; and again later."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
 from astrolab.datasets.loading import load_survey
 from astrolab.datasets.overlap import LeakAudit, audit_leaks, clear_training, combine, combine_splits
+from astrolab.datasets.scaling import Scaling
 from astrolab.datasets.splits import Splits, split
 from astrolab.datasets.survey import Survey, describe_surveys
+from astrolab.errors import RunError, unknown_name
+from astrolab.runs.record import load_record
+from astrolab.runs.run import Run
+
+if TYPE_CHECKING:
+    from astrolab.models.adapt import Adapted
+
+BASE = "base"
 
 
 @dataclass(frozen=True, repr=False)
 class Move:
-    """Two surveys between which models are moved, and their union, each split, with no test object in a training set."""
+    """Two surveys between which models are moved, and their union; each is split, and no test object trains.
+
+    Attributes
+    ----------
+    pretrain, finetune, union : Splits
+        Of the survey that models learn from first, of the one they are moved to, of both.
+    surveys : mapping of str to Survey
+        ``"pretrain"`` and ``"finetune"``, whole.
+    audit : LeakAudit
+        What every training set has in common with every test set.
+    settings : mapping
+        What :func:`prepare_move` was called with; a run records it.
+    """
 
     pretrain: Splits
     finetune: Splits
@@ -36,8 +58,17 @@ class Move:
         return {"base": self.pretrain.train, "finetune": self.finetune.train, "union": self.union.train}
 
     def sample(self, name: str) -> Splits:
-        """Give what an arm trains on."""
-        return {"pretrain": self.pretrain, "union": self.union}.get(name, self.finetune)
+        """Return what an arm trains on.
+
+        Parameters
+        ----------
+        name : {"pretrain", "finetune", "union", "nothing"}
+            ``arm.sample``; what trains on nothing is given the second survey.
+        """
+        samples = {"pretrain": self.pretrain, "finetune": self.finetune, "union": self.union, "nothing": self.finetune}
+        if name not in samples:
+            raise unknown_name("sample of a move", name=name, names=samples)
+        return samples[name]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -75,17 +106,53 @@ def prepare_move(
     scored: Mapping[str, tuple[float, float] | None] | None = None,
     columns: Sequence[str] = (),
 ) -> Move:
-    """Load two surveys, split them, and prove that no test object is trained on.
+    """Load two surveys, split and unite them, and prove that no test object is trained on.
 
     An object in both surveys may train in one and be tested in the other: such objects leave the training and
     validation sets, or stop the study. Then every training set is compared with every test set.
+
+    Parameters
+    ----------
+    pretrain, finetune : str
+        The survey that models learn from first, and the one they are moved to: names, or paths of manifests.
+    direction : {"forward", "reverse"}
+        Reverse swaps the two.
+    n_pretrain, n_finetune : int, optional
+        How many objects of each; by default, and for 0, all.
+    seed : int
+        Of twins, subsets and splits.
+    image_size : int, optional
+        Side of the images in pixels; by default, and for 0, as they are.
+    directory : str, optional
+        Where the files of a manifest lie, if not beside it.
+    union : str
+        What the union of both is called.
+    union_keeps : str
+        Whose row an object in both surveys keeps in the union; by default the second survey's.
+    on_leak : {"drop", "stop"}
+        What happens to a training object that is in a test set.
+    allow_unknown_overlap : bool
+        Go on where the surveys have nothing by which common objects could be found.
+    scored : mapping of str to (float, float) or None, optional
+        True values that are scored, by label, instead of those of the surveys' task; None scores all.
+    columns : sequence of str
+        Catalogue columns that both surveys must have.
+
+    Raises
+    ------
+    LeakError
+        If a test object is in a training set, or nobody can know.
+    UnknownNameError
+        If a survey, a column or a label does not exist.
     """
-    settings = {name: value for name, value in locals().items() if name not in ("columns",)}
+    settings = {name: value for name, value in locals().items() if name != "columns"}
     names = (finetune, pretrain) if direction == "reverse" else (pretrain, finetune)
     sizes = {pretrain: n_pretrain, finetune: n_finetune}
     surveys = []
     for name in names:
-        survey = load_survey(name, n=sizes[name] or None, seed=seed, image_size=image_size or None, directory=directory)
+        survey = load_survey(
+            name, n=sizes[name] or None, seed=seed, image_size=image_size or None, directory=directory or None
+        )
         survey.require_columns(columns)
         surveys.append(survey.with_task(survey.task.with_scored(**dict(scored or {}))))
     old, new = (split(survey, seed=seed) for survey in surveys)
@@ -102,3 +169,78 @@ def prepare_move(
     audit = audit_leaks(train=trains, test={test.name: test for test in tests})
     audit.require_clean(allow_unknown=allow_unknown_overlap)
     return Move(old, new, both, dict(zip(("pretrain", "finetune"), surveys, strict=True)), audit, settings)
+
+
+def reload_move(run: Run | str | Path) -> Move:
+    """Make the surveys of a run ready again, from its record, and prove that they are the same objects.
+
+    Parameters
+    ----------
+    run : Run or path
+        A run that recorded its move, or its folder.
+
+    Raises
+    ------
+    RunError
+        If the run has recorded no move, or the objects are other ones than those of the run.
+    """
+    folder = _folder(run)
+    record = load_record(folder)
+    if not record["move"]:
+        raise RunError(
+            f"The surveys of {folder.name} were to be loaded again.",
+            received=f"a run of {record['study']!r} that has recorded no move",
+            available="runs of studies such as lora_vs_transfer",
+            remedy="Load its surveys with load_survey, and pass them under the names that the predictions have.",
+        )
+    move = prepare_move(**record["move"])
+    for role, survey in move.surveys.items():
+        noted = record["surveys"].get(role, {})
+        if survey.digest != noted.get("digest"):
+            raise RunError(
+                f"The {role} survey of {folder.name} was to be loaded again.",
+                received=f"{len(survey):,} {survey.objects} with digest {survey.digest[:12]}…",
+                available=f"the run had {noted.get('n', 0):,} with digest {str(noted.get('digest'))[:12]}…",
+                remedy="The files, or the code that simulates them, have changed since: run the study again with "
+                f"`astrolab run {record['study']}`.",
+            )
+    return move
+
+
+def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted, Scaling]:
+    """Load a network of a run again, with the input scaling it was trained with.
+
+    Parameters
+    ----------
+    arm : str
+        e.g. ``"lora"``, or ``"base"``: the network that the others start from.
+    seed : int
+        Training seed.
+
+    Returns
+    -------
+    Adapted
+        On the CPU, in evaluation mode; predicts like the one that was trained, to the last bit.
+    Scaling
+
+    Raises
+    ------
+    UnknownNameError
+        If the run has no such network.
+    CheckpointError
+        If its files are damaged, or the base is another one.
+    """
+    from astrolab.models.saving import load_model
+
+    folder = _folder(run)
+    name, models = f"{arm}-s{seed}", folder / "models"
+    if not (models / name).is_dir():
+        raise unknown_name(
+            f"network of {folder.name}", name=name, names=[path.name for path in models.glob("*") if path.is_dir()]
+        )
+    base = None if arm == BASE else load_model(models / f"{BASE}-s{seed}").network
+    return load_model(models / name, base=base), Scaling.load(models / name / "scaling.json")
+
+
+def _folder(run: Run | str | Path) -> Path:
+    return Path(run.folder if isinstance(run, Run) else run)

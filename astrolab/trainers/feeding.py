@@ -21,6 +21,7 @@ from astrolab.datasets.digests import digest_rows
 from astrolab.datasets.scaling import Scaling
 from astrolab.datasets.survey import Survey
 from astrolab.errors import AstrolabWarning, ConfigError, EmptySplitError, PixelError, SchemaError
+from astrolab.models.network import TrainingRecord
 from astrolab.tasks import Quantity
 from astrolab.trainers.config import TrainConfig
 from astrolab.trainers.hardware import Hardware
@@ -74,14 +75,7 @@ class TrainingData:
                     remedy=f"Split with larger fractions, or load more {survey.objects}.",
                 )
             self.scaling.require_fits(survey, inputs=self.inputs)
-            for name in self.inputs:
-                shapes = [tuple(one.inputs[name].shape[1:]) for one in (self.train, survey)]
-                if shapes[0] != shapes[1]:
-                    raise SchemaError(
-                        f"The {name} of {self.train.name} and of {survey.name} were to be used together.",
-                        received=f"shapes {shapes[0]} and {shapes[1]}",
-                        remedy="Load both surveys with the same image_size.",
-                    )
+            TrainingRecord.of(self.train, inputs=self.inputs).require_same(survey)
         for quantity in self.labels:
             clamped = "Training clamps them to this range.", "The validation loss takes them as they are."
             for survey, done in zip((self.train, self.validation), clamped, strict=True):
@@ -148,22 +142,19 @@ def label_weights(survey: Survey, *, labels: Sequence[Quantity]) -> np.ndarray:
 
 
 def _require_learnable(values: np.ndarray, *, quantity: Quantity, survey: Survey, loss: str) -> None:
-    wrong = {"infinite": np.isinf(values)}
-    if loss == "lorentzian" and quantity.error == "per_one_plus":
-        wrong["at or below -1, where pred - truth over 1 + truth means nothing"] = values <= -1
+    divides = loss == "lorentzian" and quantity.error == "per_one_plus"
+    wrong = {
+        "infinite": np.isinf(values),
+        "at or below -1, where (pred - truth) / (1 + truth) means nothing": (values <= -1) & divides,
+        "unknown, all of them": np.full(len(values), np.isnan(values).all()),
+    }
     for what, bad in wrong.items():
         if bad.any():
             raise SchemaError(
                 f"The {quantity.words} ({quantity.name!r}) of {survey.name} was to be learned.",
                 received=f"{bad.sum():,} of {len(values):,} {survey.objects} {what}: {some_ids(survey.ids[bad])}",
-                remedy=f"Drop these {survey.objects} with survey.take, or set the label to NaN where it is unknown.",
+                remedy=f"Drop these {survey.objects} with survey.take, or make the network for other labels.",
             )
-    if np.isnan(values).all():
-        raise SchemaError(
-            f"The {quantity.words} ({quantity.name!r}) of {survey.name} was to be learned.",
-            received=f"{len(values):,} {survey.objects}, for none of which it is known",
-            remedy="Choose other objects, or make the network for the labels that are known.",
-        )
 
 
 def _require_within(

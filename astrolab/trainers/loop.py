@@ -80,10 +80,8 @@ def fit(
     adapted : Adapted or Network
         From `adapt`; a plain network trains in full. It is copied, never changed. Its task says what it learns: an
         unknown label (NaN) counts for nothing, others as the weights of the survey say.
-    train, validation : Survey
     scaling : Scaling
         Of the inputs that the network reads, fitted on a train survey.
-    config : TrainConfig
     checkpoint : Path, optional
         A safetensors file. Where it exists, training goes on from it; where it is of a finished run, the result is
         returned without training. Circumstances other than those it was written under are warned about.
@@ -93,10 +91,6 @@ def fit(
         Show a bar over the epochs on stderr, or a line now and then where that is no terminal.
     description : str, optional
         What the bar is called.
-
-    Returns
-    -------
-    FitResult
 
     Raises
     ------
@@ -127,7 +121,7 @@ def fit(
     start.plan.assert_holds(start.network)
     data = _proven_data(start, train=train, validation=validation, scaling=scaling, config=config)
     if start.plan.n_trainable == 0:
-        return _untrained(start, config=config)
+        return FitResult(start, pd.DataFrame(columns=HISTORY), "nothing to train", config)
     bench = _workbench(start, data=data, config=config)
     identity = _identity(start, data=data, config=config)
     with torch.random.fork_rng(devices=[bench.device] if bench.device.type == "cuda" else []):
@@ -147,7 +141,10 @@ def fit(
     trained.network.to(memory_format=torch.contiguous_format).eval()
     trained.network.trained_on = TrainingRecord.of(train, inputs=data.inputs)
     start.plan.assert_untouched(trained.network, before=start.plan.frozen_digests(start.network))
-    return _result(trained, state=state, config=config, best_epoch=best_epoch)
+    history = pd.DataFrame(state.history, columns=HISTORY)
+    history["is_kept"] = history["epoch"] == best_epoch
+    counted = {"n_seen": state.n_seen, "peak_memory_bytes": state.peak_memory_bytes}
+    return FitResult(trained, history, state.stopped, config, best_epoch, circumstances=state.circumstances, **counted)
 
 
 def fit_digest(adapted: Adapted, *, train: Survey, validation: Survey, scaling: Scaling, config: TrainConfig) -> str:
@@ -209,6 +206,8 @@ class Workbench:
 
     def mean_of_batch_means(self, sums: Sequence[Tensor], *, weights: Sequence[float]) -> float:
         """Average the batch means over an epoch, as the published code does: a small last batch counts as a whole."""
+        if not sums:
+            return float("nan")
         totals = self.accelerator.reduce(torch.stack(list(sums)), reduction="sum").cpu().double()
         return float((totals / torch.tensor(weights, dtype=torch.float64)).mean())
 
@@ -409,41 +408,6 @@ def _require_finite(train_loss: float, *, validation_loss: float, state: Trainin
             f"at a learning rate of {state.learning_rate:g}",
             remedy=f"Use a smaller learning rate, or precision='float32'.{where}",
         )
-
-
-def _result(adapted: Adapted, *, state: TrainingState, config: TrainConfig, best_epoch: int) -> FitResult:
-    history = pd.DataFrame(state.history, columns=HISTORY)
-    history["is_kept"] = history["epoch"] == best_epoch
-    return FitResult(
-        adapted=adapted,
-        history=history,
-        best_epoch=best_epoch,
-        n_epochs=len(history),
-        stopped=state.stopped,
-        time_s=float(history["time_s"].sum()),
-        n_seen=state.n_seen,
-        n_trainable=adapted.plan.n_trainable,
-        peak_memory_bytes=state.peak_memory_bytes,
-        config=config,
-        circumstances=state.circumstances,
-    )
-
-
-def _untrained(adapted: Adapted, *, config: TrainConfig) -> FitResult:
-    """Give the result for a plan in which nothing trains, with an empty history."""
-    return FitResult(
-        adapted=adapted,
-        history=pd.DataFrame(columns=HISTORY),
-        best_epoch=0,
-        n_epochs=0,
-        stopped="nothing to train",
-        time_s=0.0,
-        n_seen=0,
-        n_trainable=0,
-        peak_memory_bytes=peak_memory_bytes(torch.device("cpu")),
-        config=config,
-        circumstances={},
-    )
 
 
 class Progress:

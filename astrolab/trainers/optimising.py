@@ -101,7 +101,7 @@ def scheduled_share(schedule: Schedule, *, step: int, n_steps: int) -> float:
     if schedule.name == "cosine":
         warmup = schedule.warmup_frac
         if place < warmup:
-            return (step + 1) / max(warmup * n_steps, 1)
+            return min((step + 1) / (warmup * n_steps), 1.0)
         return floor + (1 - floor) * (1 + math.cos(math.pi * (place - warmup) / (1 - warmup))) / 2
     if schedule.name == "cyclic":
         phase = place * schedule.cycles % 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import resource
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,53 +29,24 @@ HISTORY = ("epoch", "train_loss", "validation_loss", "ema", "learning_rate", "ti
 _PLAIN = ("history", "n_steps", "n_seen", "peak_memory_bytes", "stopped", "circumstances")  # of a state: JSON values
 
 
-@dataclass(frozen=True)
-class Stopping:
-    r"""The smoothed validation loss so far, the best epochs so far, and whether it is time to stop.
+def smoothed(loss: float, *, before: float | None, config: TrainConfig) -> float:
+    r"""Smooth a validation loss with what it was smoothed to one epoch before: :math:`e_t = w\,v_t + (1 - w)\,e_{t-1}`.
 
-    The smoothing is :math:`e_t = w\,v_t + (1 - w)\,e_{t-1}` with :math:`e_1 = v_1`. An average over n epochs has
-    :math:`w = 2 / (n + 1)`; the published code, n = 10, has the two coefficients exchanged, :math:`w = 9/11`, which
-    hardly smooths. Both are offered by name in `TrainConfig.ema`.
+    An average over n epochs has :math:`w = 2 / (n + 1)`; the published code, n = 10, has the two coefficients
+    exchanged, :math:`w = 9/11`, which hardly smooths. Both are offered by name in `TrainConfig.ema`.
 
-    >>> stopping = Stopping(newest_weight=0.5, patience=2).after(1.0).after(0.0)
-    >>> stopping.ema, stopping.best_ema_epoch, stopping.is_over
-    (0.5, 2, False)
+    >>> smoothed(0.0, before=1.0, config=TrainConfig(ema_span=3))
+    0.5
     """
+    weight = 2 / (config.ema_span + 1)
+    weight = weight if config.ema == "corrected" else 1 - weight
+    return loss if before is None else weight * loss + (1 - weight) * before
 
-    newest_weight: float
-    patience: int | None
-    epoch: int = 0
-    ema: float | None = None
-    best_ema: float | None = None
-    best_ema_epoch: int = 0
-    best_raw: float | None = None
-    best_raw_epoch: int = 0
 
-    @classmethod
-    def from_config(cls, config: TrainConfig) -> Stopping:
-        """Begin with nothing seen."""
-        weight = 2 / (config.ema_span + 1)
-        return cls(newest_weight=weight if config.ema == "corrected" else 1 - weight, patience=config.patience)
-
-    def after(self, validation_loss: float) -> Stopping:
-        """Give the state one epoch later."""
-        weight, epoch = self.newest_weight, self.epoch + 1
-        ema = validation_loss if self.ema is None else weight * validation_loss + (1 - weight) * self.ema
-        later = replace(self, epoch=epoch, ema=ema)
-        if self.best_ema is None or ema < self.best_ema:
-            later = replace(later, best_ema=ema, best_ema_epoch=epoch)
-        if self.best_raw is None or validation_loss < self.best_raw:
-            later = replace(later, best_raw=validation_loss, best_raw_epoch=epoch)
-        return later
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the patience is used up."""
-        return self.patience is not None and self.epoch - self.best_ema_epoch >= self.patience
-
-    def best_epoch(self, select: str) -> int:
-        """Number the epoch whose weights are the ones to keep."""
-        return {"best_ema": self.best_ema_epoch, "best_raw": self.best_raw_epoch, "last": self.epoch}[select]
+def best_epoch(history: Sequence[Mapping[str, float]], *, select: str) -> int:
+    """Number the epoch whose weights are the ones to keep: the first of the lowest loss, or the last."""
+    column = {"best_ema": "ema", "best_raw": "validation_loss"}.get(select)
+    return len(history) if column is None else 1 + min(range(len(history)), key=lambda k: history[k][column])
 
 
 class TrainingState:
@@ -90,7 +61,6 @@ class TrainingState:
         self._config = config
         self.optimiser = make_optimiser(self.trained, config=config, stages=adapted.network.stages)
         self.rates = Rates(self.optimiser, schedule=config.schedule, n_steps=n_steps)
-        self.stopping = Stopping.from_config(config)
         self.history: list[dict[str, float]] = []
         self.n_steps = self.n_seen = 0
         self.peak_memory_bytes = 0
@@ -110,29 +80,29 @@ class TrainingState:
 
     def end_epoch(self, *, train_loss: float, validation_loss: float, time_s: float) -> None:
         """Record an epoch: smoothing, best weights, learning rate, whether to stop."""
-        epoch = len(self.history) + 1
-        self.stopping = self.stopping.after(validation_loss)
-        losses = {"train_loss": train_loss, "validation_loss": validation_loss, "ema": self.stopping.ema}
+        epoch, config = len(self.history) + 1, self._config
+        ema = smoothed(validation_loss, before=self.history[-1]["ema"] if self.history else None, config=config)
+        losses = {"train_loss": train_loss, "validation_loss": validation_loss, "ema": ema}
         self.history.append({"epoch": epoch, **losses, "learning_rate": self.learning_rate, "time_s": time_s})
-        if self.stopping.best_epoch(self._config.select) == epoch:
+        if best_epoch(self.history, select=config.select) == epoch:
             self._best = {name: tensor.clone() for name, tensor in self.weights.items()}
         self.rates.after_epoch(validation_loss)
-        if self.stopping.is_over:
-            self.stopped = f"no better smoothed validation loss for {self.stopping.patience} epochs"
-        elif epoch == self._config.epochs:
+        if config.patience is not None and epoch - best_epoch(self.history, select="best_ema") >= config.patience:
+            self.stopped = f"no better smoothed validation loss for {config.patience} epochs"
+        elif epoch == config.epochs:
             self.stopped = "all epochs done"
-        elif self.n_steps == self._config.n_steps:
+        elif self.n_steps == config.n_steps:
             self.stopped = "all steps done"
 
     def load_best(self) -> int:
         """Put the selected weights into the network, and give the epoch they are of."""
         _copy(self._best, into=self.weights)
-        return self.stopping.best_epoch(self._config.select)
+        return best_epoch(self.history, select=self._config.select)
 
     def to_header(self) -> dict[str, Any]:
         """Give what is not a tensor, as JSON-able values."""
         plain = {name: getattr(self, name) for name in _PLAIN} | {"history": list(self.history)}
-        return {**plain, "epoch": len(self.history), "rates": self.rates.state(), "stopping": asdict(self.stopping)}
+        return {**plain, "epoch": len(self.history), "rates": self.rates.state()}
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Give weights, best weights and optimiser state by name."""
@@ -159,7 +129,6 @@ class TrainingState:
                 value = torch.empty_like(parameter).detach().copy_(tensor)
             self.optimiser.state[parameter][key] = value
         self.rates.restore(header["rates"])
-        self.stopping = Stopping(**header["stopping"])
         for name in _PLAIN:
             setattr(self, name, header[name])
 
@@ -168,21 +137,9 @@ def _under(prefix: str, *, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-@torch.no_grad()
 def _copy(tensors: dict[str, Tensor], *, into: dict[str, Tensor]) -> None:
-    wrong = sorted(
-        name
-        for name in {*tensors, *into}
-        if name not in tensors or name not in into or tensors[name].shape != into[name].shape
-    )
-    if wrong:
-        raise CheckpointError(
-            "Training was to go on from a checkpoint.",
-            received=f"{len(wrong)} tensors missing, unknown or of another shape: {', '.join(wrong[:5])}",
-            remedy="Move the checkpoint away to train from the beginning.",
-        )
-    for name, tensor in tensors.items():
-        into[name].copy_(tensor)
+    for name, place in into.items():
+        place.copy_(tensors[name])
 
 
 @dataclass(frozen=True)
@@ -193,44 +150,37 @@ class Checkpoint:
     every: int
     identity: Mapping[str, Any]
 
-    def restore(self, state: TrainingState) -> None:
-        """Bring a training run to where it was written down; a run that never was stays as it is."""
-        if self.path is not None and self.path.is_file():
-            header, tensors = read_checkpoint(self.path, identity=self.identity)
-            state.restore(header, tensors=tensors)
-
     def save(self, state: TrainingState) -> None:
-        """Write a training run down, if it is time to."""
-        due = state.stopped is not None or len(state.history) % self.every == 0
-        if self.path is not None and due:
-            header = {"identity": self.identity, **state.to_header()}
-            write_checkpoint(self.path, header=header, tensors=state.to_tensors())
+        """Write a training run down, if it is time to; a reader sees the old file or the new one, never half."""
+        if self.path is None or (state.stopped is None and len(state.history) % self.every):
+            return
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.to_tensors().items()}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        require_space(self.path, needed_bytes=sum(tensor.nbytes for tensor in tensors.values()))
+        header = {"made_with": {"format": FORMAT, **self.identity}, **state.to_header(), "file_digest": DIGEST_PLACE}
+        with write_atomically(self.path) as part:
+            save_file(tensors, part, metadata={HEADER: json.dumps(header)})
+            write_digest(part)
 
+    def restore(self, state: TrainingState) -> None:
+        """Bring a training run to where it was written down, after proof that the file is whole and of the same run."""
+        if self.path is None or not self.path.is_file():
+            return
+        if fault := digest_fault(self.path):
+            raise self._unusable(fault)
+        with safe_open(self.path, framework="pt", device="cpu") as file:
+            header = json.loads(file.metadata()[HEADER])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        if different := list(differences(header["made_with"], other={"format": FORMAT, **self.identity})):
+            raise self._unusable("a checkpoint of another run; " + "; ".join(different))
+        state.restore(header, tensors=tensors)
 
-def write_checkpoint(path: Path, *, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write the state of a training run; a reader sees the old file or the new one, never half of either."""
-    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    require_space(path, needed_bytes=sum(tensor.nbytes for tensor in on_cpu.values()))
-    text = json.dumps({"format": FORMAT, **header, "file_digest": DIGEST_PLACE})
-    with write_atomically(path) as part:
-        save_file(on_cpu, part, metadata={HEADER: text})
-        write_digest(part)
-
-
-def read_checkpoint(path: Path, *, identity: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read the header and the tensors of a training run, after proof that the file is whole and of the same run."""
-    if fault := digest_fault(path):
-        raise _unusable(path, received=fault)
-    with safe_open(path, framework="pt", device="cpu") as file:
-        header = json.loads(file.metadata()[HEADER])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
-    if header["format"] != FORMAT:
-        raise _unusable(path, received=f"a checkpoint of format {header['format']} instead of {FORMAT}")
-    different = list(differences(header["identity"], other=identity))
-    if different:
-        raise _unusable(path, received="a checkpoint of another run; " + "; ".join(different))
-    return header, tensors
+    def _unusable(self, received: str) -> CheckpointError:
+        return CheckpointError(
+            f"Training was to go on from {self.path.name}.",
+            received=received,
+            remedy=f"Ask for the run as it was, or move {self.path} away to train from the beginning.",
+        )
 
 
 def differences(there: Mapping[str, Any], *, other: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -252,30 +202,34 @@ def _short(value: object) -> str:
     return text if len(text) <= 24 else text[:12] + "…"
 
 
-def _unusable(path: Path, *, received: str) -> CheckpointError:
-    return CheckpointError(
-        f"Training was to go on from {path.name}.",
-        received=received,
-        remedy=f"Ask for the run as it was, or move {path} away to train from the beginning.",
-    )
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class FitResult:
     """A trained network, how it got there, and what it cost; `fit` is its key in the run that asked for it."""
 
     adapted: Adapted
     history: pd.DataFrame
-    best_epoch: int
-    n_epochs: int
     stopped: str
-    time_s: float
-    n_seen: int
-    n_trainable: int
-    peak_memory_bytes: int
     config: TrainConfig
-    circumstances: dict[str, Any]
+    best_epoch: int = 0
+    n_seen: int = 0
+    peak_memory_bytes: int = 0
+    circumstances: Mapping[str, Any] = field(default_factory=dict)
     fit: str = ""
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs trained."""
+        return len(self.history)
+
+    @property
+    def time_s(self) -> float:
+        """Seconds in all epochs."""
+        return float(self.history["time_s"].sum())
+
+    @property
+    def n_trainable(self) -> int:
+        """Number of parameters that trained."""
+        return self.adapted.plan.n_trainable
 
     @property
     def selected_loss(self) -> float | None:

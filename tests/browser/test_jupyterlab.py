@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from astrolab.presets import load_preset
+from astrolab.parameters import load_preset
 
 pytestmark = pytest.mark.timeout(3600)
 

@@ -278,13 +278,13 @@ def make_preset(folder):
 
 
 def shipped_preset():
-    from astrolab.presets import list_presets
+    from astrolab.parameters import list_presets
 
     return list_presets("lora_vs_transfer")["smoke"]
 
 
 def read_preset(folder):
-    from astrolab.presets import load_preset
+    from astrolab.parameters import load_preset
 
     yield lambda: load_preset("lora_vs_transfer", preset=str(folder / "mine.yaml"))
 

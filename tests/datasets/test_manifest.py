@@ -20,7 +20,7 @@ from astrolab.datasets.manifest import (
     shipped_manifests,
 )
 from astrolab.errors import ConfigError, DataNotFoundError, ManifestError, UnknownNameError
-from astrolab.shipped import shipped_folder
+from astrolab.parameters import shipped_folder
 from astrolab.tasks import REDSHIFT
 
 GOOD = """

@@ -11,8 +11,8 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from astrolab.datasets.formats import H5Rows, find_dataset, fits_columns, fits_pixels, open_fits, open_h5
-from astrolab.datasets.manifest import parse_manifest
+from astrolab.datasets.formats import fits_columns, fits_pixels, open_fits, open_h5, read_contents
+from astrolab.datasets.manifest import Format, parse_manifest
 from astrolab.datasets.reading import TableRows, read_file
 from astrolab.datasets.rows import ChannelRows, ColumnRows, MappedRows, Rows, StackedRows, missing_key, require_file
 from astrolab.errors import CorruptFileError, DataNotFoundError, SchemaError
@@ -454,8 +454,7 @@ ORDERS = [slice(None), slice(3, 20, 4), [5, 5, 22, 0, -1], np.arange(23) % 3 == 
 
 
 def h5_rows(path, *, key):
-    with open_h5(path) as file:
-        return H5Rows(find_dataset(file, key, path=path))
+    return read_contents(path, layout=Format(format="hdf5"), arrays={key: 4})[1][key].rows
 
 
 @pytest.fixture(params=["contiguous", "chunked", "compressed", "userblock"])

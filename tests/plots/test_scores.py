@@ -9,7 +9,7 @@ from astrolab.metrics import Resampling, compare_models, estimate_plateau, score
 from astrolab.plots import plot_comparison, plot_data_fractions, plot_forgetting, plot_metric_bars, plot_score_by_slice
 from astrolab.plots.style import FAINT, arm_looks
 from astrolab.predictions import concat_predictions
-from astrolab.published import load_published
+from astrolab.studies.beside import load_published
 
 RESAMPLING = Resampling(n=20)
 FRACTIONS = (0.0, 0.5, 1.0)

@@ -9,8 +9,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.pyplot import subplots
 
-from astrolab.models.arms import ARMS as STUDY_ARMS
 from astrolab.errors import ConfigError, PredictionError
+from astrolab.models.arms import ARMS as STUDY_ARMS
 from astrolab.plots import publication_style
 from astrolab.plots.style import ARMS, arm_looks, axis_range, chosen, finish, in_style, metric_label, survey_looks
 from astrolab.tasks import QUANTITIES, Quantity

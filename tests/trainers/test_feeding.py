@@ -73,7 +73,7 @@ def test_labels_that_cannot_be_learned_are_named_and_the_unknown_are_not(case):
         data_of(case, train=replace(case.train, labels=labels)).require_fit(case.config)
     labels.loc[7, "z"] = np.nan
     data_of(case, train=replace(case.train, labels=labels)).require_fit(case.config)
-    with pytest.raises(SchemaError, match="20 galaxies, for none of which it is known"):
+    with pytest.raises(SchemaError, match="20 of 20 galaxies unknown"):
         data_of(case, validation=replace(case.validation, labels=case.validation.labels * np.nan)).require_fit(
             case.config
         )

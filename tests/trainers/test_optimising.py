@@ -40,6 +40,7 @@ def test_a_cosine_warms_up_and_falls_to_its_floor_like_that_of_torch():
     schedule = Schedule(name="cosine", warmup_frac=0.2, floor_frac=0.1)
     found = [scheduled_share(schedule, step=step, n_steps=50) for step in range(51)]
     np.testing.assert_allclose(found[:10], np.arange(1, 11) / 10)
+    assert max(scheduled_share(schedule, step=step, n_steps=12) for step in range(12)) == 1.0, "never above the rate"
     optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     torchs = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=40, eta_min=0.1)
     for share in found[10:]:

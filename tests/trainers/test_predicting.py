@@ -163,10 +163,7 @@ def test_paths_that_are_none_are_refused(case, moved):
 
 
 def test_embeddings_are_a_survey_that_a_head_learns_from(case):
-    embedded = {
-        name: embed(case.two, survey=getattr(case, name), scaling=case.scaling) for name in ("train", "validation")
-    }
-    train = embedded["train"]
+    train, validation = (embed(case.two, survey=one, scaling=case.scaling) for one in (case.train, case.validation))
     hidden = copy.deepcopy(case.two).eval().embed(scaled(case, case.train)).detach()
     np.testing.assert_allclose(train.inputs["embedding"], hidden, rtol=1e-4, atol=1e-5)
     assert train.labels.equals(case.train.labels) and train.ids is not None and tuple(train.specs) == ("embedding",)

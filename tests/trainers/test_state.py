@@ -2,7 +2,7 @@
 
 import copy
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,18 +17,16 @@ from astrolab.trainers.config import TrainConfig
 from astrolab.trainers.loop import fit
 from astrolab.trainers.state import (
     HISTORY,
-    Stopping,
+    Checkpoint,
     TrainingState,
+    best_epoch,
     differences,
     peak_memory_bytes,
-    read_checkpoint,
     reset_peak_memory,
-    write_checkpoint,
+    smoothed,
 )
 
 IDENTITY = {"config": {"seed": 0, "epochs": 3}, "data": {"objects": {"train": "abc"}}}
-HEADER = {"identity": IDENTITY, "history": [{"train_loss": 0.1 + 0.2}], "best": float("inf")}
-TENSORS = {"a": torch.arange(6.0).reshape(2, 3).T, "n": torch.tensor(3)}
 
 
 def trained_state(case, losses, select="best_ema", **changes):
@@ -84,99 +82,84 @@ def test_it_says_why_it_stopped(case):
     assert trained_state(case, [1.0] * 3, n_steps=3)[1].stopped == "all steps done"
 
 
-def test_a_tensor_too_few_is_refused(case):
-    _, state = trained_state(case, [1.0])
-    tensors = state.to_tensors()
-    tensors.pop("weights.classifier.0.weight")
-    with pytest.raises(CheckpointError, match=r"classifier\.0\.weight"):
-        state.restore(state.to_header(), tensors=tensors)
-
-
 @pytest.fixture
-def path(tmp_path):
-    write_checkpoint(tmp_path / "new" / "run.safetensors", header=HEADER, tensors=TENSORS)
-    return tmp_path / "new" / "run.safetensors"
+def kept(case, tmp_path):
+    checkpoint = Checkpoint(tmp_path / "new" / "run.safetensors", every=1, identity=IDENTITY)
+    checkpoint.save(trained_state(case, [1.0, 0.5])[1])
+    return checkpoint
 
 
-def test_it_reads_back_to_the_last_bit(path):
-    header, tensors = read_checkpoint(path, identity=IDENTITY)
-    assert HEADER.items() <= header.items()
-    assert tensors.keys() == TENSORS.keys() and all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+def test_it_reads_back_to_the_last_bit(case, kept):
+    _, state = trained_state(case, [1.0, 0.5])
+    _, other = trained_state(case, [])
+    kept.restore(other)
+    one, two = state.to_tensors(), other.to_tensors()
+    assert state.to_header() == other.to_header()
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    assert [file.name for file in kept.path.parent.iterdir()] == [kept.path.name]
 
 
-def test_another_run_is_refused_with_what_differs(path):
+def test_another_run_is_refused_with_what_differs(case, kept):
     other = {"config": {"seed": 1, "epochs": 3}, "data": {"objects": {"train": "xyz"}}}
     with pytest.raises(CheckpointError, match=r"config\.seed was 0, is 1; data\.objects\.train was abc, is xyz"):
-        read_checkpoint(path, identity=other)
+        replace(kept, identity=other).restore(trained_state(case, [])[1])
     assert list(differences({"a": 1}, other={"b": "x" * 64})) == ["a was 1, is None", f"b was None, is {'x' * 12}…"]
 
 
-def test_a_damaged_or_foreign_file_is_refused(path):
-    whole = path.read_bytes()
+def test_a_damaged_or_foreign_file_is_refused(case, kept):
+    (_, state), whole = trained_state(case, []), kept.path.read_bytes()
     for content in (whole[:-5], whole[:20], b"", b"not a checkpoint"):
-        path.write_bytes(content)
+        kept.path.write_bytes(content)
         with pytest.raises(CheckpointError, match="damaged"):
-            read_checkpoint(path, identity=IDENTITY)
-    save_file({"a": torch.zeros(1)}, path)
+            kept.restore(state)
+    save_file({"a": torch.zeros(1)}, kept.path)
     with pytest.raises(CheckpointError, match="not written by this version"):
-        read_checkpoint(path, identity=IDENTITY)
+        kept.restore(state)
 
 
-def test_one_flipped_bit_is_refused(path):
-    require_every_flip_refused(path, load=lambda: read_checkpoint(path, identity=IDENTITY), error=CheckpointError)
+def test_one_flipped_bit_is_refused(case, kept):
+    _, state = trained_state(case, [])
+    require_every_flip_refused(kept.path, load=lambda: kept.restore(state), error=CheckpointError)
 
 
-def test_a_full_disk_keeps_the_previous_checkpoint(path, monkeypatch):
-    before = path.read_bytes()
+def test_a_full_disk_keeps_the_previous_checkpoint(case, kept, monkeypatch):
+    before = kept.path.read_bytes()
     monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: files.shutil._ntuple_diskusage(10, 9, 1))
     with pytest.raises(DiskFullError):
-        write_checkpoint(path, header=HEADER, tensors=TENSORS)
-    assert path.read_bytes() == before
+        kept.save(trained_state(case, [1.0, 0.4])[1])
+    assert kept.path.read_bytes() == before
 
 
-def smoothed(losses, ema):
-    stopping, found = Stopping.from_config(TrainConfig(ema=ema)), []
+def all_smoothed(losses, **config):
+    found = []
     for loss in losses:
-        stopping = stopping.after(loss)
-        found.append(stopping.ema)
+        found.append(smoothed(loss, before=found[-1] if found else None, config=TrainConfig(**config)))
     return np.array(found)
 
 
 @pytest.mark.parametrize(("ema", "kept"), [("corrected", 9 / 11), ("published", 2 / 11)])
 def test_a_step_decays_with_the_weight_of_the_past(ema, kept):
-    np.testing.assert_allclose(smoothed([1.0] + [0.0] * 12, ema), kept ** np.arange(13), rtol=1e-12)
+    np.testing.assert_allclose(all_smoothed([1.0] + [0.0] * 12, ema=ema), kept ** np.arange(13), rtol=1e-12)
 
 
-def test_the_corrected_average_is_that_of_pandas():
+@pytest.mark.parametrize("span", [3, 10])
+def test_the_corrected_average_is_that_of_pandas(span):
     losses = np.random.default_rng(0).uniform(size=40)
-    np.testing.assert_allclose(smoothed(losses, "corrected"), pd.Series(losses).ewm(span=10, adjust=False).mean())
+    np.testing.assert_allclose(
+        all_smoothed(losses, ema_span=span), pd.Series(losses).ewm(span=span, adjust=False).mean()
+    )
 
 
-def test_the_span_is_that_of_pandas_too():
-    losses, stopping = [1.0, 0.2, 0.6], Stopping.from_config(TrainConfig(ema_span=3))
-    for loss in losses:
-        stopping = stopping.after(loss)
-    assert stopping.ema == pytest.approx(pd.Series(losses).ewm(span=3, adjust=False).mean().iloc[-1])
-
-
-def test_patience_counts_epochs_since_the_best_smoothed_loss():
-    stopping = Stopping(newest_weight=0.5, patience=3)
-    over = []
-    for loss in [1.0, 0.5, 0.9, 0.9, 0.9]:
-        stopping = stopping.after(loss)
-        over.append(stopping.is_over)
-    assert over == [False, False, False, False, True]
-    assert (stopping.best_ema_epoch, stopping.best_raw_epoch, stopping.epoch) == (2, 2, 5)
+def test_patience_counts_epochs_since_the_best_smoothed_loss(case):
+    changes = {"patience": 3, "ema_span": 3, "epochs": 9}
+    losses = [1.0, 0.5, 0.9, 0.9, 0.9]
+    assert [trained_state(case, losses[:n], **changes)[1].stopped is None for n in range(6)] == [True] * 5 + [False]
 
 
 def test_best_raw_and_best_smoothed_are_kept_apart():
-    stopping = Stopping(newest_weight=2 / 11, patience=None)
-    for loss in [1.0, 0.1, 0.4, 0.4]:
-        stopping = stopping.after(loss)
-    assert [stopping.best_epoch(select) for select in ("best_ema", "best_raw", "last")] == [4, 2, 4]
-    assert not stopping.is_over
-    assert Stopping(**asdict(stopping)) == stopping
+    losses = [1.0, 0.1, 0.4, 0.4]
+    history = [{"validation_loss": loss, "ema": ema} for loss, ema in zip(losses, all_smoothed(losses), strict=True)]
+    assert [best_epoch(history, select=select) for select in ("best_ema", "best_raw", "last")] == [4, 2, 4]
 
 
 def test_nothing_trained_has_an_empty_history(case):

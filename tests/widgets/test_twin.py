@@ -76,7 +76,9 @@ def test_a_snapshot_is_a_figure_and_a_table(explorer, tmp_path):
 
 
 def test_works_without_models_and_with_knobs_of_ones_own():
-    knobs = HscTwinKnobs(layout="galaxiesml", selection="spectroscopic", image_size=24, seeing_arcsec=(0.9, 0.9, 0.8, 0.8, 0.8))
+    knobs = HscTwinKnobs(
+        layout="galaxiesml", selection="spectroscopic", image_size=24, seeing_arcsec=(0.9, 0.9, 0.8, 0.8, 0.8)
+    )
     explorer = explore_twin(knobs)
     assert explorer.galaxy.image.shape == (5, 24, 24)
     assert explorer.knobs["seeing_arcsec"].value == pytest.approx(0.8)

@@ -1,34 +1,39 @@
-"""An open run folder: what a study is written into while it runs."""
+"""An open run folder: where a study's fits, predictions, figures and tables go while it runs."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from astrolab.errors import RunError
+from astrolab.errors import RunError, TrainingError
 from astrolab.files import remove, write_atomically
-from astrolab.runs.code import code_digest
-from astrolab.runs.fits import cost_table, describe_fit, fit_key, history_table, made_under
-from astrolab.runs.records import (
+from astrolab.runs.record import (
+    code_digest,
+    cost_table,
+    describe_fit,
+    describe_survey,
+    find_unfinished,
+    fit_key,
+    history_table,
     load_record,
+    made_under,
     make_run_folder,
     new_record,
     new_run_folder,
     parameters_digest,
     read_record,
-    unfinished_run,
+    runs_dir,
     warn_of_other_circumstances,
     write_record,
 )
-from astrolab.runs.store import stored_fit
-from astrolab.runs.trials import run_trials
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,11 +42,14 @@ if TYPE_CHECKING:
     from astrolab.datasets.scaling import Scaling
     from astrolab.datasets.splits import Splits
     from astrolab.datasets.survey import Survey
+    from astrolab.models.adapt import Adapted
     from astrolab.models.network import Network
+    from astrolab.runs.moving import Move
     from astrolab.trainers.config import TrainConfig
     from astrolab.trainers.loop import FitResult
 
 REPORT_FOLLOWS = "ASTROLAB_REPORT_FOLLOWS"  # to a kernel: the folder that is finished when its report is
+STORE = "store"
 
 
 @dataclass
@@ -50,9 +58,8 @@ class Run:
 
     Attributes
     ----------
-    folder : Path
     record : dict
-        What stands in ``run.json``.
+        What is in ``run.json``.
     """
 
     folder: Path
@@ -88,27 +95,25 @@ class Run:
         adapt : mapping
             How it is adapted: arguments of :func:`astrolab.adapt` but the seed, e.g. ``{"strategy": "lora"}``.
         arm : str
-            Name of the bar it will be in the figures.
+            Name of the arm in tables and figures.
         seed : int
-            Of everything random in this fit: new weights, adapters, the order of the galaxies, dropout, augmentation.
+            Of everything random in this fit: new weights, adapters, the order of the objects, dropout, augmentation.
             The seed of `config` does not count.
         sample : Splits
             Its train part is learned, its validation part decides when to stop.
-        scaling : Scaling
-        config : TrainConfig
         learning_rates : sequence of float, optional
             Rates to try, from :func:`astrolab.trial_rates`, each with the whole budget of `config`; the lowest
             validation loss wins, and every trial is recorded. Without any, the rate of `config`.
         condition : mapping, optional
-            What else tells this fit from the others of its arm, e.g. ``{"fraction": 0.25}``: columns of the costs and
-            histories.
+            What else tells this fit from the others of its arm, e.g. ``{"fraction": 0.25}``: columns of costs,
+            histories and predictions.
         shared : bool
             Take the fit from the run store if any run has made the very same before, and leave it there for others.
 
         Returns
         -------
         FitResult
-            With the best weights, which are also saved under ``models/<arm>-<condition>-s<seed>``.
+            With the best weights, also saved under ``models/<fit>``; ``fit`` is ``<arm>-<condition>-s<seed>``.
 
         Raises
         ------
@@ -118,27 +123,67 @@ class Run:
         from astrolab.models.adapt import adapt as arrange
         from astrolab.models.saving import save_model
 
-        key, code = fit_key(arm, seed=seed, condition=condition or {}), code_digest(type(network))
+        condition = dict(condition or {})
+        key, code = fit_key(arm, seed=seed, condition=condition), code_digest(type(network))
         adapted = arrange(network, **{**adapt, "seed": seed})
         config = config.with_changes(seed=seed)
         configs = [config.with_changes(learning_rate=rate) for rate in learning_rates] or [config]
         if shared:
             checkpoints = [
-                stored_fit(adapted, sample=sample, scaling=scaling, config=one, code=code) for one in configs
+                _stored_fit(adapted, sample=sample, scaling=scaling, config=one, code=code) for one in configs
             ]
         else:  # by other code of the network it is another fit
             names = [f"{key}-{code[:8]}", *(f"{key}-{code[:8]}-rate{one.learning_rate:g}" for one in configs[1:])]
             checkpoints = [self.folder / "checkpoints" / f"{name}.safetensors" for name in names]
         reused = shared and all(path.is_file() for path in checkpoints)
-        trials = run_trials(
+        best, trials = _run_trials(
             adapted, configs=configs, checkpoints=checkpoints, sample=sample, scaling=scaling, description=key
         )
-        save_model(trials.best.adapted, directory=self.folder / "models" / key)
+        save_model(best.adapted, directory=self.folder / "models" / key)
         scaling.save(self.folder / "models" / key / "scaling.json")
-        told = {"arm": arm, "seed": seed, "condition": dict(condition or {}), "code": code[:8], "reused": reused}
-        self.record["fits"][key] = told | describe_fit(trials, train=sample.train)
+        identity = {"arm": arm, "seed": seed, "condition": condition, "code": code[:8], "reused": reused}
+        self.record["fits"][key] = identity | describe_fit(best, trials=trials, train=sample.train)
         self._write()
-        return trials.best
+        return replace(best, fit=key)
+
+    def predict(self, fitted: FitResult, *, survey: Survey, scaling: Scaling, keep: Sequence[str] = ()) -> pd.DataFrame:
+        """Predict a test set with a fit of this run; the table says of every row which run and fit it is of.
+
+        Parameters
+        ----------
+        fitted : FitResult
+            From :meth:`fit` of this run.
+        scaling : Scaling
+            The input scaling that it was trained with.
+        keep : sequence of str
+            Labels or catalogue columns to carry along.
+
+        Returns
+        -------
+        DataFrame
+            As from :func:`astrolab.predict`, with ``run``, ``fit``, ``arm`` and ``seed`` of the fit, its conditions as
+            columns, and the ``direction`` of the run's move, if it has one.
+
+        Raises
+        ------
+        RunError
+            If the fit is none of this run.
+        """
+        from astrolab.predictions import concat_predictions
+        from astrolab.trainers.predicting import predict
+
+        fit = self.record["fits"].get(fitted.fit)
+        if fit is None:
+            raise RunError(
+                f"A fit of {self.folder.name} was to predict {survey.name}.",
+                received=f"{fitted.fit!r}" if fitted.fit else "a fit that was made outside of a run",
+                available=", ".join(self.record["fits"]) or "no fits yet",
+                remedy="Pass what run.fit returned, or use astrolab.predict.",
+            )
+        table = predict(fitted.adapted, survey=survey, scaling=scaling, keep=keep)
+        move = {name: self.record["move"][name] for name in ("direction",) if name in self.record["move"]}
+        identity = {"run": self.folder.name, "fit": fitted.fit, "arm": fit["arm"], "seed": fit["seed"]}
+        return concat_predictions([table], **identity, **move, **fit["condition"])
 
     @property
     def costs(self) -> pd.DataFrame:
@@ -151,18 +196,28 @@ class Run:
         return history_table(self.record)
 
     def record_surveys(self, surveys: Mapping[str, Survey]) -> None:
-        """Note which data this run stands on.
+        """Note the data of this run, and the task that they share.
 
         Parameters
         ----------
         surveys : mapping of str to Survey
             Role in the study, and survey.
         """
-        self.record["surveys"] = {
-            role: {**asdict(survey.provenance), "repr": repr(survey), "n": len(survey), "digest": survey.digest}
-            for role, survey in surveys.items()
-        }
+        self.record["surveys"] = {role: describe_survey(survey) for role, survey in surveys.items()}
+        tasks = {survey.task for survey in surveys.values()}
+        self.record["task"] = tasks.pop().to_dict() if len(tasks) == 1 else {}
         self._write()
+
+    def record_move(self, move: Move) -> None:
+        """Note between which surveys models are moved, and how :func:`astrolab.reload_move` makes them ready again.
+
+        Parameters
+        ----------
+        move : Move
+            From :func:`astrolab.prepare_move`.
+        """
+        self.record["move"] = dict(move.settings)
+        self.record_surveys(move.surveys)
 
     def save_figure(self, name: str, *, figure: Figure | Axes) -> None:
         """Save a figure as PNG (200 dpi) and PDF under ``figures/``.
@@ -171,7 +226,6 @@ class Run:
         ----------
         name : str
             File name without extension.
-        figure : Figure or Axes
         """
         canvas = getattr(figure, "figure", figure)
         for suffix, options in (("png", {"dpi": 200}), ("pdf", {"dpi": 300, "metadata": {"CreationDate": None}})):
@@ -186,7 +240,6 @@ class Run:
         ----------
         name : str
             File name without extension.
-        table : DataFrame
         """
         with write_atomically(self.folder / f"{name}.csv") as part:
             table.to_csv(part, index=False)
@@ -197,7 +250,7 @@ class Run:
         Parameters
         ----------
         table : DataFrame
-            From :func:`astrolab.predict`.
+            From :meth:`predict`, stacked with :func:`astrolab.concat_predictions`.
         """
         from astrolab.predictions import save_predictions
 
@@ -239,20 +292,77 @@ def complete_run(folder: Path) -> None:
         remove(folder / "checkpoints")
 
 
+def _stored_fit(adapted: Adapted, *, sample: Splits, scaling: Scaling, config: TrainConfig, code: str) -> Path:
+    """Where the run store keeps a fit by some code, whether it has been made yet or not.
+
+    An entry is the checkpoint of a fit, named by a digest of everything its outcome depends on: the network's weights,
+    the objects, the scaling, the configuration, and the code that trains. Whoever asks for anything else gets another
+    name, and `fit` proves the identity written inside the file once more: an entry is never stale.
+    """
+    from astrolab.trainers.loop import fit_digest
+
+    fitted = fit_digest(adapted, train=sample.train, validation=sample.validation, scaling=scaling, config=config)
+    name = hashlib.sha256(f"{fitted} {code}".encode()).hexdigest()[:20]
+    return runs_dir() / STORE / f"{name}.safetensors"
+
+
+def _run_trials(
+    adapted: Adapted,
+    *,
+    configs: Sequence[TrainConfig],
+    checkpoints: Sequence[Path],
+    sample: Splits,
+    scaling: Scaling,
+    description: str,
+) -> tuple[FitResult, list[dict[str, Any]]]:
+    """Train with each configuration: the fit that validates best, and what was tried.
+
+    Of several configurations, one whose loss stops being finite has lost, and is logged as such. A second process
+    that wants the checkpoint of one waits until it is complete.
+    """
+    from astrolab.trainers.loop import fit
+
+    results, log, failure = [], [], None
+    for number, (config, checkpoint) in enumerate(zip(configs, checkpoints, strict=True)):
+        name = description if len(configs) == 1 else f"{description} · rate {number + 1} of {len(configs)}"
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        data = {"train": sample.train, "validation": sample.validation, "scaling": scaling}
+        try:
+            with FileLock(checkpoint.with_suffix(".lock")):
+                result = fit(adapted, **data, config=config, checkpoint=checkpoint, description=name)
+        except TrainingError as error:
+            failure = error
+            log.append(_trial(config, stopped=f"diverged: {error.received}"))
+        else:
+            results.append(result)
+            log.append(_trial(config, result=result, stopped=result.stopped))
+    if failure and not results:
+        raise failure
+    return min(results, key=lambda result: result.selected_loss or 0.0), log
+
+
+def _trial(config: TrainConfig, *, stopped: str, result: FitResult | None = None) -> dict[str, Any]:
+    return {
+        "learning_rate": config.learning_rate,
+        "validation_loss": result.selected_loss if result else None,
+        "n_epochs": result.n_epochs if result else 0,
+        "n_seen": result.n_seen if result else 0,
+        "time_s": result.time_s if result else 0.0,
+        "stopped": stopped,
+    }
+
+
 def open_run(*, study: str, parameters: Mapping[str, Any], directory: str | Path = "") -> Run:
     """Open the run folder of a study: a new one, or the unfinished one with the same parameters.
 
     Parameters
     ----------
     study : str
+        Any name; that of the notebook's file, without a number in front.
     parameters : mapping
         From :func:`astrolab.read_parameters`.
     directory : str or Path, optional
-        Where the run lives; by default a folder under :func:`runs_dir` named by time and digest.
-
-    Returns
-    -------
-    Run
+        Where the run lives; by default a folder under ``$ASTROLAB_RUNS_DIR``, or ``runs``, named by time and digest.
 
     Raises
     ------
@@ -268,7 +378,7 @@ def open_run(*, study: str, parameters: Mapping[str, Any], directory: str | Path
         If the run began under other circumstances: other versions, another machine.
     """
     digest = parameters_digest(study, parameters=parameters)
-    found = Path(directory) if directory else unfinished_run(study, digest=digest)
+    found = Path(directory) if directory else find_unfinished(study, digest=digest)
     folder = found or new_run_folder(study, digest=digest)
     make_run_folder(folder)
     lock = _hold(folder)
