@@ -96,7 +96,7 @@ def test_presets_are_valid_and_a_smoke_preset_exists(study):
     presets = list_presets(study)
     assert "smoke" in presets
     for preset, path in presets.items():
-        assert load_preset(study, preset=preset) == read_yaml_file(path), "plain papermill -f reads the same"
+        assert load_preset(study, preset=preset) == read_yaml_file(str(path)), "plain papermill -f reads the same"
 
 
 @pytest.fixture(scope="module")
