@@ -55,7 +55,6 @@ def predictions_table(
         By default numbers from 0.
     task : Task, optional
         By default that of the labels.
-    simulated : bool
     **identity
         Others of `KEYS` (else empty, the seed 0) and further columns, e.g. ``arm="lora", fraction=0.1``.
 

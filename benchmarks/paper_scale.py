@@ -27,6 +27,7 @@ PUBLISHED_EPOCHS = {"zero_shot": 500, "tl_published": 500, "lora": 500, "combo":
 PUBLISHED_MINUTES = {"zero_shot": 26.7, "tl_published": 264, "lora": 84, "combo": 144}
 
 
+<<<<<<< HEAD
 def load_move(fraction: float, *, seed: int) -> tuple[al.Move, dict[str, float]]:
     """Simulate both surveys, split them, and take every test galaxy out of the training sets."""
     begun = time.perf_counter()
@@ -38,6 +39,17 @@ def load_move(fraction: float, *, seed: int) -> tuple[al.Move, dict[str, float]]
     move = al.prepare_move(
         pretrain=pretrain, finetune=finetune, n_pretrain=n_pretrain, n_finetune=n_finetune, seed=seed
     )
+=======
+def prepare(fraction: float, *, seed: int) -> tuple[al.Move, dict[str, float]]:
+    """Simulate both surveys, split them, and take every test galaxy out of the training sets."""
+    begun = time.perf_counter()
+    n = {name: round(n * fraction) for name, n in PUBLISHED_N.items()}
+    for name in n:
+        al.load_survey(name, n=n[name], seed=seed)
+    simulated_s = time.perf_counter() - begun
+    old, new = n
+    move = al.prepare_move(pretrain=old, finetune=new, n_pretrain=n[old], n_finetune=n[new], seed=seed)
+>>>>>>> i11-runs
     return move, {"simulate": simulated_s, "prepare": time.perf_counter() - begun - simulated_s}
 
 
@@ -46,12 +58,22 @@ def train_table(
 ) -> pd.DataFrame:
     """Train the four networks and predict the three test sets with each."""
     epochs = {arm: max(1, round(n * epochs_fraction)) for arm, n in PUBLISHED_EPOCHS.items()}
+<<<<<<< HEAD
     scaling = al.fit_scaling(move.pretrain.train, method="none")
     network = al.make_model("cnn", survey=move.surveys["pretrain"], seed=seed)
     setup = {"seed": seed, "scaling": scaling}
     base_config = config.with_changes(learning_rate=1e-3, epochs=epochs["zero_shot"])
     scratch = {"strategy": "scratch"}
     base = run.fit(network, adapt=scratch, arm="base", sample=move.pretrain, config=base_config, **setup)
+=======
+    network = al.make_model("cnn", survey=move.surveys["pretrain"], seed=seed)
+    scaling = al.fit_scaling(move.pretrain.train, inputs=network.inputs, method="none")
+    setup = {"seed": seed, "scaling": scaling}
+    base_config = config.with_changes(learning_rate=1e-3, epochs=epochs["zero_shot"])
+    base = run.fit(
+        network, adapt={"strategy": "scratch"}, arm="base", sample=move.pretrain, config=base_config, **setup
+    )
+>>>>>>> i11-runs
     tables = []
     for arm in al.choose_arms(list(PUBLISHED_EPOCHS), learning_rates={"lora": 1e-4}):
         arm_config = config.with_changes(
@@ -69,7 +91,8 @@ def summarise(run: al.Run, *, scores: pd.DataFrame, seconds: dict[str, float], a
     """Collect what was done, how long it took, and the table beside the printed one."""
     costs = run.costs.assign(images_per_s=lambda table: table["n_seen"] / table["time_s"]).round(3).astype(object)
     printed = al.load_published("lora_vs_transfer", direction="forward")
-    measured = scores.assign(survey=scores["survey"].str.removeprefix("twin-"))
+    real = {survey["name"]: survey["twin_of"] for survey in run.record["surveys"].values()}
+    measured = scores.assign(survey=scores["survey"].replace(real))
     beside = measured.merge(printed, on=["arm", "survey", "metric"], suffixes=("", "_printed"))
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     return {
@@ -96,10 +119,21 @@ def main() -> None:
     begun = time.perf_counter()
     parameters = {name: str(value) for name, value in vars(arguments).items() if name not in ("json", "directory")}
     run = al.open_run(study="paper_scale", parameters=parameters, directory=arguments.directory)
+<<<<<<< HEAD
     move, seconds = load_move(arguments.fraction, seed=arguments.seed)
     run.record_move(move)
     config = al.TrainConfig(
         batch_size=arguments.batch_size, ema="published", label_clamp=(0, 4), compile=arguments.compile
+=======
+    move, seconds = prepare(arguments.fraction, seed=arguments.seed)
+    run.record_move(move)
+    config = al.TrainConfig(
+        batch_size=arguments.batch_size,
+        ema="published",
+        label_clamp=(0.0, 4.0),
+        compile=arguments.compile,
+        seed=arguments.seed,
+>>>>>>> i11-runs
     )
     predictions = train_table(
         run, move=move, epochs_fraction=arguments.epochs_fraction, seed=arguments.seed, config=config

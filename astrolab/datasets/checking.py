@@ -52,10 +52,6 @@ def import_survey(path: str | Path, *, directory: str | Path | None = None) -> M
     directory : str or Path, optional
         Where the files are, if not beside the manifest.
 
-    Returns
-    -------
-    Manifest
-
     Raises
     ------
     ManifestError

@@ -47,10 +47,6 @@ def load_survey(
     download : bool
         Fetch what is not here into the data folder (``$ASTROLAB_DATA_DIR``).
 
-    Returns
-    -------
-    Survey
-
     Raises
     ------
     UnknownNameError

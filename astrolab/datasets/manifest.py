@@ -410,10 +410,6 @@ def load_manifest(name_or_path: str | Path | Manifest) -> Manifest:
         A name from `list_manifests`, the path of a ``.toml`` file (whose survey lies beside it), or a manifest,
         which is returned as it is.
 
-    Returns
-    -------
-    Manifest
-
     Raises
     ------
     UnknownNameError

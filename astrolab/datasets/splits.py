@@ -57,10 +57,6 @@ def split(
         Keep to the parts in which the survey was published. Where it has no validation part, one is drawn from the
         published train part by id hash, in the proportion of `fractions`; the published test part is never touched.
 
-    Returns
-    -------
-    Splits
-
     Raises
     ------
     ConfigError
@@ -133,7 +129,6 @@ def take_fraction(splits: Splits, *, frac: float, seed: int, validation: str = "
 
     Parameters
     ----------
-    splits : Splits
     frac : float
         Fraction of the training objects, in (0, 1]. Without any there is nothing to train on: that end of a curve is
         the base model, untouched.

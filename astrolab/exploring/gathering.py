@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+<<<<<<< HEAD
 from astrolab.datasets.survey import Survey
 from astrolab.errors import ConfigError, PredictionError, unknown_name
 from astrolab.exploring.columns import column_unit
@@ -24,6 +25,12 @@ from astrolab.predictions import (
     truth_and_pred,
 )
 from astrolab.tasks import Task
+=======
+from astrolab.errors import ConfigError, CorruptFileError, PredictionError
+from astrolab.files import short_names
+from astrolab.metrics.grouping import Z_RANGE
+from astrolab.predictions import concat_predictions, load_predictions
+>>>>>>> i11-runs
 
 FILE = "predictions.parquet"
 GROUPING = ("run", "direction", "trained_on", "survey", "split", "arm", "strategy", "fraction", "scale", "seed", "fit")

@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """One run folder as plain data: what the gallery shows of it, captions of its figures, and what is wrong with it."""
+=======
+"""One run folder as plain data: what the gallery shows of it, captions of figures included, and what is wrong with it."""
+>>>>>>> i11-runs
 
 from __future__ import annotations
 

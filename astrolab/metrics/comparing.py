@@ -513,7 +513,6 @@ def pareto_front(table: pd.DataFrame, *, columns: Sequence[str]) -> pd.Series:
 
     Parameters
     ----------
-    table : DataFrame
     columns : sequence of str
         Numbers of which smaller is better.
 

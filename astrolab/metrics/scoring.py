@@ -454,10 +454,6 @@ def format_scores(scores: pd.DataFrame) -> str:
     ----------
     scores : DataFrame
         From :func:`score`.
-
-    Returns
-    -------
-    str
     """
     table = tabulate_scores(scores)
     words = f"* best of its column;  ±: {describe_spread(table['n_seeds'])}"

@@ -170,7 +170,6 @@ def adapt(
     ----------
     network : Network
         Is copied, never changed.
-    strategy : str
     layers : sequence of str
         For ``"layers"``: stages (``network.stages``) or module names.
     rank, alpha, dropout : int, float, float

@@ -91,10 +91,6 @@ def choose_arms(names: Sequence[str], *, learning_rates: Mapping[str, float] | N
     learning_rates : mapping of str to float, optional
         Learning rates that replace the defaults, by arm.
 
-    Returns
-    -------
-    tuple of Arm
-
     Raises
     ------
     UnknownNameError
@@ -139,14 +135,8 @@ def trial_rates(arm: Arm, *, n_trials: int, step: float = 10**0.5) -> tuple[floa
 
     Parameters
     ----------
-    arm : Arm
-    n_trials : int
     step : float
         Factor from one rate to the next.
-
-    Returns
-    -------
-    tuple of float
 
     Raises
     ------
@@ -190,7 +180,6 @@ def layer_arms(
         ``"each"``: every stage alone; ``"from_top"``: the last and those before it, one more each time;
         ``"from_bottom"``: the first and those after it; ``"stem+head"``: the first and the last, transfer learning as
         Seenivasan et al. 2025 (arXiv:2601.00146) describe it.
-    learning_rate : float
 
     Returns
     -------
@@ -259,7 +248,6 @@ def adapter_arms(
 
     Parameters
     ----------
-    network : Network
     adapters : sequence of {"lora", "rslora", "dora", "loha", "lokr"}
     targets : sequence of str
         Stages, joined by ``+`` where an adapter sits on several: ``"all"``, ``"block4"``, ``"stem+head"``.
@@ -269,8 +257,6 @@ def adapter_arms(
         Each adapter gets the rank at which it trains nearest to that many parameters.
     tolerance : float
         How far it may lie off, as a fraction.
-    alpha : float
-    learning_rate : float
 
     Returns
     -------
@@ -322,7 +308,6 @@ def describe_arms(arms: Sequence[Arm], *, network: Network) -> pd.DataFrame:
 
     Parameters
     ----------
-    arms : sequence of Arm
     network : Network
         Is left as it is.
 
@@ -355,7 +340,6 @@ def count_trainable(network: Network, *, strategy: str, **settings: Any) -> int:
     ----------
     network : Network
         Is left as it is.
-    strategy : str
     **settings
         As for `astrolab.adapt`.
 
@@ -489,10 +473,6 @@ def stretch_epochs(config: TrainConfig, *, n_train: int, n_full: int) -> TrainCo
         For a fit on `n_full` objects.
     n_train, n_full : int
         Objects there are, and objects of the whole training set.
-
-    Returns
-    -------
-    TrainConfig
 
     Raises
     ------

@@ -27,7 +27,6 @@ def interpolate(base: Network, *, adapted: Adapted | Network, scale: float, batc
 
     Parameters
     ----------
-    base : Network
     adapted : Adapted or Network
         Of the same structure once its adapters are merged: where the line leads to, with adapters, trained layers and
         BatchNorm statistics. For many places on one line, ``merge(adapted)`` once.

@@ -65,10 +65,6 @@ def make_model(name: str, *, survey: Survey, seed: int, inputs: Sequence[str] = 
     **options
         Arguments of the network, e.g. ``hidden=(512, 256)``.
 
-    Returns
-    -------
-    Network
-
     Raises
     ------
     UnknownNameError

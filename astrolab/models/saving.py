@@ -87,7 +87,6 @@ def load_model(directory: str | Path, *, base: Network | None = None) -> Adapted
 
     Parameters
     ----------
-    directory : str or Path
     base : Network, optional
         For ``"lora"``, where the folder holds no ``base``: the network that was adapted. It is copied.
 

@@ -44,10 +44,6 @@ def find_run(study: str, *, directory: str | Path = "") -> Path:
     directory : path, optional
         Folder of one run; empty finds the newest finished one under ``$ASTROLAB_RUNS_DIR``, or ``runs``.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     RunError

@@ -138,10 +138,6 @@ def prepare_move(
     columns : sequence of str
         Catalogue columns that both surveys must have.
 
-    Returns
-    -------
-    Move
-
     Raises
     ------
     LeakError
@@ -183,10 +179,6 @@ def reload_move(run: Run | str | Path) -> Move:
     run : Run or path
         A run that recorded its move, or its folder.
 
-    Returns
-    -------
-    Move
-
     Raises
     ------
     RunError
@@ -220,7 +212,6 @@ def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted
 
     Parameters
     ----------
-    run : Run or path
     arm : str
         e.g. ``"lora"``, or ``"base"``: the network that the others start from.
     seed : int

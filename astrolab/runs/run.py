@@ -58,7 +58,6 @@ class Run:
 
     Attributes
     ----------
-    folder : Path
     record : dict
         What is in ``run.json``.
     """
@@ -102,8 +101,6 @@ class Run:
             The seed of `config` does not count.
         sample : Splits
             Its train part is learned, its validation part decides when to stop.
-        scaling : Scaling
-        config : TrainConfig
         learning_rates : sequence of float, optional
             Rates to try, from :func:`astrolab.trial_rates`, each with the whole budget of `config`; the lowest
             validation loss wins, and every trial is recorded. Without any, the rate of `config`.
@@ -156,7 +153,6 @@ class Run:
         ----------
         fitted : FitResult
             From :meth:`fit` of this run.
-        survey : Survey
         scaling : Scaling
             The input scaling that it was trained with.
         keep : sequence of str
@@ -200,38 +196,29 @@ class Run:
         return history_table(self.record)
 
     def record_surveys(self, surveys: Mapping[str, Survey]) -> None:
-        """Note the data of this run, and the task that they share.
-
-        Parameters
-        ----------
-        surveys : mapping of str to Survey
-            Role in the study, and survey.
-        """
+        """Note the data of this run by their role in the study, and the task that they share."""
         self.record["surveys"] = {role: describe_survey(survey) for role, survey in surveys.items()}
         tasks = {survey.task for survey in surveys.values()}
         self.record["task"] = tasks.pop().to_dict() if len(tasks) == 1 else {}
         self._write()
 
     def record_move(self, move: Move) -> None:
-        """Note between which surveys models are moved, and how :func:`astrolab.reload_move` makes them ready again.
-
-        Parameters
-        ----------
-        move : Move
-            From :func:`astrolab.prepare_move`.
-        """
+        """Note between which surveys models are moved: :func:`astrolab.reload_move` makes them ready again."""
         self.record["move"] = dict(move.settings)
         self.record_surveys(move.surveys)
 
     def save_figure(self, name: str, *, figure: Figure | Axes) -> None:
+<<<<<<< HEAD
         """Save a figure as PNG (200 dpi) and PDF under ``figures/``.
 
         Parameters
         ----------
         name : str
             File name without extension.
-        figure : Figure or Axes
         """
+=======
+        """Save a figure, or the figure of some axes, as PNG (200 dpi) and PDF under ``figures/``."""
+>>>>>>> i11-runs
         canvas = getattr(figure, "figure", figure)
         for suffix, options in (("png", {"dpi": 200}), ("pdf", {"dpi": 300, "metadata": {"CreationDate": None}})):
             path = self.folder / "figures" / f"{name}.{suffix}"
@@ -239,39 +226,31 @@ class Run:
                 canvas.savefig(part, format=suffix, bbox_inches="tight", **options)
 
     def save_table(self, name: str, *, table: pd.DataFrame) -> None:
+<<<<<<< HEAD
         """Save a table as CSV.
 
         Parameters
         ----------
         name : str
             File name without extension.
-        table : DataFrame
         """
+=======
+        """Save a table as ``<name>.csv``."""
+>>>>>>> i11-runs
         with write_atomically(self.folder / f"{name}.csv") as part:
             table.to_csv(part, index=False)
 
     def save_predictions(self, table: pd.DataFrame) -> None:
-        """Save the predictions table from which every score can be computed again.
-
-        Parameters
-        ----------
-        table : DataFrame
-            From :meth:`predict`, stacked with :func:`astrolab.concat_predictions`.
-        """
+        """Save the predictions table from which every score can be computed again, from :meth:`predict`."""
         from astrolab.predictions import save_predictions
 
         save_predictions(table, path=self.folder / "predictions.parquet")
 
     def finish(self, *, scores: pd.DataFrame | None = None) -> None:
-        """Write scores, histories and the final record, and drop the checkpoints.
+        """Write scores (a study that only looks has none), histories, costs and the final record; drop the checkpoints.
 
         Under ``astrolab run`` the run is only ``computed`` then, and keeps its checkpoints: it is finished when its
         report is.
-
-        Parameters
-        ----------
-        scores : DataFrame, optional
-            From :func:`astrolab.score`; a study that only looks has none.
         """
         if scores is not None:
             self.save_table("scores", table=scores)
@@ -369,10 +348,6 @@ def open_run(*, study: str, parameters: Mapping[str, Any], directory: str | Path
         From :func:`astrolab.read_parameters`.
     directory : str or Path, optional
         Where the run lives; by default a folder under ``$ASTROLAB_RUNS_DIR``, or ``runs``, named by time and digest.
-
-    Returns
-    -------
-    Run
 
     Raises
     ------

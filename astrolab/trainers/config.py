@@ -178,10 +178,6 @@ class TrainConfig(Settings):
     def with_changes(self, **changes: object) -> TrainConfig:
         """Give the same configuration with some settings changed, checked again.
 
-        Returns
-        -------
-        TrainConfig
-
         Raises
         ------
         UnknownNameError
@@ -193,10 +189,5 @@ class TrainConfig(Settings):
         return TrainConfig(**{**self.to_dict(), **changes})
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the settings as JSON-able values.
-
-        Returns
-        -------
-        dict
-        """
+        """Give the settings as JSON-able values."""
         return self.model_dump(mode="json")

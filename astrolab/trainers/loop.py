@@ -80,10 +80,8 @@ def fit(
     adapted : Adapted or Network
         From `adapt`; a plain network trains in full. It is copied, never changed. Its task says what it learns: an
         unknown label (NaN) counts for nothing, others as the weights of the survey say.
-    train, validation : Survey
     scaling : Scaling
         Of the inputs that the network reads, fitted on a train survey.
-    config : TrainConfig
     checkpoint : Path, optional
         A safetensors file. Where it exists, training goes on from it; where it is of a finished run, the result is
         returned without training. Circumstances other than those it was written under are warned about.
@@ -93,10 +91,6 @@ def fit(
         Show a bar over the epochs on stderr, or a line now and then where that is no terminal.
     description : str, optional
         What the bar is called.
-
-    Returns
-    -------
-    FitResult
 
     Raises
     ------

@@ -135,7 +135,6 @@ def predict_path(
 
     Parameters
     ----------
-    base : Network
     adapted : Adapted
         Made from it; for LoRA a scale is exactly the adapter's.
     scales : sequence of float
@@ -187,8 +186,6 @@ def embed(
 
     Parameters
     ----------
-    model : Adapted or Network
-    survey : Survey
     scaling : Scaling
         The input scaling the network was trained with.
     batch_size, device

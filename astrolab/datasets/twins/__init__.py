@@ -84,21 +84,7 @@ def simulate_survey(
 
 
 def register_simulator(name: str, *, simulate: Simulate) -> None:
-    """Make a simulator of your own known by its name, for the ``[twin]`` section of manifests.
-
-    Parameters
-    ----------
-    name : str
-    simulate : callable
-        ``simulate(manifest, *, n, seed, directory, image_size)`` writes the files that the manifest lists into a folder
-        of their own inside `directory`, and returns their paths. ``manifest.twin.knobs`` are its settings.
-        `astrolab.datasets.twins.write_once` names the folder, and keeps what is written already.
-
-    Raises
-    ------
-    ConfigError
-        If the name is that of a simulator that comes with astrolab.
-    """
+    """Make a simulator of your own known by its name, for the ``[twin]`` section of manifests."""
     if name in OURS:
         raise ConfigError(
             f"A simulator was to be registered as {name!r}.",
