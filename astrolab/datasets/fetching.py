@@ -86,7 +86,6 @@ def fetch(
         The published split; by default all.
     size : int, optional
         Wanted image side length (px); by default the first that the manifest lists.
-    progress : bool
     forget : bool, optional
         Forget the hashes that were recorded on first use, and trust once more; published ones count always.
 

@@ -197,10 +197,6 @@ def audit_leaks(*, train: Mapping[str, Survey], test: Mapping[str, Survey], radi
         Under the names that the table shall show.
     radius_arcsec : float
         Positions nearer than this are one object (arcsec).
-
-    Returns
-    -------
-    LeakAudit
     """
     rows = [
         _compare(seen, unseen, by=by, radius_arcsec=radius_arcsec) | {"train": train_name, "test": test_name}
@@ -217,14 +213,8 @@ def drop_common(survey: Survey, *, against: Sequence[Survey], radius_arcsec: flo
 
     Parameters
     ----------
-    survey : Survey
-    against : sequence of Survey
     radius_arcsec : float
         Positions nearer than this are one object.
-
-    Returns
-    -------
-    Survey
     """
     common = np.zeros(len(survey), dtype=bool)
     for other in against:
@@ -240,15 +230,10 @@ def clear_training(splits: Splits, *, against: Sequence[Survey], radius_arcsec: 
 
     Parameters
     ----------
-    splits : Splits
     against : sequence of Survey
         Every test set of the study.
     radius_arcsec : float
         Positions nearer than this are one object.
-
-    Returns
-    -------
-    Splits
     """
     train, validation = (
         drop_common(part, against=against, radius_arcsec=radius_arcsec) for part in (splits.train, splits.validation)
@@ -271,11 +256,6 @@ def concat(surveys: Sequence[Survey], *, name: str) -> Survey:
     ----------
     surveys : sequence of Survey
         With the same channels, units, scales and labels; what they do not have in common is left out.
-    name : str
-
-    Returns
-    -------
-    Survey
 
     Raises
     ------
@@ -309,10 +289,6 @@ def combine(
     allow_unknown_overlap : bool
         Join surveys that cannot be compared too: an object may then be in the union twice.
 
-    Returns
-    -------
-    Survey
-
     Raises
     ------
     UnknownNameError
@@ -339,13 +315,8 @@ def combine_splits(
 
     Parameters
     ----------
-    splits : sequence of Splits
     keep, name, allow_unknown_overlap
         As for `combine`.
-
-    Returns
-    -------
-    Splits
     """
     options = {"keep": keep, "name": name, "allow_unknown_overlap": allow_unknown_overlap}
     return Splits(*(combine([getattr(one, part) for one in splits], **options) for part in PARTS))

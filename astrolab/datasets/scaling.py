@@ -99,7 +99,6 @@ class Scaling:
 
     Parameters
     ----------
-    inputs : mapping of str to InputScaling
     fitted_on : str
         Digest of the objects it was fitted on.
     """
@@ -190,10 +189,6 @@ def fit_scaling(
         objects are looked at, of other inputs all.
     seed : int
         Chooses the objects looked at.
-
-    Returns
-    -------
-    Scaling
 
     Raises
     ------
