@@ -207,10 +207,6 @@ def load_ledger(directories: str | Path | Sequence[str | Path] | None = None) ->
     directories : path, or sequence of paths, optional
         Run folders, or folders that hold some, however deep; by default ``$ASTROLAB_RUNS_DIR``, or ``runs``.
 
-    Returns
-    -------
-    Ledger
-
     Raises
     ------
     DataNotFoundError

@@ -58,7 +58,6 @@ class Run:
 
     Attributes
     ----------
-    folder : Path
     record : dict
         What is in ``run.json``.
     """
@@ -102,8 +101,6 @@ class Run:
             The seed of `config` does not count.
         sample : Splits
             Its train part is learned, its validation part decides when to stop.
-        scaling : Scaling
-        config : TrainConfig
         learning_rates : sequence of float, optional
             Rates to try, from :func:`astrolab.trial_rates`, each with the whole budget of `config`; the lowest
             validation loss wins, and every trial is recorded. Without any, the rate of `config`.
@@ -156,7 +153,6 @@ class Run:
         ----------
         fitted : FitResult
             From :meth:`fit` of this run.
-        survey : Survey
         scaling : Scaling
             The input scaling that it was trained with.
         keep : sequence of str
@@ -332,10 +328,6 @@ def open_run(*, study: str, parameters: Mapping[str, Any], directory: str | Path
         From :func:`astrolab.read_parameters`.
     directory : str or Path, optional
         Where the run lives; by default a folder under ``$ASTROLAB_RUNS_DIR``, or ``runs``, named by time and digest.
-
-    Returns
-    -------
-    Run
 
     Raises
     ------
