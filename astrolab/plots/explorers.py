@@ -16,23 +16,10 @@ from matplotlib.lines import Line2D
 from matplotlib.pyplot import figure as new_figure
 
 from astrolab.metrics import find_metric, summarise_seeds
+from astrolab.plots import style
 from astrolab.plots.predictions import axis_label, cloud_ranges, reference_lines
 from astrolab.plots.scores import draw_curves
-from astrolab.plots.style import (
-    FAINT,
-    INK,
-    arm_looks,
-    break_title,
-    column_words,
-    draw_requirement,
-    finish,
-    in_style,
-    is_simulated,
-    keys,
-    metric_label,
-    pick_label,
-    survey_looks,
-)
+from astrolab.plots.style import FAINT, INK
 from astrolab.plots.surveys import IMAGE, band_letter, band_pictures, colour_picture, object_picture, read_stamps
 from astrolab.tasks import Quantity, Range
 
@@ -87,7 +74,7 @@ class PointColours:
 def colour_points(table: pd.DataFrame, *, by: str | None = None) -> PointColours:
     """Give objects colours: by what changed between two models, else by which are outliers, or by a column."""
     if by is not None:
-        return _shades(table[by].to_numpy(float), quantity=column_words(by))
+        return _shades(table[by].to_numpy(float), quantity=style.column_words(by))
     if "verdict" in table:
         verdicts = pd.Categorical(table["verdict"])  # nearer, about the same, farther
         return PointColours(verdicts, dict(zip(verdicts.categories, (GOOD, SAME, BAD), strict=True)))
@@ -118,7 +105,7 @@ def in_words(column: str, *, value: Any) -> str:
     ('transfer learning', 'GalaxiesML twin', '1')
     """
     if column in ("arm", "survey"):
-        looks = arm_looks if column == "arm" else survey_looks
+        looks = style.arm_looks if column == "arm" else style.survey_looks
         return looks([value])[value].label
     return f"{value:g}" if isinstance(value, float) else str(value)
 
@@ -156,7 +143,7 @@ def _listed(model: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
     return [f"{name} {in_words(name, value=model[name])}" for name in columns if model[name] != ABSENT]
 
 
-@in_style
+@style.in_style
 def plot_exploration(
     table: pd.DataFrame,
     *,
@@ -194,7 +181,7 @@ def plot_exploration(
             ax.scatter(*(v[selected] for v in xy), c="black", s=size * 1.6, lw=0, rasterized=True)
         _frame_cloud(ax, ranges=ranges, quantity=quantity, axis=axis, x=x)
         name = ax.set_title("", loc="center", fontweight="bold", fontsize=7.5)
-        break_title(name, title=models[number] if number < len(models) else "", width=_CLOUD_INCH * figure.dpi)
+        style.break_title(name, title=models[number] if number < len(models) else "", width=_CLOUD_INCH * figure.dpi)
     dots = colours.legend(inside=inside) | ({f"selected: {len(rows):,}": "black"} if len(selected) else {})
     entries = [Line2D([], [], color=c, label=text, marker="o", ls="none", ms=4, mec="none") for text, c in dots.items()]
     drawn_lines = reference_lines(quantity, x_range=ranges[0], axis=axis) if x == "truth" else []
@@ -205,7 +192,7 @@ def plot_exploration(
         _write_scores(axes[-1], sides=sides, objects=objects)
     if pictures:
         _draw_pictures(parts[1], table.iloc[pictures], survey=survey, x=x)
-    finish(figure, title=" · ".join(filter(None, [title, *notes])), simulated=is_simulated(table))
+    style.finish(figure, title=" · ".join(filter(None, [title, *notes])), simulated=style.is_simulated(table))
     return figure
 
 
@@ -221,8 +208,8 @@ def _thinned(drawn: np.ndarray, there: np.ndarray, what: str) -> str:
 
 def _write_legend(ax: Axes, *, entries: Sequence[Line2D], heading: str) -> None:
     ax.axis("off")
-    style = {"alignment": "left", "borderaxespad": 0.0, "labelspacing": 0.3, "fontsize": 7, "title_fontsize": 7}
-    ax.legend(handles=entries, loc="upper left", title=heading or None, **style)
+    how = {"alignment": "left", "borderaxespad": 0.0, "labelspacing": 0.3, "fontsize": 7, "title_fontsize": 7}
+    ax.legend(handles=entries, loc="upper left", title=heading or None, **how)
 
 
 def _write_scores(ax: Axes, *, sides: Mapping[str, pd.DataFrame], objects: str) -> None:
@@ -263,7 +250,7 @@ def _draw_pictures(part: SubFigure, table: pd.DataFrame, *, survey: Survey, x: s
     ax.imshow(strip, interpolation="nearest")
 
 
-@in_style
+@style.in_style
 def plot_adapter_path(
     scores: pd.DataFrame,
     *,
@@ -290,17 +277,17 @@ def plot_adapter_path(
     objects : str
         What the rows of the predictions are, e.g. ``"galaxies"``.
     """
-    scores, _, quantity, about = pick_label(scores, label=label)
-    simulated |= is_simulated(scores)
+    scores, _, quantity, about = style.pick_label(scores, label=label)
+    simulated |= style.is_simulated(scores)
     scores = summarise_seeds(scores.assign(**{end: scores.get(end, np.nan) for end in ("low", "high")}))
-    metrics, looks = scores["metric"].unique(), survey_looks(list(scores["survey"].unique()))
+    metrics, looks = scores["metric"].unique(), style.survey_looks(list(scores["survey"].unique()))
     heights = [_CURVE_INCH[1], 2.7] if clouds else [_CURVE_INCH[1]]
     figure = new_figure(figsize=(_CURVE_INCH[0] * len(metrics), sum(heights)), layout="constrained")
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     for ax, metric in zip(parts[0].subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
-        draw_requirement(ax, metric=metric, quantity=quantity)
+        style.draw_requirement(ax, metric=metric, quantity=quantity)
         draw_curves(ax, rows=scores[scores["metric"] == metric], x="scale", looks=looks, by="survey")
-        ax.set(xlabel="scale of the adapter", ylabel=metric_label(metric, quantity=quantity))
+        ax.set(xlabel="scale of the adapter", ylabel=style.metric_label(metric, quantity=quantity))
         if find_metric(metric).sign == "lower":
             ax.set_ylim(bottom=0.0)
         if scale is not None:
@@ -313,7 +300,7 @@ def plot_adapter_path(
         _frame_cloud(ax, ranges=ranges, quantity=quantity)
         ax.set_title(looks[survey].label, color=looks[survey].colour, fontweight="bold", loc="center")
     at = "" if scale is None else f" · {objects} at scale {scale:.2f}"
-    finish(figure, title=title + about + at, simulated=simulated, entries=keys(looks))
+    style.finish(figure, title=title + about + at, simulated=simulated, entries=style.keys(looks))
     return figure
 
 
@@ -322,7 +309,7 @@ def _frame_cloud(
 ) -> None:
     ax.set(xlim=ranges[0], ylim=ranges[1], aspect="equal" if axis == "pred" and x == "truth" else "auto")
     if x != "truth":
-        ax.set(xlabel=column_words(x), ylabel=quantity.axis)
+        ax.set(xlabel=style.column_words(x), ylabel=quantity.axis)
         return
     for line in reference_lines(quantity, x_range=ranges[0], axis=axis):
         ax.plot(*line.vertices.T, color=line.colour, lw=0.7 * line.width)
@@ -340,7 +327,7 @@ def scale_spans(figure: Figure, *, low: float, high: float) -> list[tuple[float,
     return spans
 
 
-@in_style
+@style.in_style
 def plot_one_galaxy(galaxy: OneGalaxy, *, answers: Mapping[str, float] | None = None) -> Figure:
     """Draw a simulated galaxy as a survey sees it: in colour, in each band, its magnitudes, what models make of it."""
     bands = galaxy.bands
@@ -365,13 +352,15 @@ def plot_one_galaxy(galaxy: OneGalaxy, *, answers: Mapping[str, float] | None = 
     above.legend()
     _draw_answers(below, z=galaxy.settings.z, answers=answers or {})
     settings = galaxy.settings
-    finish(figure, title=f"{settings.kind} galaxy at z = {settings.z:.2f}, i = {settings.i_mag:.1f}", simulated=True)
+    style.finish(
+        figure, title=f"{settings.kind} galaxy at z = {settings.z:.2f}, i = {settings.i_mag:.1f}", simulated=True
+    )
     return figure
 
 
 def _draw_answers(ax: Axes, *, z: float, answers: Mapping[str, float]) -> None:
     ax.axvline(z, color=INK, lw=1.2)
-    looks = arm_looks(list(answers))
+    looks = style.arm_looks(list(answers))
     for number, (name, value) in enumerate(answers.items()):
         ax.plot([z, value], [number, number], color=looks[name].colour, lw=1)
         ax.plot(value, number, looks[name].marker, color=looks[name].colour, ms=5)

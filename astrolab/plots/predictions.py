@@ -15,19 +15,8 @@ from matplotlib.figure import Figure
 
 from astrolab.errors import unknown_name
 from astrolab.metrics import Resampling, find_metric, find_requirement, score
-from astrolab.plots.style import (
-    FAINT,
-    INK,
-    PAGE_WIDTH_INCH,
-    arm_looks,
-    axis_range,
-    chosen,
-    finish,
-    in_style,
-    is_simulated,
-    panel_grid,
-    survey_looks,
-)
+from astrolab.plots import style
+from astrolab.plots.style import FAINT, INK, PAGE_WIDTH_INCH
 from astrolab.predictions import labels_of, one_label, quantity_of, task_of
 from astrolab.tasks import Quantity
 
@@ -41,7 +30,7 @@ _SHORT = {"catastrophic_rate": "catastr.", "outlier_rate": "outliers"}
 _SHOWN_DEVIATION = (5 / 3, 4.0)  # half the height of the axis of deviations, in outlier cuts: at least, at most
 
 
-@in_style
+@style.in_style
 def plot_prediction_density(
     predictions: pd.DataFrame,
     *,
@@ -78,8 +67,11 @@ def plot_prediction_density(
     PredictionError
         If the table lacks what is to be drawn.
     """
-    arms, surveys = chosen(predictions, column="arm", names=arms), chosen(predictions, column="survey", names=surveys)
-    (seed, *_) = chosen(predictions, column="seed", names=None if seed is None else [seed])
+    arms, surveys = (
+        style.chosen(predictions, column="arm", names=arms),
+        style.chosen(predictions, column="survey", names=surveys),
+    )
+    (seed, *_) = style.chosen(predictions, column="seed", names=None if seed is None else [seed])
     table = predictions[
         predictions["seed"].eq(seed) & predictions["arm"].isin(arms) & predictions["survey"].isin(surveys)
     ]
@@ -88,11 +80,11 @@ def plot_prediction_density(
     quantity = quantity_of(label, task=task)
     scored = {"metrics": metrics or task.metrics[:3], "labels": [label], "by": ("arm", "survey"), "task": task}
     scores = score(table, **scored, resampling=Resampling(n=0))
-    limits = limits or axis_range(known[["truth", "pred"]].to_numpy(float), quantity=quantity)
+    limits = limits or style.axis_range(known[["truth", "pred"]].to_numpy(float), quantity=quantity)
     edges = np.linspace(*limits, bins + 1)
-    columns, rows = list(arm_looks(arms).values()), [look.label for look in survey_looks(surveys).values()]
+    columns, rows = list(style.arm_looks(arms).values()), [look.label for look in style.survey_looks(surveys).values()]
     side = float(np.clip(PAGE_WIDTH_INCH / len(arms), *_PANEL_INCH))
-    figure, axes = panel_grid(columns, rows=rows, panel=(side, side), around=(1.1, 0.7), sharex=True, sharey=True)
+    figure, axes = style.panel_grid(columns, rows=rows, panel=(side, side), around=(1.1, 0.7), sharex=True, sharey=True)
     places = [(arm, survey) for survey in surveys for arm in arms]
     meshes = []
     for ax, (arm, survey) in zip(axes.flat, places, strict=True):
@@ -104,7 +96,7 @@ def plot_prediction_density(
     _share_colours(figure, meshes=meshes, axes=axes, words=f"{objects} in a cell")
     figure.supxlabel(f"true {quantity.axis}", fontsize=8)
     figure.supylabel(f"predicted {quantity.axis}", fontsize=8)
-    finish(figure, title=title, simulated=is_simulated(known))
+    style.finish(figure, title=title, simulated=style.is_simulated(known))
     return figure
 
 
@@ -198,7 +190,7 @@ def cloud_ranges(
     if axis == "pred" and x == "truth":
         return x_range, x_range
     if axis == "pred":
-        return x_range, axis_range(table["pred"].to_numpy(float), quantity=quantity)
+        return x_range, style.axis_range(table["pred"].to_numpy(float), quantity=quantity)
     half = float(np.quantile(table["deviation"].abs(), 0.98)) or 1.0
     if quantity.outlier:
         half = float(np.clip(half, *np.multiply(_SHOWN_DEVIATION, quantity.outlier)))

@@ -21,27 +21,8 @@ from matplotlib.ticker import PercentFormatter
 
 from astrolab.errors import PredictionError
 from astrolab.metrics import Requirement, describe_spread, find_metric, is_best, summarise_seeds
-from astrolab.plots.style import (
-    BAND,
-    FAINT,
-    INK,
-    PAGE_WIDTH_INCH,
-    Look,
-    arm_looks,
-    chosen,
-    column_words,
-    draw_requirement,
-    finish,
-    in_style,
-    is_simulated,
-    keys,
-    metric_label,
-    panel_grid,
-    pick_label,
-    pick_metrics,
-    real_survey,
-    survey_looks,
-)
+from astrolab.plots import style
+from astrolab.plots.style import BAND, FAINT, INK, PAGE_WIDTH_INCH, Look
 from astrolab.predictions import CONDITIONS, MODEL_KEYS, TEST_KEYS
 from astrolab.tasks import Quantity
 
@@ -84,14 +65,17 @@ class Drawn:
         along: Sequence[str] = (),
     ) -> Drawn:
         """Choose them; by default the headline or the first `n_metrics`, every arm and every survey."""
-        arms, surveys = chosen(scores, column="arm", names=arms), chosen(scores, column="survey", names=surveys)
-        scores, task, quantity, about = pick_label(scores[scores["value"].notna()], label=label)
-        metrics = pick_metrics(scores, metrics=metrics, task=task, n=n_metrics)
+        arms, surveys = (
+            style.chosen(scores, column="arm", names=arms),
+            style.chosen(scores, column="survey", names=surveys),
+        )
+        scores, task, quantity, about = style.pick_label(scores[scores["value"].notna()], label=label)
+        metrics = style.pick_metrics(scores, metrics=metrics, task=task, n=n_metrics)
         wanted = {"arm": arms, "survey": surveys, "metric": metrics}
         rows = summarise_seeds(scores[scores[[*wanted]].isin(wanted).all(axis=1)])
         require_one(rows, columns=[*wanted, *along])
         rows = rows.assign(best=is_best(rows))
-        return cls(rows, metrics, arm_looks(arms), survey_looks(surveys), quantity, about)
+        return cls(rows, metrics, style.arm_looks(arms), style.survey_looks(surveys), quantity, about)
 
     @property
     def titles(self) -> list[str]:
@@ -101,7 +85,7 @@ class Drawn:
     @property
     def metric_labels(self) -> list[str]:
         """Names of the metrics, as labels of axes."""
-        return [metric_label(metric, quantity=self.quantity) for metric in self.metrics]
+        return [style.metric_label(metric, quantity=self.quantity) for metric in self.metrics]
 
     @property
     def spread(self) -> str:
@@ -116,13 +100,13 @@ class Drawn:
         """Give what a paper printed of what is drawn; a twin has the values of the survey that it stands for."""
         if published is None or published.empty:
             return pd.DataFrame({name: [] for name in ("arm", "survey", "metric", "fraction", "value")})
-        here = pd.DataFrame({"here": list(self.surveys), "survey": map(real_survey, self.surveys)})
+        here = pd.DataFrame({"here": list(self.surveys), "survey": map(style.real_survey, self.surveys)})
         rows = published.merge(here, on="survey").assign(survey=lambda table: table["here"])
         return rows[rows["arm"].isin(self.arms) & rows["metric"].isin(self.metrics)]
 
     def finish(self, target: Figure | Axes, *, title: str, **legend: Sequence[Any]) -> None:
         """Write title and legend; the title names the label where the table has several."""
-        finish(target, title=title + self.about, simulated=is_simulated(self.rows), **legend)
+        style.finish(target, title=title + self.about, simulated=style.is_simulated(self.rows), **legend)
 
 
 def require_one(rows: pd.DataFrame, *, columns: Sequence[str]) -> None:
@@ -143,7 +127,7 @@ def whiskers(rows: pd.DataFrame) -> np.ndarray:
     return np.maximum([rows["value"] - rows["low"], rows["high"] - rows["value"]], 0.0)
 
 
-@in_style
+@style.in_style
 def plot_metric_bars(
     scores: pd.DataFrame,
     *,
@@ -176,11 +160,11 @@ def plot_metric_bars(
     names = {"label": label, "metrics": metrics, "arms": arms, "surveys": surveys}
     drawn = Drawn.of(scores, **names, n_metrics=3)
     panel = (PAGE_WIDTH_INCH, 1.55)
-    figure, axes = panel_grid([""], rows=drawn.metric_labels, panel=panel, around=(0, 0.4), sharex=True)
+    figure, axes = style.panel_grid([""], rows=drawn.metric_labels, panel=panel, around=(0, 0.4), sharex=True)
     printed = drawn.printed(published).rename(columns={"value": "printed"})[["arm", "survey", "metric", "printed"]]
     rows, asked = drawn.rows.merge(printed, on=["arm", "survey", "metric"], how="left"), []
     for ax, metric in zip(axes[:, 0], drawn.metrics, strict=True):
-        asked.append(draw_requirement(ax, metric=metric, quantity=drawn.quantity))
+        asked.append(style.draw_requirement(ax, metric=metric, quantity=drawn.quantity))
         _draw_bars(ax, drawn=drawn, rows=rows[rows["metric"] == metric], requirement=asked[-1])
     axes[-1, 0].set_xticks(range(len(drawn.surveys)), drawn.titles, fontsize=9)
     axes[-1, 0].set_xlim(-0.5, len(drawn.surveys) - 0.5)
@@ -215,9 +199,9 @@ def _draw_bars(ax: Axes, *, drawn: Drawn, rows: pd.DataFrame, requirement: Requi
     ax.errorbar(whole["x"], whole["value"], yerr=whiskers(whole), **bars)
     for row, cut in zip(rows.itertuples(), is_cut, strict=True):
         if cut:
-            style = {"rotation": 90, "fontsize": 6.5, "fontweight": "bold", "color": "white", "zorder": 5}
+            how = {"rotation": 90, "fontsize": 6.5, "fontweight": "bold", "color": "white", "zorder": 5}
             side = "top" if row.value > 0 else "bottom"
-            ax.text(row.x, np.clip(row.value, -top, top), _beyond(row.value), ha="center", va=side, **style)
+            ax.text(row.x, np.clip(row.value, -top, top), _beyond(row.value), ha="center", va=side, **how)
         if np.isfinite(row.printed):
             marker = "D" if abs(row.printed) <= end else "^" if row.printed > 0 else "v"
             place = row.x + 0.42 * step * cut, np.clip(row.printed, -end, end)
@@ -245,11 +229,11 @@ def _draw_star(ax: Axes, *, row: Any) -> None:
     ends = [row.value, row.high if up else row.low, row.printed]
     ends = [end for end in ends if abs(end - ends[1]) < 0.1 * (top - bottom)] or ends[:1]
     place = (row.x, np.clip(max(ends) if up else min(ends), bottom, top))
-    style = {"textcoords": "offset points", "ha": "center", "va": "bottom" if up else "top", "fontsize": 8}
-    ax.annotate("★", place, (0, 2 if up else -2), **style, zorder=6, annotation_clip=False)
+    how = {"textcoords": "offset points", "ha": "center", "va": "bottom" if up else "top", "fontsize": 8}
+    ax.annotate("★", place, (0, 2 if up else -2), **how, zorder=6, annotation_clip=False)
 
 
-@in_style
+@style.in_style
 def plot_forgetting(
     scores: pd.DataFrame,
     *,
@@ -304,14 +288,14 @@ def _norm(badness: np.ndarray) -> Normalize:
 
 def _write_cell(ax: Axes, *, place: tuple[int, int], row: Any, colour: str) -> None:
     half = (row.high - row.low) / 2
-    style = {"textcoords": "offset points", "va": "center", "color": colour}
+    how = {"textcoords": "offset points", "va": "center", "color": colour}
     text = f"{row.value:z.4f}".replace("-", "−")
-    ax.annotate(text, place, (-1, 0), ha="right", weight="bold" if row.best else "normal", **style)
+    ax.annotate(text, place, (-1, 0), ha="right", weight="bold" if row.best else "normal", **how)
     spread = "" if np.isnan(half) else f" ± {half:.4f}"
-    ax.annotate(spread, place, (0, 0), ha="left", fontsize=6.2, alpha=0.8, **style)
+    ax.annotate(spread, place, (0, 0), ha="left", fontsize=6.2, alpha=0.8, **how)
 
 
-@in_style
+@style.in_style
 def plot_score_by_slice(
     slices: pd.DataFrame,
     *,
@@ -336,18 +320,18 @@ def plot_score_by_slice(
     PredictionError
         If the table is not one of slices, or lacks what is to be drawn.
     """
-    column = chosen(slices, column="slice_column", names=None)[0]
+    column = style.chosen(slices, column="slice_column", names=None)[0]
     names = {"label": label, "metrics": metric and [metric], "arms": arms, "surveys": surveys}
     drawn = Drawn.of(slices, **names, along=["slice_low"])
     words = {"truth": f"true {drawn.quantity.axis}", "pred": f"predicted {drawn.quantity.axis}"}
-    xlabel = xlabel or words.get(column.removesuffix(f".{drawn.quantity.name}")) or column_words(column)
+    xlabel = xlabel or words.get(column.removesuffix(f".{drawn.quantity.name}")) or style.column_words(column)
     shared = {"sharex": True, "sharey": True}
-    figure, axes = panel_grid(drawn.titles, rows=drawn.metric_labels, panel=(2.3, 2.0), xlabel=xlabel, **shared)
+    figure, axes = style.panel_grid(drawn.titles, rows=drawn.metric_labels, panel=(2.3, 2.0), xlabel=xlabel, **shared)
     for ax, survey in zip(axes[0], drawn.surveys, strict=True):
-        draw_requirement(ax, metric=drawn.metrics[0], quantity=drawn.quantity)
+        style.draw_requirement(ax, metric=drawn.metrics[0], quantity=drawn.quantity)
         draw_curves(ax, rows=drawn.where(survey=survey), x="slice_median", looks=drawn.arms)
     title = title or f"{drawn.metric_labels[0]} along {xlabel}"
-    drawn.finish(figure, title=title, entries=keys(drawn.arms, **_ON_LINE))
+    drawn.finish(figure, title=title, entries=style.keys(drawn.arms, **_ON_LINE))
     return figure
 
 
@@ -360,7 +344,7 @@ def draw_curves(ax: Axes, *, rows: pd.DataFrame, x: str, looks: Mapping[str, Loo
     ax.grid(axis="y", zorder=0)
 
 
-@in_style
+@style.in_style
 def plot_data_fractions(
     scores: pd.DataFrame,
     *,
@@ -392,11 +376,11 @@ def plot_data_fractions(
     PredictionError
         If the scores have no fractions, or lack what is to be drawn, or have several values for one point.
     """
-    chosen(scores, column="fraction", names=None)
+    style.chosen(scores, column="fraction", names=None)
     names = {"label": label, "metrics": metrics, "arms": arms, "surveys": surveys}
     drawn = Drawn.of(scores, **names, along=["fraction"])
     strips = [] if plateau is None else [_STRIP_ROW_INCH * len(drawn.arms) + 0.12]
-    figure, axes = panel_grid(
+    figure, axes = style.panel_grid(
         drawn.titles,
         rows=[*drawn.metric_labels, *[""] * len(strips)],
         panel=(2.3, 2.0),
@@ -410,19 +394,19 @@ def plot_data_fractions(
             here = printed[printed["survey"].eq(survey) & printed["metric"].eq(metric)]
             for arm, curve in here.groupby("arm", sort=False):
                 ax.plot(curve["fraction"], curve["value"], color=drawn.arms[arm].colour, **_PRINTED)
-            draw_requirement(ax, metric=metric, quantity=drawn.quantity)
+            style.draw_requirement(ax, metric=metric, quantity=drawn.quantity)
             draw_curves(ax, rows=drawn.where(survey=survey, metric=metric), x="fraction", looks=drawn.arms)
             ax.margins(x=0.04)
             ax.locator_params(axis="y", nbins=5)
             if find_metric(metric).sign == "lower":
                 ax.set_ylim(bottom=0)
         if plateau is not None:
-            rows = pick_label(plateau, label=drawn.quantity.name)[0]
+            rows = style.pick_label(plateau, label=drawn.quantity.name)[0]
             _draw_plateaus(column[-1], rows=rows[rows["survey"] == survey], arms=drawn.arms)
     axes[-1, 0].xaxis.set_major_formatter(PercentFormatter(1))
     notes = [Line2D([], [], color=FAINT, lw=6, alpha=0.3, label=drawn.spread), *_plateau_notes(plateau)]
     hollow = [Line2D([], [], color=INK, **_PRINTED, label="printed, other data")] * (not printed.empty)
-    drawn.finish(figure, title=title, entries=keys(drawn.arms, **_ON_LINE), notes=[*notes, *hollow])
+    drawn.finish(figure, title=title, entries=style.keys(drawn.arms, **_ON_LINE), notes=[*notes, *hollow])
     return figure
 
 
@@ -451,7 +435,7 @@ def _plateau_notes(plateau: pd.DataFrame | None) -> list[Line2D]:
     return [gain, Line2D([], [], color=FAINT, lw=0.8, ls="--", label="the same, of a straight line")]
 
 
-@in_style
+@style.in_style
 def plot_comparison(
     comparisons: pd.DataFrame,
     *,
@@ -475,21 +459,21 @@ def plot_comparison(
     PredictionError
         If the table lacks what is to be drawn, or has several differences for one pair and test set.
     """
-    surveys = chosen(comparisons, column="survey", names=surveys)
-    rows, task, quantity, about = pick_label(comparisons, label=label)
-    (metric,) = pick_metrics(rows, metrics=metric and [metric], task=task, n=1)
+    surveys = style.chosen(comparisons, column="survey", names=surveys)
+    rows, task, quantity, about = style.pick_label(comparisons, label=label)
+    (metric,) = style.pick_metrics(rows, metrics=metric and [metric], task=task, n=1)
     rows = rows[rows["metric"].eq(metric) & rows["survey"].isin(surveys)]
     require_one(rows, columns=["a", "b", "survey"])
     pairs = list(dict.fromkeys(zip(rows["a"], rows["b"], strict=True)))
-    looks = arm_looks(list(dict.fromkeys(name for pair in pairs for name in pair)))
-    titles = [look.label for look in survey_looks(surveys).values()]
+    looks = style.arm_looks(list(dict.fromkeys(name for pair in pairs for name in pair)))
+    titles = [look.label for look in style.survey_looks(surveys).values()]
     panel = ((PAGE_WIDTH_INCH - 1.7) / len(surveys), _PAIR_INCH * len(pairs) + 0.2)
-    figure, axes = panel_grid(titles, panel=panel, around=(1.7, 0.9), most=len(surveys), sharey=True)
+    figure, axes = style.panel_grid(titles, panel=panel, around=(1.7, 0.9), most=len(surveys), sharey=True)
     for ax, survey in zip(axes[0], surveys, strict=True):
         _draw_pairs(ax, rows=rows[rows["survey"] == survey], pairs=pairs, looks=looks)
     axes[0, 0].set_yticks(range(len(pairs)), [f"{looks[a].label} − {looks[b].label}" for a, b in pairs])
     axes[0, 0].set_ylim(len(pairs) - 0.4, -0.6)
-    words, name = metric_label(metric, quantity=quantity), find_metric(metric).label
+    words, name = style.metric_label(metric, quantity=quantity), find_metric(metric).label
     size = words.replace(name, f"|{name}|") if find_metric(metric).sign == "zero" else words
     words_below = f"difference in {size}   (left: the first is better; right: the second)"
     axes[0, (len(surveys) - 1) // 2].set_xlabel(words_below)
@@ -500,7 +484,7 @@ def plot_comparison(
     interval = f"{level:.0%} interval{together}" + f"; mean over {n_seeds} seeds" * (n_seeds > 1)
     notes = [_mark(None, label="undecided"), Line2D([], [], color=FAINT, lw=1.3, label=interval)]
     title = (title or f"Differences in {words}") + about
-    finish(figure, title=title, simulated=is_simulated(rows), entries=entries, notes=notes)
+    style.finish(figure, title=title, simulated=style.is_simulated(rows), entries=entries, notes=notes)
     return figure
 
 
@@ -516,8 +500,8 @@ def _draw_pairs(ax: Axes, *, rows: pd.DataFrame, pairs: Sequence[tuple[str, str]
         y = pairs.index((row.a, row.b))
         colour = looks[row.better].colour if row.better in looks else None
         if abs(row.difference) > edge:
-            style = {"ha": "right" if row.difference > 0 else "left", "va": "center", "fontsize": 6.5}
-            ax.text(np.sign(row.difference) * 1.06 * edge, y, _beyond(row.difference), color=colour or FAINT, **style)
+            how = {"ha": "right" if row.difference > 0 else "left", "va": "center", "fontsize": 6.5}
+            ax.text(np.sign(row.difference) * 1.06 * edge, y, _beyond(row.difference), color=colour or FAINT, **how)
         else:
             ax.plot([row.low, row.high], [y, y], color=colour or FAINT, lw=1.3, solid_capstyle="butt", zorder=2)
             ax.add_line(_mark(colour, at=(row.difference, y)))
@@ -526,5 +510,5 @@ def _draw_pairs(ax: Axes, *, rows: pd.DataFrame, pairs: Sequence[tuple[str, str]
 
 def _mark(colour: str | None, *, at: tuple[float, float] | None = None, label: str = "") -> Line2D:
     """A filled mark of a colour, or a hollow grey one."""
-    style = {"marker": "o", "mfc": colour or "white", "mec": colour or FAINT, "ls": "none", "ms": 4, "mew": 0.9}
-    return Line2D(*([[value] for value in at] if at else ([], [])), **style, label=label, zorder=3)
+    how = {"marker": "o", "mfc": colour or "white", "mec": colour or FAINT, "ls": "none", "ms": 4, "mew": 0.9}
+    return Line2D(*([[value] for value in at] if at else ([], [])), **how, label=label, zorder=3)

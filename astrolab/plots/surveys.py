@@ -17,20 +17,8 @@ from matplotlib.lines import Line2D
 from astrolab.datasets.imaging import sky_sigma
 from astrolab.datasets.overlap import rows_of
 from astrolab.errors import ConfigError, unknown_name
-from astrolab.plots.style import (
-    BAND,
-    FAINT,
-    INK,
-    PAGE_WIDTH_INCH,
-    Look,
-    axis_range,
-    finish,
-    in_style,
-    is_simulated,
-    keys,
-    panel_grid,
-    survey_looks,
-)
+from astrolab.plots import style
+from astrolab.plots.style import BAND, FAINT, INK, PAGE_WIDTH_INCH, Look
 from astrolab.predictions import labels_of, one_label, quantity_of, task_of
 from astrolab.tasks import Quantity
 
@@ -91,14 +79,14 @@ def _looks_of(surveys: Sequence[Survey]) -> tuple[dict[str, Look], bool]:
             received="none" if not surveys else "an empty one",
             remedy="Pass at least one survey, each with something in it.",
         )
-    return survey_looks([one.name for one in surveys]), any(one.provenance.simulated for one in surveys)
+    return style.survey_looks([one.name for one in surveys]), any(one.provenance.simulated for one in surveys)
 
 
 def _quantity(survey: Survey, *, label: str | None) -> Quantity:
     return survey.task.quantity(label or next(iter(survey.task.label_names), "(none)"))
 
 
-@in_style
+@style.in_style
 def plot_truth_distributions(
     data: pd.DataFrame | Sequence[Survey],
     *,
@@ -130,7 +118,7 @@ def plot_truth_distributions(
         xlabel = xlabel or f"true {quantity.axis}"
         table = one_label(data, label=label).drop_duplicates(["survey", "object_id"])
         samples = {name: rows["truth"].to_numpy(float) for name, rows in table.groupby("survey", sort=False)}
-        looks, simulated = survey_looks(list(samples)), is_simulated(table)
+        looks, simulated = style.survey_looks(list(samples)), style.is_simulated(table)
     else:
         looks, simulated = _looks_of(data)
         quantity, objects = _quantity(data[0], label=label), data[0].objects
@@ -145,7 +133,7 @@ def plot_truth_distributions(
         ax.annotate("scored", ((low + high) / 2, 1), (0, -3), **at_top, fontsize=7, color=FAINT)
     words = {name: f"{len(known):,} {objects}, median {np.median(known):.2f}" for name, known in samples.items()}
     named = {name: replace(look, label=f"{look.label} · {words[name]}", marker="^") for name, look in looks.items()}
-    finish(ax, title=title, simulated=simulated, entries=keys(named, ms=5))
+    style.finish(ax, title=title, simulated=simulated, entries=style.keys(named, ms=5))
     return ax
 
 
@@ -157,14 +145,14 @@ def _draw_distributions(
     edges = np.linspace(*np.quantile(np.concatenate(list(known.values())), shown), bins + 1)
     for name, values in known.items():
         colour, weights = looks[name].colour, np.full(len(values), 1 / max(len(values), 1))
-        style = {"histtype": "stepfilled", "fc": to_rgba(colour, 0.1), "ec": colour, "lw": 1.3}
-        ax.hist(values, bins=edges, weights=weights, **style)
+        how = {"histtype": "stepfilled", "fc": to_rgba(colour, 0.1), "ec": colour, "lw": 1.3}
+        ax.hist(values, bins=edges, weights=weights, **how)
         ax.plot(np.median(values), 0, marker="^", ms=5, color=colour, clip_on=False, zorder=5)
     ax.set_xlim(edges[0], edges[-1])
     return known
 
 
-@in_style
+@style.in_style
 def plot_colour_redshift(
     surveys: Sequence[Survey],
     *,
@@ -192,7 +180,7 @@ def plot_colour_redshift(
     points = {survey.name: _points(survey, bands=bands, label=quantity.name) for survey in surveys}
     together = np.concatenate(list(points.values()))
     ylim = np.quantile(together[:, 1], [0.005, 0.995]) + np.array([-0.15, 0.15])
-    figure, axes = panel_grid(
+    figure, axes = style.panel_grid(
         [f"{looks[name].label} · {len(xy):,}" for name, xy in points.items()],
         rows=[f"{band_letter(bands[0])} − {band_letter(bands[1])} (mag)"],
         panel=(3.4, 2.0),
@@ -210,12 +198,12 @@ def plot_colour_redshift(
             is_own = other == name
             ax.plot(along, colour, color="white", lw=3.2 if is_own else 0, zorder=3)
             ax.plot(along, colour, color=looks[other].colour, lw=1.6, ls="-" if is_own else (0, (4, 2)), zorder=4)
-        ax.set(xlim=axis_range(together[:, 0], quantity=quantity), ylim=ylim)
+        ax.set(xlim=style.axis_range(together[:, 0], quantity=quantity), ylim=ylim)
     medians = {name: replace(look, label=f"median, {look.label}") for name, look in looks.items()}
     dashes = Line2D([], [], color="0.4", ls=(0, (4, 2)), label="of another survey")
     title = title or f"Colour against {quantity.words}"
     notes = [dashes] if len(surveys) > 1 else []
-    finish(figure, title=title, simulated=simulated, entries=keys(medians, marker=""), notes=notes)
+    style.finish(figure, title=title, simulated=simulated, entries=style.keys(medians, marker=""), notes=notes)
     return figure
 
 
@@ -233,7 +221,7 @@ def _running_median(xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.array([np.median(part, axis=0) for part in slices if len(part)]).reshape(-1, 2).T)
 
 
-@in_style
+@style.in_style
 def plot_magnitude_distributions(
     surveys: Sequence[Survey], *, bands: Sequence[str] | None = None, bins: int = 36, title: str = "How bright they are"
 ) -> Figure:
@@ -256,7 +244,7 @@ def plot_magnitude_distributions(
     letters = [band_letter(band) for band in bands]
     rows = [f"fraction of {surveys[0].objects}"]
     width = max(1.42, 3.4 / len(letters))
-    figure, axes = panel_grid(
+    figure, axes = style.panel_grid(
         [""] * len(letters), rows=rows, panel=(width, 1.3), around=(0.1, 0.6), most=6, sharey=True
     )
     for ax, letter in zip(axes[0], letters, strict=True):
@@ -266,11 +254,11 @@ def plot_magnitude_distributions(
     sizes = {survey.name: f"{looks[survey.name].label} · {len(survey):,}" for survey in surveys}
     named = {name: replace(look, label=sizes[name]) for name, look in looks.items()}
     median = Line2D([], [], marker="^", ls="none", ms=5, color="0.4", label="median")
-    finish(figure, title=title, simulated=simulated, entries=keys(named, marker=""), notes=[median])
+    style.finish(figure, title=title, simulated=simulated, entries=style.keys(named, marker=""), notes=[median])
     return figure
 
 
-@in_style
+@style.in_style
 def plot_depth(imaging: pd.DataFrame, *, title: str = "Images, band by band") -> Figure:
     """Draw seeing and depth of surveys by band: filled as measured, hollow as stated.
 
@@ -291,10 +279,10 @@ def plot_depth(imaging: pd.DataFrame, *, title: str = "Images, band by band") ->
             received="a table without a number",
             remedy="Pass the table of measure_imaging for surveys with bright, compact objects: raise n.",
         )
-    looks = survey_looks(list(imaging["survey"].unique()))
+    looks = style.survey_looks(list(imaging["survey"].unique()))
     letters = list(dict.fromkeys(map(band_letter, imaging["band"])))
     titles = [panel for panel, _ in _DEPTH_PANELS.values()]
-    figure, axes = panel_grid(titles, panel=(3.4, 1.8), around=(0.3, 0.7), xlabel="band")
+    figure, axes = style.panel_grid(titles, panel=(3.4, 1.8), around=(0.3, 0.7), xlabel="band")
     for ax, (column, (_, ylabel)) in zip(axes[0], _DEPTH_PANELS.items(), strict=True):
         for number, (name, look) in enumerate(looks.items()):
             rows = imaging[imaging["survey"] == name]
@@ -308,7 +296,7 @@ def plot_depth(imaging: pd.DataFrame, *, title: str = "Images, band by band") ->
         ax.grid(axis="y")
     dot = {"ls": "none", "marker": "o", "color": "0.4"}
     notes = [Line2D([], [], label="measured", **dot), Line2D([], [], label="stated", mfc="white", **dot)]
-    finish(figure, title=title, simulated=is_simulated(imaging), entries=keys(looks), notes=notes)
+    style.finish(figure, title=title, simulated=style.is_simulated(imaging), entries=style.keys(looks), notes=notes)
     return figure
 
 
@@ -383,7 +371,7 @@ def read_stamps(survey: Survey, *, object_ids: Sequence) -> tuple[np.ndarray, tu
     return np.asarray(survey.inputs[name][rows]), survey.specs[name].channels
 
 
-@in_style
+@style.in_style
 def plot_cutouts(
     survey: Survey,
     *,
@@ -429,7 +417,7 @@ def plot_cutouts(
     size = (n_columns * _SHEET_INCH, n_rows * (_SHEET_INCH * height / width + 0.2) + 0.3)
     figure, axes = pyplot.subplots(n_rows, n_columns, figsize=size, squeeze=False)
     _show(axes.ravel(), pictures=pictures, captions=captions)
-    finish(figure, title=title, simulated=survey.provenance.simulated)
+    style.finish(figure, title=title, simulated=survey.provenance.simulated)
     return figure
 
 
@@ -442,7 +430,7 @@ def _show(axes: np.ndarray, *, pictures: Sequence[np.ndarray], captions: Sequenc
         ax.set_title(caption, fontsize=6.5, color=INK, pad=2.5, loc="left")
 
 
-@in_style
+@style.in_style
 def plot_galaxies(
     surveys: Sequence[Survey],
     *,
@@ -486,7 +474,7 @@ def plot_galaxies(
     ends = ("Brightest in", "Faintest in") if _is_band(surveys[0], by) else ("Lowest", "Highest")
     what = surveys[0].objects.capitalize()
     words = {"spread": f"{what} by {by}", "lowest": f"{ends[0]} {by}", "highest": f"{ends[1]} {by}"}[order]
-    finish(figure, title=title or words, simulated=simulated)
+    style.finish(figure, title=title or words, simulated=simulated)
     return figure
 
 
