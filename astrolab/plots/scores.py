@@ -1,12 +1,8 @@
-"""Scores in figures: bars, a matrix, curves along a quantity or a fraction, pairwise differences.
-
-All of them draw one label (by default the first of the table), and of metrics the headline of its task unless asked.
-"""
+"""Scores in figures: of one label (by default the first), and unless asked of the headline metric of its task."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,11 +16,11 @@ from matplotlib.pyplot import subplots
 from matplotlib.ticker import PercentFormatter
 
 from astrolab.errors import PredictionError
+from astrolab.exploring.columns import column_label
 from astrolab.metrics import Requirement, describe_spread, find_metric, is_best, summarise_seeds
 from astrolab.plots import style
 from astrolab.plots.style import BAND, FAINT, INK, PAGE_WIDTH_INCH, Look
 from astrolab.predictions import CONDITIONS, MODEL_KEYS, TEST_KEYS
-from astrolab.tasks import Quantity
 
 Names = Sequence[str] | None
 
@@ -35,26 +31,18 @@ _HOLLOW = {"marker": "D", "mfc": "white", "mec": INK, "mew": 0.8, "ms": 3.4, "ls
 _DARK_FROM = 0.55  # of the colour scale; text on darker cells is white
 _ON_LINE = {"ms": 4.5, "mec": "white", "mew": 0.5}
 _PRINTED = {"marker": "D", "mfc": "white", "mew": 0.8, "ms": 3.2, "lw": 0.6, "ls": ":"}
+_PANEL = (2.3, 2.0)  # inches
 _STRIP_ROW_INCH = 0.14  # height of an arm where plateaus are drawn
 _SURE = 0.95  # of the resamples must gain for a filled mark
 _PAIR_INCH = 0.19  # height of one comparison
 _FAR_PAIR = 4  # times the median reach: farther out, an interval would squeeze the others
 
 
-@dataclass(frozen=True)
 class Drawn:
     """Scores of one label: one value and interval for each arm, survey and metric, the best of each group marked."""
 
-    rows: pd.DataFrame
-    metrics: list[str]
-    arms: dict[str, Look]
-    surveys: dict[str, Look]
-    quantity: Quantity
-    about: str
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         scores: pd.DataFrame,
         *,
         label: str | None,
@@ -63,34 +51,18 @@ class Drawn:
         surveys: Names = None,
         n_metrics: int = 1,
         along: Sequence[str] = (),
-    ) -> Drawn:
-        """Choose them; by default the headline or the first `n_metrics`, every arm and every survey."""
-        arms, surveys = (
-            style.chosen(scores, column="arm", names=arms),
-            style.chosen(scores, column="survey", names=surveys),
-        )
-        scores, task, quantity, about = style.pick_label(scores[scores["value"].notna()], label=label)
-        metrics = style.pick_metrics(scores, metrics=metrics, task=task, n=n_metrics)
-        wanted = {"arm": arms, "survey": surveys, "metric": metrics}
+    ):
+        arms, surveys = (style.chosen(scores, column=c, names=n) for c, n in (("arm", arms), ("survey", surveys)))
+        scores, task, self.quantity, self.about = style.pick_label(scores[scores["value"].notna()], label=label)
+        self.metrics = style.pick_metrics(scores, metrics=metrics, task=task, n=n_metrics)
+        wanted = {"arm": arms, "survey": surveys, "metric": self.metrics}
         rows = summarise_seeds(scores[scores[[*wanted]].isin(wanted).all(axis=1)])
         require_one(rows, columns=[*wanted, *along])
-        rows = rows.assign(best=is_best(rows))
-        return cls(rows, metrics, style.arm_looks(arms), style.survey_looks(surveys), quantity, about)
-
-    @property
-    def titles(self) -> list[str]:
-        """Names of the surveys, as titles of panels."""
-        return [look.label for look in self.surveys.values()]
-
-    @property
-    def metric_labels(self) -> list[str]:
-        """Names of the metrics, as labels of axes."""
-        return [style.metric_label(metric, quantity=self.quantity) for metric in self.metrics]
-
-    @property
-    def spread(self) -> str:
-        """What the intervals are, in words."""
-        return describe_spread(self.rows["n_seeds"], otherwise="interval over objects")
+        self.rows = rows.assign(best=is_best(rows))
+        self.arms, self.surveys = style.arm_looks(arms), style.survey_looks(surveys)
+        self.titles = [look.label for look in self.surveys.values()]
+        self.metric_labels = [style.metric_label(metric, quantity=self.quantity) for metric in self.metrics]
+        self.spread = describe_spread(rows["n_seeds"], otherwise="interval over objects")
 
     def where(self, **values: str) -> pd.DataFrame:
         """Give the rows that have some values."""
@@ -99,7 +71,7 @@ class Drawn:
     def printed(self, published: pd.DataFrame | None) -> pd.DataFrame:
         """Give what a paper printed of what is drawn; a twin has the values of the survey that it stands for."""
         if published is None or published.empty:
-            return pd.DataFrame({name: [] for name in ("arm", "survey", "metric", "fraction", "value")})
+            return pd.DataFrame(columns=["arm", "survey", "metric", "fraction", "value"])
         here = pd.DataFrame({"here": list(self.surveys), "survey": map(style.real_survey, self.surveys)})
         rows = published.merge(here, on="survey").assign(survey=lambda table: table["here"])
         return rows[rows["arm"].isin(self.arms) & rows["metric"].isin(self.metrics)]
@@ -149,18 +121,11 @@ def plot_metric_bars(
     scores : DataFrame
         From :func:`astrolab.score`.
     published : DataFrame, optional
-        From :func:`astrolab.load_counterpart`; a twin is matched with the survey it stands for, a survey that the paper
-        did not use has none.
-
-    Raises
-    ------
-    PredictionError
-        If the table lacks what is to be drawn, or has several scores for one bar.
+        From :func:`astrolab.load_counterpart`; a twin is matched with the survey it stands for.
     """
-    names = {"label": label, "metrics": metrics, "arms": arms, "surveys": surveys}
-    drawn = Drawn.of(scores, **names, n_metrics=3)
-    panel = (PAGE_WIDTH_INCH, 1.55)
-    figure, axes = style.panel_grid([""], rows=drawn.metric_labels, panel=panel, around=(0, 0.4), sharex=True)
+    drawn = Drawn(scores, label=label, metrics=metrics, arms=arms, surveys=surveys, n_metrics=3)
+    size = {"panel": (PAGE_WIDTH_INCH, 1.55), "around": (0, 0.4)}
+    figure, axes = style.panel_grid([""], rows=drawn.metric_labels, **size, sharex=True)
     printed = drawn.printed(published).rename(columns={"value": "printed"})[["arm", "survey", "metric", "printed"]]
     rows, asked = drawn.rows.merge(printed, on=["arm", "survey", "metric"], how="left"), []
     for ax, metric in zip(axes[:, 0], drawn.metrics, strict=True):
@@ -244,19 +209,8 @@ def plot_forgetting(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw one metric of every arm (row) on every test set (column) as a matrix; the best of each column is bold.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        From :func:`astrolab.score`.
-
-    Raises
-    ------
-    PredictionError
-        If the table lacks what is to be drawn, or has several scores for one cell.
-    """
-    drawn = Drawn.of(scores, label=label, metrics=metric and [metric], arms=arms, surveys=surveys)
+    """Draw a score of every arm (row) on every test set (column) as a matrix; the best of each column is bold."""
+    drawn = Drawn(scores, label=label, metrics=metric and [metric], arms=arms, surveys=surveys)
     n_rows, n_columns = len(drawn.arms), len(drawn.surveys)
     ax = ax or subplots(figsize=(1.15 * n_columns + 1.8, 0.36 * n_rows + 1.0))[1]
     values = drawn.rows.pivot(index="arm", columns="survey", values="value")
@@ -264,8 +218,12 @@ def plot_forgetting(
     image = ax.imshow(badness, cmap="YlOrBr", norm=_norm(badness), aspect="auto")
     for row in drawn.rows.itertuples():
         place = list(drawn.surveys).index(row.survey), list(drawn.arms).index(row.arm)
-        dark = image.norm(badness[place[::-1]]) > _DARK_FROM
-        _write_cell(ax, place=place, row=row, colour="white" if dark else "black")
+        colour = "white" if image.norm(badness[place[::-1]]) > _DARK_FROM else "black"
+        how = {"textcoords": "offset points", "va": "center", "color": colour}
+        text, weight = f"{row.value:z.4f}".replace("-", "−"), "bold" if row.best else "normal"
+        ax.annotate(text, place, (-1, 0), ha="right", weight=weight, **how)
+        spread = "" if np.isnan(row.low + row.high) else f" ± {(row.high - row.low) / 2:.4f}"
+        ax.annotate(spread, place, (0, 0), ha="left", fontsize=6.2, alpha=0.8, **how)
     ax.set_xticks(range(n_columns), drawn.titles)
     ax.set_yticks(range(n_rows), [look.label for look in drawn.arms.values()])
     ax.set_xticks(np.arange(n_columns - 1) + 0.5, minor=True)
@@ -286,15 +244,6 @@ def _norm(badness: np.ndarray) -> Normalize:
     return LogNorm(floor, max(most, 1.01 * floor), clip=True)
 
 
-def _write_cell(ax: Axes, *, place: tuple[int, int], row: Any, colour: str) -> None:
-    half = (row.high - row.low) / 2
-    how = {"textcoords": "offset points", "va": "center", "color": colour}
-    text = f"{row.value:z.4f}".replace("-", "−")
-    ax.annotate(text, place, (-1, 0), ha="right", weight="bold" if row.best else "normal", **how)
-    spread = "" if np.isnan(half) else f" ± {half:.4f}"
-    ax.annotate(spread, place, (0, 0), ha="left", fontsize=6.2, alpha=0.8, **how)
-
-
 @style.in_style
 def plot_score_by_slice(
     slices: pd.DataFrame,
@@ -303,35 +252,20 @@ def plot_score_by_slice(
     metric: str | None = None,
     arms: Names = None,
     surveys: Names = None,
-    xlabel: str | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw one metric against the sliced quantity, one panel for each test set, one line for each arm.
-
-    Parameters
-    ----------
-    slices : DataFrame
-        From :func:`astrolab.score_slices`.
-    xlabel : str, optional
-        What was sliced, with its unit.
-
-    Raises
-    ------
-    PredictionError
-        If the table is not one of slices, or lacks what is to be drawn.
-    """
+    """Draw slices of :func:`astrolab.score_slices`: one metric along a quantity, a panel a test set, a line an arm."""
     column = style.chosen(slices, column="slice_column", names=None)[0]
-    names = {"label": label, "metrics": metric and [metric], "arms": arms, "surveys": surveys}
-    drawn = Drawn.of(slices, **names, along=["slice_low"])
-    words = {"truth": f"true {drawn.quantity.axis}", "pred": f"predicted {drawn.quantity.axis}"}
-    xlabel = xlabel or words.get(column.removesuffix(f".{drawn.quantity.name}")) or style.column_words(column)
-    shared = {"sharex": True, "sharey": True}
-    figure, axes = style.panel_grid(drawn.titles, rows=drawn.metric_labels, panel=(2.3, 2.0), xlabel=xlabel, **shared)
+    metrics = metric and [metric]
+    drawn = Drawn(slices, label=label, metrics=metrics, arms=arms, surveys=surveys, along=["slice_low"])
+    xlabel = column_label(column.removesuffix(f".{drawn.quantity.name}"), quantity=drawn.quantity)
+    shared = {"panel": _PANEL, "sharex": True, "sharey": True}
+    figure, axes = style.panel_grid(drawn.titles, rows=drawn.metric_labels, xlabel=xlabel, **shared)
     for ax, survey in zip(axes[0], drawn.surveys, strict=True):
         style.draw_requirement(ax, metric=drawn.metrics[0], quantity=drawn.quantity)
         draw_curves(ax, rows=drawn.where(survey=survey), x="slice_median", looks=drawn.arms)
-    title = title or f"{drawn.metric_labels[0]} along {xlabel}"
-    drawn.finish(figure, title=title, entries=style.keys(drawn.arms, **_ON_LINE))
+    entries = style.keys(drawn.arms, **_ON_LINE)
+    drawn.finish(figure, title=title or f"{drawn.metric_labels[0]} along {xlabel}", entries=entries)
     return figure
 
 
@@ -370,21 +304,15 @@ def plot_data_fractions(
         From :func:`astrolab.load_counterpart`, with a column ``fraction``: hollow diamonds, measured on other data.
     plateau : DataFrame, optional
         From :func:`astrolab.estimate_plateau`, of one metric.
-
-    Raises
-    ------
-    PredictionError
-        If the scores have no fractions, or lack what is to be drawn, or have several values for one point.
     """
     style.chosen(scores, column="fraction", names=None)
-    names = {"label": label, "metrics": metrics, "arms": arms, "surveys": surveys}
-    drawn = Drawn.of(scores, **names, along=["fraction"])
+    drawn = Drawn(scores, label=label, metrics=metrics, arms=arms, surveys=surveys, along=["fraction"])
     strips = [] if plateau is None else [_STRIP_ROW_INCH * len(drawn.arms) + 0.12]
     figure, axes = style.panel_grid(
         drawn.titles,
         rows=[*drawn.metric_labels, *[""] * len(strips)],
-        panel=(2.3, 2.0),
-        heights=[2.0] * len(drawn.metrics) + strips,
+        panel=_PANEL,
+        heights=[_PANEL[1]] * len(drawn.metrics) + strips,
         xlabel="fraction of the fine-tuning set",
         sharex=True,
     )
@@ -453,11 +381,6 @@ def plot_comparison(
     ----------
     comparisons : DataFrame
         From :func:`astrolab.compare_models`.
-
-    Raises
-    ------
-    PredictionError
-        If the table lacks what is to be drawn, or has several differences for one pair and test set.
     """
     surveys = style.chosen(comparisons, column="survey", names=surveys)
     rows, task, quantity, about = style.pick_label(comparisons, label=label)
@@ -475,16 +398,16 @@ def plot_comparison(
     axes[0, 0].set_ylim(len(pairs) - 0.4, -0.6)
     words, name = style.metric_label(metric, quantity=quantity), find_metric(metric).label
     size = words.replace(name, f"|{name}|") if find_metric(metric).sign == "zero" else words
-    words_below = f"difference in {size}   (left: the first is better; right: the second)"
-    axes[0, (len(surveys) - 1) // 2].set_xlabel(words_below)
+    below = axes[0, (len(surveys) - 1) // 2]
+    below.set_xlabel(f"difference in {size}   (left: the first is better; right: the second)")
     better = set(rows["better"])
     entries = [_mark(look.colour, label=f"{look.label} better") for name, look in looks.items() if name in better]
     level, n, n_seeds = rows["level"].iloc[0], int(rows["n_comparisons"].max()), int(rows["n_seeds"].max())
     together = f", for all {n} together" if n > 1 and rows["correction"].iloc[0] == "max_t" else ""
     interval = f"{level:.0%} interval{together}" + f"; mean over {n_seeds} seeds" * (n_seeds > 1)
     notes = [_mark(None, label="undecided"), Line2D([], [], color=FAINT, lw=1.3, label=interval)]
-    title = (title or f"Differences in {words}") + about
-    style.finish(figure, title=title, simulated=style.is_simulated(rows), entries=entries, notes=notes)
+    legend = {"entries": entries, "notes": notes, "simulated": style.is_simulated(rows)}
+    style.finish(figure, title=(title or f"Differences in {words}") + about, **legend)
     return figure
 
 

@@ -130,7 +130,7 @@ def plot_cost(
     PredictionError
         If a table lacks what is to be drawn.
     """
-    drawn = Drawn.of(scores, label=label, metrics=metric and [metric], surveys=surveys)
+    drawn = Drawn(scores, label=label, metrics=metric and [metric], surveys=surveys)
     style.chosen(costs, column=cost, names=None)
     style.chosen(costs, column="arm", names=list(drawn.arms))
     paid = costs.groupby("arm")[cost].mean()
