@@ -22,7 +22,7 @@ from astrolab.tasks import Quantity
 
 AXES = ("pred", "deviation")
 ASKED = "#009E73"  # Okabe & Ito 2008
-_DASHES = (0, (4, 3))
+_N_CELLS = 70  # along each axis
 # Without its palest third, so that a single object is seen on white.
 _COLOURS = LinearSegmentedColormap.from_list("density", colormaps["YlGnBu"](np.linspace(0.35, 1, 64)))
 _PANEL_INCH = (1.55, 2.4)  # narrowest and widest
@@ -40,7 +40,6 @@ def plot_prediction_density(
     seed: int | None = None,
     metrics: Sequence[str] | None = None,
     limits: tuple[float, float] | None = None,
-    bins: int = 70,
     objects: str = "objects",
     title: str = "Prediction against truth",
 ) -> Figure:
@@ -61,11 +60,6 @@ def plot_prediction_density(
         Ends of the axes; by default they hold 99 % of the truths and predictions.
     objects : str
         What the rows of the table are, e.g. ``"galaxies"``.
-
-    Raises
-    ------
-    PredictionError
-        If the table lacks what is to be drawn.
     """
     arms, surveys = (
         style.chosen(predictions, column="arm", names=arms),
@@ -81,7 +75,7 @@ def plot_prediction_density(
     scored = {"metrics": metrics or task.metrics[:3], "labels": [label], "by": ("arm", "survey"), "task": task}
     scores = score(table, **scored, resampling=Resampling(n=0))
     limits = limits or style.axis_range(known[["truth", "pred"]].to_numpy(float), quantity=quantity)
-    edges = np.linspace(*limits, bins + 1)
+    edges = np.linspace(*limits, _N_CELLS + 1)
     columns, rows = list(style.arm_looks(arms).values()), [look.label for look in style.survey_looks(surveys).values()]
     side = float(np.clip(PAGE_WIDTH_INCH / len(arms), *_PANEL_INCH))
     figure, axes = style.panel_grid(columns, rows=rows, panel=(side, side), around=(1.1, 0.7), sharex=True, sharey=True)
@@ -108,7 +102,7 @@ def _draw_density(ax: Axes, *, rows: pd.DataFrame, edges: np.ndarray, quantity: 
     ax.plot(ends, ends, color=INK, lw=0.7, alpha=0.8)
     for side in (-1, 1) if quantity.outlier else ():
         moved = quantity.moved(ends, residual=side * quantity.outlier)
-        ax.plot(ends, moved, color=INK, lw=0.6, ls=_DASHES, alpha=0.6)
+        ax.plot(ends, moved, color=INK, lw=0.6, ls=(0, (4, 3)), alpha=0.6)
     ax.set(xlim=ends, ylim=ends, aspect="equal")
     ax.locator_params(nbins=4)
     return mesh

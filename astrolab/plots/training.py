@@ -52,11 +52,6 @@ def plot_training_curves(history: pd.DataFrame, *, arms: Names = None, title: st
     history : DataFrame
         Columns ``epoch``, ``train_loss``, ``validation_loss``, ``learning_rate``, ``is_kept``, and, where they are
         known, ``arm`` and ``seed``: that of a `FitResult`, or of a run.
-
-    Raises
-    ------
-    PredictionError
-        If the table lacks an arm that is to be drawn.
     """
     history = history.assign(arm=history.get("arm", "this run"), seed=history.get("seed", 0))
     looks = style.arm_looks(style.chosen(history, column="arm", names=arms))
@@ -124,22 +119,18 @@ def plot_cost(
         is not trained.
     cost : str
         ``"n_trainable"``, ``"time_s"``, ``"n_epochs"``, or any numeric column of `costs`.
-
-    Raises
-    ------
-    PredictionError
-        If a table lacks what is to be drawn.
     """
     drawn = Drawn(scores, label=label, metrics=metric and [metric], surveys=surveys)
     style.chosen(costs, column=cost, names=None)
     style.chosen(costs, column="arm", names=list(drawn.arms))
     paid = costs.groupby("arm")[cost].mean()
-    words = _COST_WORDS.get(cost, cost)
-    figure, axes = style.panel_grid(
-        drawn.titles, rows=drawn.metric_labels, panel=(2.35, 2.0), xlabel=words, sharex=True
-    )
+    something = paid[paid > 0]
+    first, last = (something.min() / 3, something.max()) if len(something) else (1.0, 1.0)
+    words = {"rows": drawn.metric_labels, "xlabel": _COST_WORDS.get(cost, cost)}
+    figure, axes = style.panel_grid(drawn.titles, panel=(2.35, 2.0), sharex=True, **words)
     for ax, survey in zip(axes[0], drawn.surveys, strict=True):
-        _scale_costs(ax, costs=paid[paid > 0])
+        ax.set_xscale("symlog", linthresh=first, linscale=0.4)  # linear up to the first cost: untrained arms cost 0
+        ax.set_xticks([0, *10.0 ** np.arange(np.ceil(np.log10(first)), np.ceil(np.log10(last)) + 1)])
         for arm, look in drawn.arms.items():
             rows, mark = drawn.where(survey=survey, arm=arm), {"color": look.colour, "marker": look.marker} | _COST_MARK
             ax.errorbar(rows["arm"].map(paid), rows["value"], yerr=whiskers(rows), elinewidth=0.9, capsize=1.8, **mark)
@@ -151,13 +142,6 @@ def plot_cost(
     return figure
 
 
-def _scale_costs(ax: Axes, *, costs: pd.Series) -> None:
-    """Make the axis logarithmic, but linear up to the first cost: an arm that is not trained costs 0."""
-    first, last = (costs.min() / 3, costs.max()) if len(costs) else (1.0, 1.0)
-    ax.set_xscale("symlog", linthresh=first, linscale=0.4)
-    ax.set_xticks([0, *10.0 ** np.arange(np.ceil(np.log10(first)), np.ceil(np.log10(last)) + 1)])
-
-
 @style.in_style
 def plot_pareto(
     table: pd.DataFrame,
@@ -166,7 +150,6 @@ def plot_pareto(
     new: str = "new survey",
     cost: str = "time_s",
     label: str | None = None,
-    families: Names = None,
     hollow: str | None = None,
     title: str = "What is gained, what is forgotten, what it costs",
     ax: Axes | None = None,
@@ -182,28 +165,18 @@ def plot_pareto(
     table : DataFrame
         From :func:`astrolab.measure_forgetting`, merged with the columns `cost` and, where there are any, ``family``
         and ``variant``. A row that cost nothing is the base model.
-    old, new : str
-        Names of the surveys.
     cost : str
         Column that is shown as the area of the marks.
-    families : sequence of str, optional
-        Which families, and in which order.
     hollow : str, optional
         Bool column: those marks are drawn hollow, and explained in the legend by the name of the column.
-
-    Raises
-    ------
-    PredictionError
-        If the table lacks what is to be drawn.
     """
     table, _, quantity, about = style.pick_label(table, label=label)
     table = table.assign(family=table.get("family", "models"), variant=table.get("variant", table["arm"]))
     for column in (*_PLACE, cost, *([hollow] if hollow else [])):
         style.chosen(table, column=column, names=None)
     base, moved = table[table[cost] == 0], table[table[cost] > 0]
-    families = style.chosen(moved, column="family", names=families)
+    families = style.chosen(moved, column="family", names=None)
     looks = {name: Look(name, _COLOURS[i % 8], _MARKERS[i % 8]) for i, name in enumerate(families)}
-    moved = moved[moved["family"].isin(families)]
     moved = moved.assign(area=_areas(moved[cost]), hollow=moved[hollow].astype(bool) if hollow else False)
     limit = _FAR * moved["forgetting"].median()
     edge = limit if moved["forgetting"].max() > limit > 0 else np.inf
