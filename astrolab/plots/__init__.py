@@ -13,7 +13,6 @@ from astrolab.plots.scores import (
 from astrolab.plots.style import publication_style
 from astrolab.plots.surveys import (
     plot_colour_redshift,
-    plot_cutouts,
     plot_depth,
     plot_galaxies,
     plot_magnitude_distributions,

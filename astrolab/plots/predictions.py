@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from astrolab.metrics import Resampling, find_metric, find_requirement, score
 from astrolab.plots import style
 from astrolab.plots.style import FAINT, INK, PAGE_WIDTH_INCH
 from astrolab.predictions import labels_of, one_label, quantity_of, task_of
-from astrolab.tasks import Quantity
+from astrolab.tasks import Quantity, Range
 
 AXES = ("pred", "deviation")
 ASKED = "#009E73"  # Okabe & Ito 2008
@@ -61,14 +62,11 @@ def plot_prediction_density(
     objects : str
         What the rows of the table are, e.g. ``"galaxies"``.
     """
-    arms, surveys = (
-        style.chosen(predictions, column="arm", names=arms),
-        style.chosen(predictions, column="survey", names=surveys),
-    )
-    (seed, *_) = style.chosen(predictions, column="seed", names=None if seed is None else [seed])
-    table = predictions[
-        predictions["seed"].eq(seed) & predictions["arm"].isin(arms) & predictions["survey"].isin(surveys)
-    ]
+    arms = style.chosen(predictions, column="arm", names=arms)
+    surveys = style.chosen(predictions, column="survey", names=surveys)
+    seeds = style.chosen(predictions, column="seed", names=None if seed is None else [seed])
+    wanted = {"arm": arms, "survey": surveys, "seed": seeds[:1]}
+    table = predictions[predictions[[*wanted]].isin(wanted).all(axis=1)]
     known, task = one_label(table, label=label), task_of(predictions)
     label = label or labels_of(table)[0]
     quantity = quantity_of(label, task=task)
@@ -79,15 +77,19 @@ def plot_prediction_density(
     columns, rows = list(style.arm_looks(arms).values()), [look.label for look in style.survey_looks(surveys).values()]
     side = float(np.clip(PAGE_WIDTH_INCH / len(arms), *_PANEL_INCH))
     figure, axes = style.panel_grid(columns, rows=rows, panel=(side, side), around=(1.1, 0.7), sharex=True, sharey=True)
-    places = [(arm, survey) for survey in surveys for arm in arms]
     meshes = []
-    for ax, (arm, survey) in zip(axes.flat, places, strict=True):
+    for ax, (survey, arm) in zip(axes.flat, product(surveys, arms), strict=True):
         here = known[known["arm"].eq(arm) & known["survey"].eq(survey)]
         meshes.append(_draw_density(ax, rows=here, edges=edges, quantity=quantity))
         _write_scores(ax, scores=scores[scores["arm"].eq(arm) & scores["survey"].eq(survey)])
     for ax in figure.axes:
         ax.yaxis.label.set_fontweight("bold")
-    _share_colours(figure, meshes=meshes, axes=axes, words=f"{objects} in a cell")
+    norm = LogNorm(vmin=1, vmax=max(2.0, *(float(mesh.get_array().max()) for mesh in meshes)))
+    for mesh in meshes:
+        mesh.set_norm(norm)
+    bar = figure.colorbar(meshes[0], ax=list(axes.flat), pad=0.01, aspect=40, shrink=0.8)
+    bar.set_label(f"{objects} in a cell", color=FAINT)
+    bar.outline.set_visible(False)
     figure.supxlabel(f"true {quantity.axis}", fontsize=8)
     figure.supylabel(f"predicted {quantity.axis}", fontsize=8)
     style.finish(figure, title=title, simulated=style.is_simulated(known))
@@ -115,16 +117,6 @@ def _write_scores(ax: Axes, *, scores: pd.DataFrame) -> None:
     ax.text(0.04, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=6.2, linespacing=1.25, bbox=box)
 
 
-def _share_colours(figure: Figure, *, meshes: Sequence[QuadMesh], axes: np.ndarray, words: str) -> None:
-    most = max(mesh.get_array().max() for mesh in meshes)
-    norm = LogNorm(vmin=1, vmax=max(float(most), 2.0))
-    for mesh in meshes:
-        mesh.set_norm(norm)
-    bar = figure.colorbar(meshes[0], ax=list(axes.flat), pad=0.01, aspect=40, shrink=0.8)
-    bar.set_label(words, color=FAINT)
-    bar.outline.set_visible(False)
-
-
 @dataclass(frozen=True, eq=False)
 class ReferenceLine:
     """A line to read a cloud by."""
@@ -150,11 +142,8 @@ def reference_lines(quantity: Quantity, *, x_range: tuple[float, float], axis: s
         words = f"outlier, {_size(quantity.outlier, quantity=quantity)}"
         limits += [(sign * quantity.outlier, FAINT, 1, words) for sign in (-1, 1)]
     x = np.array(x_range, dtype=float)
-    lines = []
-    for limit, colour, width, text in limits:
-        y = quantity.moved(x, residual=limit) if axis == "pred" else np.full(2, limit)
-        lines.append(ReferenceLine(np.stack([x, y], axis=1), colour, width, text))
-    return lines
+    heights = [quantity.moved(x, residual=limit) if axis == "pred" else np.full(2, limit) for limit, *_ in limits]
+    return [ReferenceLine(np.stack([x, y], axis=1), *how) for y, (_, *how) in zip(heights, limits, strict=True)]
 
 
 def _size(residual: float, *, quantity: Quantity) -> str:
@@ -170,11 +159,8 @@ def _size(residual: float, *, quantity: Quantity) -> str:
 
 def cloud_ranges(
     table: pd.DataFrame, *, quantity: Quantity, axis: str = "pred", x: str = "truth"
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return what the axes of a cloud cover: all truths, and predictions like these, or most deviations.
-
-    Where another column than the truth lies along the horizontal axis, the vertical one covers most predictions.
-    """
+) -> tuple[Range, Range]:
+    """Return what the axes of a cloud cover: all of `x`, and the same (beside truths), or most of the others."""
     if axis not in AXES:
         raise unknown_name("vertical axis", name=axis, names=AXES)
     along = table[x].to_numpy(float)
@@ -200,6 +186,5 @@ def axis_label(axis: str, *, quantity: Quantity) -> str:
     """
     if axis == "pred":
         return f"predicted {quantity.axis}"
-    return (
-        "(predicted − true) / (1 + true)" if quantity.error == "per_one_plus" else f"predicted − true {quantity.axis}"
-    )
+    per_one_plus = "(predicted − true) / (1 + true)"
+    return per_one_plus if quantity.error == "per_one_plus" else f"predicted − true {quantity.axis}"

@@ -52,7 +52,8 @@ class Drawn:
         n_metrics: int = 1,
         along: Sequence[str] = (),
     ):
-        arms, surveys = (style.chosen(scores, column=c, names=n) for c, n in (("arm", arms), ("survey", surveys)))
+        arms = style.chosen(scores, column="arm", names=arms)
+        surveys = style.chosen(scores, column="survey", names=surveys)
         scores, task, self.quantity, self.about = style.pick_label(scores[scores["value"].notna()], label=label)
         self.metrics = style.pick_metrics(scores, metrics=metrics, task=task, n=n_metrics)
         wanted = {"arm": arms, "survey": surveys, "metric": self.metrics}

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from astrolab.datasets.survey import Survey
 
 IMAGE, MAGNITUDES = ("band", "y", "x"), ("band",)  # axes of the inputs that can be drawn
-ORDERS = ("spread", "lowest", "highest")
 RGB = ("red", "green", "blue")
 STRETCH_SIGMA = 12.0  # where the colour picture turns from linear to logarithmic, in sky sigmas
 SOFTENING = 8.0  # Q of Lupton et al.
@@ -34,7 +33,6 @@ GAINS = (0.8, 1.0, 1.5)  # of red, green, blue: the colours of a nearby spiral c
 SKY_SIGMA = 1.0  # the sky is not quite black, so that its noise is seen
 BLACK_SIGMA = -2.0
 WHITE_PERCENTILE = 99.7
-_SHEET_INCH = 1.25
 _N_MEDIANS = 14
 _N_FOR_MEDIAN = 8
 _DEPTH_PANELS = {
@@ -92,7 +90,6 @@ def plot_truth_distributions(
     *,
     label: str | None = None,
     xlabel: str | None = None,
-    bins: int = 60,
     objects: str = "objects",
     title: str = "What each survey holds",
     ax: Axes | None = None,
@@ -107,11 +104,6 @@ def plot_truth_distributions(
         Surveys; or predictions, in which an object counts once however many arms have seen it.
     objects : str
         What the rows of a table are; a survey says it by itself.
-
-    Raises
-    ------
-    ConfigError
-        If there is no survey, or an empty one.
     """
     if isinstance(data, pd.DataFrame):
         quantity = quantity_of(label or labels_of(data)[0], task=task_of(data))
@@ -124,7 +116,7 @@ def plot_truth_distributions(
         quantity, objects = _quantity(data[0], label=label), data[0].objects
         samples = {survey.name: survey.labels[quantity.name].to_numpy(float) for survey in data}
     ax = ax or pyplot.subplots(figsize=(5.2, 3.1))[1]
-    samples = _draw_distributions(ax, samples, looks=looks, bins=bins, shown=(0.0, 0.998))
+    samples = _draw_distributions(ax, samples, looks=looks, bins=60, shown=(0.0, 0.998))
     ax.set(xlabel=xlabel or quantity.axis, ylabel=f"fraction of {objects}")
     if quantity.scored is not None:
         low, high = np.clip(quantity.scored, *ax.get_xlim())
@@ -158,26 +150,19 @@ def plot_colour_redshift(
     *,
     bands: tuple[str, str],
     label: str | None = None,
-    xlabel: str | None = None,
     title: str | None = None,
 ) -> Figure:
     """Draw a colour against the label, one panel a survey, with the running medians of all of them in each.
 
-    Parameters
-    ----------
-    bands : (str, str)
-        Bluer and redder band, by name or letter; the colour is their difference.
-
-    Raises
-    ------
-    ConfigError
-        If there is no survey, or an empty one.
-    UnknownNameError
-        If a survey has no magnitudes in a band.
+    The colour is the difference of a bluer and a redder band, by name or letter.
     """
     looks, simulated = _looks_of(surveys)
     quantity = _quantity(surveys[0], label=label)
-    points = {survey.name: _points(survey, bands=bands, label=quantity.name) for survey in surveys}
+    points = {}
+    for survey in surveys:
+        bluer, redder = (magnitudes_in(survey, band=band) for band in bands)
+        xy = np.column_stack([survey.labels[quantity.name].to_numpy(float), bluer - redder])
+        points[survey.name] = xy[np.isfinite(xy).all(axis=1)]
     together = np.concatenate(list(points.values()))
     ylim = np.quantile(together[:, 1], [0.005, 0.995]) + np.array([-0.15, 0.15])
     figure, axes = style.panel_grid(
@@ -186,7 +171,7 @@ def plot_colour_redshift(
         panel=(3.4, 2.0),
         around=(0.3, 0.7),
         most=2,
-        xlabel=xlabel or quantity.axis,
+        xlabel=quantity.axis,
         sharex=True,
         sharey=True,
     )
@@ -207,13 +192,6 @@ def plot_colour_redshift(
     return figure
 
 
-def _points(survey: Survey, *, bands: tuple[str, str], label: str) -> np.ndarray:
-    """Label and colour of the objects that have both, shape (n, 2)."""
-    bluer, redder = (magnitudes_in(survey, band=band) for band in bands)
-    xy = np.column_stack([survey.labels[label].to_numpy(float), bluer - redder])
-    return xy[np.isfinite(xy).all(axis=1)]
-
-
 def _running_median(xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Medians in slices of equal numbers of objects."""
     n_slices = max(1, min(_N_MEDIANS, len(xy) // _N_FOR_MEDIAN))
@@ -223,22 +201,9 @@ def _running_median(xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @style.in_style
 def plot_magnitude_distributions(
-    surveys: Sequence[Survey], *, bands: Sequence[str] | None = None, bins: int = 36, title: str = "How bright they are"
+    surveys: Sequence[Survey], *, bands: Sequence[str] | None = None, title: str = "How bright they are"
 ) -> Figure:
-    """Draw the distribution of the magnitudes (AB mag) of surveys that have them, one panel a band, with their medians.
-
-    Parameters
-    ----------
-    bands : sequence of str, optional
-        Names or letters; by default those of the first survey.
-
-    Raises
-    ------
-    ConfigError
-        If there is no survey, or an empty one.
-    UnknownNameError
-        If a survey has no magnitudes in a band.
-    """
+    """Draw the distributions of AB magnitudes, one panel a band (by default those of the first), with their medians."""
     looks, simulated = _looks_of(surveys)
     bands = bands or surveys[0].specs[input_with(surveys[0], axes=MAGNITUDES)].channels
     letters = [band_letter(band) for band in bands]
@@ -249,7 +214,7 @@ def plot_magnitude_distributions(
     )
     for ax, letter in zip(axes[0], letters, strict=True):
         samples = {survey.name: magnitudes_in(survey, band=letter) for survey in surveys}
-        _draw_distributions(ax, samples, looks=looks, bins=bins, shown=(0.002, 0.998))
+        _draw_distributions(ax, samples, looks=looks, bins=36, shown=(0.002, 0.998))
         ax.set_xlabel(f"{letter} (mag)")
     sizes = {survey.name: f"{looks[survey.name].label} · {len(survey):,}" for survey in surveys}
     named = {name: replace(look, label=sizes[name]) for name, look in looks.items()}
@@ -260,18 +225,7 @@ def plot_magnitude_distributions(
 
 @style.in_style
 def plot_depth(imaging: pd.DataFrame, *, title: str = "Images, band by band") -> Figure:
-    """Draw seeing and depth of surveys by band: filled as measured, hollow as stated.
-
-    Parameters
-    ----------
-    imaging : DataFrame
-        Of one survey or several, from :func:`astrolab.measure_imaging`.
-
-    Raises
-    ------
-    ConfigError
-        If nothing was measured and nothing stated.
-    """
+    """Draw seeing and depth by band, from :func:`astrolab.measure_imaging`: filled as measured, hollow as stated."""
     columns = [name for panel in _DEPTH_PANELS for name in (panel, f"stated_{panel}")]
     if imaging.empty or not np.isfinite(imaging[columns].to_numpy(float)).any():
         raise ConfigError(
@@ -372,65 +326,6 @@ def read_stamps(survey: Survey, *, object_ids: Sequence) -> tuple[np.ndarray, tu
 
 
 @style.in_style
-def plot_cutouts(
-    survey: Survey,
-    *,
-    object_ids: Sequence | None = None,
-    captions: Sequence[str] | None = None,
-    n_columns: int = 6,
-    n_max: int = 24,
-    title: str = "Cut-outs",
-) -> Figure:
-    """Draw a sheet of objects of a survey, each in colour with its single bands below.
-
-    Parameters
-    ----------
-    object_ids : sequence of int or str, optional
-        Which objects, in the order of the sheet; by default the first of the survey.
-    captions : sequence of str, optional
-        One line or more above each; by default the first label, or the id where there is none.
-
-    Raises
-    ------
-    UnknownNameError
-        If the survey has no images.
-    SchemaError
-        If it does not hold one of the objects.
-    ConfigError
-        If there are no objects, or not one caption for each.
-    """
-    ids = survey.ids[:n_max] if object_ids is None else np.asarray(object_ids)[:n_max]
-    stamps, channels = read_stamps(survey, object_ids=ids)
-    if captions is None:
-        rows, label = rows_of(survey, object_ids=ids), next(iter(survey.labels), None)
-        values = ids if label is None else survey.labels[label].iloc[rows]
-        captions = [str(value) if label is None else f"{label} = {value:.3f}" for value in values]
-    if len(ids) == 0 or len(captions) < len(ids):
-        raise ConfigError(
-            f"Cut-outs of {survey.name!r} were to be drawn.",
-            received=f"{len(ids)} {survey.objects} and {len(captions)} captions",
-            remedy="Choose at least one, and give each a caption.",
-        )
-    pictures = [object_picture(stamp, channels=channels) for stamp in stamps]
-    height, width, _ = pictures[0].shape
-    n_rows = -(-len(ids) // n_columns)
-    size = (n_columns * _SHEET_INCH, n_rows * (_SHEET_INCH * height / width + 0.2) + 0.3)
-    figure, axes = pyplot.subplots(n_rows, n_columns, figsize=size, squeeze=False)
-    _show(axes.ravel(), pictures=pictures, captions=captions)
-    style.finish(figure, title=title, simulated=survey.provenance.simulated)
-    return figure
-
-
-def _show(axes: np.ndarray, *, pictures: Sequence[np.ndarray], captions: Sequence[str]) -> None:
-    """Draw pictures into the first of some axes, and leave the others empty."""
-    for ax in axes:
-        ax.axis("off")
-    for ax, picture, caption in zip(axes, pictures, captions, strict=False):
-        ax.imshow(picture, interpolation="nearest")
-        ax.set_title(caption, fontsize=6.5, color=INK, pad=2.5, loc="left")
-
-
-@style.in_style
 def plot_galaxies(
     surveys: Sequence[Survey],
     *,
@@ -449,17 +344,13 @@ def plot_galaxies(
         What orders them: a label (``"z"``), a band (``"i"``: its magnitude), or a column of the catalogue.
     order : {"spread", "lowest", "highest"}
         Spread evenly over the quantiles of the quantity, or its lowest or highest values.
-
-    Raises
-    ------
-    ConfigError
-        If there is no survey, or an empty one.
-    UnknownNameError
-        If a survey has no images, or not this quantity; or the order does not exist.
     """
     looks, simulated = _looks_of(surveys)
-    if order not in ORDERS:
-        raise unknown_name("order of objects", name=order, names=ORDERS)
+    ends = ("Brightest in", "Faintest in") if _is_band(surveys[0], by) else ("Lowest", "Highest")
+    what = surveys[0].objects.capitalize()
+    titles = {"spread": f"{what} by {by}", "lowest": f"{ends[0]} {by}", "highest": f"{ends[1]} {by}"}
+    if order not in titles:
+        raise unknown_name("order of objects", name=order, names=titles)
     row_inch = PAGE_WIDTH_INCH / n_galaxies + 0.38
     figure = pyplot.figure(figsize=(PAGE_WIDTH_INCH, len(surveys) * row_inch + 0.3))
     strips = figure.subfigures(len(surveys), 1, squeeze=False)[:, 0]
@@ -470,11 +361,12 @@ def plot_galaxies(
         pictures = [colour_picture(stamp, channels=channels) for stamp in np.asarray(survey.inputs[name][numbers])]
         strip.suptitle(looks[survey.name].label, x=0.01, ha="left", fontsize=8, weight="bold")
         axes = np.atleast_1d(strip.subplots(1, n_galaxies))
-        _show(axes, pictures=pictures, captions=[f"{by} = {value:.2f}" for value in values])
-    ends = ("Brightest in", "Faintest in") if _is_band(surveys[0], by) else ("Lowest", "Highest")
-    what = surveys[0].objects.capitalize()
-    words = {"spread": f"{what} by {by}", "lowest": f"{ends[0]} {by}", "highest": f"{ends[1]} {by}"}[order]
-    style.finish(figure, title=title or words, simulated=simulated)
+        for ax in axes:
+            ax.axis("off")
+        for ax, picture, value in zip(axes, pictures, values, strict=False):
+            ax.imshow(picture, interpolation="nearest")
+            ax.set_title(f"{by} = {value:.2f}", fontsize=6.5, color=INK, pad=2.5, loc="left")
+    style.finish(figure, title=title or titles[order], simulated=simulated)
     return figure
 
 
