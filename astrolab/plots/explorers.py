@@ -15,6 +15,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.pyplot import figure as new_figure
 
+from astrolab.exploring.columns import column_label
 from astrolab.metrics import find_metric, summarise_seeds
 from astrolab.plots import style
 from astrolab.plots.predictions import axis_label, cloud_ranges, reference_lines
@@ -74,13 +75,13 @@ class PointColours:
 def colour_points(table: pd.DataFrame, *, by: str | None = None) -> PointColours:
     """Give objects colours: by what changed between two models, else by which are outliers, or by a column."""
     if by is not None:
-        return _shades(table[by].to_numpy(float), quantity=style.column_words(by))
+        return _shades(table[by].to_numpy(float), quantity=column_label(by))
     if "verdict" in table:
         verdicts = pd.Categorical(table["verdict"])  # nearer, about the same, farther
         return PointColours(verdicts, dict(zip(verdicts.categories, (GOOD, SAME, BAD), strict=True)))
-    names = ["not an outlier", "outlier"]
+    colours = {"not an outlier": GOOD, "outlier": BAD}
     codes = table["is_outlier"].to_numpy(int)
-    return PointColours(pd.Categorical.from_codes(codes, categories=names), dict(zip(names, (GOOD, BAD), strict=True)))
+    return PointColours(pd.Categorical.from_codes(codes, categories=list(colours)), colours)
 
 
 def _shades(values: np.ndarray, *, quantity: str) -> PointColours:
@@ -118,21 +119,17 @@ def name_models(models: Sequence[Mapping[str, Any]], *, options: Mapping[str, Se
     >>> name_models([tl, lora], options=options)
     (['transfer learning · seed 0', 'LoRA · seed 1'], 'fraction 0.1')
     """
-    first = models[0]
     several = [name for name in _NAMED if len(options.get(name, ())) > 1]
-    apart = [name for name in several if any(model[name] != first[name] for model in models)]
-    together = [name for name in several if name not in apart]
+    apart = [name for name in several if any(model[name] != models[0][name] for model in models)]
     arms = [in_words("arm", value=model.get("arm", "")) for model in models]
-    listed = [_listed(model, apart) for model in models]
-    names = [" · ".join(filter(None, [arm, *parts])) or "model" for arm, parts in zip(arms, listed, strict=True)]
-    return names, " · ".join(_listed(first, together))
+    parts = [[arm, *_listed(model, apart)] for arm, model in zip(arms, models, strict=True)]
+    together = _listed(models[0], [name for name in several if name not in apart])
+    return [" · ".join(filter(None, words)) or "model" for words in parts], " · ".join(together)
 
 
 def brief_names(names: Sequence[str]) -> list[str]:
     """Return names that fit over a column of numbers.
 
-    >>> brief_names(["LoRA · seed 0", "LoRA · seed 1"])
-    ['LoRA · seed 0', 'LoRA · seed 1']
     >>> brief_names(["LoRA · run 2026-11-21T10-50-47-f7ba4308", "LoRA · run again"])
     ['the first', 'the second']
     """
@@ -184,10 +181,12 @@ def plot_exploration(
         style.break_title(name, title=models[number] if number < len(models) else "", width=_CLOUD_INCH * figure.dpi)
     dots = colours.legend(inside=inside) | ({f"selected: {len(rows):,}": "black"} if len(selected) else {})
     entries = [Line2D([], [], color=c, label=text, marker="o", ls="none", ms=4, mec="none") for text, c in dots.items()]
-    drawn_lines = reference_lines(quantity, x_range=ranges[0], axis=axis) if x == "truth" else []
-    named = {line.text: line for line in drawn_lines}
+    lines = reference_lines(quantity, x_range=ranges[0], axis=axis) if x == "truth" else []
+    named = {one.text: one for one in lines}
     entries += [Line2D([], [], color=one.colour, lw=0.7 * one.width, label=text) for text, one in named.items()]
-    _write_legend(axes[-1], entries=entries, heading=colours.heading(brief_names(models)))
+    axes[-1].axis("off")
+    how = {"alignment": "left", "borderaxespad": 0.0, "labelspacing": 0.3, "fontsize": 7, "title_fontsize": 7}
+    axes[-1].legend(handles=entries, loc="upper left", title=colours.heading(brief_names(models)) or None, **how)
     if sides:
         _write_scores(axes[-1], sides=sides, objects=objects)
     if pictures:
@@ -197,27 +196,19 @@ def plot_exploration(
 
 
 def _some(rows: np.ndarray) -> np.ndarray:
-    if len(rows) <= N_DRAWN:
-        return rows
-    return np.sort(np.random.default_rng(0).choice(rows, N_DRAWN, replace=False))
+    return rows if len(rows) <= N_DRAWN else np.sort(np.random.default_rng(0).choice(rows, N_DRAWN, replace=False))
 
 
 def _thinned(drawn: np.ndarray, there: np.ndarray, what: str) -> str:
     return f"{len(drawn):,} of {len(there):,} {what} drawn" if len(drawn) < len(there) else ""
 
 
-def _write_legend(ax: Axes, *, entries: Sequence[Line2D], heading: str) -> None:
-    ax.axis("off")
-    how = {"alignment": "left", "borderaxespad": 0.0, "labelspacing": 0.3, "fontsize": 7, "title_fontsize": 7}
-    ax.legend(handles=entries, loc="upper left", title=heading or None, **how)
-
-
 def _write_scores(ax: Axes, *, sides: Mapping[str, pd.DataFrame], objects: str) -> None:
-    first = next(iter(sides.values()))
-    cells = [[_value(side["value"].iloc[k]) for side in sides.values()] for k in range(len(first))]
+    values = zip(*(side["value"] for side in sides.values()), strict=True)
+    cells = [[f"{one:.4f}".replace("-", "−") if np.isfinite(one) else "–" for one in row] for row in values]
     cells.append([f"{side['n'].iloc[0]:,}" for side in sides.values()])
     heads = [name.replace(" · ", "\n") for name in sides]
-    names = [*first["label"], f"{objects} scored"]
+    names = [*next(iter(sides.values()))["label"], f"{objects} scored"]
     table = ax.table(cellText=cells, rowLabels=names, colLabels=heads, loc="lower right", edges="B")
     table.auto_set_font_size(False)
     table.set_fontsize(6.5)
@@ -225,10 +216,6 @@ def _write_scores(ax: Axes, *, sides: Mapping[str, pd.DataFrame], objects: str) 
     head = 0.025 + 0.045 * max(1 + name.count("\n") for name in heads)
     for (row, _), cell in table.get_celld().items():
         cell.set(height=head if row == 0 else 0.068, edgecolor="#D0D0D0", linewidth=0.5)
-
-
-def _value(value: float) -> str:
-    return f"{value:.4f}".replace("-", "−") if np.isfinite(value) else "–"
 
 
 def _draw_pictures(part: SubFigure, table: pd.DataFrame, *, survey: Survey, x: str) -> None:
@@ -243,10 +230,9 @@ def _draw_pictures(part: SubFigure, table: pd.DataFrame, *, survey: Survey, x: s
     for number, (picture, row) in enumerate(zip(pictures, table.itertuples(), strict=True)):
         left = number * (width + gap)
         strip[:, left : left + width] = picture
-        colour = BAD if row.is_outlier else INK
-        truth = f"{row.truth:.2f} → " if x == "truth" else ""
-        numbers = f"{truth}{row.pred:.2f}".replace("-", "−")
-        ax.text(left, -0.03 * height, numbers, fontsize=7, color=colour, va="bottom")
+        numbers = f"{row.truth:.2f} → {row.pred:.2f}" if x == "truth" else f"{row.pred:.2f}"
+        how = {"fontsize": 7, "color": BAD if row.is_outlier else INK, "va": "bottom"}
+        ax.text(left, -0.03 * height, numbers.replace("-", "−"), **how)
     ax.imshow(strip, interpolation="nearest")
 
 
@@ -272,10 +258,6 @@ def plot_adapter_path(
         Where on the path the clouds are; marked in every panel.
     clouds : mapping of str to (truth, pred), optional
         Objects of each survey at that scale, each (n,); a panel for each, below.
-    simulated : bool
-        Whether any of the objects are; scores with a column ``simulated`` say so by themselves.
-    objects : str
-        What the rows of the predictions are, e.g. ``"galaxies"``.
     """
     scores, _, quantity, about = style.pick_label(scores, label=label)
     simulated |= style.is_simulated(scores)
@@ -309,7 +291,7 @@ def _frame_cloud(
 ) -> None:
     ax.set(xlim=ranges[0], ylim=ranges[1], aspect="equal" if axis == "pred" and x == "truth" else "auto")
     if x != "truth":
-        ax.set(xlabel=style.column_words(x), ylabel=quantity.axis)
+        ax.set(xlabel=column_label(x), ylabel=quantity.axis)
         return
     for line in reference_lines(quantity, x_range=ranges[0], axis=axis):
         ax.plot(*line.vertices.T, color=line.colour, lw=0.7 * line.width)
@@ -318,12 +300,11 @@ def _frame_cloud(
 
 def scale_spans(figure: Figure, *, low: float, high: float) -> list[tuple[float, float, float, float]]:
     """Return where two scales lie in the panels of a figure, so that a marker can be laid over its picture."""
-    spans = []
+    spans, inverted = [], figure.transFigure.inverted()
     for ax in figure.axes:
-        box = ax.get_window_extent().transformed(figure.transFigure.inverted())
-        corners = ax.get_xaxis_transform().transform([(low, 0.0), (high, 0.0)])
-        (left, _), (right, _) = figure.transFigure.inverted().transform(corners)
-        spans.append((float(left), float(right), 1.0 - box.y1, 1.0 - box.y0))
+        corners = ax.get_xaxis_transform().transform([(low, 0.0), (high, 1.0)])
+        (left, bottom), (right, top) = inverted.transform(corners)
+        spans.append((float(left), float(right), 1.0 - float(top), 1.0 - float(bottom)))
     return spans
 
 
@@ -350,11 +331,9 @@ def plot_one_galaxy(galaxy: OneGalaxy, *, answers: Mapping[str, float] | None = 
     above.invert_yaxis()
     above.set(ylabel="AB magnitude", xlabel="band")
     above.legend()
-    _draw_answers(below, z=galaxy.settings.z, answers=answers or {})
-    settings = galaxy.settings
-    style.finish(
-        figure, title=f"{settings.kind} galaxy at z = {settings.z:.2f}, i = {settings.i_mag:.1f}", simulated=True
-    )
+    one = galaxy.settings
+    _draw_answers(below, z=one.z, answers=answers or {})
+    style.finish(figure, title=f"{one.kind} galaxy at z = {one.z:.2f}, i = {one.i_mag:.1f}", simulated=True)
     return figure
 
 

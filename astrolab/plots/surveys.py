@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from astrolab.datasets.survey import Survey
 
 IMAGE, MAGNITUDES = ("band", "y", "x"), ("band",)  # axes of the inputs that can be drawn
-RGB = ("red", "green", "blue")
 STRETCH_SIGMA = 12.0  # where the colour picture turns from linear to logarithmic, in sky sigmas
 SOFTENING = 8.0  # Q of Lupton et al.
 GAINS = (0.8, 1.0, 1.5)  # of red, green, blue: the colours of a nearby spiral come out white
@@ -165,16 +164,10 @@ def plot_colour_redshift(
         points[survey.name] = xy[np.isfinite(xy).all(axis=1)]
     together = np.concatenate(list(points.values()))
     ylim = np.quantile(together[:, 1], [0.005, 0.995]) + np.array([-0.15, 0.15])
-    figure, axes = style.panel_grid(
-        [f"{looks[name].label} · {len(xy):,}" for name, xy in points.items()],
-        rows=[f"{band_letter(bands[0])} − {band_letter(bands[1])} (mag)"],
-        panel=(3.4, 2.0),
-        around=(0.3, 0.7),
-        most=2,
-        xlabel=quantity.axis,
-        sharex=True,
-        sharey=True,
-    )
+    titles = [f"{looks[name].label} · {len(xy):,}" for name, xy in points.items()]
+    words = {"rows": [f"{band_letter(bands[0])} − {band_letter(bands[1])} (mag)"], "xlabel": quantity.axis}
+    size = {"panel": (3.4, 2.0), "around": (0.3, 0.7), "most": 2, "sharex": True, "sharey": True}
+    figure, axes = style.panel_grid(titles, **words, **size)
     for ax, (name, xy) in zip(axes[0], points.items(), strict=True):
         size, alpha = (3.0, 0.45) if len(xy) < 5000 else (1.0, 0.15)
         ax.scatter(*xy.T, s=size, alpha=alpha, lw=0, color=looks[name].colour, rasterized=True)
@@ -207,17 +200,14 @@ def plot_magnitude_distributions(
     looks, simulated = _looks_of(surveys)
     bands = bands or surveys[0].specs[input_with(surveys[0], axes=MAGNITUDES)].channels
     letters = [band_letter(band) for band in bands]
-    rows = [f"fraction of {surveys[0].objects}"]
-    width = max(1.42, 3.4 / len(letters))
-    figure, axes = style.panel_grid(
-        [""] * len(letters), rows=rows, panel=(width, 1.3), around=(0.1, 0.6), most=6, sharey=True
-    )
+    rows, titles = [f"fraction of {surveys[0].objects}"], [""] * len(letters)
+    size = {"panel": (max(1.42, 3.4 / len(letters)), 1.3), "around": (0.1, 0.6), "most": 6, "sharey": True}
+    figure, axes = style.panel_grid(titles, rows=rows, **size)
     for ax, letter in zip(axes[0], letters, strict=True):
         samples = {survey.name: magnitudes_in(survey, band=letter) for survey in surveys}
         _draw_distributions(ax, samples, looks=looks, bins=36, shown=(0.002, 0.998))
         ax.set_xlabel(f"{letter} (mag)")
-    sizes = {survey.name: f"{looks[survey.name].label} · {len(survey):,}" for survey in surveys}
-    named = {name: replace(look, label=sizes[name]) for name, look in looks.items()}
+    named = {one.name: replace(looks[one.name], label=f"{looks[one.name].label} · {len(one):,}") for one in surveys}
     median = Line2D([], [], marker="^", ls="none", ms=5, color="0.4", label="median")
     style.finish(figure, title=title, simulated=simulated, entries=style.keys(named, marker=""), notes=[median])
     return figure
@@ -239,9 +229,8 @@ def plot_depth(imaging: pd.DataFrame, *, title: str = "Images, band by band") ->
     figure, axes = style.panel_grid(titles, panel=(3.4, 1.8), around=(0.3, 0.7), xlabel="band")
     for ax, (column, (_, ylabel)) in zip(axes[0], _DEPTH_PANELS.items(), strict=True):
         for number, (name, look) in enumerate(looks.items()):
-            rows = imaging[imaging["survey"] == name]
-            place = np.array([letters.index(band_letter(band)) for band in rows["band"]])
-            place = place + 0.12 * (number - (len(looks) - 1) / 2)
+            rows, aside = imaging[imaging["survey"] == name], 0.12 * (number - (len(looks) - 1) / 2)
+            place = np.array([letters.index(band_letter(band)) for band in rows["band"]]) + aside
             measured, stated = rows[column], rows[f"stated_{column}"]
             ax.vlines(place, measured, stated, color=look.colour, lw=0.8, alpha=0.6)
             ax.plot(place, measured, marker="o", ms=4.5, lw=1.2, color=look.colour)
@@ -257,13 +246,14 @@ def plot_depth(imaging: pd.DataFrame, *, title: str = "Images, band by band") ->
 def colour_picture(stamp: np.ndarray, *, channels: Sequence[str]) -> np.ndarray:
     """Return a colour picture of an object, faint wings and bright core at once: (y, x, 3) of uint8.
 
-    Red, green and blue are the i, r and g bands (or the reddest, middle and bluest there are), stretched together by
-    asinh so that colour does not depend on brightness (Lupton et al. 2004, PASP 116, 133; astropy.visualization). What
-    is in red, green and blue already is shown as it is.
+    The i, r and g bands (or the reddest, middle and bluest there are) are stretched together by asinh, so that colour
+    does not depend on brightness (Lupton et al. 2004, PASP 116, 133). What is in red, green and blue stays as it is.
     """
     from astropy.visualization import LuptonAsinhStretch, ManualInterval, make_lupton_rgb
 
-    numbers = list(_red_green_blue(channels))
+    letters, wanted = [band_letter(channel)[0] for channel in channels], "rgb" if _is_rgb(channels) else "irg"
+    ends = [len(channels) - 1, len(channels) // 2, 0]
+    numbers = [letters.index(letter) for letter in wanted] if set(wanted) <= set(letters) else ends
     stamp = np.nan_to_num(np.asarray(stamp, dtype=float))
     if _is_rgb(channels):
         brightest = 255 if stamp.max(initial=0) > 1 else 1
@@ -301,21 +291,12 @@ def object_picture(stamp: np.ndarray, *, channels: Sequence[str]) -> np.ndarray:
 
 
 def _is_rgb(channels: Sequence[str]) -> bool:
-    return set(channels) == set(RGB)
+    return set(channels) == {"red", "green", "blue"}
 
 
 def _noise(stamp: np.ndarray) -> np.ndarray:
     """Noise of each band; never 0, so that an empty stamp can be drawn too."""
     return np.maximum(sky_sigma(stamp), 1e-6 * max(float(np.abs(stamp).max()), 1e-6))
-
-
-def _red_green_blue(channels: Sequence[str]) -> tuple[int, ...]:
-    if _is_rgb(channels):
-        return tuple(list(channels).index(colour) for colour in RGB)
-    letters = [band_letter(channel)[0] for channel in channels]
-    if set("irg") <= set(letters):
-        return tuple(letters.index(letter) for letter in "irg")
-    return len(channels) - 1, len(channels) // 2, 0
 
 
 def read_stamps(survey: Survey, *, object_ids: Sequence) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -327,12 +308,7 @@ def read_stamps(survey: Survey, *, object_ids: Sequence) -> tuple[np.ndarray, tu
 
 @style.in_style
 def plot_galaxies(
-    surveys: Sequence[Survey],
-    *,
-    by: str,
-    order: str = "spread",
-    n_galaxies: int = 8,
-    title: str | None = None,
+    surveys: Sequence[Survey], *, by: str, order: str = "spread", n_galaxies: int = 8, title: str | None = None
 ) -> Figure:
     """Draw galaxies, or whatever a survey holds, in colour, one row a survey, in the order of one quantity.
 
@@ -372,7 +348,15 @@ def plot_galaxies(
 
 def choose_objects(survey: Survey, *, by: str, order: str, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Choose objects of a survey by one quantity: their numbers, and its values."""
-    values = _values(survey, by=by)
+    if by in survey.labels:
+        values = survey.labels[by].to_numpy(float)
+    elif _is_band(survey, by):
+        values = magnitudes_in(survey, band=by)
+    elif by in survey.catalogue:
+        values = np.asarray(survey.catalogue[by][:], dtype=float)
+    else:
+        names = [*survey.labels, *_bands(survey), *survey.catalogue]
+        raise unknown_name(f"quantity of {survey.name!r}", name=by, names=names)
     numbers = np.argsort(values, kind="stable")
     numbers = numbers[np.isfinite(values[numbers])]
     if order == "highest":
@@ -388,14 +372,3 @@ def _bands(survey: Survey) -> tuple[str, ...]:
 
 def _is_band(survey: Survey, by: str) -> bool:
     return by not in survey.labels and by in {*_bands(survey), *map(band_letter, _bands(survey))}
-
-
-def _values(survey: Survey, *, by: str) -> np.ndarray:
-    if by in survey.labels:
-        return survey.labels[by].to_numpy(float)
-    if _is_band(survey, by):
-        return magnitudes_in(survey, band=by)
-    if by in survey.catalogue:
-        return np.asarray(survey.catalogue[by][:], dtype=float)
-    names = [*survey.labels, *_bands(survey), *survey.catalogue]
-    raise unknown_name(f"quantity of {survey.name!r}", name=by, names=names)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import assert_nothing_is_cut, legend_of, survey_of
+from drawn import assert_nothing_is_cut, legend_of
 from matplotlib.pyplot import subplots
 
 from astrolab.errors import ConfigError, UnknownNameError
@@ -132,14 +132,6 @@ def blob(size=32, *, peak=100.0, x=0.0, y=0.0):
     return peak * np.exp(-((place[None, :] - x) ** 2 + (place[:, None] - y) ** 2) / 18)
 
 
-@pytest.fixture
-def survey():
-    random = np.random.default_rng(0)
-    images = random.normal(size=(3, 5, 32, 32)).astype(np.float32) + blob().astype(np.float32)
-    survey = survey_of("twin-galaxiesml", inputs={"pixels": images}, bands=BANDS, label=[0.1, 0.2, 0.3])
-    return replace(survey, ids=np.array([11, 12, 13]))
-
-
 def test_a_galaxy_with_the_white_colours_comes_out_grey():
     flux = {"r": 1 / GAINS[1], "g": 1 / GAINS[2], "i": 1 / GAINS[0]}
     noise = 0.001 * np.random.default_rng(0).normal(size=(32, 32))
@@ -222,3 +214,5 @@ def test_orders_and_quantities_that_are_not_there_are_named(two_surveys):
         plot_galaxies(two_surveys, by="z", order="random")
     with pytest.raises(UnknownNameError, match="size"):
         plot_galaxies(two_surveys, by="sise")
+    with pytest.raises(UnknownNameError, match="band, y, x"):
+        plot_galaxies([replace(two_surveys[0], inputs={}, specs={})], by="z")
