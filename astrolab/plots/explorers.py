@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from astrolab.datasets.twins.galaxies.one_galaxy import OneGalaxy
 
 GOOD, BAD, SAME = "#0072B2", "#D55E00", "#BDBDBD"  # Okabe & Ito 2008, and a grey
-SHADES = "viridis"  # the one map for numbers that has no grey in it: grey is what was not measured
 N_SHADES = 64
 NOT_MEASURED = "not measured"
 N_DRAWN = 20_000
@@ -37,7 +36,6 @@ N_PICTURES = 8
 _SHADED = (0.02, 0.98)  # quantiles with shades of their own; beyond, those of the ends
 ABSENT = "–"  # what a model has in a column that only others have, e.g. `fraction` where several studies meet
 _NAMED = ("run", "direction", "fraction", "scale", "seed")
-_BRIEF = 34  # characters
 _CLOUD_INCH = 3.3
 _CURVE_INCH = (2.3, 2.0)
 
@@ -92,7 +90,8 @@ def _shades(values: np.ndarray, *, quantity: str) -> PointColours:
     steps = np.floor(N_SHADES * (values - low) / (high - low))
     codes = np.where(np.isfinite(values), np.clip(np.nan_to_num(steps), 0, N_SHADES - 1), N_SHADES).astype(int)
     names = [f"shade {number}" for number in range(N_SHADES)]
-    colours = dict(zip(names, map(to_hex, mpl.colormaps[SHADES].resampled(N_SHADES).colors), strict=True))
+    # No map with grey in it: grey is what was not measured.
+    colours = dict(zip(names, map(to_hex, mpl.colormaps["viridis"].resampled(N_SHADES).colors), strict=True))
     middle = f"{(low + high) / 2:.4g}"
     texts = {names[0]: f"≤ {low:.4g}", names[N_SHADES // 2]: middle, names[-1]: f"≥ {high:.4g}"}
     groups = pd.Categorical.from_codes(codes, categories=[*names, NOT_MEASURED], ordered=True)
@@ -133,7 +132,7 @@ def brief_names(names: Sequence[str]) -> list[str]:
     >>> brief_names(["LoRA · run 2026-11-21T10-50-47-f7ba4308", "LoRA · run again"])
     ['the first', 'the second']
     """
-    return list(names) if max(map(len, names)) <= _BRIEF else ["the first", "the second"][: len(names)]
+    return list(names) if max(map(len, names)) <= 34 else ["the first", "the second"][: len(names)]
 
 
 def _listed(model: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
@@ -181,9 +180,8 @@ def plot_exploration(
         style.break_title(name, title=models[number] if number < len(models) else "", width=_CLOUD_INCH * figure.dpi)
     dots = colours.legend(inside=inside) | ({f"selected: {len(rows):,}": "black"} if len(selected) else {})
     entries = [Line2D([], [], color=c, label=text, marker="o", ls="none", ms=4, mec="none") for text, c in dots.items()]
-    lines = reference_lines(quantity, x_range=ranges[0], axis=axis) if x == "truth" else []
-    named = {one.text: one for one in lines}
-    entries += [Line2D([], [], color=one.colour, lw=0.7 * one.width, label=text) for text, one in named.items()]
+    lines = {one.text: one for one in reference_lines(quantity, x_range=ranges[0], axis=axis) if x == "truth"}
+    entries += [Line2D([], [], color=one.colour, lw=0.7 * one.width, label=text) for text, one in lines.items()]
     axes[-1].axis("off")
     how = {"alignment": "left", "borderaxespad": 0.0, "labelspacing": 0.3, "fontsize": 7, "title_fontsize": 7}
     axes[-1].legend(handles=entries, loc="upper left", title=colours.heading(brief_names(models)) or None, **how)

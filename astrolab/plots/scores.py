@@ -148,8 +148,9 @@ def _draw_bars(ax: Axes, *, drawn: Drawn, rows: pd.DataFrame, requirement: Requi
     step = _GROUP_WIDTH / len(drawn.arms)
     arm, group = pd.Index(drawn.arms).get_indexer(rows["arm"]), pd.Index(drawn.surveys).get_indexer(rows["survey"])
     rows = rows.assign(x=group + step * (arm - (len(drawn.arms) - 1) / 2))
-    top = _longest(np.nanmax(np.abs(rows[["value", "low", "high"]]), axis=1), printed=rows["printed"].abs().dropna())
-    top = max(top, 1.3 * requirement.limit) if requirement else top
+    sizes, printed = np.nanmax(np.abs(rows[["value", "low", "high"]]), axis=1), rows["printed"].abs()
+    longest = sizes[sizes <= _LONGEST_BAR * np.median(sizes)].max(initial=0.0) or sizes.max() or 1.0
+    top = max([longest, *printed[printed <= 1.5 * longest], 1.3 * requirement.limit if requirement else 0.0])
     end = _HEADROOM * top
     lowest = _HEADROOM * min(rows["value"].min(), rows["low"].min(), 0.0)
     is_signed = find_metric(rows["metric"].iloc[0]).sign == "zero" and (requirement or lowest < 0)
@@ -174,13 +175,6 @@ def _draw_bars(ax: Axes, *, drawn: Drawn, rows: pd.DataFrame, requirement: Requi
             ax.plot(*place, **_HOLLOW | {"marker": marker}, clip_on=False, zorder=4)
         if row.best:
             _draw_star(ax, row=row)
-
-
-def _longest(sizes: np.ndarray, *, printed: pd.Series) -> float:
-    """Length of the longest bar that is drawn whole, and of the printed values that do not stretch the axis much."""
-    limit = _LONGEST_BAR * np.median(sizes)
-    longest = sizes[sizes <= limit].max(initial=0.0) or sizes.max() or 1.0
-    return float(max([longest, *printed[printed <= 1.5 * longest]]))
 
 
 def _beyond(value: float) -> str:
@@ -216,7 +210,10 @@ def plot_forgetting(
     ax = ax or subplots(figsize=(1.15 * n_columns + 1.8, 0.36 * n_rows + 1.0))[1]
     values = drawn.rows.pivot(index="arm", columns="survey", values="value")
     badness = find_metric(drawn.metrics[0]).badness(values.reindex(index=list(drawn.arms), columns=list(drawn.surveys)))
-    image = ax.imshow(badness, cmap="YlOrBr", norm=_norm(badness), aspect="auto")
+    least, most = np.nanmin(badness), np.nanmax(badness)
+    floor = max(least, most / 50, np.finfo(float).tiny)  # one value near 0 must not take all colours
+    norm = Normalize(least, most) if least < 0 else LogNorm(floor, max(most, 1.01 * floor), clip=True)
+    image = ax.imshow(badness, cmap="YlOrBr", norm=norm, aspect="auto")
     for row in drawn.rows.itertuples():
         place = list(drawn.surveys).index(row.survey), list(drawn.arms).index(row.arm)
         colour = "white" if image.norm(badness[place[::-1]]) > _DARK_FROM else "black"
@@ -235,14 +232,6 @@ def plot_forgetting(
     ax.set_xlabel("tested on", color=FAINT)
     drawn.finish(ax, title=title or f"{drawn.metric_labels[0]} on every test set")
     return ax
-
-
-def _norm(badness: np.ndarray) -> Normalize:
-    least, most = np.nanmin(badness), np.nanmax(badness)
-    if least < 0:
-        return Normalize(least, most)
-    floor = max(least, most / 50, np.finfo(float).tiny)  # one value near 0 must not take all colours
-    return LogNorm(floor, max(most, 1.01 * floor), clip=True)
 
 
 @style.in_style
@@ -309,14 +298,9 @@ def plot_data_fractions(
     style.chosen(scores, column="fraction", names=None)
     drawn = Drawn(scores, label=label, metrics=metrics, arms=arms, surveys=surveys, along=["fraction"])
     strips = [] if plateau is None else [_STRIP_ROW_INCH * len(drawn.arms) + 0.12]
-    figure, axes = style.panel_grid(
-        drawn.titles,
-        rows=[*drawn.metric_labels, *[""] * len(strips)],
-        panel=_PANEL,
-        heights=[_PANEL[1]] * len(drawn.metrics) + strips,
-        xlabel="fraction of the fine-tuning set",
-        sharex=True,
-    )
+    words = {"rows": [*drawn.metric_labels, *[""] * len(strips)], "xlabel": "fraction of the fine-tuning set"}
+    size = {"panel": _PANEL, "heights": [_PANEL[1]] * len(drawn.metrics) + strips, "sharex": True}
+    figure, axes = style.panel_grid(drawn.titles, **words, **size)
     printed = drawn.printed(published).sort_values("fraction")
     for column, survey in zip(axes.T, drawn.surveys, strict=True):
         for ax, metric in zip(column, drawn.metrics, strict=False):
@@ -333,7 +317,11 @@ def plot_data_fractions(
             rows = style.pick_label(plateau, label=drawn.quantity.name)[0]
             _draw_plateaus(column[-1], rows=rows[rows["survey"] == survey], arms=drawn.arms)
     axes[-1, 0].xaxis.set_major_formatter(PercentFormatter(1))
-    notes = [Line2D([], [], color=FAINT, lw=6, alpha=0.3, label=drawn.spread), *_plateau_notes(plateau)]
+    notes = [Line2D([], [], color=FAINT, lw=6, alpha=0.3, label=drawn.spread)]
+    if plateau is not None:
+        share, metric = 1 - plateau["tolerance"].iloc[0], find_metric(plateau["metric"].iloc[0]).label
+        notes.append(Line2D([], [], color=INK, lw=1.6, marker="o", ms=4, label=f"{share:.0%} of the gain in {metric}"))
+        notes.append(Line2D([], [], color=FAINT, lw=0.8, ls="--", label="the same, of a straight line"))
     hollow = [Line2D([], [], color=INK, **_PRINTED, label="printed, other data")] * (not printed.empty)
     drawn.finish(figure, title=title, entries=style.keys(drawn.arms, **_ON_LINE), notes=[*notes, *hollow])
     return figure
@@ -354,14 +342,6 @@ def _draw_plateaus(ax: Axes, *, rows: pd.DataFrame, arms: Mapping[str, Look]) ->
                 ax.text(0, place, "no gain", color=look.colour, fontsize=6.5, va="center")
     for straight in rows["straight"].unique():
         ax.axvline(straight, color=FAINT, lw=0.8, ls="--", zorder=0)
-
-
-def _plateau_notes(plateau: pd.DataFrame | None) -> list[Line2D]:
-    if plateau is None:
-        return []
-    share, metric = 1 - plateau["tolerance"].iloc[0], find_metric(plateau["metric"].iloc[0]).label
-    gain = Line2D([], [], color=INK, lw=1.6, marker="o", ms=4, label=f"{share:.0%} of the gain in {metric}")
-    return [gain, Line2D([], [], color=FAINT, lw=0.8, ls="--", label="the same, of a straight line")]
 
 
 @style.in_style

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -89,6 +89,7 @@ def _looks(names: Sequence[str], *, known: Mapping[str, Look]) -> dict[str, Look
         raise ConfigError(
             "Names were to be given colours of their own.",
             received=f"{len(unknown)} names that have none yet: {', '.join(unknown)}",
+            available=", ".join(known),
             remedy=f"Show at most {len(_SPARE)} of them in one figure.",
         )
     spare = {name: Look(name, colour) for name, colour in zip(unknown, _SPARE, strict=False)}
@@ -151,15 +152,14 @@ def publication_style(**rc: Any) -> Iterator[None]:
         _overrides.reset(token)
 
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R", Axes, Figure)
+_Plot = TypeVar("_Plot", bound=Callable[..., Axes | Figure])
 
 
-def in_style(plot: Callable[_P, _R]) -> Callable[_P, _R]:
+def in_style(plot: _Plot) -> _Plot:
     """Make a plotting function draw in the publication style, whatever the caller's settings are."""
 
     @wraps(plot)
-    def styled(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def styled(*args: Any, **kwargs: Any) -> Axes | Figure:
         with publication_style():
             drawn = plot(*args, **kwargs)
             # matplotlib makes ticks when it first needs them, from the settings of that moment: make them now.

@@ -27,13 +27,8 @@ if TYPE_CHECKING:
 
 IMAGE, MAGNITUDES = ("band", "y", "x"), ("band",)  # axes of the inputs that can be drawn
 STRETCH_SIGMA = 12.0  # where the colour picture turns from linear to logarithmic, in sky sigmas
-SOFTENING = 8.0  # Q of Lupton et al.
 GAINS = (0.8, 1.0, 1.5)  # of red, green, blue: the colours of a nearby spiral come out white
 SKY_SIGMA = 1.0  # the sky is not quite black, so that its noise is seen
-BLACK_SIGMA = -2.0
-WHITE_PERCENTILE = 99.7
-_N_MEDIANS = 14
-_N_FOR_MEDIAN = 8
 _DEPTH_PANELS = {
     "fwhm_arcsec": ("How sharp", "FWHM of points (arcsec)"),
     "depth_mag": ("How deep", "5σ depth of points (AB mag)"),
@@ -186,9 +181,8 @@ def plot_colour_redshift(
 
 
 def _running_median(xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Medians in slices of equal numbers of objects."""
-    n_slices = max(1, min(_N_MEDIANS, len(xy) // _N_FOR_MEDIAN))
-    slices = np.array_split(xy[np.argsort(xy[:, 0])], n_slices)
+    """Medians in at most 14 slices of equal numbers of objects, of 8 at least."""
+    slices = np.array_split(xy[np.argsort(xy[:, 0])], max(1, min(14, len(xy) // 8)))
     return tuple(np.array([np.median(part, axis=0) for part in slices if len(part)]).reshape(-1, 2).T)
 
 
@@ -260,7 +254,7 @@ def colour_picture(stamp: np.ndarray, *, channels: Sequence[str]) -> np.ndarray:
         return np.rint(255 / brightest * stamp[numbers].clip(0, brightest)).astype(np.uint8).transpose(1, 2, 0)
     sigma = float(_noise(stamp)[numbers].mean())
     in_sigmas = stamp[numbers] * np.array(GAINS)[:, None, None] / sigma + SKY_SIGMA
-    stretch = LuptonAsinhStretch(stretch=STRETCH_SIGMA, Q=SOFTENING)
+    stretch = LuptonAsinhStretch(stretch=STRETCH_SIGMA, Q=8.0)
     return make_lupton_rgb(*in_sigmas, interval=ManualInterval(vmin=0), stretch_object=stretch)[::-1]
 
 
@@ -272,11 +266,9 @@ def band_pictures(stamp: np.ndarray, *, channels: Sequence[str]) -> np.ndarray:
     if _is_rgb(channels):
         return np.zeros((0, *stamp.shape[1:]), dtype=np.uint8)
     sigma = _noise(stamp)
-    white = np.maximum(np.percentile(stamp, WHITE_PERCENTILE, axis=(1, 2)), 3 * sigma)
-    grey = [
-        AsinhStretch(a=0.1)(ManualInterval(vmin=BLACK_SIGMA * noise, vmax=top)(band))
-        for band, noise, top in zip(stamp, sigma, white, strict=True)
-    ]
+    white = np.maximum(np.percentile(stamp, 99.7, axis=(1, 2)), 3 * sigma)
+    scales = [ManualInterval(vmin=-2 * noise, vmax=top) for noise, top in zip(sigma, white, strict=True)]
+    grey = [AsinhStretch(a=0.1)(scale(band)) for scale, band in zip(scales, stamp, strict=True)]
     return np.rint(255 * np.stack(grey)).astype(np.uint8)[:, ::-1]
 
 
