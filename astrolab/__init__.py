@@ -75,7 +75,6 @@ _HOMES = {
         "plot_adapter_path",
         "plot_comparison",
         "plot_cost",
-        "plot_cutouts",
         "plot_data_fractions",
         "plot_depth",
         "plot_forgetting",

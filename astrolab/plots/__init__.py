@@ -1,4 +1,7 @@
-"""Tables in, figures out: data first, everything else by keyword, Axes or a Figure back."""
+"""Tables in, figures out: data first, all else by keyword, Axes or a Figure back.
+
+A table that lacks what is to be drawn, or holds several values for one place, is refused with a `PredictionError`.
+"""
 # ruff: noqa: F401
 
 from astrolab.plots.explorers import plot_adapter_path
@@ -13,7 +16,6 @@ from astrolab.plots.scores import (
 from astrolab.plots.style import publication_style
 from astrolab.plots.surveys import (
     plot_colour_redshift,
-    plot_cutouts,
     plot_depth,
     plot_galaxies,
     plot_magnitude_distributions,

@@ -15,24 +15,12 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.pyplot import figure as new_figure
 
+from astrolab.exploring.columns import column_label
 from astrolab.metrics import find_metric, summarise_seeds
+from astrolab.plots import style
 from astrolab.plots.predictions import axis_label, cloud_ranges, reference_lines
 from astrolab.plots.scores import draw_curves
-from astrolab.plots.style import (
-    FAINT,
-    INK,
-    arm_looks,
-    break_title,
-    column_words,
-    draw_requirement,
-    finish,
-    in_style,
-    is_simulated,
-    keys,
-    metric_label,
-    pick_label,
-    survey_looks,
-)
+from astrolab.plots.style import FAINT, INK
 from astrolab.plots.surveys import IMAGE, band_letter, band_pictures, colour_picture, object_picture, read_stamps
 from astrolab.tasks import Quantity, Range
 
@@ -41,7 +29,6 @@ if TYPE_CHECKING:
     from astrolab.datasets.twins.galaxies.one_galaxy import OneGalaxy
 
 GOOD, BAD, SAME = "#0072B2", "#D55E00", "#BDBDBD"  # Okabe & Ito 2008, and a grey
-SHADES = "viridis"  # the one map for numbers that has no grey in it: grey is what was not measured
 N_SHADES = 64
 NOT_MEASURED = "not measured"
 N_DRAWN = 20_000
@@ -49,7 +36,6 @@ N_PICTURES = 8
 _SHADED = (0.02, 0.98)  # quantiles with shades of their own; beyond, those of the ends
 ABSENT = "–"  # what a model has in a column that only others have, e.g. `fraction` where several studies meet
 _NAMED = ("run", "direction", "fraction", "scale", "seed")
-_BRIEF = 34  # characters
 _CLOUD_INCH = 3.3
 _CURVE_INCH = (2.3, 2.0)
 
@@ -87,13 +73,13 @@ class PointColours:
 def colour_points(table: pd.DataFrame, *, by: str | None = None) -> PointColours:
     """Give objects colours: by what changed between two models, else by which are outliers, or by a column."""
     if by is not None:
-        return _shades(table[by].to_numpy(float), quantity=column_words(by))
+        return _shades(table[by].to_numpy(float), quantity=column_label(by))
     if "verdict" in table:
         verdicts = pd.Categorical(table["verdict"])  # nearer, about the same, farther
         return PointColours(verdicts, dict(zip(verdicts.categories, (GOOD, SAME, BAD), strict=True)))
-    names = ["not an outlier", "outlier"]
+    colours = {"not an outlier": GOOD, "outlier": BAD}
     codes = table["is_outlier"].to_numpy(int)
-    return PointColours(pd.Categorical.from_codes(codes, categories=names), dict(zip(names, (GOOD, BAD), strict=True)))
+    return PointColours(pd.Categorical.from_codes(codes, categories=list(colours)), colours)
 
 
 def _shades(values: np.ndarray, *, quantity: str) -> PointColours:
@@ -104,7 +90,8 @@ def _shades(values: np.ndarray, *, quantity: str) -> PointColours:
     steps = np.floor(N_SHADES * (values - low) / (high - low))
     codes = np.where(np.isfinite(values), np.clip(np.nan_to_num(steps), 0, N_SHADES - 1), N_SHADES).astype(int)
     names = [f"shade {number}" for number in range(N_SHADES)]
-    colours = dict(zip(names, map(to_hex, mpl.colormaps[SHADES].resampled(N_SHADES).colors), strict=True))
+    # No map with grey in it: grey is what was not measured.
+    colours = dict(zip(names, map(to_hex, mpl.colormaps["viridis"].resampled(N_SHADES).colors), strict=True))
     middle = f"{(low + high) / 2:.4g}"
     texts = {names[0]: f"≤ {low:.4g}", names[N_SHADES // 2]: middle, names[-1]: f"≥ {high:.4g}"}
     groups = pd.Categorical.from_codes(codes, categories=[*names, NOT_MEASURED], ordered=True)
@@ -118,7 +105,7 @@ def in_words(column: str, *, value: Any) -> str:
     ('transfer learning', 'GalaxiesML twin', '1')
     """
     if column in ("arm", "survey"):
-        looks = arm_looks if column == "arm" else survey_looks
+        looks = style.arm_looks if column == "arm" else style.survey_looks
         return looks([value])[value].label
     return f"{value:g}" if isinstance(value, float) else str(value)
 
@@ -131,32 +118,28 @@ def name_models(models: Sequence[Mapping[str, Any]], *, options: Mapping[str, Se
     >>> name_models([tl, lora], options=options)
     (['transfer learning · seed 0', 'LoRA · seed 1'], 'fraction 0.1')
     """
-    first = models[0]
     several = [name for name in _NAMED if len(options.get(name, ())) > 1]
-    apart = [name for name in several if any(model[name] != first[name] for model in models)]
-    together = [name for name in several if name not in apart]
+    apart = [name for name in several if any(model[name] != models[0][name] for model in models)]
     arms = [in_words("arm", value=model.get("arm", "")) for model in models]
-    listed = [_listed(model, apart) for model in models]
-    names = [" · ".join(filter(None, [arm, *parts])) or "model" for arm, parts in zip(arms, listed, strict=True)]
-    return names, " · ".join(_listed(first, together))
+    parts = [[arm, *_listed(model, apart)] for arm, model in zip(arms, models, strict=True)]
+    together = _listed(models[0], [name for name in several if name not in apart])
+    return [" · ".join(filter(None, words)) or "model" for words in parts], " · ".join(together)
 
 
 def brief_names(names: Sequence[str]) -> list[str]:
     """Return names that fit over a column of numbers.
 
-    >>> brief_names(["LoRA · seed 0", "LoRA · seed 1"])
-    ['LoRA · seed 0', 'LoRA · seed 1']
     >>> brief_names(["LoRA · run 2026-11-21T10-50-47-f7ba4308", "LoRA · run again"])
     ['the first', 'the second']
     """
-    return list(names) if max(map(len, names)) <= _BRIEF else ["the first", "the second"][: len(names)]
+    return list(names) if max(map(len, names)) <= 34 else ["the first", "the second"][: len(names)]
 
 
 def _listed(model: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
     return [f"{name} {in_words(name, value=model[name])}" for name in columns if model[name] != ABSENT]
 
 
-@in_style
+@style.in_style
 def plot_exploration(
     table: pd.DataFrame,
     *,
@@ -194,43 +177,36 @@ def plot_exploration(
             ax.scatter(*(v[selected] for v in xy), c="black", s=size * 1.6, lw=0, rasterized=True)
         _frame_cloud(ax, ranges=ranges, quantity=quantity, axis=axis, x=x)
         name = ax.set_title("", loc="center", fontweight="bold", fontsize=7.5)
-        break_title(name, title=models[number] if number < len(models) else "", width=_CLOUD_INCH * figure.dpi)
+        style.break_title(name, title=models[number] if number < len(models) else "", width=_CLOUD_INCH * figure.dpi)
     dots = colours.legend(inside=inside) | ({f"selected: {len(rows):,}": "black"} if len(selected) else {})
     entries = [Line2D([], [], color=c, label=text, marker="o", ls="none", ms=4, mec="none") for text, c in dots.items()]
-    drawn_lines = reference_lines(quantity, x_range=ranges[0], axis=axis) if x == "truth" else []
-    named = {line.text: line for line in drawn_lines}
-    entries += [Line2D([], [], color=one.colour, lw=0.7 * one.width, label=text) for text, one in named.items()]
-    _write_legend(axes[-1], entries=entries, heading=colours.heading(brief_names(models)))
+    lines = {one.text: one for one in reference_lines(quantity, x_range=ranges[0], axis=axis) if x == "truth"}
+    entries += [Line2D([], [], color=one.colour, lw=0.7 * one.width, label=text) for text, one in lines.items()]
+    axes[-1].axis("off")
+    how = {"alignment": "left", "borderaxespad": 0.0, "labelspacing": 0.3, "fontsize": 7, "title_fontsize": 7}
+    axes[-1].legend(handles=entries, loc="upper left", title=colours.heading(brief_names(models)) or None, **how)
     if sides:
         _write_scores(axes[-1], sides=sides, objects=objects)
     if pictures:
         _draw_pictures(parts[1], table.iloc[pictures], survey=survey, x=x)
-    finish(figure, title=" · ".join(filter(None, [title, *notes])), simulated=is_simulated(table))
+    style.finish(figure, title=" · ".join(filter(None, [title, *notes])), simulated=style.is_simulated(table))
     return figure
 
 
 def _some(rows: np.ndarray) -> np.ndarray:
-    if len(rows) <= N_DRAWN:
-        return rows
-    return np.sort(np.random.default_rng(0).choice(rows, N_DRAWN, replace=False))
+    return rows if len(rows) <= N_DRAWN else np.sort(np.random.default_rng(0).choice(rows, N_DRAWN, replace=False))
 
 
 def _thinned(drawn: np.ndarray, there: np.ndarray, what: str) -> str:
     return f"{len(drawn):,} of {len(there):,} {what} drawn" if len(drawn) < len(there) else ""
 
 
-def _write_legend(ax: Axes, *, entries: Sequence[Line2D], heading: str) -> None:
-    ax.axis("off")
-    style = {"alignment": "left", "borderaxespad": 0.0, "labelspacing": 0.3, "fontsize": 7, "title_fontsize": 7}
-    ax.legend(handles=entries, loc="upper left", title=heading or None, **style)
-
-
 def _write_scores(ax: Axes, *, sides: Mapping[str, pd.DataFrame], objects: str) -> None:
-    first = next(iter(sides.values()))
-    cells = [[_value(side["value"].iloc[k]) for side in sides.values()] for k in range(len(first))]
+    values = zip(*(side["value"] for side in sides.values()), strict=True)
+    cells = [[f"{one:.4f}".replace("-", "−") if np.isfinite(one) else "–" for one in row] for row in values]
     cells.append([f"{side['n'].iloc[0]:,}" for side in sides.values()])
     heads = [name.replace(" · ", "\n") for name in sides]
-    names = [*first["label"], f"{objects} scored"]
+    names = [*next(iter(sides.values()))["label"], f"{objects} scored"]
     table = ax.table(cellText=cells, rowLabels=names, colLabels=heads, loc="lower right", edges="B")
     table.auto_set_font_size(False)
     table.set_fontsize(6.5)
@@ -238,10 +214,6 @@ def _write_scores(ax: Axes, *, sides: Mapping[str, pd.DataFrame], objects: str) 
     head = 0.025 + 0.045 * max(1 + name.count("\n") for name in heads)
     for (row, _), cell in table.get_celld().items():
         cell.set(height=head if row == 0 else 0.068, edgecolor="#D0D0D0", linewidth=0.5)
-
-
-def _value(value: float) -> str:
-    return f"{value:.4f}".replace("-", "−") if np.isfinite(value) else "–"
 
 
 def _draw_pictures(part: SubFigure, table: pd.DataFrame, *, survey: Survey, x: str) -> None:
@@ -256,14 +228,13 @@ def _draw_pictures(part: SubFigure, table: pd.DataFrame, *, survey: Survey, x: s
     for number, (picture, row) in enumerate(zip(pictures, table.itertuples(), strict=True)):
         left = number * (width + gap)
         strip[:, left : left + width] = picture
-        colour = BAD if row.is_outlier else INK
-        truth = f"{row.truth:.2f} → " if x == "truth" else ""
-        numbers = f"{truth}{row.pred:.2f}".replace("-", "−")
-        ax.text(left, -0.03 * height, numbers, fontsize=7, color=colour, va="bottom")
+        numbers = f"{row.truth:.2f} → {row.pred:.2f}" if x == "truth" else f"{row.pred:.2f}"
+        how = {"fontsize": 7, "color": BAD if row.is_outlier else INK, "va": "bottom"}
+        ax.text(left, -0.03 * height, numbers.replace("-", "−"), **how)
     ax.imshow(strip, interpolation="nearest")
 
 
-@in_style
+@style.in_style
 def plot_adapter_path(
     scores: pd.DataFrame,
     *,
@@ -285,22 +256,18 @@ def plot_adapter_path(
         Where on the path the clouds are; marked in every panel.
     clouds : mapping of str to (truth, pred), optional
         Objects of each survey at that scale, each (n,); a panel for each, below.
-    simulated : bool
-        Whether any of the objects are; scores with a column ``simulated`` say so by themselves.
-    objects : str
-        What the rows of the predictions are, e.g. ``"galaxies"``.
     """
-    scores, _, quantity, about = pick_label(scores, label=label)
-    simulated |= is_simulated(scores)
+    scores, _, quantity, about = style.pick_label(scores, label=label)
+    simulated |= style.is_simulated(scores)
     scores = summarise_seeds(scores.assign(**{end: scores.get(end, np.nan) for end in ("low", "high")}))
-    metrics, looks = scores["metric"].unique(), survey_looks(list(scores["survey"].unique()))
+    metrics, looks = scores["metric"].unique(), style.survey_looks(list(scores["survey"].unique()))
     heights = [_CURVE_INCH[1], 2.7] if clouds else [_CURVE_INCH[1]]
     figure = new_figure(figsize=(_CURVE_INCH[0] * len(metrics), sum(heights)), layout="constrained")
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     for ax, metric in zip(parts[0].subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
-        draw_requirement(ax, metric=metric, quantity=quantity)
+        style.draw_requirement(ax, metric=metric, quantity=quantity)
         draw_curves(ax, rows=scores[scores["metric"] == metric], x="scale", looks=looks, by="survey")
-        ax.set(xlabel="scale of the adapter", ylabel=metric_label(metric, quantity=quantity))
+        ax.set(xlabel="scale of the adapter", ylabel=style.metric_label(metric, quantity=quantity))
         if find_metric(metric).sign == "lower":
             ax.set_ylim(bottom=0.0)
         if scale is not None:
@@ -313,7 +280,7 @@ def plot_adapter_path(
         _frame_cloud(ax, ranges=ranges, quantity=quantity)
         ax.set_title(looks[survey].label, color=looks[survey].colour, fontweight="bold", loc="center")
     at = "" if scale is None else f" · {objects} at scale {scale:.2f}"
-    finish(figure, title=title + about + at, simulated=simulated, entries=keys(looks))
+    style.finish(figure, title=title + about + at, simulated=simulated, entries=style.keys(looks))
     return figure
 
 
@@ -322,7 +289,7 @@ def _frame_cloud(
 ) -> None:
     ax.set(xlim=ranges[0], ylim=ranges[1], aspect="equal" if axis == "pred" and x == "truth" else "auto")
     if x != "truth":
-        ax.set(xlabel=column_words(x), ylabel=quantity.axis)
+        ax.set(xlabel=column_label(x), ylabel=quantity.axis)
         return
     for line in reference_lines(quantity, x_range=ranges[0], axis=axis):
         ax.plot(*line.vertices.T, color=line.colour, lw=0.7 * line.width)
@@ -331,16 +298,15 @@ def _frame_cloud(
 
 def scale_spans(figure: Figure, *, low: float, high: float) -> list[tuple[float, float, float, float]]:
     """Return where two scales lie in the panels of a figure, so that a marker can be laid over its picture."""
-    spans = []
+    spans, inverted = [], figure.transFigure.inverted()
     for ax in figure.axes:
-        box = ax.get_window_extent().transformed(figure.transFigure.inverted())
-        corners = ax.get_xaxis_transform().transform([(low, 0.0), (high, 0.0)])
-        (left, _), (right, _) = figure.transFigure.inverted().transform(corners)
-        spans.append((float(left), float(right), 1.0 - box.y1, 1.0 - box.y0))
+        corners = ax.get_xaxis_transform().transform([(low, 0.0), (high, 1.0)])
+        (left, bottom), (right, top) = inverted.transform(corners)
+        spans.append((float(left), float(right), 1.0 - float(top), 1.0 - float(bottom)))
     return spans
 
 
-@in_style
+@style.in_style
 def plot_one_galaxy(galaxy: OneGalaxy, *, answers: Mapping[str, float] | None = None) -> Figure:
     """Draw a simulated galaxy as a survey sees it: in colour, in each band, its magnitudes, what models make of it."""
     bands = galaxy.bands
@@ -363,15 +329,15 @@ def plot_one_galaxy(galaxy: OneGalaxy, *, answers: Mapping[str, float] | None = 
     above.invert_yaxis()
     above.set(ylabel="AB magnitude", xlabel="band")
     above.legend()
-    _draw_answers(below, z=galaxy.settings.z, answers=answers or {})
-    settings = galaxy.settings
-    finish(figure, title=f"{settings.kind} galaxy at z = {settings.z:.2f}, i = {settings.i_mag:.1f}", simulated=True)
+    one = galaxy.settings
+    _draw_answers(below, z=one.z, answers=answers or {})
+    style.finish(figure, title=f"{one.kind} galaxy at z = {one.z:.2f}, i = {one.i_mag:.1f}", simulated=True)
     return figure
 
 
 def _draw_answers(ax: Axes, *, z: float, answers: Mapping[str, float]) -> None:
     ax.axvline(z, color=INK, lw=1.2)
-    looks = arm_looks(list(answers))
+    looks = style.arm_looks(list(answers))
     for number, (name, value) in enumerate(answers.items()):
         ax.plot([z, value], [number, number], color=looks[name].colour, lw=1)
         ax.plot(value, number, looks[name].marker, color=looks[name].colour, ms=5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -15,25 +16,14 @@ from matplotlib.figure import Figure
 
 from astrolab.errors import unknown_name
 from astrolab.metrics import Resampling, find_metric, find_requirement, score
-from astrolab.plots.style import (
-    FAINT,
-    INK,
-    PAGE_WIDTH_INCH,
-    arm_looks,
-    axis_range,
-    chosen,
-    finish,
-    in_style,
-    is_simulated,
-    panel_grid,
-    survey_looks,
-)
+from astrolab.plots import style
+from astrolab.plots.style import FAINT, INK, PAGE_WIDTH_INCH
 from astrolab.predictions import labels_of, one_label, quantity_of, task_of
-from astrolab.tasks import Quantity
+from astrolab.tasks import Quantity, Range
 
 AXES = ("pred", "deviation")
 ASKED = "#009E73"  # Okabe & Ito 2008
-_DASHES = (0, (4, 3))
+_N_CELLS = 70  # along each axis
 # Without its palest third, so that a single object is seen on white.
 _COLOURS = LinearSegmentedColormap.from_list("density", colormaps["YlGnBu"](np.linspace(0.35, 1, 64)))
 _PANEL_INCH = (1.55, 2.4)  # narrowest and widest
@@ -41,7 +31,7 @@ _SHORT = {"catastrophic_rate": "catastr.", "outlier_rate": "outliers"}
 _SHOWN_DEVIATION = (5 / 3, 4.0)  # half the height of the axis of deviations, in outlier cuts: at least, at most
 
 
-@in_style
+@style.in_style
 def plot_prediction_density(
     predictions: pd.DataFrame,
     *,
@@ -51,7 +41,6 @@ def plot_prediction_density(
     seed: int | None = None,
     metrics: Sequence[str] | None = None,
     limits: tuple[float, float] | None = None,
-    bins: int = 70,
     objects: str = "objects",
     title: str = "Prediction against truth",
 ) -> Figure:
@@ -72,39 +61,38 @@ def plot_prediction_density(
         Ends of the axes; by default they hold 99 % of the truths and predictions.
     objects : str
         What the rows of the table are, e.g. ``"galaxies"``.
-
-    Raises
-    ------
-    PredictionError
-        If the table lacks what is to be drawn.
     """
-    arms, surveys = chosen(predictions, column="arm", names=arms), chosen(predictions, column="survey", names=surveys)
-    (seed, *_) = chosen(predictions, column="seed", names=None if seed is None else [seed])
-    table = predictions[
-        predictions["seed"].eq(seed) & predictions["arm"].isin(arms) & predictions["survey"].isin(surveys)
-    ]
+    arms = style.chosen(predictions, column="arm", names=arms)
+    surveys = style.chosen(predictions, column="survey", names=surveys)
+    seeds = style.chosen(predictions, column="seed", names=None if seed is None else [seed])
+    wanted = {"arm": arms, "survey": surveys, "seed": seeds[:1]}
+    table = predictions[predictions[[*wanted]].isin(wanted).all(axis=1)]
     known, task = one_label(table, label=label), task_of(predictions)
     label = label or labels_of(table)[0]
     quantity = quantity_of(label, task=task)
     scored = {"metrics": metrics or task.metrics[:3], "labels": [label], "by": ("arm", "survey"), "task": task}
     scores = score(table, **scored, resampling=Resampling(n=0))
-    limits = limits or axis_range(known[["truth", "pred"]].to_numpy(float), quantity=quantity)
-    edges = np.linspace(*limits, bins + 1)
-    columns, rows = list(arm_looks(arms).values()), [look.label for look in survey_looks(surveys).values()]
+    limits = limits or style.axis_range(known[["truth", "pred"]].to_numpy(float), quantity=quantity)
+    edges = np.linspace(*limits, _N_CELLS + 1)
+    columns, rows = list(style.arm_looks(arms).values()), [look.label for look in style.survey_looks(surveys).values()]
     side = float(np.clip(PAGE_WIDTH_INCH / len(arms), *_PANEL_INCH))
-    figure, axes = panel_grid(columns, rows=rows, panel=(side, side), around=(1.1, 0.7), sharex=True, sharey=True)
-    places = [(arm, survey) for survey in surveys for arm in arms]
+    figure, axes = style.panel_grid(columns, rows=rows, panel=(side, side), around=(1.1, 0.7), sharex=True, sharey=True)
     meshes = []
-    for ax, (arm, survey) in zip(axes.flat, places, strict=True):
+    for ax, (survey, arm) in zip(axes.flat, product(surveys, arms), strict=True):
         here = known[known["arm"].eq(arm) & known["survey"].eq(survey)]
         meshes.append(_draw_density(ax, rows=here, edges=edges, quantity=quantity))
         _write_scores(ax, scores=scores[scores["arm"].eq(arm) & scores["survey"].eq(survey)])
     for ax in figure.axes:
         ax.yaxis.label.set_fontweight("bold")
-    _share_colours(figure, meshes=meshes, axes=axes, words=f"{objects} in a cell")
+    norm = LogNorm(vmin=1, vmax=max(2.0, *(float(mesh.get_array().max()) for mesh in meshes)))
+    for mesh in meshes:
+        mesh.set_norm(norm)
+    bar = figure.colorbar(meshes[0], ax=list(axes.flat), pad=0.01, aspect=40, shrink=0.8)
+    bar.set_label(f"{objects} in a cell", color=FAINT)
+    bar.outline.set_visible(False)
     figure.supxlabel(f"true {quantity.axis}", fontsize=8)
     figure.supylabel(f"predicted {quantity.axis}", fontsize=8)
-    finish(figure, title=title, simulated=is_simulated(known))
+    style.finish(figure, title=title, simulated=style.is_simulated(known))
     return figure
 
 
@@ -116,7 +104,7 @@ def _draw_density(ax: Axes, *, rows: pd.DataFrame, edges: np.ndarray, quantity: 
     ax.plot(ends, ends, color=INK, lw=0.7, alpha=0.8)
     for side in (-1, 1) if quantity.outlier else ():
         moved = quantity.moved(ends, residual=side * quantity.outlier)
-        ax.plot(ends, moved, color=INK, lw=0.6, ls=_DASHES, alpha=0.6)
+        ax.plot(ends, moved, color=INK, lw=0.6, ls=(0, (4, 3)), alpha=0.6)
     ax.set(xlim=ends, ylim=ends, aspect="equal")
     ax.locator_params(nbins=4)
     return mesh
@@ -127,16 +115,6 @@ def _write_scores(ax: Axes, *, scores: pd.DataFrame) -> None:
     lines = [f"{word} {value:z.3f}".replace("-", "−") for word, value in zip(words, scores["value"], strict=True)]
     box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.75}
     ax.text(0.04, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=6.2, linespacing=1.25, bbox=box)
-
-
-def _share_colours(figure: Figure, *, meshes: Sequence[QuadMesh], axes: np.ndarray, words: str) -> None:
-    most = max(mesh.get_array().max() for mesh in meshes)
-    norm = LogNorm(vmin=1, vmax=max(float(most), 2.0))
-    for mesh in meshes:
-        mesh.set_norm(norm)
-    bar = figure.colorbar(meshes[0], ax=list(axes.flat), pad=0.01, aspect=40, shrink=0.8)
-    bar.set_label(words, color=FAINT)
-    bar.outline.set_visible(False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,11 +142,8 @@ def reference_lines(quantity: Quantity, *, x_range: tuple[float, float], axis: s
         words = f"outlier, {_size(quantity.outlier, quantity=quantity)}"
         limits += [(sign * quantity.outlier, FAINT, 1, words) for sign in (-1, 1)]
     x = np.array(x_range, dtype=float)
-    lines = []
-    for limit, colour, width, text in limits:
-        y = quantity.moved(x, residual=limit) if axis == "pred" else np.full(2, limit)
-        lines.append(ReferenceLine(np.stack([x, y], axis=1), colour, width, text))
-    return lines
+    heights = [quantity.moved(x, residual=limit) if axis == "pred" else np.full(2, limit) for limit, *_ in limits]
+    return [ReferenceLine(np.stack([x, y], axis=1), *how) for y, (_, *how) in zip(heights, limits, strict=True)]
 
 
 def _size(residual: float, *, quantity: Quantity) -> str:
@@ -184,11 +159,8 @@ def _size(residual: float, *, quantity: Quantity) -> str:
 
 def cloud_ranges(
     table: pd.DataFrame, *, quantity: Quantity, axis: str = "pred", x: str = "truth"
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return what the axes of a cloud cover: all truths, and predictions like these, or most deviations.
-
-    Where another column than the truth lies along the horizontal axis, the vertical one covers most predictions.
-    """
+) -> tuple[Range, Range]:
+    """Return what the axes of a cloud cover: all of `x`, and the same (beside truths), or most of the others."""
     if axis not in AXES:
         raise unknown_name("vertical axis", name=axis, names=AXES)
     along = table[x].to_numpy(float)
@@ -198,7 +170,7 @@ def cloud_ranges(
     if axis == "pred" and x == "truth":
         return x_range, x_range
     if axis == "pred":
-        return x_range, axis_range(table["pred"].to_numpy(float), quantity=quantity)
+        return x_range, style.axis_range(table["pred"].to_numpy(float), quantity=quantity)
     half = float(np.quantile(table["deviation"].abs(), 0.98)) or 1.0
     if quantity.outlier:
         half = float(np.clip(half, *np.multiply(_SHOWN_DEVIATION, quantity.outlier)))
@@ -214,6 +186,5 @@ def axis_label(axis: str, *, quantity: Quantity) -> str:
     """
     if axis == "pred":
         return f"predicted {quantity.axis}"
-    return (
-        "(predicted − true) / (1 + true)" if quantity.error == "per_one_plus" else f"predicted − true {quantity.axis}"
-    )
+    per_one_plus = "(predicted − true) / (1 + true)"
+    return per_one_plus if quantity.error == "per_one_plus" else f"predicted − true {quantity.axis}"

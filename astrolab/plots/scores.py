@@ -1,12 +1,8 @@
-"""Scores in figures: bars, a matrix, curves along a quantity or a fraction, pairwise differences.
-
-All of them draw one label (by default the first of the table), and of metrics the headline of its task unless asked.
-"""
+"""Scores in figures: of one label (by default the first), and unless asked of the headline metric of its task."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,30 +16,11 @@ from matplotlib.pyplot import subplots
 from matplotlib.ticker import PercentFormatter
 
 from astrolab.errors import PredictionError
+from astrolab.exploring.columns import column_label
 from astrolab.metrics import Requirement, describe_spread, find_metric, is_best, summarise_seeds
-from astrolab.plots.style import (
-    BAND,
-    FAINT,
-    INK,
-    PAGE_WIDTH_INCH,
-    Look,
-    arm_looks,
-    chosen,
-    column_words,
-    draw_requirement,
-    finish,
-    in_style,
-    is_simulated,
-    keys,
-    metric_label,
-    panel_grid,
-    pick_label,
-    pick_metrics,
-    real_survey,
-    survey_looks,
-)
+from astrolab.plots import style
+from astrolab.plots.style import BAND, FAINT, INK, PAGE_WIDTH_INCH, Look
 from astrolab.predictions import CONDITIONS, MODEL_KEYS, TEST_KEYS
-from astrolab.tasks import Quantity
 
 Names = Sequence[str] | None
 
@@ -54,26 +31,18 @@ _HOLLOW = {"marker": "D", "mfc": "white", "mec": INK, "mew": 0.8, "ms": 3.4, "ls
 _DARK_FROM = 0.55  # of the colour scale; text on darker cells is white
 _ON_LINE = {"ms": 4.5, "mec": "white", "mew": 0.5}
 _PRINTED = {"marker": "D", "mfc": "white", "mew": 0.8, "ms": 3.2, "lw": 0.6, "ls": ":"}
+_PANEL = (2.3, 2.0)  # inches
 _STRIP_ROW_INCH = 0.14  # height of an arm where plateaus are drawn
 _SURE = 0.95  # of the resamples must gain for a filled mark
 _PAIR_INCH = 0.19  # height of one comparison
 _FAR_PAIR = 4  # times the median reach: farther out, an interval would squeeze the others
 
 
-@dataclass(frozen=True)
 class Drawn:
     """Scores of one label: one value and interval for each arm, survey and metric, the best of each group marked."""
 
-    rows: pd.DataFrame
-    metrics: list[str]
-    arms: dict[str, Look]
-    surveys: dict[str, Look]
-    quantity: Quantity
-    about: str
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         scores: pd.DataFrame,
         *,
         label: str | None,
@@ -82,31 +51,19 @@ class Drawn:
         surveys: Names = None,
         n_metrics: int = 1,
         along: Sequence[str] = (),
-    ) -> Drawn:
-        """Choose them; by default the headline or the first `n_metrics`, every arm and every survey."""
-        arms, surveys = chosen(scores, column="arm", names=arms), chosen(scores, column="survey", names=surveys)
-        scores, task, quantity, about = pick_label(scores[scores["value"].notna()], label=label)
-        metrics = pick_metrics(scores, metrics=metrics, task=task, n=n_metrics)
-        wanted = {"arm": arms, "survey": surveys, "metric": metrics}
+    ):
+        arms = style.chosen(scores, column="arm", names=arms)
+        surveys = style.chosen(scores, column="survey", names=surveys)
+        scores, task, self.quantity, self.about = style.pick_label(scores[scores["value"].notna()], label=label)
+        self.metrics = style.pick_metrics(scores, metrics=metrics, task=task, n=n_metrics)
+        wanted = {"arm": arms, "survey": surveys, "metric": self.metrics}
         rows = summarise_seeds(scores[scores[[*wanted]].isin(wanted).all(axis=1)])
         require_one(rows, columns=[*wanted, *along])
-        rows = rows.assign(best=is_best(rows))
-        return cls(rows, metrics, arm_looks(arms), survey_looks(surveys), quantity, about)
-
-    @property
-    def titles(self) -> list[str]:
-        """Names of the surveys, as titles of panels."""
-        return [look.label for look in self.surveys.values()]
-
-    @property
-    def metric_labels(self) -> list[str]:
-        """Names of the metrics, as labels of axes."""
-        return [metric_label(metric, quantity=self.quantity) for metric in self.metrics]
-
-    @property
-    def spread(self) -> str:
-        """What the intervals are, in words."""
-        return describe_spread(self.rows["n_seeds"], otherwise="interval over objects")
+        self.rows = rows.assign(best=is_best(rows))
+        self.arms, self.surveys = style.arm_looks(arms), style.survey_looks(surveys)
+        self.titles = [look.label for look in self.surveys.values()]
+        self.metric_labels = [style.metric_label(metric, quantity=self.quantity) for metric in self.metrics]
+        self.spread = describe_spread(rows["n_seeds"], otherwise="interval over objects")
 
     def where(self, **values: str) -> pd.DataFrame:
         """Give the rows that have some values."""
@@ -115,14 +72,14 @@ class Drawn:
     def printed(self, published: pd.DataFrame | None) -> pd.DataFrame:
         """Give what a paper printed of what is drawn; a twin has the values of the survey that it stands for."""
         if published is None or published.empty:
-            return pd.DataFrame({name: [] for name in ("arm", "survey", "metric", "fraction", "value")})
-        here = pd.DataFrame({"here": list(self.surveys), "survey": map(real_survey, self.surveys)})
+            return pd.DataFrame(columns=["arm", "survey", "metric", "fraction", "value"])
+        here = pd.DataFrame({"here": list(self.surveys), "survey": map(style.real_survey, self.surveys)})
         rows = published.merge(here, on="survey").assign(survey=lambda table: table["here"])
         return rows[rows["arm"].isin(self.arms) & rows["metric"].isin(self.metrics)]
 
     def finish(self, target: Figure | Axes, *, title: str, **legend: Sequence[Any]) -> None:
         """Write title and legend; the title names the label where the table has several."""
-        finish(target, title=title + self.about, simulated=is_simulated(self.rows), **legend)
+        style.finish(target, title=title + self.about, simulated=style.is_simulated(self.rows), **legend)
 
 
 def require_one(rows: pd.DataFrame, *, columns: Sequence[str]) -> None:
@@ -143,7 +100,7 @@ def whiskers(rows: pd.DataFrame) -> np.ndarray:
     return np.maximum([rows["value"] - rows["low"], rows["high"] - rows["value"]], 0.0)
 
 
-@in_style
+@style.in_style
 def plot_metric_bars(
     scores: pd.DataFrame,
     *,
@@ -165,22 +122,15 @@ def plot_metric_bars(
     scores : DataFrame
         From :func:`astrolab.score`.
     published : DataFrame, optional
-        From :func:`astrolab.load_counterpart`; a twin is matched with the survey it stands for, a survey that the paper
-        did not use has none.
-
-    Raises
-    ------
-    PredictionError
-        If the table lacks what is to be drawn, or has several scores for one bar.
+        From :func:`astrolab.load_counterpart`; a twin is matched with the survey it stands for.
     """
-    names = {"label": label, "metrics": metrics, "arms": arms, "surveys": surveys}
-    drawn = Drawn.of(scores, **names, n_metrics=3)
-    panel = (PAGE_WIDTH_INCH, 1.55)
-    figure, axes = panel_grid([""], rows=drawn.metric_labels, panel=panel, around=(0, 0.4), sharex=True)
+    drawn = Drawn(scores, label=label, metrics=metrics, arms=arms, surveys=surveys, n_metrics=3)
+    size = {"panel": (PAGE_WIDTH_INCH, 1.55), "around": (0, 0.4)}
+    figure, axes = style.panel_grid([""], rows=drawn.metric_labels, **size, sharex=True)
     printed = drawn.printed(published).rename(columns={"value": "printed"})[["arm", "survey", "metric", "printed"]]
     rows, asked = drawn.rows.merge(printed, on=["arm", "survey", "metric"], how="left"), []
     for ax, metric in zip(axes[:, 0], drawn.metrics, strict=True):
-        asked.append(draw_requirement(ax, metric=metric, quantity=drawn.quantity))
+        asked.append(style.draw_requirement(ax, metric=metric, quantity=drawn.quantity))
         _draw_bars(ax, drawn=drawn, rows=rows[rows["metric"] == metric], requirement=asked[-1])
     axes[-1, 0].set_xticks(range(len(drawn.surveys)), drawn.titles, fontsize=9)
     axes[-1, 0].set_xlim(-0.5, len(drawn.surveys) - 0.5)
@@ -198,8 +148,9 @@ def _draw_bars(ax: Axes, *, drawn: Drawn, rows: pd.DataFrame, requirement: Requi
     step = _GROUP_WIDTH / len(drawn.arms)
     arm, group = pd.Index(drawn.arms).get_indexer(rows["arm"]), pd.Index(drawn.surveys).get_indexer(rows["survey"])
     rows = rows.assign(x=group + step * (arm - (len(drawn.arms) - 1) / 2))
-    top = _longest(np.nanmax(np.abs(rows[["value", "low", "high"]]), axis=1), printed=rows["printed"].abs().dropna())
-    top = max(top, 1.3 * requirement.limit) if requirement else top
+    sizes, printed = np.nanmax(np.abs(rows[["value", "low", "high"]]), axis=1), rows["printed"].abs()
+    longest = sizes[sizes <= _LONGEST_BAR * np.median(sizes)].max(initial=0.0) or sizes.max() or 1.0
+    top = max([longest, *printed[printed <= 1.5 * longest], 1.3 * requirement.limit if requirement else 0.0])
     end = _HEADROOM * top
     lowest = _HEADROOM * min(rows["value"].min(), rows["low"].min(), 0.0)
     is_signed = find_metric(rows["metric"].iloc[0]).sign == "zero" and (requirement or lowest < 0)
@@ -215,22 +166,15 @@ def _draw_bars(ax: Axes, *, drawn: Drawn, rows: pd.DataFrame, requirement: Requi
     ax.errorbar(whole["x"], whole["value"], yerr=whiskers(whole), **bars)
     for row, cut in zip(rows.itertuples(), is_cut, strict=True):
         if cut:
-            style = {"rotation": 90, "fontsize": 6.5, "fontweight": "bold", "color": "white", "zorder": 5}
+            how = {"rotation": 90, "fontsize": 6.5, "fontweight": "bold", "color": "white", "zorder": 5}
             side = "top" if row.value > 0 else "bottom"
-            ax.text(row.x, np.clip(row.value, -top, top), _beyond(row.value), ha="center", va=side, **style)
+            ax.text(row.x, np.clip(row.value, -top, top), _beyond(row.value), ha="center", va=side, **how)
         if np.isfinite(row.printed):
             marker = "D" if abs(row.printed) <= end else "^" if row.printed > 0 else "v"
             place = row.x + 0.42 * step * cut, np.clip(row.printed, -end, end)
             ax.plot(*place, **_HOLLOW | {"marker": marker}, clip_on=False, zorder=4)
         if row.best:
             _draw_star(ax, row=row)
-
-
-def _longest(sizes: np.ndarray, *, printed: pd.Series) -> float:
-    """Length of the longest bar that is drawn whole, and of the printed values that do not stretch the axis much."""
-    limit = _LONGEST_BAR * np.median(sizes)
-    longest = sizes[sizes <= limit].max(initial=0.0) or sizes.max() or 1.0
-    return float(max([longest, *printed[printed <= 1.5 * longest]]))
 
 
 def _beyond(value: float) -> str:
@@ -245,11 +189,11 @@ def _draw_star(ax: Axes, *, row: Any) -> None:
     ends = [row.value, row.high if up else row.low, row.printed]
     ends = [end for end in ends if abs(end - ends[1]) < 0.1 * (top - bottom)] or ends[:1]
     place = (row.x, np.clip(max(ends) if up else min(ends), bottom, top))
-    style = {"textcoords": "offset points", "ha": "center", "va": "bottom" if up else "top", "fontsize": 8}
-    ax.annotate("★", place, (0, 2 if up else -2), **style, zorder=6, annotation_clip=False)
+    how = {"textcoords": "offset points", "ha": "center", "va": "bottom" if up else "top", "fontsize": 8}
+    ax.annotate("★", place, (0, 2 if up else -2), **how, zorder=6, annotation_clip=False)
 
 
-@in_style
+@style.in_style
 def plot_forgetting(
     scores: pd.DataFrame,
     *,
@@ -260,28 +204,24 @@ def plot_forgetting(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw one metric of every arm (row) on every test set (column) as a matrix; the best of each column is bold.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        From :func:`astrolab.score`.
-
-    Raises
-    ------
-    PredictionError
-        If the table lacks what is to be drawn, or has several scores for one cell.
-    """
-    drawn = Drawn.of(scores, label=label, metrics=metric and [metric], arms=arms, surveys=surveys)
+    """Draw a score of every arm (row) on every test set (column) as a matrix; the best of each column is bold."""
+    drawn = Drawn(scores, label=label, metrics=metric and [metric], arms=arms, surveys=surveys)
     n_rows, n_columns = len(drawn.arms), len(drawn.surveys)
     ax = ax or subplots(figsize=(1.15 * n_columns + 1.8, 0.36 * n_rows + 1.0))[1]
     values = drawn.rows.pivot(index="arm", columns="survey", values="value")
     badness = find_metric(drawn.metrics[0]).badness(values.reindex(index=list(drawn.arms), columns=list(drawn.surveys)))
-    image = ax.imshow(badness, cmap="YlOrBr", norm=_norm(badness), aspect="auto")
+    least, most = np.nanmin(badness), np.nanmax(badness)
+    floor = max(least, most / 50, np.finfo(float).tiny)  # one value near 0 must not take all colours
+    norm = Normalize(least, most) if least < 0 else LogNorm(floor, max(most, 1.01 * floor), clip=True)
+    image = ax.imshow(badness, cmap="YlOrBr", norm=norm, aspect="auto")
     for row in drawn.rows.itertuples():
         place = list(drawn.surveys).index(row.survey), list(drawn.arms).index(row.arm)
-        dark = image.norm(badness[place[::-1]]) > _DARK_FROM
-        _write_cell(ax, place=place, row=row, colour="white" if dark else "black")
+        colour = "white" if image.norm(badness[place[::-1]]) > _DARK_FROM else "black"
+        how = {"textcoords": "offset points", "va": "center", "color": colour}
+        text, weight = f"{row.value:z.4f}".replace("-", "−"), "bold" if row.best else "normal"
+        ax.annotate(text, place, (-1, 0), ha="right", weight=weight, **how)
+        spread = "" if np.isnan(row.low + row.high) else f" ± {(row.high - row.low) / 2:.4f}"
+        ax.annotate(spread, place, (0, 0), ha="left", fontsize=6.2, alpha=0.8, **how)
     ax.set_xticks(range(n_columns), drawn.titles)
     ax.set_yticks(range(n_rows), [look.label for look in drawn.arms.values()])
     ax.set_xticks(np.arange(n_columns - 1) + 0.5, minor=True)
@@ -294,24 +234,7 @@ def plot_forgetting(
     return ax
 
 
-def _norm(badness: np.ndarray) -> Normalize:
-    least, most = np.nanmin(badness), np.nanmax(badness)
-    if least < 0:
-        return Normalize(least, most)
-    floor = max(least, most / 50, np.finfo(float).tiny)  # one value near 0 must not take all colours
-    return LogNorm(floor, max(most, 1.01 * floor), clip=True)
-
-
-def _write_cell(ax: Axes, *, place: tuple[int, int], row: Any, colour: str) -> None:
-    half = (row.high - row.low) / 2
-    style = {"textcoords": "offset points", "va": "center", "color": colour}
-    text = f"{row.value:z.4f}".replace("-", "−")
-    ax.annotate(text, place, (-1, 0), ha="right", weight="bold" if row.best else "normal", **style)
-    spread = "" if np.isnan(half) else f" ± {half:.4f}"
-    ax.annotate(spread, place, (0, 0), ha="left", fontsize=6.2, alpha=0.8, **style)
-
-
-@in_style
+@style.in_style
 def plot_score_by_slice(
     slices: pd.DataFrame,
     *,
@@ -319,35 +242,20 @@ def plot_score_by_slice(
     metric: str | None = None,
     arms: Names = None,
     surveys: Names = None,
-    xlabel: str | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw one metric against the sliced quantity, one panel for each test set, one line for each arm.
-
-    Parameters
-    ----------
-    slices : DataFrame
-        From :func:`astrolab.score_slices`.
-    xlabel : str, optional
-        What was sliced, with its unit.
-
-    Raises
-    ------
-    PredictionError
-        If the table is not one of slices, or lacks what is to be drawn.
-    """
-    column = chosen(slices, column="slice_column", names=None)[0]
-    names = {"label": label, "metrics": metric and [metric], "arms": arms, "surveys": surveys}
-    drawn = Drawn.of(slices, **names, along=["slice_low"])
-    words = {"truth": f"true {drawn.quantity.axis}", "pred": f"predicted {drawn.quantity.axis}"}
-    xlabel = xlabel or words.get(column.removesuffix(f".{drawn.quantity.name}")) or column_words(column)
-    shared = {"sharex": True, "sharey": True}
-    figure, axes = panel_grid(drawn.titles, rows=drawn.metric_labels, panel=(2.3, 2.0), xlabel=xlabel, **shared)
+    """Draw slices of :func:`astrolab.score_slices`: one metric along a quantity, a panel a test set, a line an arm."""
+    column = style.chosen(slices, column="slice_column", names=None)[0]
+    metrics = metric and [metric]
+    drawn = Drawn(slices, label=label, metrics=metrics, arms=arms, surveys=surveys, along=["slice_low"])
+    xlabel = column_label(column.removesuffix(f".{drawn.quantity.name}"), quantity=drawn.quantity)
+    shared = {"panel": _PANEL, "sharex": True, "sharey": True}
+    figure, axes = style.panel_grid(drawn.titles, rows=drawn.metric_labels, xlabel=xlabel, **shared)
     for ax, survey in zip(axes[0], drawn.surveys, strict=True):
-        draw_requirement(ax, metric=drawn.metrics[0], quantity=drawn.quantity)
+        style.draw_requirement(ax, metric=drawn.metrics[0], quantity=drawn.quantity)
         draw_curves(ax, rows=drawn.where(survey=survey), x="slice_median", looks=drawn.arms)
-    title = title or f"{drawn.metric_labels[0]} along {xlabel}"
-    drawn.finish(figure, title=title, entries=keys(drawn.arms, **_ON_LINE))
+    entries = style.keys(drawn.arms, **_ON_LINE)
+    drawn.finish(figure, title=title or f"{drawn.metric_labels[0]} along {xlabel}", entries=entries)
     return figure
 
 
@@ -360,7 +268,7 @@ def draw_curves(ax: Axes, *, rows: pd.DataFrame, x: str, looks: Mapping[str, Loo
     ax.grid(axis="y", zorder=0)
 
 
-@in_style
+@style.in_style
 def plot_data_fractions(
     scores: pd.DataFrame,
     *,
@@ -386,43 +294,36 @@ def plot_data_fractions(
         From :func:`astrolab.load_counterpart`, with a column ``fraction``: hollow diamonds, measured on other data.
     plateau : DataFrame, optional
         From :func:`astrolab.estimate_plateau`, of one metric.
-
-    Raises
-    ------
-    PredictionError
-        If the scores have no fractions, or lack what is to be drawn, or have several values for one point.
     """
-    chosen(scores, column="fraction", names=None)
-    names = {"label": label, "metrics": metrics, "arms": arms, "surveys": surveys}
-    drawn = Drawn.of(scores, **names, along=["fraction"])
+    style.chosen(scores, column="fraction", names=None)
+    drawn = Drawn(scores, label=label, metrics=metrics, arms=arms, surveys=surveys, along=["fraction"])
     strips = [] if plateau is None else [_STRIP_ROW_INCH * len(drawn.arms) + 0.12]
-    figure, axes = panel_grid(
-        drawn.titles,
-        rows=[*drawn.metric_labels, *[""] * len(strips)],
-        panel=(2.3, 2.0),
-        heights=[2.0] * len(drawn.metrics) + strips,
-        xlabel="fraction of the fine-tuning set",
-        sharex=True,
-    )
+    words = {"rows": [*drawn.metric_labels, *[""] * len(strips)], "xlabel": "fraction of the fine-tuning set"}
+    size = {"panel": _PANEL, "heights": [_PANEL[1]] * len(drawn.metrics) + strips, "sharex": True}
+    figure, axes = style.panel_grid(drawn.titles, **words, **size)
     printed = drawn.printed(published).sort_values("fraction")
     for column, survey in zip(axes.T, drawn.surveys, strict=True):
         for ax, metric in zip(column, drawn.metrics, strict=False):
             here = printed[printed["survey"].eq(survey) & printed["metric"].eq(metric)]
             for arm, curve in here.groupby("arm", sort=False):
                 ax.plot(curve["fraction"], curve["value"], color=drawn.arms[arm].colour, **_PRINTED)
-            draw_requirement(ax, metric=metric, quantity=drawn.quantity)
+            style.draw_requirement(ax, metric=metric, quantity=drawn.quantity)
             draw_curves(ax, rows=drawn.where(survey=survey, metric=metric), x="fraction", looks=drawn.arms)
             ax.margins(x=0.04)
             ax.locator_params(axis="y", nbins=5)
             if find_metric(metric).sign == "lower":
                 ax.set_ylim(bottom=0)
         if plateau is not None:
-            rows = pick_label(plateau, label=drawn.quantity.name)[0]
+            rows = style.pick_label(plateau, label=drawn.quantity.name)[0]
             _draw_plateaus(column[-1], rows=rows[rows["survey"] == survey], arms=drawn.arms)
     axes[-1, 0].xaxis.set_major_formatter(PercentFormatter(1))
-    notes = [Line2D([], [], color=FAINT, lw=6, alpha=0.3, label=drawn.spread), *_plateau_notes(plateau)]
+    notes = [Line2D([], [], color=FAINT, lw=6, alpha=0.3, label=drawn.spread)]
+    if plateau is not None:
+        share, metric = 1 - plateau["tolerance"].iloc[0], find_metric(plateau["metric"].iloc[0]).label
+        notes.append(Line2D([], [], color=INK, lw=1.6, marker="o", ms=4, label=f"{share:.0%} of the gain in {metric}"))
+        notes.append(Line2D([], [], color=FAINT, lw=0.8, ls="--", label="the same, of a straight line"))
     hollow = [Line2D([], [], color=INK, **_PRINTED, label="printed, other data")] * (not printed.empty)
-    drawn.finish(figure, title=title, entries=keys(drawn.arms, **_ON_LINE), notes=[*notes, *hollow])
+    drawn.finish(figure, title=title, entries=style.keys(drawn.arms, **_ON_LINE), notes=[*notes, *hollow])
     return figure
 
 
@@ -443,15 +344,7 @@ def _draw_plateaus(ax: Axes, *, rows: pd.DataFrame, arms: Mapping[str, Look]) ->
         ax.axvline(straight, color=FAINT, lw=0.8, ls="--", zorder=0)
 
 
-def _plateau_notes(plateau: pd.DataFrame | None) -> list[Line2D]:
-    if plateau is None:
-        return []
-    share, metric = 1 - plateau["tolerance"].iloc[0], find_metric(plateau["metric"].iloc[0]).label
-    gain = Line2D([], [], color=INK, lw=1.6, marker="o", ms=4, label=f"{share:.0%} of the gain in {metric}")
-    return [gain, Line2D([], [], color=FAINT, lw=0.8, ls="--", label="the same, of a straight line")]
-
-
-@in_style
+@style.in_style
 def plot_comparison(
     comparisons: pd.DataFrame,
     *,
@@ -469,38 +362,33 @@ def plot_comparison(
     ----------
     comparisons : DataFrame
         From :func:`astrolab.compare_models`.
-
-    Raises
-    ------
-    PredictionError
-        If the table lacks what is to be drawn, or has several differences for one pair and test set.
     """
-    surveys = chosen(comparisons, column="survey", names=surveys)
-    rows, task, quantity, about = pick_label(comparisons, label=label)
-    (metric,) = pick_metrics(rows, metrics=metric and [metric], task=task, n=1)
+    surveys = style.chosen(comparisons, column="survey", names=surveys)
+    rows, task, quantity, about = style.pick_label(comparisons, label=label)
+    (metric,) = style.pick_metrics(rows, metrics=metric and [metric], task=task, n=1)
     rows = rows[rows["metric"].eq(metric) & rows["survey"].isin(surveys)]
     require_one(rows, columns=["a", "b", "survey"])
     pairs = list(dict.fromkeys(zip(rows["a"], rows["b"], strict=True)))
-    looks = arm_looks(list(dict.fromkeys(name for pair in pairs for name in pair)))
-    titles = [look.label for look in survey_looks(surveys).values()]
+    looks = style.arm_looks(list(dict.fromkeys(name for pair in pairs for name in pair)))
+    titles = [look.label for look in style.survey_looks(surveys).values()]
     panel = ((PAGE_WIDTH_INCH - 1.7) / len(surveys), _PAIR_INCH * len(pairs) + 0.2)
-    figure, axes = panel_grid(titles, panel=panel, around=(1.7, 0.9), most=len(surveys), sharey=True)
+    figure, axes = style.panel_grid(titles, panel=panel, around=(1.7, 0.9), most=len(surveys), sharey=True)
     for ax, survey in zip(axes[0], surveys, strict=True):
         _draw_pairs(ax, rows=rows[rows["survey"] == survey], pairs=pairs, looks=looks)
     axes[0, 0].set_yticks(range(len(pairs)), [f"{looks[a].label} − {looks[b].label}" for a, b in pairs])
     axes[0, 0].set_ylim(len(pairs) - 0.4, -0.6)
-    words, name = metric_label(metric, quantity=quantity), find_metric(metric).label
+    words, name = style.metric_label(metric, quantity=quantity), find_metric(metric).label
     size = words.replace(name, f"|{name}|") if find_metric(metric).sign == "zero" else words
-    words_below = f"difference in {size}   (left: the first is better; right: the second)"
-    axes[0, (len(surveys) - 1) // 2].set_xlabel(words_below)
+    below = axes[0, (len(surveys) - 1) // 2]
+    below.set_xlabel(f"difference in {size}   (left: the first is better; right: the second)")
     better = set(rows["better"])
     entries = [_mark(look.colour, label=f"{look.label} better") for name, look in looks.items() if name in better]
     level, n, n_seeds = rows["level"].iloc[0], int(rows["n_comparisons"].max()), int(rows["n_seeds"].max())
     together = f", for all {n} together" if n > 1 and rows["correction"].iloc[0] == "max_t" else ""
     interval = f"{level:.0%} interval{together}" + f"; mean over {n_seeds} seeds" * (n_seeds > 1)
     notes = [_mark(None, label="undecided"), Line2D([], [], color=FAINT, lw=1.3, label=interval)]
-    title = (title or f"Differences in {words}") + about
-    finish(figure, title=title, simulated=is_simulated(rows), entries=entries, notes=notes)
+    legend = {"entries": entries, "notes": notes, "simulated": style.is_simulated(rows)}
+    style.finish(figure, title=(title or f"Differences in {words}") + about, **legend)
     return figure
 
 
@@ -516,8 +404,8 @@ def _draw_pairs(ax: Axes, *, rows: pd.DataFrame, pairs: Sequence[tuple[str, str]
         y = pairs.index((row.a, row.b))
         colour = looks[row.better].colour if row.better in looks else None
         if abs(row.difference) > edge:
-            style = {"ha": "right" if row.difference > 0 else "left", "va": "center", "fontsize": 6.5}
-            ax.text(np.sign(row.difference) * 1.06 * edge, y, _beyond(row.difference), color=colour or FAINT, **style)
+            how = {"ha": "right" if row.difference > 0 else "left", "va": "center", "fontsize": 6.5}
+            ax.text(np.sign(row.difference) * 1.06 * edge, y, _beyond(row.difference), color=colour or FAINT, **how)
         else:
             ax.plot([row.low, row.high], [y, y], color=colour or FAINT, lw=1.3, solid_capstyle="butt", zorder=2)
             ax.add_line(_mark(colour, at=(row.difference, y)))
@@ -526,5 +414,5 @@ def _draw_pairs(ax: Axes, *, rows: pd.DataFrame, pairs: Sequence[tuple[str, str]
 
 def _mark(colour: str | None, *, at: tuple[float, float] | None = None, label: str = "") -> Line2D:
     """A filled mark of a colour, or a hollow grey one."""
-    style = {"marker": "o", "mfc": colour or "white", "mec": colour or FAINT, "ls": "none", "ms": 4, "mew": 0.9}
-    return Line2D(*([[value] for value in at] if at else ([], [])), **style, label=label, zorder=3)
+    how = {"marker": "o", "mfc": colour or "white", "mec": colour or FAINT, "ls": "none", "ms": 4, "mew": 0.9}
+    return Line2D(*([[value] for value in at] if at else ([], [])), **how, label=label, zorder=3)

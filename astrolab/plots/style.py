@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -15,7 +15,6 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.pyplot import subplots
 from matplotlib.text import Text
@@ -29,35 +28,26 @@ from astrolab.tasks import Quantity, Task, find_quantity, make_task
 PAGE_WIDTH_INCH = 7.1  # two columns of an A&A, MNRAS or AAS page
 INK, FAINT, BAND = "#222222", "#8C8C8C", "#DCE9DF"
 TWIN_NOTE = "simulated twin surveys"
+Artists = Sequence[Artist]
 
-STYLE: dict[str, Any] = {
-    "figure.dpi": 120,
-    "figure.constrained_layout.use": True,
-    "savefig.dpi": 300,
-    "savefig.bbox": "tight",
-    "pdf.fonttype": 42,  # fonts stay text that an editor can change
-    "svg.fonttype": "none",
-    "font.size": 8,
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 8,
-    "axes.linewidth": 0.7,
-    "axes.edgecolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.unicode_minus": True,
-    "figure.titlesize": 10,
-    "grid.color": "#E6E6E6",
-    "grid.linewidth": 0.6,
-    "legend.fontsize": 7.5,
-    "legend.frameon": False,
-    "lines.linewidth": 1.3,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-}
 _TICKS = {"labelsize": 7.5, "major.width": 0.7, "major.size": 3, "minor.size": 1.8, "color": INK}
-STYLE |= {f"{axis}tick.{name}": value for axis in "xy" for name, value in _TICKS.items()}
+_GROUPS: dict[str, dict[str, Any]] = {
+    "figure": {"dpi": 120, "constrained_layout.use": True, "titlesize": 10},
+    "savefig": {"dpi": 300, "bbox": "tight"},
+    "pdf": {"fonttype": 42},  # fonts stay text that an editor can change
+    "svg": {"fonttype": "none"},
+    "font": {"size": 8},
+    "text": {"color": INK},
+    "axes": {"titlesize": 9, "titlelocation": "left", "labelsize": 8, "labelcolor": INK, "axisbelow": True},
+    "axes.spines": {"top": False, "right": False},
+    "grid": {"color": "#E6E6E6", "linewidth": 0.6},
+    "legend": {"fontsize": 7.5, "frameon": False},
+    "lines": {"linewidth": 1.3},
+    "xtick": _TICKS,
+    "ytick": _TICKS,
+}
+STYLE = {f"{group}.{name}": value for group, values in _GROUPS.items() for name, value in values.items()}
+STYLE |= {"axes.linewidth": 0.7, "axes.edgecolor": INK}
 
 _overrides: ContextVar[Mapping[str, Any]] = ContextVar("astrolab_style", default={})  # noqa: B039 - never mutated
 
@@ -89,7 +79,6 @@ SURVEYS: dict[str, Look] = {
     "combo": Look("Combo", "#7F7F7F"),
 }
 _NARROWEST_INCH = 3.6
-_SHOWN = (0.005, 0.995)  # quantiles of what is drawn that axes cover
 _ABOUT_ZERO = 0.05
 _SPARE = ("#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733", "#CC6677", "#6699CC")
 
@@ -116,10 +105,8 @@ def survey_looks(surveys: Sequence[str]) -> dict[str, Look]:
     """Return how each survey is drawn: a twin has the colour of the survey it stands for, and says that it is one."""
     real = {name: real_survey(name) for name in surveys}
     looks = _looks(list(real.values()), known=SURVEYS)
-    return {
-        name: looks[of] if name == of else Look(f"{looks[of].label} twin", looks[of].colour)
-        for name, of in real.items()
-    }
+    twins = {name: Look(f"{looks[of].label} twin", looks[of].colour) for name, of in real.items() if name != of}
+    return {name: twins.get(name) or looks[name] for name in real}
 
 
 def real_survey(name: str) -> str:
@@ -134,10 +121,7 @@ def real_survey(name: str) -> str:
 
 @contextmanager
 def publication_style(**rc: Any) -> Iterator[None]:
-    """Draw in the style of the figures of this package, with changes of your own.
-
-    The ``plot_`` functions use the style by themselves; this context gives it to your own axes and to ``savefig``, and
-    carries your changes into the ``plot_`` functions.
+    """Draw your own axes, and save figures, in the style of the ``plot_`` functions; they follow your changes to it.
 
     Parameters
     ----------
@@ -150,8 +134,14 @@ def publication_style(**rc: Any) -> Iterator[None]:
     ...     mpl.rcParams["font.size"]
     11.0
     """
-    changes = {_dotted(name): value for name, value in rc.items()}
-    token = _overrides.set({**_overrides.get(), **changes})
+    dotted = {name.replace(".", "_"): name for name in mpl.rcParams}
+    for name in rc.keys() - dotted:
+        raise ConfigError(
+            "A matplotlib parameter was to be changed.",
+            received=repr(name),
+            remedy="Write its name with underscores for dots, e.g. font_size.",
+        )
+    token = _overrides.set({**_overrides.get(), **{dotted[name]: value for name, value in rc.items()}})
     try:
         with mpl.rc_context({**STYLE, **_overrides.get()}):
             yield
@@ -162,26 +152,14 @@ def publication_style(**rc: Any) -> Iterator[None]:
         _overrides.reset(token)
 
 
-def _dotted(name: str) -> str:
-    by_underscores = {parameter.replace(".", "_"): parameter for parameter in mpl.rcParams}
-    if name not in by_underscores:
-        raise ConfigError(
-            "A matplotlib parameter was to be changed.",
-            received=repr(name),
-            remedy="Write its name with underscores for dots, e.g. font_size.",
-        )
-    return by_underscores[name]
+_Plot = TypeVar("_Plot", bound=Callable[..., Axes | Figure])
 
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R", Axes, Figure)
-
-
-def in_style(plot: Callable[_P, _R]) -> Callable[_P, _R]:
+def in_style(plot: _Plot) -> _Plot:
     """Make a plotting function draw in the publication style, whatever the caller's settings are."""
 
     @wraps(plot)
-    def styled(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def styled(*args: Any, **kwargs: Any) -> Axes | Figure:
         with publication_style():
             drawn = plot(*args, **kwargs)
             # matplotlib makes ticks when it first needs them, from the settings of that moment: make them now.
@@ -202,10 +180,9 @@ def panel_grid(
     xlabel: str = "",
     **options: Any,
 ) -> tuple[Figure, np.ndarray]:
-    """Make panels of one size (inches): a title above each column, words below the lowest and beside the first.
+    """Make panels of one size (inches): a title above each column (a `Look` has its colour), words below and beside.
 
-    A single row is broken after `most` panels. A column given as a `Look` has a title in its colour. `heights` are
-    those of the rows, where they differ; `around` is the room for titles and words.
+    A single row is broken after `most` panels. `heights` are those of rows that differ; `around` is for the words.
     """
     breaks = len(rows) == 1
     n_across = min(len(columns), most) if breaks else len(columns)
@@ -228,43 +205,26 @@ def panel_grid(
     return figure, panels
 
 
-def finish(
-    target: Figure | Axes,
-    *,
-    title: str,
-    simulated: bool,
-    entries: Sequence[Artist] = (),
-    notes: Sequence[Artist] = (),
-) -> None:
-    """Write the legend below the panels, notes in rows of their own, and the title, which says what is simulated.
-
-    Both are broken into more rows where they are wider than the figure, which grows by its legend. Axes beside others
-    keep theirs inside.
-    """
+def finish(target: Figure | Axes, *, title: str, simulated: bool, entries: Artists = (), notes: Artists = ()) -> None:
+    """Write the title and the legend (below, the figure grows by it; inside axes beside others), broken to fit."""
     figure = target if isinstance(target, Figure) else target.figure
     if isinstance(target, Axes) and len(figure.axes) > 1:
         target.legend(handles=[*entries, *notes])
     elif entries or notes:
         for n_columns in (4, 3, 2, 1):
-            legend = _write_legend(figure, entries=entries, notes=notes, n_columns=n_columns)
+            blank = Line2D([], [], ls="none", label=" ")
+            rows = [row for part in (entries, notes) for row in [*part, *[blank] * (-len(part) % n_columns)]]
+            # Legends fill column by column.
+            handles = [entry for column in range(n_columns) for entry in rows[column::n_columns]]
+            legend = figure.legend(handles=handles, loc="outside lower left", ncols=n_columns, handlelength=1.6)
             if n_columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
                 break
             legend.remove()
         figure.set_figheight(figure.get_figheight() + legend.get_window_extent().height / figure.dpi)
     text = figure.suptitle("", x=0.01, ha="left") if isinstance(target, Figure) else target.set_title("")
     figure.draw_without_rendering()  # fixes the place of the axes
-    left = text.get_window_extent().x0
     title = f"{title} · {TWIN_NOTE}" if simulated else title
-    break_title(text, title=title, width=figure.bbox.x1 - left)
-
-
-def _write_legend(figure: Figure, *, entries: Sequence[Artist], notes: Sequence[Artist], n_columns: int) -> Legend:
-    rows: list[Artist] = []
-    for part in (entries, notes):
-        rows += [*part, *[_BLANK] * (-len(part) % n_columns)]
-    # Legends fill column by column.
-    by_column = [entry for column in range(n_columns) for entry in rows[column::n_columns]]
-    return figure.legend(handles=by_column, loc="outside lower left", ncols=n_columns, handlelength=1.6)
+    break_title(text, title=title, width=figure.bbox.x1 - text.get_window_extent().x0)
 
 
 def break_title(text: Text, *, title: str, width: float) -> None:
@@ -319,7 +279,7 @@ def pick_metrics(scores: pd.DataFrame, *, metrics: Sequence[str] | None, task: T
 
 def axis_range(values: np.ndarray, *, quantity: Quantity) -> tuple[float, float]:
     """Return what an axis covers: nearly all of some values, and from 0 where a quantity cannot lie below."""
-    low, high = np.quantile(values, _SHOWN)
+    low, high = np.quantile(values, (0.005, 0.995))
     possible = quantity.possible or (-np.inf, np.inf)
     low, high = (0.0 if abs(possible[0]) < _ABOUT_ZERO else low), min(high, possible[1])
     return float(low), float(high) if high > low else float(low) + 1.0
@@ -332,13 +292,6 @@ def metric_label(metric: str, *, quantity: Quantity) -> str:
     return f"{found.label} ({unit})" if unit else found.label
 
 
-def column_words(name: str) -> str:
-    """Return what a column of a catalogue is called on an axis, with its unit."""
-    from astrolab.exploring.columns import column_label  # with all that explorers read: only where it is needed
-
-    return column_label(name)
-
-
 def draw_requirement(ax: Axes, *, metric: str, quantity: Quantity) -> Requirement | None:
     """Shade what a survey's science allows of a metric, and draw the zero of one whose best value it is."""
     requirement, is_signed = find_requirement(metric, label=quantity.name), find_metric(metric).sign == "zero"
@@ -347,6 +300,3 @@ def draw_requirement(ax: Axes, *, metric: str, quantity: Quantity) -> Requiremen
     if is_signed:
         ax.axhline(0, color=INK, lw=0.6, zorder=0.5)
     return requirement
-
-
-_BLANK = Line2D([], [], ls="none", label=" ")

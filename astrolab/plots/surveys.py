@@ -17,20 +17,8 @@ from matplotlib.lines import Line2D
 from astrolab.datasets.imaging import sky_sigma
 from astrolab.datasets.overlap import rows_of
 from astrolab.errors import ConfigError, unknown_name
-from astrolab.plots.style import (
-    BAND,
-    FAINT,
-    INK,
-    PAGE_WIDTH_INCH,
-    Look,
-    axis_range,
-    finish,
-    in_style,
-    is_simulated,
-    keys,
-    panel_grid,
-    survey_looks,
-)
+from astrolab.plots import style
+from astrolab.plots.style import BAND, FAINT, INK, PAGE_WIDTH_INCH, Look
 from astrolab.predictions import labels_of, one_label, quantity_of, task_of
 from astrolab.tasks import Quantity
 
@@ -38,17 +26,9 @@ if TYPE_CHECKING:
     from astrolab.datasets.survey import Survey
 
 IMAGE, MAGNITUDES = ("band", "y", "x"), ("band",)  # axes of the inputs that can be drawn
-ORDERS = ("spread", "lowest", "highest")
-RGB = ("red", "green", "blue")
 STRETCH_SIGMA = 12.0  # where the colour picture turns from linear to logarithmic, in sky sigmas
-SOFTENING = 8.0  # Q of Lupton et al.
 GAINS = (0.8, 1.0, 1.5)  # of red, green, blue: the colours of a nearby spiral come out white
 SKY_SIGMA = 1.0  # the sky is not quite black, so that its noise is seen
-BLACK_SIGMA = -2.0
-WHITE_PERCENTILE = 99.7
-_SHEET_INCH = 1.25
-_N_MEDIANS = 14
-_N_FOR_MEDIAN = 8
 _DEPTH_PANELS = {
     "fwhm_arcsec": ("How sharp", "FWHM of points (arcsec)"),
     "depth_mag": ("How deep", "5σ depth of points (AB mag)"),
@@ -91,20 +71,19 @@ def _looks_of(surveys: Sequence[Survey]) -> tuple[dict[str, Look], bool]:
             received="none" if not surveys else "an empty one",
             remedy="Pass at least one survey, each with something in it.",
         )
-    return survey_looks([one.name for one in surveys]), any(one.provenance.simulated for one in surveys)
+    return style.survey_looks([one.name for one in surveys]), any(one.provenance.simulated for one in surveys)
 
 
 def _quantity(survey: Survey, *, label: str | None) -> Quantity:
     return survey.task.quantity(label or next(iter(survey.task.label_names), "(none)"))
 
 
-@in_style
+@style.in_style
 def plot_truth_distributions(
     data: pd.DataFrame | Sequence[Survey],
     *,
     label: str | None = None,
     xlabel: str | None = None,
-    bins: int = 60,
     objects: str = "objects",
     title: str = "What each survey holds",
     ax: Axes | None = None,
@@ -119,24 +98,19 @@ def plot_truth_distributions(
         Surveys; or predictions, in which an object counts once however many arms have seen it.
     objects : str
         What the rows of a table are; a survey says it by itself.
-
-    Raises
-    ------
-    ConfigError
-        If there is no survey, or an empty one.
     """
     if isinstance(data, pd.DataFrame):
         quantity = quantity_of(label or labels_of(data)[0], task=task_of(data))
         xlabel = xlabel or f"true {quantity.axis}"
         table = one_label(data, label=label).drop_duplicates(["survey", "object_id"])
         samples = {name: rows["truth"].to_numpy(float) for name, rows in table.groupby("survey", sort=False)}
-        looks, simulated = survey_looks(list(samples)), is_simulated(table)
+        looks, simulated = style.survey_looks(list(samples)), style.is_simulated(table)
     else:
         looks, simulated = _looks_of(data)
         quantity, objects = _quantity(data[0], label=label), data[0].objects
         samples = {survey.name: survey.labels[quantity.name].to_numpy(float) for survey in data}
     ax = ax or pyplot.subplots(figsize=(5.2, 3.1))[1]
-    samples = _draw_distributions(ax, samples, looks=looks, bins=bins, shown=(0.0, 0.998))
+    samples = _draw_distributions(ax, samples, looks=looks, bins=60, shown=(0.0, 0.998))
     ax.set(xlabel=xlabel or quantity.axis, ylabel=f"fraction of {objects}")
     if quantity.scored is not None:
         low, high = np.clip(quantity.scored, *ax.get_xlim())
@@ -145,7 +119,7 @@ def plot_truth_distributions(
         ax.annotate("scored", ((low + high) / 2, 1), (0, -3), **at_top, fontsize=7, color=FAINT)
     words = {name: f"{len(known):,} {objects}, median {np.median(known):.2f}" for name, known in samples.items()}
     named = {name: replace(look, label=f"{look.label} · {words[name]}", marker="^") for name, look in looks.items()}
-    finish(ax, title=title, simulated=simulated, entries=keys(named, ms=5))
+    style.finish(ax, title=title, simulated=simulated, entries=style.keys(named, ms=5))
     return ax
 
 
@@ -157,51 +131,38 @@ def _draw_distributions(
     edges = np.linspace(*np.quantile(np.concatenate(list(known.values())), shown), bins + 1)
     for name, values in known.items():
         colour, weights = looks[name].colour, np.full(len(values), 1 / max(len(values), 1))
-        style = {"histtype": "stepfilled", "fc": to_rgba(colour, 0.1), "ec": colour, "lw": 1.3}
-        ax.hist(values, bins=edges, weights=weights, **style)
+        how = {"histtype": "stepfilled", "fc": to_rgba(colour, 0.1), "ec": colour, "lw": 1.3}
+        ax.hist(values, bins=edges, weights=weights, **how)
         ax.plot(np.median(values), 0, marker="^", ms=5, color=colour, clip_on=False, zorder=5)
     ax.set_xlim(edges[0], edges[-1])
     return known
 
 
-@in_style
+@style.in_style
 def plot_colour_redshift(
     surveys: Sequence[Survey],
     *,
     bands: tuple[str, str],
     label: str | None = None,
-    xlabel: str | None = None,
     title: str | None = None,
 ) -> Figure:
     """Draw a colour against the label, one panel a survey, with the running medians of all of them in each.
 
-    Parameters
-    ----------
-    bands : (str, str)
-        Bluer and redder band, by name or letter; the colour is their difference.
-
-    Raises
-    ------
-    ConfigError
-        If there is no survey, or an empty one.
-    UnknownNameError
-        If a survey has no magnitudes in a band.
+    The colour is the difference of a bluer and a redder band, by name or letter.
     """
     looks, simulated = _looks_of(surveys)
     quantity = _quantity(surveys[0], label=label)
-    points = {survey.name: _points(survey, bands=bands, label=quantity.name) for survey in surveys}
+    points = {}
+    for survey in surveys:
+        bluer, redder = (magnitudes_in(survey, band=band) for band in bands)
+        xy = np.column_stack([survey.labels[quantity.name].to_numpy(float), bluer - redder])
+        points[survey.name] = xy[np.isfinite(xy).all(axis=1)]
     together = np.concatenate(list(points.values()))
     ylim = np.quantile(together[:, 1], [0.005, 0.995]) + np.array([-0.15, 0.15])
-    figure, axes = panel_grid(
-        [f"{looks[name].label} · {len(xy):,}" for name, xy in points.items()],
-        rows=[f"{band_letter(bands[0])} − {band_letter(bands[1])} (mag)"],
-        panel=(3.4, 2.0),
-        around=(0.3, 0.7),
-        most=2,
-        xlabel=xlabel or quantity.axis,
-        sharex=True,
-        sharey=True,
-    )
+    titles = [f"{looks[name].label} · {len(xy):,}" for name, xy in points.items()]
+    words = {"rows": [f"{band_letter(bands[0])} − {band_letter(bands[1])} (mag)"], "xlabel": quantity.axis}
+    size = {"panel": (3.4, 2.0), "around": (0.3, 0.7), "most": 2, "sharex": True, "sharey": True}
+    figure, axes = style.panel_grid(titles, **words, **size)
     for ax, (name, xy) in zip(axes[0], points.items(), strict=True):
         size, alpha = (3.0, 0.45) if len(xy) < 5000 else (1.0, 0.15)
         ax.scatter(*xy.T, s=size, alpha=alpha, lw=0, color=looks[name].colour, rasterized=True)
@@ -210,80 +171,45 @@ def plot_colour_redshift(
             is_own = other == name
             ax.plot(along, colour, color="white", lw=3.2 if is_own else 0, zorder=3)
             ax.plot(along, colour, color=looks[other].colour, lw=1.6, ls="-" if is_own else (0, (4, 2)), zorder=4)
-        ax.set(xlim=axis_range(together[:, 0], quantity=quantity), ylim=ylim)
+        ax.set(xlim=style.axis_range(together[:, 0], quantity=quantity), ylim=ylim)
     medians = {name: replace(look, label=f"median, {look.label}") for name, look in looks.items()}
     dashes = Line2D([], [], color="0.4", ls=(0, (4, 2)), label="of another survey")
     title = title or f"Colour against {quantity.words}"
     notes = [dashes] if len(surveys) > 1 else []
-    finish(figure, title=title, simulated=simulated, entries=keys(medians, marker=""), notes=notes)
+    style.finish(figure, title=title, simulated=simulated, entries=style.keys(medians, marker=""), notes=notes)
     return figure
-
-
-def _points(survey: Survey, *, bands: tuple[str, str], label: str) -> np.ndarray:
-    """Label and colour of the objects that have both, shape (n, 2)."""
-    bluer, redder = (magnitudes_in(survey, band=band) for band in bands)
-    xy = np.column_stack([survey.labels[label].to_numpy(float), bluer - redder])
-    return xy[np.isfinite(xy).all(axis=1)]
 
 
 def _running_median(xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Medians in slices of equal numbers of objects."""
-    n_slices = max(1, min(_N_MEDIANS, len(xy) // _N_FOR_MEDIAN))
-    slices = np.array_split(xy[np.argsort(xy[:, 0])], n_slices)
+    """Medians in at most 14 slices of equal numbers of objects, of 8 at least."""
+    slices = np.array_split(xy[np.argsort(xy[:, 0])], max(1, min(14, len(xy) // 8)))
     return tuple(np.array([np.median(part, axis=0) for part in slices if len(part)]).reshape(-1, 2).T)
 
 
-@in_style
+@style.in_style
 def plot_magnitude_distributions(
-    surveys: Sequence[Survey], *, bands: Sequence[str] | None = None, bins: int = 36, title: str = "How bright they are"
+    surveys: Sequence[Survey], *, bands: Sequence[str] | None = None, title: str = "How bright they are"
 ) -> Figure:
-    """Draw the distribution of the magnitudes (AB mag) of surveys that have them, one panel a band, with their medians.
-
-    Parameters
-    ----------
-    bands : sequence of str, optional
-        Names or letters; by default those of the first survey.
-
-    Raises
-    ------
-    ConfigError
-        If there is no survey, or an empty one.
-    UnknownNameError
-        If a survey has no magnitudes in a band.
-    """
+    """Draw the distributions of AB magnitudes, one panel a band (by default those of the first), with their medians."""
     looks, simulated = _looks_of(surveys)
     bands = bands or surveys[0].specs[input_with(surveys[0], axes=MAGNITUDES)].channels
     letters = [band_letter(band) for band in bands]
-    rows = [f"fraction of {surveys[0].objects}"]
-    width = max(1.42, 3.4 / len(letters))
-    figure, axes = panel_grid(
-        [""] * len(letters), rows=rows, panel=(width, 1.3), around=(0.1, 0.6), most=6, sharey=True
-    )
+    rows, titles = [f"fraction of {surveys[0].objects}"], [""] * len(letters)
+    size = {"panel": (max(1.42, 3.4 / len(letters)), 1.3), "around": (0.1, 0.6), "most": 6, "sharey": True}
+    figure, axes = style.panel_grid(titles, rows=rows, **size)
     for ax, letter in zip(axes[0], letters, strict=True):
         samples = {survey.name: magnitudes_in(survey, band=letter) for survey in surveys}
-        _draw_distributions(ax, samples, looks=looks, bins=bins, shown=(0.002, 0.998))
+        _draw_distributions(ax, samples, looks=looks, bins=36, shown=(0.002, 0.998))
         ax.set_xlabel(f"{letter} (mag)")
-    sizes = {survey.name: f"{looks[survey.name].label} · {len(survey):,}" for survey in surveys}
-    named = {name: replace(look, label=sizes[name]) for name, look in looks.items()}
+    named = {one.name: replace(looks[one.name], label=f"{looks[one.name].label} · {len(one):,}") for one in surveys}
     median = Line2D([], [], marker="^", ls="none", ms=5, color="0.4", label="median")
-    finish(figure, title=title, simulated=simulated, entries=keys(named, marker=""), notes=[median])
+    style.finish(figure, title=title, simulated=simulated, entries=style.keys(named, marker=""), notes=[median])
     return figure
 
 
-@in_style
+@style.in_style
 def plot_depth(imaging: pd.DataFrame, *, title: str = "Images, band by band") -> Figure:
-    """Draw seeing and depth of surveys by band: filled as measured, hollow as stated.
-
-    Parameters
-    ----------
-    imaging : DataFrame
-        Of one survey or several, from :func:`astrolab.measure_imaging`.
-
-    Raises
-    ------
-    ConfigError
-        If nothing was measured and nothing stated.
-    """
+    """Draw seeing and depth by band, from :func:`astrolab.measure_imaging`: filled as measured, hollow as stated."""
     columns = [name for panel in _DEPTH_PANELS for name in (panel, f"stated_{panel}")]
     if imaging.empty or not np.isfinite(imaging[columns].to_numpy(float)).any():
         raise ConfigError(
@@ -291,15 +217,14 @@ def plot_depth(imaging: pd.DataFrame, *, title: str = "Images, band by band") ->
             received="a table without a number",
             remedy="Pass the table of measure_imaging for surveys with bright, compact objects: raise n.",
         )
-    looks = survey_looks(list(imaging["survey"].unique()))
+    looks = style.survey_looks(list(imaging["survey"].unique()))
     letters = list(dict.fromkeys(map(band_letter, imaging["band"])))
     titles = [panel for panel, _ in _DEPTH_PANELS.values()]
-    figure, axes = panel_grid(titles, panel=(3.4, 1.8), around=(0.3, 0.7), xlabel="band")
+    figure, axes = style.panel_grid(titles, panel=(3.4, 1.8), around=(0.3, 0.7), xlabel="band")
     for ax, (column, (_, ylabel)) in zip(axes[0], _DEPTH_PANELS.items(), strict=True):
         for number, (name, look) in enumerate(looks.items()):
-            rows = imaging[imaging["survey"] == name]
-            place = np.array([letters.index(band_letter(band)) for band in rows["band"]])
-            place = place + 0.12 * (number - (len(looks) - 1) / 2)
+            rows, aside = imaging[imaging["survey"] == name], 0.12 * (number - (len(looks) - 1) / 2)
+            place = np.array([letters.index(band_letter(band)) for band in rows["band"]]) + aside
             measured, stated = rows[column], rows[f"stated_{column}"]
             ax.vlines(place, measured, stated, color=look.colour, lw=0.8, alpha=0.6)
             ax.plot(place, measured, marker="o", ms=4.5, lw=1.2, color=look.colour)
@@ -308,27 +233,28 @@ def plot_depth(imaging: pd.DataFrame, *, title: str = "Images, band by band") ->
         ax.grid(axis="y")
     dot = {"ls": "none", "marker": "o", "color": "0.4"}
     notes = [Line2D([], [], label="measured", **dot), Line2D([], [], label="stated", mfc="white", **dot)]
-    finish(figure, title=title, simulated=is_simulated(imaging), entries=keys(looks), notes=notes)
+    style.finish(figure, title=title, simulated=style.is_simulated(imaging), entries=style.keys(looks), notes=notes)
     return figure
 
 
 def colour_picture(stamp: np.ndarray, *, channels: Sequence[str]) -> np.ndarray:
     """Return a colour picture of an object, faint wings and bright core at once: (y, x, 3) of uint8.
 
-    Red, green and blue are the i, r and g bands (or the reddest, middle and bluest there are), stretched together by
-    asinh so that colour does not depend on brightness (Lupton et al. 2004, PASP 116, 133; astropy.visualization). What
-    is in red, green and blue already is shown as it is.
+    The i, r and g bands (or the reddest, middle and bluest there are) are stretched together by asinh, so that colour
+    does not depend on brightness (Lupton et al. 2004, PASP 116, 133). What is in red, green and blue stays as it is.
     """
     from astropy.visualization import LuptonAsinhStretch, ManualInterval, make_lupton_rgb
 
-    numbers = list(_red_green_blue(channels))
+    letters, wanted = [band_letter(channel)[0] for channel in channels], "rgb" if _is_rgb(channels) else "irg"
+    ends = [len(channels) - 1, len(channels) // 2, 0]
+    numbers = [letters.index(letter) for letter in wanted] if set(wanted) <= set(letters) else ends
     stamp = np.nan_to_num(np.asarray(stamp, dtype=float))
     if _is_rgb(channels):
         brightest = 255 if stamp.max(initial=0) > 1 else 1
         return np.rint(255 / brightest * stamp[numbers].clip(0, brightest)).astype(np.uint8).transpose(1, 2, 0)
     sigma = float(_noise(stamp)[numbers].mean())
     in_sigmas = stamp[numbers] * np.array(GAINS)[:, None, None] / sigma + SKY_SIGMA
-    stretch = LuptonAsinhStretch(stretch=STRETCH_SIGMA, Q=SOFTENING)
+    stretch = LuptonAsinhStretch(stretch=STRETCH_SIGMA, Q=8.0)
     return make_lupton_rgb(*in_sigmas, interval=ManualInterval(vmin=0), stretch_object=stretch)[::-1]
 
 
@@ -340,11 +266,9 @@ def band_pictures(stamp: np.ndarray, *, channels: Sequence[str]) -> np.ndarray:
     if _is_rgb(channels):
         return np.zeros((0, *stamp.shape[1:]), dtype=np.uint8)
     sigma = _noise(stamp)
-    white = np.maximum(np.percentile(stamp, WHITE_PERCENTILE, axis=(1, 2)), 3 * sigma)
-    grey = [
-        AsinhStretch(a=0.1)(ManualInterval(vmin=BLACK_SIGMA * noise, vmax=top)(band))
-        for band, noise, top in zip(stamp, sigma, white, strict=True)
-    ]
+    white = np.maximum(np.percentile(stamp, 99.7, axis=(1, 2)), 3 * sigma)
+    scales = [ManualInterval(vmin=-2 * noise, vmax=top) for noise, top in zip(sigma, white, strict=True)]
+    grey = [AsinhStretch(a=0.1)(scale(band)) for scale, band in zip(scales, stamp, strict=True)]
     return np.rint(255 * np.stack(grey)).astype(np.uint8)[:, ::-1]
 
 
@@ -359,21 +283,12 @@ def object_picture(stamp: np.ndarray, *, channels: Sequence[str]) -> np.ndarray:
 
 
 def _is_rgb(channels: Sequence[str]) -> bool:
-    return set(channels) == set(RGB)
+    return set(channels) == {"red", "green", "blue"}
 
 
 def _noise(stamp: np.ndarray) -> np.ndarray:
     """Noise of each band; never 0, so that an empty stamp can be drawn too."""
     return np.maximum(sky_sigma(stamp), 1e-6 * max(float(np.abs(stamp).max()), 1e-6))
-
-
-def _red_green_blue(channels: Sequence[str]) -> tuple[int, ...]:
-    if _is_rgb(channels):
-        return tuple(list(channels).index(colour) for colour in RGB)
-    letters = [band_letter(channel)[0] for channel in channels]
-    if set("irg") <= set(letters):
-        return tuple(letters.index(letter) for letter in "irg")
-    return len(channels) - 1, len(channels) // 2, 0
 
 
 def read_stamps(survey: Survey, *, object_ids: Sequence) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -383,73 +298,9 @@ def read_stamps(survey: Survey, *, object_ids: Sequence) -> tuple[np.ndarray, tu
     return np.asarray(survey.inputs[name][rows]), survey.specs[name].channels
 
 
-@in_style
-def plot_cutouts(
-    survey: Survey,
-    *,
-    object_ids: Sequence | None = None,
-    captions: Sequence[str] | None = None,
-    n_columns: int = 6,
-    n_max: int = 24,
-    title: str = "Cut-outs",
-) -> Figure:
-    """Draw a sheet of objects of a survey, each in colour with its single bands below.
-
-    Parameters
-    ----------
-    object_ids : sequence of int or str, optional
-        Which objects, in the order of the sheet; by default the first of the survey.
-    captions : sequence of str, optional
-        One line or more above each; by default the first label, or the id where there is none.
-
-    Raises
-    ------
-    UnknownNameError
-        If the survey has no images.
-    SchemaError
-        If it does not hold one of the objects.
-    ConfigError
-        If there are no objects, or not one caption for each.
-    """
-    ids = survey.ids[:n_max] if object_ids is None else np.asarray(object_ids)[:n_max]
-    stamps, channels = read_stamps(survey, object_ids=ids)
-    if captions is None:
-        rows, label = rows_of(survey, object_ids=ids), next(iter(survey.labels), None)
-        values = ids if label is None else survey.labels[label].iloc[rows]
-        captions = [str(value) if label is None else f"{label} = {value:.3f}" for value in values]
-    if len(ids) == 0 or len(captions) < len(ids):
-        raise ConfigError(
-            f"Cut-outs of {survey.name!r} were to be drawn.",
-            received=f"{len(ids)} {survey.objects} and {len(captions)} captions",
-            remedy="Choose at least one, and give each a caption.",
-        )
-    pictures = [object_picture(stamp, channels=channels) for stamp in stamps]
-    height, width, _ = pictures[0].shape
-    n_rows = -(-len(ids) // n_columns)
-    size = (n_columns * _SHEET_INCH, n_rows * (_SHEET_INCH * height / width + 0.2) + 0.3)
-    figure, axes = pyplot.subplots(n_rows, n_columns, figsize=size, squeeze=False)
-    _show(axes.ravel(), pictures=pictures, captions=captions)
-    finish(figure, title=title, simulated=survey.provenance.simulated)
-    return figure
-
-
-def _show(axes: np.ndarray, *, pictures: Sequence[np.ndarray], captions: Sequence[str]) -> None:
-    """Draw pictures into the first of some axes, and leave the others empty."""
-    for ax in axes:
-        ax.axis("off")
-    for ax, picture, caption in zip(axes, pictures, captions, strict=False):
-        ax.imshow(picture, interpolation="nearest")
-        ax.set_title(caption, fontsize=6.5, color=INK, pad=2.5, loc="left")
-
-
-@in_style
+@style.in_style
 def plot_galaxies(
-    surveys: Sequence[Survey],
-    *,
-    by: str,
-    order: str = "spread",
-    n_galaxies: int = 8,
-    title: str | None = None,
+    surveys: Sequence[Survey], *, by: str, order: str = "spread", n_galaxies: int = 8, title: str | None = None
 ) -> Figure:
     """Draw galaxies, or whatever a survey holds, in colour, one row a survey, in the order of one quantity.
 
@@ -461,17 +312,13 @@ def plot_galaxies(
         What orders them: a label (``"z"``), a band (``"i"``: its magnitude), or a column of the catalogue.
     order : {"spread", "lowest", "highest"}
         Spread evenly over the quantiles of the quantity, or its lowest or highest values.
-
-    Raises
-    ------
-    ConfigError
-        If there is no survey, or an empty one.
-    UnknownNameError
-        If a survey has no images, or not this quantity; or the order does not exist.
     """
     looks, simulated = _looks_of(surveys)
-    if order not in ORDERS:
-        raise unknown_name("order of objects", name=order, names=ORDERS)
+    ends = ("Brightest in", "Faintest in") if _is_band(surveys[0], by) else ("Lowest", "Highest")
+    what = surveys[0].objects.capitalize()
+    titles = {"spread": f"{what} by {by}", "lowest": f"{ends[0]} {by}", "highest": f"{ends[1]} {by}"}
+    if order not in titles:
+        raise unknown_name("order of objects", name=order, names=titles)
     row_inch = PAGE_WIDTH_INCH / n_galaxies + 0.38
     figure = pyplot.figure(figsize=(PAGE_WIDTH_INCH, len(surveys) * row_inch + 0.3))
     strips = figure.subfigures(len(surveys), 1, squeeze=False)[:, 0]
@@ -482,17 +329,26 @@ def plot_galaxies(
         pictures = [colour_picture(stamp, channels=channels) for stamp in np.asarray(survey.inputs[name][numbers])]
         strip.suptitle(looks[survey.name].label, x=0.01, ha="left", fontsize=8, weight="bold")
         axes = np.atleast_1d(strip.subplots(1, n_galaxies))
-        _show(axes, pictures=pictures, captions=[f"{by} = {value:.2f}" for value in values])
-    ends = ("Brightest in", "Faintest in") if _is_band(surveys[0], by) else ("Lowest", "Highest")
-    what = surveys[0].objects.capitalize()
-    words = {"spread": f"{what} by {by}", "lowest": f"{ends[0]} {by}", "highest": f"{ends[1]} {by}"}[order]
-    finish(figure, title=title or words, simulated=simulated)
+        for ax in axes:
+            ax.axis("off")
+        for ax, picture, value in zip(axes, pictures, values, strict=False):
+            ax.imshow(picture, interpolation="nearest")
+            ax.set_title(f"{by} = {value:.2f}", fontsize=6.5, color=INK, pad=2.5, loc="left")
+    style.finish(figure, title=title or titles[order], simulated=simulated)
     return figure
 
 
 def choose_objects(survey: Survey, *, by: str, order: str, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Choose objects of a survey by one quantity: their numbers, and its values."""
-    values = _values(survey, by=by)
+    if by in survey.labels:
+        values = survey.labels[by].to_numpy(float)
+    elif _is_band(survey, by):
+        values = magnitudes_in(survey, band=by)
+    elif by in survey.catalogue:
+        values = np.asarray(survey.catalogue[by][:], dtype=float)
+    else:
+        names = [*survey.labels, *_bands(survey), *survey.catalogue]
+        raise unknown_name(f"quantity of {survey.name!r}", name=by, names=names)
     numbers = np.argsort(values, kind="stable")
     numbers = numbers[np.isfinite(values[numbers])]
     if order == "highest":
@@ -508,14 +364,3 @@ def _bands(survey: Survey) -> tuple[str, ...]:
 
 def _is_band(survey: Survey, by: str) -> bool:
     return by not in survey.labels and by in {*_bands(survey), *map(band_letter, _bands(survey))}
-
-
-def _values(survey: Survey, *, by: str) -> np.ndarray:
-    if by in survey.labels:
-        return survey.labels[by].to_numpy(float)
-    if _is_band(survey, by):
-        return magnitudes_in(survey, band=by)
-    if by in survey.catalogue:
-        return np.asarray(survey.catalogue[by][:], dtype=float)
-    names = [*survey.labels, *_bands(survey), *survey.catalogue]
-    raise unknown_name(f"quantity of {survey.name!r}", name=by, names=names)

@@ -17,24 +17,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarForm
 from matplotlib.transforms import Bbox
 
 from astrolab.metrics import pareto_front
+from astrolab.plots import style
 from astrolab.plots.scores import Drawn, Names, whiskers
-from astrolab.plots.style import (
-    FAINT,
-    INK,
-    PAGE_WIDTH_INCH,
-    Look,
-    arm_looks,
-    chosen,
-    draw_requirement,
-    finish,
-    in_style,
-    is_simulated,
-    keys,
-    metric_label,
-    panel_grid,
-    pick_label,
-    survey_looks,
-)
+from astrolab.plots.style import FAINT, INK, PAGE_WIDTH_INCH, Look
 from astrolab.tasks import Quantity
 
 _ROOM_ABOVE = 0.15  # of the height of a panel, for the learning rates
@@ -56,7 +41,7 @@ _FAR = 3.0  # times the median: who forgets more stands at the edge
 _PLACE = ["forgetting", "on_new"]
 
 
-@in_style
+@style.in_style
 def plot_training_curves(history: pd.DataFrame, *, arms: Names = None, title: str = "How each arm learned") -> Figure:
     """Draw training and validation loss against epoch, one panel for each arm, one line for each seed.
 
@@ -67,16 +52,11 @@ def plot_training_curves(history: pd.DataFrame, *, arms: Names = None, title: st
     history : DataFrame
         Columns ``epoch``, ``train_loss``, ``validation_loss``, ``learning_rate``, ``is_kept``, and, where they are
         known, ``arm`` and ``seed``: that of a `FitResult`, or of a run.
-
-    Raises
-    ------
-    PredictionError
-        If the table lacks an arm that is to be drawn.
     """
     history = history.assign(arm=history.get("arm", "this run"), seed=history.get("seed", 0))
-    looks = arm_looks(chosen(history, column="arm", names=arms))
+    looks = style.arm_looks(style.chosen(history, column="arm", names=arms))
     words = {"rows": ["loss"], "xlabel": "epoch"}
-    figure, axes = panel_grid(list(looks.values()), panel=(1.85, 1.6), around=(0.2, 0.6), sharey=True, **words)
+    figure, axes = style.panel_grid(list(looks.values()), panel=(1.85, 1.6), around=(0.2, 0.6), sharey=True, **words)
     for ax, (arm, look) in zip(axes[0], looks.items(), strict=True):
         _draw_losses(ax, runs=history[history["arm"] == arm], look=look)
     low, high = axes[0, 0].get_ylim()
@@ -87,7 +67,7 @@ def plot_training_curves(history: pd.DataFrame, *, arms: Names = None, title: st
         Line2D([], [], color=INK, marker="*", ls="none", ms=7, label="weights kept"),
         Line2D([], [], color=FAINT, lw=0.8, ls=":", label="learning rate falls"),
     ]
-    finish(figure, title=title, simulated=is_simulated(history), entries=entries)
+    style.finish(figure, title=title, simulated=style.is_simulated(history), entries=entries)
     return figure
 
 
@@ -103,8 +83,8 @@ def _draw_losses(ax: Axes, *, runs: pd.DataFrame, look: Look) -> None:
         ax.axvline(epoch, color=FAINT, lw=0.8, ls=":", zorder=0)
     rates = first["learning_rate"].to_numpy()
     span = _power(rates[0]) if rates[0] == rates[-1] else f"{_power(rates[0])} → {_power(rates[-1])}"
-    style = {"transform": ax.transAxes, "ha": "right", "va": "top", "fontsize": 6.2, "color": FAINT}
-    ax.text(0.97, 0.96, f"rate {span}", **style, bbox={"fc": "white", "ec": "none", "pad": 1.0})
+    how = {"transform": ax.transAxes, "ha": "right", "va": "top", "fontsize": 6.2, "color": FAINT}
+    ax.text(0.97, 0.96, f"rate {span}", **how, bbox={"fc": "white", "ec": "none", "pad": 1.0})
     ax.grid(axis="y")
     ax.margins(x=0.03)
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -117,7 +97,7 @@ def _power(rate: float) -> str:
     return f"${power}$" if np.isclose(factor, 1) else f"${factor:.2g}\\times{power}$"
 
 
-@in_style
+@style.in_style
 def plot_cost(
     scores: pd.DataFrame,
     *,
@@ -139,39 +119,30 @@ def plot_cost(
         is not trained.
     cost : str
         ``"n_trainable"``, ``"time_s"``, ``"n_epochs"``, or any numeric column of `costs`.
-
-    Raises
-    ------
-    PredictionError
-        If a table lacks what is to be drawn.
     """
-    drawn = Drawn.of(scores, label=label, metrics=metric and [metric], surveys=surveys)
-    chosen(costs, column=cost, names=None)
-    chosen(costs, column="arm", names=list(drawn.arms))
+    drawn = Drawn(scores, label=label, metrics=metric and [metric], surveys=surveys)
+    style.chosen(costs, column=cost, names=None)
+    style.chosen(costs, column="arm", names=list(drawn.arms))
     paid = costs.groupby("arm")[cost].mean()
-    words = _COST_WORDS.get(cost, cost)
-    figure, axes = panel_grid(drawn.titles, rows=drawn.metric_labels, panel=(2.35, 2.0), xlabel=words, sharex=True)
+    something = paid[paid > 0]
+    first, last = (something.min() / 3, something.max()) if len(something) else (1.0, 1.0)
+    words = {"rows": drawn.metric_labels, "xlabel": _COST_WORDS.get(cost, cost)}
+    figure, axes = style.panel_grid(drawn.titles, panel=(2.35, 2.0), sharex=True, **words)
     for ax, survey in zip(axes[0], drawn.surveys, strict=True):
-        _scale_costs(ax, costs=paid[paid > 0])
+        ax.set_xscale("symlog", linthresh=first, linscale=0.4)  # linear up to the first cost: untrained arms cost 0
+        ax.set_xticks([0, *10.0 ** np.arange(np.ceil(np.log10(first)), np.ceil(np.log10(last)) + 1)])
         for arm, look in drawn.arms.items():
             rows, mark = drawn.where(survey=survey, arm=arm), {"color": look.colour, "marker": look.marker} | _COST_MARK
             ax.errorbar(rows["arm"].map(paid), rows["value"], yerr=whiskers(rows), elinewidth=0.9, capsize=1.8, **mark)
-        draw_requirement(ax, metric=drawn.metrics[0], quantity=drawn.quantity)
+        style.draw_requirement(ax, metric=drawn.metrics[0], quantity=drawn.quantity)
         ax.margins(x=0.12, y=0.14)
         ax.grid(zorder=0)
         ax.tick_params(axis="x", which="minor", length=0)
-    drawn.finish(figure, title=title, entries=keys(drawn.arms, **_COST_MARK))
+    drawn.finish(figure, title=title, entries=style.keys(drawn.arms, **_COST_MARK))
     return figure
 
 
-def _scale_costs(ax: Axes, *, costs: pd.Series) -> None:
-    """Make the axis logarithmic, but linear up to the first cost: an arm that is not trained costs 0."""
-    first, last = (costs.min() / 3, costs.max()) if len(costs) else (1.0, 1.0)
-    ax.set_xscale("symlog", linthresh=first, linscale=0.4)
-    ax.set_xticks([0, *10.0 ** np.arange(np.ceil(np.log10(first)), np.ceil(np.log10(last)) + 1)])
-
-
-@in_style
+@style.in_style
 def plot_pareto(
     table: pd.DataFrame,
     *,
@@ -179,7 +150,6 @@ def plot_pareto(
     new: str = "new survey",
     cost: str = "time_s",
     label: str | None = None,
-    families: Names = None,
     hollow: str | None = None,
     title: str = "What is gained, what is forgotten, what it costs",
     ax: Axes | None = None,
@@ -195,28 +165,18 @@ def plot_pareto(
     table : DataFrame
         From :func:`astrolab.measure_forgetting`, merged with the columns `cost` and, where there are any, ``family``
         and ``variant``. A row that cost nothing is the base model.
-    old, new : str
-        Names of the surveys.
     cost : str
         Column that is shown as the area of the marks.
-    families : sequence of str, optional
-        Which families, and in which order.
     hollow : str, optional
         Bool column: those marks are drawn hollow, and explained in the legend by the name of the column.
-
-    Raises
-    ------
-    PredictionError
-        If the table lacks what is to be drawn.
     """
-    table, _, quantity, about = pick_label(table, label=label)
+    table, _, quantity, about = style.pick_label(table, label=label)
     table = table.assign(family=table.get("family", "models"), variant=table.get("variant", table["arm"]))
     for column in (*_PLACE, cost, *([hollow] if hollow else [])):
-        chosen(table, column=column, names=None)
+        style.chosen(table, column=column, names=None)
     base, moved = table[table[cost] == 0], table[table[cost] > 0]
-    families = chosen(moved, column="family", names=families)
+    families = style.chosen(moved, column="family", names=None)
     looks = {name: Look(name, _COLOURS[i % 8], _MARKERS[i % 8]) for i, name in enumerate(families)}
-    moved = moved[moved["family"].isin(families)]
     moved = moved.assign(area=_areas(moved[cost]), hollow=moved[hollow].astype(bool) if hollow else False)
     limit = _FAR * moved["forgetting"].median()
     edge = limit if moved["forgetting"].max() > limit > 0 else np.inf
@@ -231,16 +191,16 @@ def plot_pareto(
     for row in moved.itertuples():
         _draw_mark(ax, row=row, look=looks[row.family], edge=edge)
     _name_axes(ax, table=table, old=old, new=new, quantity=quantity)
-    entries = [*keys(looks, ls="none", ms=6), *_pareto_entries(moved[cost], words=_COST_WORDS.get(cost, cost))]
+    entries = [*style.keys(looks, ls="none", ms=6), *_pareto_entries(moved[cost], words=_COST_WORDS.get(cost, cost))]
     if hollow:
         entries.append(Line2D([], [], ls="none", mfc="white", mec=INK, marker="o", label=hollow.replace("_", " ")))
-    finish(ax, title=title + about, simulated=is_simulated(table), entries=entries)
+    style.finish(ax, title=title + about, simulated=style.is_simulated(table), entries=entries)
     _write_labels(ax, table=moved, looks=looks, edge=edge)
     return ax
 
 
 def _name_axes(ax: Axes, *, table: pd.DataFrame, old: str, new: str, quantity: Quantity) -> None:
-    looks, words = survey_looks([old, new]), metric_label(table["metric"].iloc[0], quantity=quantity)
+    looks, words = style.survey_looks([old, new]), style.metric_label(table["metric"].iloc[0], quantity=quantity)
     ax.set_xlabel(f"forgotten on {looks[old].label}: rise in {words}")
     ax.set_ylabel(f"{words} on {looks[new].label}")
     if table["on_new"].max() > _LOG_FROM * table["on_new"].min() > 0:
@@ -258,11 +218,9 @@ def _areas(costs: pd.Series) -> np.ndarray:
 
 
 def _draw_mark(ax: Axes, *, row: Any, look: Look, edge: float) -> None:
-    style = (
-        {"facecolor": "white", "edgecolor": look.colour, "lw": 1.2} if row.hollow else {"color": look.colour, "lw": 0}
-    )
+    how = {"facecolor": "white", "edgecolor": look.colour, "lw": 1.2} if row.hollow else {"color": look.colour, "lw": 0}
     x, y = min(row.forgetting, edge), row.on_new
-    ax.scatter(x, y, s=row.area, marker=look.marker, alpha=0.9, zorder=3, **style)
+    ax.scatter(x, y, s=row.area, marker=look.marker, alpha=0.9, zorder=3, **how)
     bars = {"color": look.colour, "lw": 0.7, "alpha": 0.45, "zorder": 2}
     ax.plot([x, x], [row.on_new_low, row.on_new_high], **bars)
     if row.forgetting <= edge:
@@ -288,9 +246,9 @@ def _write_labels(ax: Axes, *, table: pd.DataFrame, looks: Mapping[str, Look], e
     taken = [Bbox.from_extents(x - r, y - r, x + r, y + r) for (x, y), r in marks]
     for row, place, radius in zip(table.itertuples(), places, radii, strict=True):
         name = row.variant if row.forgetting <= edge else f"{row.variant} ({row.forgetting:.2g} ▸)"
-        style = {"textcoords": "offset points", "fontsize": 6.2, "zorder": 5, "color": looks[row.family].colour}
+        how = {"textcoords": "offset points", "fontsize": 6.2, "zorder": 5, "color": looks[row.family].colour}
         line = {"arrowstyle": "-", "color": FAINT, "lw": 0.5, "shrinkA": 0, "shrinkB": radius}
-        text = ax.annotate(name, place, (0, 0), arrowprops=line, **style)
+        text = ax.annotate(name, place, (0, 0), arrowprops=line, **how)
         text.set_path_effects([withStroke(linewidth=1.6, foreground="white")])
         text.set_in_layout(False)  # or the layout would move again
         offsets = [tuple((radius + gap) * np.array(way)) for gap in _GAPS for way in _DIRECTIONS]

@@ -3,13 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import assert_nothing_is_cut, legend_of, survey_of
+from drawn import assert_nothing_is_cut, legend_of
 from matplotlib.pyplot import subplots
 
-from astrolab.errors import ConfigError, SchemaError, UnknownNameError
+from astrolab.errors import ConfigError, UnknownNameError
 from astrolab.plots import (
     plot_colour_redshift,
-    plot_cutouts,
     plot_depth,
     plot_galaxies,
     plot_magnitude_distributions,
@@ -133,14 +132,6 @@ def blob(size=32, *, peak=100.0, x=0.0, y=0.0):
     return peak * np.exp(-((place[None, :] - x) ** 2 + (place[:, None] - y) ** 2) / 18)
 
 
-@pytest.fixture
-def survey():
-    random = np.random.default_rng(0)
-    images = random.normal(size=(3, 5, 32, 32)).astype(np.float32) + blob().astype(np.float32)
-    survey = survey_of("twin-galaxiesml", inputs={"pixels": images}, bands=BANDS, label=[0.1, 0.2, 0.3])
-    return replace(survey, ids=np.array([11, 12, 13]))
-
-
 def test_a_galaxy_with_the_white_colours_comes_out_grey():
     flux = {"r": 1 / GAINS[1], "g": 1 / GAINS[2], "i": 1 / GAINS[0]}
     noise = 0.001 * np.random.default_rng(0).normal(size=(32, 32))
@@ -183,33 +174,6 @@ def test_each_band_has_its_own_stretch_and_survives_missing_pixels():
     np.testing.assert_allclose(grey[0].mean(), grey[1].mean(), atol=4)
 
 
-def test_a_sheet_shows_the_objects_asked_for_in_their_order(survey):
-    figure = plot_cutouts(survey, object_ids=[13, 11], captions=["one", "two"], n_columns=2)
-    drawn = [ax for ax in figure.axes if ax.images]
-    assert [ax.get_title(loc="left") for ax in drawn] == ["one", "two"]
-    expected = object_picture(np.asarray(survey.inputs["pixels"][2]), channels=BANDS)
-    np.testing.assert_array_equal(drawn[0].images[0].get_array(), expected)
-    assert expected.shape == (32 * 5 + 32, 32 * 5, 3)
-    assert "simulated" in figure.get_suptitle()
-
-
-def test_captions_are_the_labels_unless_given_or_ids_where_there_are_none(survey):
-    def captions(survey):
-        return [ax.get_title(loc="left") for ax in plot_cutouts(survey, n_max=2).axes if ax.images]
-
-    assert captions(survey) == ["z = 0.100", "z = 0.200"]
-    assert captions(replace(survey, labels=pd.DataFrame(index=range(3)), task=make_task([]))) == ["11", "12"]
-
-
-def test_cutouts_that_cannot_be_drawn_are_refused(survey):
-    with pytest.raises(SchemaError, match="14"):
-        plot_cutouts(survey, object_ids=[14])
-    with pytest.raises(ConfigError, match="2 galaxies and 1 captions"):
-        plot_cutouts(survey, object_ids=[11, 12], captions=["one"])
-    with pytest.raises(UnknownNameError, match="band, y, x"):
-        plot_cutouts(replace(survey, inputs={}, specs={}))
-
-
 def test_objects_are_spread_over_the_quantiles_or_taken_from_an_end(two_surveys):
     survey = two_surveys[0]
     z = survey.labels["z"].to_numpy()
@@ -250,3 +214,5 @@ def test_orders_and_quantities_that_are_not_there_are_named(two_surveys):
         plot_galaxies(two_surveys, by="z", order="random")
     with pytest.raises(UnknownNameError, match="size"):
         plot_galaxies(two_surveys, by="sise")
+    with pytest.raises(UnknownNameError, match="band, y, x"):
+        plot_galaxies([replace(two_surveys[0], inputs={}, specs={})], by="z")

@@ -153,12 +153,8 @@ def test_families_and_hollow_marks_are_explained(table):
     assert hollow == [(0.03, 0.03)]
     words = [text.get_text() for text in ax.figure.legends[0].get_texts()]
     assert {"lora", "unfrozen layers", "not at the budget", "base model"} <= set(words)
-    only = plot_pareto(table, families=["lora"])
-    assert len(scatters(only)) == 2
 
 
 def test_what_is_missing_is_named(table):
     with pytest.raises(PredictionError, match="n_seen"):
         plot_pareto(table, cost="n_seen")
-    with pytest.raises(PredictionError, match="dora"):
-        plot_pareto(table, families=["dora"])
