@@ -150,7 +150,7 @@ def _all_thanked(manifest: Manifest) -> Iterator[Manifest]:
 
 def _sentence(survey: Manifest) -> str:
     if survey.twin:
-        return f"The galaxies of {survey.title!r} are simulated by astrolab; it stands for {survey.twin.of!r}."
+        return f"The {survey.objects} of {survey.title!r} are simulated by astrolab; it stands for {survey.twin.of!r}."
     return survey.citation.text.strip()
 
 

@@ -48,7 +48,7 @@ class Content:
 
 
 def digest_rows(survey: Survey, *, input_name: str) -> str:
-    """Return SHA-256 over the shape, the type and every value of one input, in the order of the galaxies."""
+    """Return SHA-256 over the shape, the type and every value of one input, in the order of the objects."""
     rows = survey.inputs[input_name]
     return hashlib.sha256(f"{rows.shape} {rows.dtype}".encode() + read_content(rows).hashes.tobytes()).hexdigest()
 

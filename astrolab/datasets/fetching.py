@@ -75,7 +75,7 @@ def fetch(
     """Download a survey's files, as far as they are not here yet, and check each against its hash.
 
     A file whose hash its publisher does not state is trusted the first time, if it is of the manifest's format; its
-    hash is then recorded in ``hashes.json`` beside it, and it is held to that until it is told to `forget`. Where
+    hash is then recorded in ``hashes.json`` beside it, and it is held to that unless `forget` is set. Where
     another process fetches the same file, this one waits for it, and says so.
 
     Parameters
@@ -86,8 +86,6 @@ def fetch(
         The published split; by default all.
     size : int, optional
         Wanted image side length (px); by default the first that the manifest lists.
-    progress : bool, optional
-        Whether to show progress bars.
     forget : bool, optional
         Forget the hashes that were recorded on first use, and trust once more; published ones count always.
 
@@ -118,22 +116,16 @@ def fetch(
     return [_fetch_file(manifest, entry, progress=progress, forget=forget) for entry in entries]
 
 
-def locate(
-    manifest: Manifest | str, *, split: str | None = None, size: int | None = None, directory: Path | None = None
-) -> list[Path]:
+def locate(manifest: Manifest, *, size: int | None = None, directory: Path | None = None) -> list[Path]:
     """Find a survey's files in `directory`, or beside the user's manifest and in the data folder, unread.
 
     Where one is not here, the remedy of the error is the command that brings it.
     """
-    manifest = load_manifest(manifest)
-    if manifest.recipe:
-        members = [locate(name, split=split, size=size, directory=directory) for name in manifest.recipe.members]
-        return list(chain.from_iterable(members))
-    entries = manifest.select_files(split=split, size=size)
+    entries = manifest.select_files(size=size)
     found = {entry: find_file(manifest, entry=entry, directory=directory) for entry in entries}
     absent = [entry for entry, path in found.items() if path is None]
     if absent:
-        raise _not_found(manifest, absent, split=split, size=size)
+        raise _not_found(manifest, absent, split=None, size=size)
     return [path for path in found.values() if path is not None]
 
 

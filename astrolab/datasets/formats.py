@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,9 +21,7 @@ from astropy.table.meta import get_header_from_yaml
 
 from astrolab.datasets.manifest import Format
 from astrolab.datasets.rows import (
-    BZIP2,
-    GZIP,
-    XZ,
+    PACKED,
     AbsentRows,
     ColumnRows,
     LazyRows,
@@ -40,12 +35,11 @@ from astrolab.datasets.rows import (
 )
 from astrolab.errors import AstrolabWarning, CorruptFileError, DataError, DataNotFoundError, SchemaError
 
-WITH_NULLS = (pd.Int8Dtype, pd.Int16Dtype, pd.Int32Dtype, pd.Int64Dtype, pd.UInt8Dtype, pd.UInt16Dtype)
-WITH_NULLS += (pd.UInt32Dtype, pd.UInt64Dtype, pd.BooleanDtype)
-ARROW_TYPES = {pa.from_numpy_dtype(dtype().numpy_dtype): dtype() for dtype in WITH_NULLS}
+INTEGERS = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
+WITH_NULLS = {pa.type_for_alias(name.lower()): pd.api.types.pandas_dtype(name) for name in INTEGERS}
+WITH_NULLS |= {pa.bool_(): pd.BooleanDtype()}
 TABLES = (fits.BinTableHDU, fits.TableHDU)
 DTYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}  # of BITPIX, FITS standard 4.0, table 8
-PACKED = {GZIP: gzip.decompress, BZIP2: bz2.decompress, XZ: lzma.decompress}
 ASTROPY_HEADER = ".__table_column_meta__"  # beside a table that astropy wrote: names and units, in YAML
 
 
@@ -131,14 +125,14 @@ def _read_parquet(path: Path, layout: Format, arrays: dict[str, int], id_column:
         units |= units_in_yaml(header.decode().split("\n")) if header else {}
         found = found.cast(pa.schema([field.with_type(_plain(field.type)) for field in found.schema]))
         # The metadata would make some columns an index, and lose them.
-        table = found.to_pandas(ignore_metadata=True, types_mapper=ARROW_TYPES.get)
+        table = found.to_pandas(ignore_metadata=True, types_mapper=WITH_NULLS.get)
         columns = _table_columns(table, names=found.column_names, path=path, units=units)
     return columns, _among_columns(columns, arrays, path=path)
 
 
 def _arrow_unit(field: pa.Field) -> str:
-    told = field.metadata or {}
-    return told.get(b"unit", told.get(b"units", b"")).decode("utf-8", "replace")
+    said = field.metadata or {}
+    return said.get(b"unit", said.get(b"units", b"")).decode("utf-8", "replace")
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
@@ -189,22 +183,20 @@ def _read_npz(path: Path, layout: Format, arrays: dict[str, int], id_column: str
 
 def _read_fits(path: Path, layout: Format, arrays: dict[str, int], id_column: str | None) -> Contents:
     with open_fits(path) as hdus:
-        has_table = _has_table(hdus)
-        names = {hdu.name for hdu in hdus} | set(map(str, range(len(hdus))))
-        in_hdus = [key for key in arrays if key.upper() in names or not has_table]
-        found = {key: _fits_array(hdus, key, path=path, n_dims=arrays[key]) for key in in_hdus}
         wanted = layout.table
-        columns = fits_columns(hdus, path=path, wanted=wanted) if wanted or has_table or not arrays else {}
-        return columns, found | _among_columns(columns, [key for key in arrays if key not in found], path=path)
+        columns = fits_columns(hdus, path=path, wanted=wanted) if wanted or _has_table(hdus) or not arrays else {}
+        names = {hdu.name for hdu in hdus} | set(map(str, range(len(hdus))))
+        vectors = [key for key in arrays if key in columns and key.upper() not in names]
+        found = _among_columns(columns, vectors, path=path)
+        for key in [key for key in arrays if key not in found]:
+            hdu = _find_hdu(hdus, key, path=path)
+            rows = fits_pixels(hdu, path=path, n_dims=arrays[key])
+            found[key] = Array(rows, str(hdu.header.get("BUNIT", "")))
+        return columns, found
 
 
 def _has_table(hdus: fits.HDUList) -> bool:
     return any(isinstance(hdu, TABLES) for hdu in hdus)
-
-
-def _fits_array(hdus: fits.HDUList, key: str, *, path: Path, n_dims: int) -> Array:
-    hdu = _find_hdu(hdus, key, path=path)
-    return Array(fits_pixels(hdu, path=path, n_dims=n_dims), str(hdu.header.get("BUNIT", "")))
 
 
 @contextmanager
@@ -214,7 +206,8 @@ def open_fits(path: str | Path) -> Iterator[fits.HDUList]:
     try:
         with reading(path, kind="FITS"), warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            warnings.filterwarnings("ignore", message="File may have been truncated")  # see _refuse_cut
+            for known in ("File may have been truncated", "Column .* contains NULL"):  # see _refuse_cut, _fits_column
+                warnings.filterwarnings("ignore", message=known)
             with path.open("rb") as file:
                 unpack = PACKED.get(file.read(2))
             # Whole: a packed file that is opened where it lies loses the HDUs after its fault without a word.
@@ -268,7 +261,7 @@ def fits_columns(hdus: fits.HDUList, *, path: Path, wanted: str | None = None) -
     names = table.columns.names
     if len(set(names)) < len(names):
         raise SchemaError(
-            f"The columns of {path.name} were to be told apart by their names.",
+            f"The columns of {path.name} were to be known by their names.",
             received="more than one column named " + ", ".join(sorted({n for n in names if names.count(n) > 1})),
             remedy="Rename all but one of them (TTYPE in the header).",
         )
@@ -304,7 +297,11 @@ def fits_pixels(hdu: fits.hdu.base.ExtensionHDU, *, path: Path, n_dims: int) -> 
     if len(shape) == n_dims - 1:
         shape = (1, *shape)
     if not _is_plain(hdu, path=path):
-        return hdu.data.reshape(shape).astype(hdu.data.dtype.newbyteorder("="), copy=False)
+        blank, zero = hdu.header.get("BLANK"), hdu.header.get("BZERO", 0)
+        values = hdu.data.reshape(shape)
+        if blank is not None and values.dtype.kind == "u":  # of other types astropy itself makes NaN
+            values = with_nulls(values, is_null=values == blank + zero)
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
     return MappedRows(path, offset=hdu.fileinfo()["datLoc"], shape=shape, dtype=np.dtype(DTYPES[hdu.header["BITPIX"]]))
 
 

@@ -161,7 +161,7 @@ class Format(Settings):
     """How a file is to be read, where its name does not say it.
 
     ``delimiter = "whitespace"`` is any run of blanks. `names` replaces the header, which `skip_rows` skips
-    (or `comment` marks). `table` is the FITS HDU (name or number) or the HDF5 group of the columns.
+    (or `comment` marks). `table` is the FITS HDU (name or number), or the HDF5 group or compound dataset.
     """
 
     format: Literal["csv", "fits", "parquet", "hdf5", "npz"]

@@ -213,12 +213,8 @@ def drop_common(survey: Survey, *, against: Sequence[Survey], radius_arcsec: flo
 
     Parameters
     ----------
-    survey : Survey
-        Usually train objects.
-    against : sequence of Survey
-        Usually test objects.
     radius_arcsec : float
-        Positions nearer than this are one object (arcsec).
+        Positions nearer than this are one object.
     """
     common = np.zeros(len(survey), dtype=bool)
     for other in against:
@@ -237,7 +233,7 @@ def clear_training(splits: Splits, *, against: Sequence[Survey], radius_arcsec: 
     against : sequence of Survey
         Every test set of the study.
     radius_arcsec : float
-        Positions nearer than this are one object (arcsec).
+        Positions nearer than this are one object.
     """
     train, validation = (
         drop_common(part, against=against, radius_arcsec=radius_arcsec) for part in (splits.train, splits.validation)
@@ -259,14 +255,12 @@ def concat(surveys: Sequence[Survey], *, name: str) -> Survey:
     Parameters
     ----------
     surveys : sequence of Survey
-        With the same channels, units, scales and labels.
-    name : str
-        Name of the result.
+        With the same channels, units, scales and labels; what they do not have in common is left out.
 
     Raises
     ------
     SchemaError
-        Where there is nothing to join, or the surveys do not fit each other.
+        Where the surveys do not fit each other, with what would make them fit.
     """
     if not surveys:
         raise SchemaError("Surveys were to be joined.", received="none", remedy="Give at least one survey.")
@@ -321,11 +315,7 @@ def combine_splits(
 
     Parameters
     ----------
-    keep : str
-        Name of the survey whose rows are kept.
-    name : str
-        Name of the result.
-    allow_unknown_overlap : bool
+    keep, name, allow_unknown_overlap
         As for `combine`.
     """
     options = {"keep": keep, "name": name, "allow_unknown_overlap": allow_unknown_overlap}

@@ -30,7 +30,7 @@ from astrolab.datasets.survey import Provenance, Survey
 from astrolab.errors import SchemaError
 from astrolab.tasks import InputSpec
 
-NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?")  # without leading zeros: "0022" is a name
+NUMBER = re.compile(r"-?(inf|(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?)")  # without leading zeros: "0022" is a name
 
 
 class TableRows(LazyRows):

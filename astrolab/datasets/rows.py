@@ -7,6 +7,8 @@ cropped, split and concatenated is a few small objects until a batch of it is re
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import lzma
 import struct
 import zipfile
@@ -20,9 +22,13 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import pyarrow as pa
 from astropy.io import fits
-from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.table.meta import YamlParseError
 from pandas.errors import ParserWarning
+
+try:
+    from astropy.io.fits.hdu.compressed._compression import CfitsioException
+except ImportError:  # astropy 6
+    from astropy.io.fits._tiled_compression._compression import CfitsioException
 
 from astrolab.errors import AstrolabError, CorruptFileError, DataError, DataNotFoundError, SchemaError
 
@@ -42,8 +48,8 @@ OF_STREAMS = (OSError, EOFError, zlib.error, lzma.LZMAError, struct.error)
 OF_CONTENTS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError)
 UNREADABLE = (*OF_FORMATS, *OF_STREAMS, *OF_CONTENTS, RuntimeError, SystemError, SyntaxError, MemoryError, ImportError)
 
-GZIP, BZIP2, XZ, ZIP = b"\x1f\x8b", b"BZ", b"\xfd7", b"PK"
-BEGINS = {"HDF5": b"\x89HDF\r\n\x1a\n", "FITS": (b"SIMPLE", GZIP, BZIP2, XZ, ZIP), "Parquet": b"PAR1", "npz": ZIP}
+PACKED = {b"\x1f\x8b": gzip.decompress, b"BZ": bz2.decompress, b"\xfd7": lzma.decompress}  # by how a file begins
+BEGINS = {"HDF5": b"\x89HDF\r\n\x1a\n", "FITS": (b"SIMPLE", b"PK", *PACKED), "Parquet": b"PAR1", "npz": b"PK"}
 
 
 @runtime_checkable

@@ -110,38 +110,14 @@ class Scaling:
         return "Scaling: " + " · ".join(f"{name} {one.method}" for name, one in self.inputs.items())
 
     def apply(self, inputs: Mapping[str, Values]) -> dict[str, Values]:
-        """Scale raw inputs.
+        """Scale raw inputs (n, channel, ...) to float32: those that this scaling knows, on their devices.
 
-        Parameters
-        ----------
-        inputs : mapping of str to ndarray or Tensor, shape (n, channel, ...)
-
-        Returns
-        -------
-        dict of str to ndarray or Tensor of float32
-            Those that this scaling knows, on their devices. A NaN pixel stays NaN; a missing magnitude becomes 0.
-
-        Raises
-        ------
-        SchemaError
-            Where the first axis of an input has another length than the channels of this scaling.
+        A NaN pixel stays NaN; a missing magnitude becomes 0.
         """
         return {name: one.apply(inputs[name]) for name, one in self.inputs.items() if name in inputs}
 
     def require_fits(self, survey: Survey, *, inputs: Sequence[str]) -> None:
-        """Refuse a survey whose inputs have other channels, the same in another order, or another unit.
-
-        Parameters
-        ----------
-        survey : Survey
-            To be scaled.
-        inputs : sequence of str
-            Those that a network reads.
-
-        Raises
-        ------
-        SchemaError
-        """
+        """Refuse a survey whose inputs (those that a network reads) have other channels, another order or unit."""
         for name in inputs:
             if name not in self.inputs or name not in survey.specs:
                 raise SchemaError(
@@ -165,13 +141,7 @@ class Scaling:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Scaling:
-        """Make the scaling that `to_dict` gave.
-
-        Raises
-        ------
-        CheckpointError
-            Where a name is missing or unknown.
-        """
+        """Make the scaling that `to_dict` gave."""
         try:
             inputs = {name: InputScaling(**one) for name, one in values["inputs"].items()}
             return cls(inputs, values["fitted_on"])
@@ -192,13 +162,7 @@ class Scaling:
 
     @classmethod
     def load(cls, path: str | Path) -> Scaling:
-        """Read a scaling that was saved.
-
-        Raises
-        ------
-        CheckpointError
-            If the file is not as it was written.
-        """
+        """Read a scaling that was saved; a file that is not as it was written is refused with a CheckpointError."""
         path = Path(path)
         if fault := digest_fault(path):
             raise CheckpointError(

@@ -167,18 +167,7 @@ class Survey:
         return digest_objects(self.provenance.digest, ids=self.ids)
 
     def take(self, index: Index) -> Survey:
-        """Choose objects by number or mask, in the order asked; images stay on disk.
-
-        Parameters
-        ----------
-        index : slice, or array of int or bool
-            Repeats are allowed.
-
-        Raises
-        ------
-        IndexError
-            For an object that does not exist.
-        """
+        """Choose objects by a slice, a mask or numbers, repeats allowed, in the order asked; images stay on disk."""
         numbers = row_numbers(index, n_rows=len(self))
         return replace(
             self,
@@ -192,82 +181,31 @@ class Survey:
         )
 
     def with_task(self, task: Task) -> Survey:
-        """Give the same survey with another task of the same labels, e.g. ``task.with_scored(z=(0, 0.3))``.
-
-        Raises
-        ------
-        SchemaError
-            If the labels are others.
-        """
+        """Give the same survey with another task of the same labels, e.g. ``task.with_scored(z=(0, 0.3))``."""
         return replace(self, task=task)
 
     def require_columns(self, names: Sequence[str]) -> None:
-        """Refuse columns that are neither labels nor in the catalogue.
-
-        Raises
-        ------
-        UnknownNameError
-        """
+        """Refuse columns that are neither labels nor in the catalogue, with an UnknownNameError."""
         known = [*self.labels, *self.catalogue]
         for name in names:
             if name not in known:
                 raise unknown_name(f"column of {self.name!r}", name=name, names=known)
 
     def column(self, name: str) -> np.ndarray:
-        """Read one label or catalogue column.
-
-        Returns
-        -------
-        ndarray, shape (n,)
-
-        Raises
-        ------
-        UnknownNameError
-        """
+        """Read one label or catalogue column (n,)."""
         self.require_columns([name])
         return self.labels[name].to_numpy() if name in self.labels else np.asarray(self.catalogue[name][:])
 
     def table(self, *names: str) -> pd.DataFrame:
-        """Read the ids, the labels and the catalogue columns asked for.
-
-        Parameters
-        ----------
-        *names : str
-            Columns of the catalogue.
-
-        Returns
-        -------
-        DataFrame
-            One row an object: ``object_id``, the labels, the columns asked.
-
-        Raises
-        ------
-        UnknownNameError
-            For a column that the survey does not have.
-        """
+        """Read ``object_id``, the labels and the catalogue columns asked for, one row an object."""
         columns = {name: self.column(name) for name in names if name not in self.labels}
         return pd.DataFrame({"object_id": self.ids, **self.labels, **columns})
 
     def as_channels(self, *channels: str, input_name: str) -> Survey:
-        """Declare that the channels of an input stand for others, e.g. LSST's filters for Subaru's.
+        """Declare that the channels of an input stand for others: as many, in its order.
 
-        The declaration is recorded, and shown beside every result; no value changes.
-
-        Parameters
-        ----------
-        *channels : str
-            As many as the input has, in its order.
-
-        Raises
-        ------
-        UnknownNameError
-            If there is no such input.
-        SchemaError
-            If there are more or fewer channels.
-
-        Examples
-        --------
-        ``lsst.as_channels("subaru-g", "subaru-r", input_name="magnitudes")``
+        The declaration is recorded, and shown beside every result; no value changes. For example
+        ``lsst.as_channels("subaru-g", "subaru-r", input_name="magnitudes")``.
         """
         if input_name not in self.specs:
             raise unknown_name(f"input of {self.name!r}", name=input_name, names=self.specs)

@@ -1,4 +1,4 @@
-"""One run folder as plain data: what the gallery shows of it, captions of its figures, and what is wrong with it."""
+"""One run folder as plain data: what the gallery shows of it, captions included, and what is wrong with it."""
 
 from __future__ import annotations
 

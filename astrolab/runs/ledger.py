@@ -37,6 +37,7 @@ _OF_A_RUN = ("run", "experiment", "study", "preset", "started", "status")
 _TRIAL = ("learning_rate", "validation_loss", "kept", "n_epochs", "n_seen", "time_s", "stopped")
 COUNTS = ("n_train", "n_trainable", "n_trials", "n_seen")
 PARTS = ["study", "experiment", "direction"]  # whose arms are compared
+_COMPARED = ("survey", "label", "metric", "a", "b", "value_a", "value_b", "difference", "low", "high", "better")
 _WHOLE = "not fraction < 1 and not scale < 1 and not scale > 1"  # NaN, where a study has none, is not below 1
 
 
@@ -95,7 +96,7 @@ class Ledger:
         Returns
         -------
         Ledger
-            Fits that meet the conditions; where one is not about fits, those of the rows that are left.
+            Fits are kept if they meet the conditions; if a condition is not about fits, those of the rows left.
 
         Raises
         ------
@@ -126,15 +127,8 @@ class Ledger:
     def newest(self) -> Ledger:
         """Return runs with scores, without what a later run of the same experiment has repeated: same arm, same seed.
 
-        Returns
-        -------
-        Ledger
-            Arms and seeds of several runs of one experiment can then be pooled: none is in it twice.
-
-        Raises
-        ------
-        RunError
-            If no run has scores.
+        Arms and seeds of several runs of one experiment can then be pooled: none is in it twice. RunError if no run has
+        scores.
         """
         self._require_scores()
         table = _latest(self.table)
@@ -143,26 +137,21 @@ class Ledger:
         return replace(self, table=table, fits=fits, trials=_behind(self.trials, fits), runs=runs)
 
     def predictions(self) -> pd.DataFrame:
-        """Read the predictions behind the table, run by run.
+        """Read the predictions that the scores of this ledger were computed from, with the column ``experiment``.
 
-        Returns
-        -------
-        DataFrame
-            The predictions that the scores of this ledger were computed from, with the column ``experiment``.
+        Raises
+        ------
+        RunError
+            If the table is empty.
+        DataNotFoundError
+            If a run has scores but no predictions.
+        PredictionError
+            If the runs are of different tasks, or score different ranges of the truth.
 
         Warns
         -----
         AstrolabWarning
             If fits of one experiment were made under different circumstances (device, precision, threads, versions).
-
-        Raises
-        ------
-        DataNotFoundError
-            If a run has scores but no predictions.
-        RunError
-            If the table is empty.
-        PredictionError
-            If the runs are of different tasks, or score different ranges of the truth.
         """
         self._require_scores()
         _warn_of_circumstances(_behind(self.fits, self.table))
@@ -186,25 +175,10 @@ class Ledger:
             )
 
     def save(self, path: str | Path, *, metrics: Sequence[str] | None = None) -> Path:
-        """Write the ledger to a file, in the format of its suffix.
+        """Write the ledger, or some metrics of it, to a file in the format of its suffix, and return the file.
 
-        Parameters
-        ----------
-        path : path
-            ``.csv`` or ``.parquet`` for the whole table, ``.tex`` for a table of values and intervals as papers print
-            it (booktabs).
-        metrics : sequence of str, optional
-            Those to write; by default all.
-
-        Returns
-        -------
-        Path
-            The file.
-
-        Raises
-        ------
-        ConfigError
-            If the suffix is none of these.
+        ``.csv`` or ``.parquet`` hold the whole table, ``.tex`` a table of values and intervals as papers print it
+        (booktabs). ConfigError for another suffix.
         """
         path = Path(path)
         chosen = self if metrics is None else self.where(metric=list(metrics))
@@ -446,9 +420,6 @@ def compare_arms(ledger: Ledger, *, arms: Sequence[str] | None = None, **setting
             tables.append(compare_models(part.predictions(), **settings).assign(**name))
     compared = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*PARTS, *_COMPARED])
     return compared[[*PARTS, *(name for name in compared if name not in PARTS)]]
-
-
-_COMPARED = ("survey", "label", "metric", "a", "b", "value_a", "value_b", "difference", "low", "high", "better")
 
 
 def describe_pairs(ledger: Ledger, *, arms: Sequence[str] | None = None) -> pd.DataFrame:

@@ -279,12 +279,13 @@ def describe_fit(best: FitResult, *, trials: list[dict[str, Any]], train: Survey
     """
     kept = ("n_trainable", "n_epochs", "best_epoch", "stopped", "n_seen", "time_s", "peak_memory_bytes")
     return {
-        "trained_on": train.name,
+        "trained_on": getattr(best.adapted.network.trained_on, "survey", train.name),
         "simulated": train.provenance.simulated,
         "n_train": len(train),
         "train_digest": train.digest,
         "strategy": best.adapted.settings.to_dict(),
-        **{name: getattr(best, name) for name in (*kept, "circumstances")},
+        **{name: getattr(best, name) for name in kept},
+        "circumstances": dict(best.circumstances),
         "config": best.config.to_dict(),
         "trials": trials,
         "history": best.history.to_dict("list"),

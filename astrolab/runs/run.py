@@ -196,37 +196,19 @@ class Run:
         return history_table(self.record)
 
     def record_surveys(self, surveys: Mapping[str, Survey]) -> None:
-        """Note the data of this run, and the task that they share.
-
-        Parameters
-        ----------
-        surveys : mapping of str to Survey
-            Role in the study, and survey.
-        """
+        """Note the data of this run by their role in the study, and the task that they share."""
         self.record["surveys"] = {role: describe_survey(survey) for role, survey in surveys.items()}
         tasks = {survey.task for survey in surveys.values()}
         self.record["task"] = tasks.pop().to_dict() if len(tasks) == 1 else {}
         self._write()
 
     def record_move(self, move: Move) -> None:
-        """Note between which surveys models are moved, and how :func:`astrolab.reload_move` makes them ready again.
-
-        Parameters
-        ----------
-        move : Move
-            From :func:`astrolab.prepare_move`.
-        """
+        """Note between which surveys models are moved: :func:`astrolab.reload_move` makes them ready again."""
         self.record["move"] = dict(move.settings)
         self.record_surveys(move.surveys)
 
     def save_figure(self, name: str, *, figure: Figure | Axes) -> None:
-        """Save a figure as PNG (200 dpi) and PDF under ``figures/``.
-
-        Parameters
-        ----------
-        name : str
-            File name without extension.
-        """
+        """Save a figure, or the figure of some axes, as PNG (200 dpi) and PDF under ``figures/``."""
         canvas = getattr(figure, "figure", figure)
         for suffix, options in (("png", {"dpi": 200}), ("pdf", {"dpi": 300, "metadata": {"CreationDate": None}})):
             path = self.folder / "figures" / f"{name}.{suffix}"
@@ -234,38 +216,21 @@ class Run:
                 canvas.savefig(part, format=suffix, bbox_inches="tight", **options)
 
     def save_table(self, name: str, *, table: pd.DataFrame) -> None:
-        """Save a table as CSV.
-
-        Parameters
-        ----------
-        name : str
-            File name without extension.
-        """
+        """Save a table as ``<name>.csv``."""
         with write_atomically(self.folder / f"{name}.csv") as part:
             table.to_csv(part, index=False)
 
     def save_predictions(self, table: pd.DataFrame) -> None:
-        """Save the predictions table from which every score can be computed again.
-
-        Parameters
-        ----------
-        table : DataFrame
-            From :meth:`predict`, stacked with :func:`astrolab.concat_predictions`.
-        """
+        """Save the predictions table from which every score can be computed again, from :meth:`predict`."""
         from astrolab.predictions import save_predictions
 
         save_predictions(table, path=self.folder / "predictions.parquet")
 
     def finish(self, *, scores: pd.DataFrame | None = None) -> None:
-        """Write scores, histories and the final record, and drop the checkpoints.
+        """Write scores (a study that only looks has none), histories, costs and the final record; drop the checkpoints.
 
         Under ``astrolab run`` the run is only ``computed`` then, and keeps its checkpoints: it is finished when its
         report is.
-
-        Parameters
-        ----------
-        scores : DataFrame, optional
-            From :func:`astrolab.score`; a study that only looks has none.
         """
         if scores is not None:
             self.save_table("scores", table=scores)

@@ -166,6 +166,30 @@ def test_labels_that_are_only_suspected(said):
         assert verdict == "accepted" and "looks like log(1 + z)" in text
 
 
+def test_an_unknown_label_and_an_input_that_is_no_magnitude_are_accepted_without_a_word(said, tmp_path):
+    table = galaxies().assign(g=lambda t: 1e4 * t.g)
+    table.loc[::3, "zspec"] = np.nan
+    text = TABLE.replace("[input.magnitudes]", "[input.features]") + FILES
+    assert said(table, text=text) == [("accepted", ""), ("accepted", "")]
+    assert load_survey(tmp_path / "mine.toml").labels["z"].isna().sum() == 134
+    for verdict, words in said(table.assign(zspec=np.nan)):
+        assert verdict == "refused" or "not one value is known" in words  # refused for its magnitudes
+
+
+def test_spectra_are_looked_at_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path / "data"))
+    text = TABLE.partition("[[label]]")[0] + '[input.spectrum]\nkey = "flux"\naxes = ["pixel"]\n'
+    (tmp_path / "mine.toml").write_text(text + '[[files]]\npath = "mine.h5"\n')
+    flux = np.random.default_rng(0).normal(size=(50, 30))
+    flux[3], flux[7, 2] = 0, np.nan
+    with h5py.File(tmp_path / "mine.h5", "w") as file:
+        file["flux"] = flux
+    (verdict, text), (loaded, warned) = (outcome(call, tmp_path / "mine.toml") for call in (import_survey, load_survey))
+    assert (verdict, loaded) == ("refused", "accepted")
+    assert "[input.spectrum]: NaN or infinity in 1 of 50 galaxies, mine:mine.h5:7" in text
+    assert "[input.spectrum]: every pixel of 1 of 50 galaxies has one value: 0" in warned
+
+
 def test_a_column_that_is_label_and_input_or_two_bands(said):
     for last, words in (("r", "one column or key for several channels"), ("zspec", "'zspec' is an input too")):
         changed_text = TABLE.replace('columns = ["g", "r", "i"]', f'columns = ["g", "r", "{last}"]') + FILES

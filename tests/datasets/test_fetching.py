@@ -320,11 +320,6 @@ def test_what_cannot_be_downloaded_says_what_to_do(tmp_path):
         fetching.locate(load_manifest("galaxiesml"))
 
 
-def test_a_recipe_is_the_files_of_its_members():
-    with pytest.raises(DataNotFoundError, match="transferz"):
-        fetching.locate("combo")
-
-
 WHOLE = np.random.default_rng(0).bytes(300_000)
 SHA256 = "sha256:" + hashlib.sha256(WHOLE).hexdigest()
 MD5 = "md5:" + hashlib.md5(WHOLE).hexdigest()

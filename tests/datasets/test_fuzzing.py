@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import simulated_runs
 import torch
 from astropy.io import fits
 from local_server import serve
@@ -38,6 +39,7 @@ from astrolab.cli import app
 from astrolab.datasets import fetching
 from astrolab.datasets.scaling import InputScaling, Scaling
 from astrolab.errors import AstrolabError
+from astrolab.parameters import list_presets, load_preset
 
 N_CASES = int(os.environ.get("ASTROLAB_FUZZ", "240"))
 SECONDS_A_CASE, MEMORY_BYTES = 5, 3 << 30
@@ -250,8 +252,6 @@ def read_model(folder):
 
 
 def make_predictions(folder):
-    import simulated_runs
-
     table = simulated_runs.simulate({"lora": {"combo": (0.0, 0.01)}}, seeds=[0], n=20)
     al.save_predictions(table, path=folder / "predictions.parquet")
 
@@ -261,8 +261,6 @@ def read_predictions(folder):
 
 
 def make_run(folder):
-    import simulated_runs
-
     simulated_runs.write_run(folder / "runs" / "s" / "good", arms={"lora": {"combo": (0.0, 0.01)}}, n=20)
     simulated_runs.write_run(folder / "runs" / "s" / "bad", arms={"lora": {"combo": (0.0, 0.01)}}, n=20)
 
@@ -278,14 +276,10 @@ def make_preset(folder):
 
 
 def shipped_preset():
-    from astrolab.parameters import list_presets
-
     return list_presets("lora_vs_transfer")["smoke"]
 
 
 def read_preset(folder):
-    from astrolab.parameters import load_preset
-
     yield lambda: load_preset("lora_vs_transfer", preset=str(folder / "mine.yaml"))
 
 
@@ -309,7 +303,6 @@ BESIDE = {
     "preset": (make_preset, ("mine.yaml",), read_preset),
 }
 FAMILIES = {**SURVEYS, **BESIDE}
-MENDED_ELSEWHERE = {"predictions", "run"}
 
 
 # ---- damage ------------------------------------------------------------------------------------------------------
@@ -536,14 +529,8 @@ def summary(found: dict[int, list[str]]) -> str:
     return "\n".join(f"{n:5} × {first[kind][1]}   [case {first[kind][0]}]" for kind, n in kinds.most_common())
 
 
-def params():
-    for family in FAMILIES:
-        marks = pytest.mark.xfail(strict=False, reason="mended on another branch")
-        yield pytest.param(family, marks=[marks] if family in MENDED_ELSEWHERE else [])
-
-
 @pytest.mark.timeout(0 if N_CASES > 240 else 120)
-@pytest.mark.parametrize("family", list(params()))
+@pytest.mark.parametrize("family", FAMILIES)
 def test_no_damaged_file_ends_in_a_raw_traceback(family, tmp_path, monkeypatch):
     monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path))
     chosen, _, number = os.environ.get("ASTROLAB_FUZZ_CASE", "").partition(":")

@@ -4,10 +4,13 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import astrolab as al
+from astrolab.datasets.survey import Provenance, Survey
 from astrolab.errors import LeakError, RunError, UnknownNameError
+from astrolab.tasks import QUANTITIES, InputSpec, make_task
 
 MOVE = {"pretrain": "twin-transferz", "finetune": "twin-galaxiesml", "n_pretrain": 40, "n_finetune": 60}
 MOVE |= {"seed": 3, "image_size": 16}
@@ -56,10 +59,30 @@ def test_no_test_object_is_trained_on(runs):
             assert not set(train.ids) & set(test.ids)
 
 
-def test_a_leak_stops_the_study_where_that_was_asked_for():
-    """The twins share galaxies of one sky: some train in one survey and are tested in the other."""
+def catalogue(name, *, positions):
+    """A catalogue with ids of its own: only positions say which objects another one has, too."""
+    n = len(positions)
+    return Survey(
+        name=name,
+        inputs={"magnitudes": np.random.default_rng(n).normal(20, 1, (n, 2)).astype(np.float32)},
+        specs={"magnitudes": InputSpec(("band",), ("g", "r"), "AB mag")},
+        labels=pd.DataFrame({"z": np.linspace(0.4, 1.4, n)}),
+        ids=np.arange(n),
+        sky_deg=positions,
+        provenance=Provenance(survey=name, title=name, id_scheme=name, digest=name),
+        task=make_task([QUANTITIES["z"]]),
+    )
+
+
+def test_an_object_that_trains_in_one_survey_and_is_tested_in_the_other_leaves_or_stops_the_study(monkeypatch):
+    sky = np.random.default_rng(0).uniform(0, 20, (500, 2))
+    surveys = {"old": catalogue("old", positions=sky[:300]), "new": catalogue("new", positions=sky[200:])}
+    monkeypatch.setattr("astrolab.runs.moving.load_survey", lambda name, **options: surveys[name])
+    move = al.prepare_move(pretrain="old", finetune="new")
+    trained, tested = move.trains["base"].sky_deg[:, 0], move.finetune.test.sky_deg[:, 0]
+    assert not set(trained) & set(tested) and len(trained) < len(al.split(surveys["old"]).train)
     with pytest.raises(LeakError):
-        al.prepare_move(**MOVE | {"n_pretrain": 400, "n_finetune": 400}, on_leak="stop")
+        al.prepare_move(pretrain="old", finetune="new", on_leak="stop")
 
 
 def test_a_run_is_made_ready_again_from_its_record_object_by_object(runs):

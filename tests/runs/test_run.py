@@ -262,7 +262,7 @@ def test_the_same_fit_has_one_place_and_anything_else_another(place, case, setup
     assert place() == place()
     assert place().parent == runs_here / "store"
     other_sample = type(setup["sample"])(case.parts.train.take(range(40)), case.parts.validation, case.parts.validation)
-    halved = {"magnitudes": case.parts.train.inputs["magnitudes"] / 2}
+    halved = {"magnitudes": case.parts.train.inputs["magnitudes"][:] / 2}
     read_otherwise = replace(case.parts.train, inputs=halved)  # the same files and ids, read by another manifest
     others = [
         place(network=case.network(seed=1)),
