@@ -16,13 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from astrolab.errors import (
-    ConfigError,
-    CorruptFileError,
-    DataNotFoundError,
-    PredictionError,
-    SchemaError,
-)
+from astrolab.errors import ConfigError, CorruptFileError, DataNotFoundError, PredictionError, SchemaError
 from astrolab.files import DIGEST_PLACE, digest_fault, write_atomically, write_digest
 from astrolab.tasks import Quantity, Task, find_quantity, make_task
 
