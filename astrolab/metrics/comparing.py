@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 
 from astrolab.errors import ConfigError, PredictionError
 from astrolab.metrics.metric import Sample, find_metric
@@ -185,9 +184,7 @@ def _compare_family(family: Resamples, *, pairs: Sequence[tuple[str, str]]) -> l
     resampling, panel, means = family.resampling, family.panel, family.values.mean(axis=1)
     contrasts = np.array([family.contrast(a=a, b=b) for a, b in pairs])
     differences, errors, scaled = contrasts @ family.sizes, family.errors(contrasts), family.scaled(contrasts)
-    reach = critical_values(scaled, resampling=resampling)
-    if family.metric.is_fraction:
-        reach = np.maximum(reach, scipy.stats.norm.ppf((1 + resampling.level) / 2))
+    reach = critical_values(scaled, resampling=resampling, are_few=family.metric.is_fraction)
     seen = np.where(differences == 0, 0.0, in_standard_errors(np.abs(differences), errors=errors, without=np.inf))
     beyond = (largest_deviation(scaled, correction=resampling.correction) >= seen[:, None]).sum(axis=1)
     p_values = (1 + beyond) / (1 + scaled.shape[1])
@@ -265,9 +262,8 @@ class Ratio:
 def ratio_intervals(ratios: Sequence[Ratio], *, resampling: Resampling) -> np.ndarray:
     """Return the intervals (n, 2) of a family of ratios, which may be of several surveys and metrics."""
     scaled = np.array([ratio.scaled() for ratio in ratios])
-    reaches = critical_values(scaled, resampling=resampling)
-    is_few = [ratio.family.metric.is_fraction or not of_one.any() for ratio, of_one in zip(ratios, scaled, strict=True)]
-    reaches = np.where(is_few, np.maximum(reaches, scipy.stats.norm.ppf((1 + resampling.level) / 2)), reaches)
+    are_few = [ratio.family.metric.is_fraction or not one.any() for ratio, one in zip(ratios, scaled, strict=True)]
+    reaches = critical_values(scaled, resampling=resampling, are_few=are_few)
     return np.array([ratio.interval(reach) for ratio, reach in zip(ratios, reaches, strict=True)])
 
 
@@ -327,8 +323,8 @@ def measure_forgetting(
     models = [reference, *(name for name in predictions[column].unique() if name != reference)]
     sides = []
     for survey in (new, old):
-        of_survey = predictions[predictions["survey"] == survey]
-        panels = iterate_panels(of_survey, models=models, column=column, labels=labels, by=by, task=task)
+        rows = predictions[predictions["survey"] == survey]
+        panels = iterate_panels(rows, models=models, column=column, labels=labels, by=by, task=task)
         made = (resample_models(panel, metrics=[found], resampling=resampling)[0] for panel in panels)
         sides.append({tuple(one.panel.key.values()): one for one in made})
     if set(sides[0]) != set(sides[1]):
@@ -360,7 +356,6 @@ def estimate_plateau(
     predictions: pd.DataFrame,
     *,
     metric: str | None = None,
-    column: str = "fraction",
     tolerance: float = 0.1,
     labels: Sequence[str] | None = None,
     by: Sequence[str] | None = None,
@@ -385,8 +380,6 @@ def estimate_plateau(
     metric : str, optional
         By default the headline of the task; of one whose best value is zero, sizes are followed, and ``low`` and
         ``high`` take the signs that were measured for certain.
-    column : str
-        Along which the curve runs.
     tolerance : float
         Part of the gain that may be missing, in [0, 1).
     labels, by, task, resampling
@@ -412,16 +405,16 @@ def estimate_plateau(
         raise ConfigError(asked, received=f"tolerance={tolerance!r}", remedy=remedy)
     task = task_of(predictions) if task is None else task
     found = find_metric(metric or default_metrics(task, headline=True)[0])
-    by = _separating(predictions, by=by, column=column)
-    labels = list(choose_quantities(predictions, labels=labels, task=task, columns=[*by, column]))
+    by = _separating(predictions, by=by, column="fraction")
+    labels = list(choose_quantities(predictions, labels=labels, task=task, columns=[*by, "fraction"]))
     rows = []
     for _, curve in iterate_groups(predictions, by=by):
-        places = np.sort(curve[column].unique())
+        places = np.sort(curve["fraction"].unique())
         if len(places) < 3:
-            received = f"{column} = {', '.join(map(str, places))}"
+            received = f"fraction = {', '.join(map(str, places))}"
             remedy = "Measure three fractions or more: through two points runs only a straight line."
             raise PredictionError(asked, received=received, remedy=remedy)
-        for panel in iterate_panels(curve, models=places, column=column, labels=labels, by=by, task=task):
+        for panel in iterate_panels(curve, models=places, column="fraction", labels=labels, by=by, task=task):
             family = resample_models(panel, metrics=[found], resampling=resampling)[0]
             rows.append(_plateau_row(family, places=places, tolerance=tolerance))
     return pd.DataFrame(rows)

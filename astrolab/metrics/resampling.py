@@ -213,8 +213,10 @@ def intervals(
             for j, metric in enumerate(metrics):
                 values = of_group[j][~np.isnan(of_group[j])]
                 if metric.is_fraction:
-                    rate = evaluate(groups[i], metric=metric)
-                    n_independent = n if once[i] else _n_independent(rate, spread=values, n=n, parts=groups[i])
+                    rate, n_independent = evaluate(groups[i], metric=metric), n
+                    if not once[i]:  # so many objects, counted once each, would vary as much over resamples
+                        variance = float(values.var(ddof=1))
+                        n_independent = rate * (1 - rate) / variance if variance > 0 else min(n, *map(len, groups[i]))
                     limits[i, j] = rate_interval(rate, n=n_independent, level=resampling.level)
                 elif len(values):
                     limits[i, j] = percentile_interval(values, level=resampling.level)
@@ -226,8 +228,7 @@ def percentile_interval(values: np.ndarray, *, level: float) -> tuple[np.ndarray
 
     Efron & Tibshirani 1993, *An Introduction to the Bootstrap*, section 13.3.
     """
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=-1)
-    return low, high
+    return tuple(np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=-1))
 
 
 def rate_interval(rate: float, *, n: float, level: float) -> tuple[float, float]:
@@ -242,12 +243,6 @@ def rate_interval(rate: float, *, n: float, level: float) -> tuple[float, float]
     return low, float(posterior.ppf((1 + level) / 2)) if hits < n else 1.0
 
 
-def _n_independent(rate: float, *, spread: np.ndarray, n: int, parts: Parts) -> float:
-    """Number of objects, counted once each, whose rate would vary as much over resamples."""
-    variance = float(spread.var(ddof=1))
-    return rate * (1 - rate) / variance if variance > 0 else min(n, *map(len, parts))
-
-
 @dataclass(frozen=True)
 class Panel:
     """Predictions of several models for the same objects, one sample a model and training seed."""
@@ -260,7 +255,7 @@ class Panel:
 
     def __len__(self) -> int:
         """Number of objects."""
-        return len(self.samples[0])
+        return len(self.samples[0]) if self.samples else 0
 
 
 @dataclass(eq=False)
@@ -379,9 +374,12 @@ def resample_models(panel: Panel, *, metrics: Sequence[Metric], resampling: Resa
     return made
 
 
-def critical_values(scaled: np.ndarray, *, resampling: Resampling) -> np.ndarray:
-    """Return how many standard errors an interval reaches to either side."""
-    return np.quantile(largest_deviation(scaled, correction=resampling.correction), resampling.level, axis=1)
+def critical_values(
+    scaled: np.ndarray, *, resampling: Resampling, are_few: bool | Sequence[bool] = False
+) -> np.ndarray:
+    """Return how many standard errors an interval reaches to either side; of few counts no less than of a normal."""
+    reach = np.quantile(largest_deviation(scaled, correction=resampling.correction), resampling.level, axis=1)
+    return np.where(are_few, np.maximum(reach, scipy.stats.norm.ppf((1 + resampling.level) / 2)), reach)
 
 
 def largest_deviation(scaled: np.ndarray, *, correction: Correction) -> np.ndarray:

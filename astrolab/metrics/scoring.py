@@ -13,16 +13,7 @@ import pandas as pd
 from astrolab.errors import AstrolabWarning, ConfigError, PredictionError
 from astrolab.metrics.metric import Metric, Sample, find_metric
 from astrolab.metrics.resampling import Resampling, evaluate, intervals
-from astrolab.predictions import (
-    CONDITIONS,
-    KEYS,
-    MODEL_KEYS,
-    TEST_KEYS,
-    labels_of,
-    quantity_of,
-    task_of,
-    truth_and_pred,
-)
+from astrolab.predictions import GROUP_KEYS, MODEL_KEYS, labels_of, quantity_of, task_of, truth_and_pred
 from astrolab.tasks import Quantity, Task
 
 Across = Literal["each", "macro", "pooled"]
@@ -33,7 +24,7 @@ SCORES, SLICES = Resampling(), Resampling(n=200)
 
 def groups_of(predictions: pd.DataFrame) -> list[str]:
     """Return the columns that tell models, test sets and conditions apart in this table."""
-    return [name for name in (*MODEL_KEYS, *TEST_KEYS, *CONDITIONS) if name in predictions]
+    return [name for name in GROUP_KEYS if name in predictions]
 
 
 def default_metrics(task: Task, *, headline: bool = False) -> tuple[str, ...]:
@@ -68,7 +59,7 @@ def choose_quantities(
                 remedy = "Find out why; an object without a prediction is not scored as if it were not there."
                 raise _unscorable(received, remedy=remedy)
     if "object_id" in predictions and not predictions["object_id"].is_unique:
-        keys = [name for name in dict.fromkeys((*KEYS, *CONDITIONS, *columns)) if name in predictions]
+        keys = [name for name in dict.fromkeys((*GROUP_KEYS, "object_id", *columns)) if name in predictions]
         if n_doubled := int(predictions.duplicated(keys).sum()):
             received = f"{n_doubled:,} rows that repeat another one: the same {', '.join(keys)}"
             raise _unscorable(received, remedy="Stack each table once, and name the arm, seed and run of each.")
@@ -345,8 +336,6 @@ def summarise_seeds(scores: pd.DataFrame) -> pd.DataFrame:
 def describe_spread(n_seeds: pd.Series, *, otherwise: str = "bootstrap interval") -> str:
     """Say in words what the intervals of :func:`summarise_seeds` are, for rows of any numbers of seeds.
 
-    >>> describe_spread(pd.Series([3, 3]))
-    'spread over 3 seeds'
     >>> describe_spread(pd.Series([3, 1]))
     'spread over seeds where there are several, else bootstrap interval'
     """
