@@ -159,8 +159,6 @@ def compare_models(
     ------
     PredictionError
         If a model is not in the table, or the models were not applied to the same objects.
-    ConfigError
-        If there are fewer than two models.
     """
     task = task_of(predictions) if task is None else task
     chosen = [find_metric(name) for name in (default_metrics(task) if metrics is None else metrics)]
@@ -228,13 +226,9 @@ class Ratio:
     b: str
 
     @property
-    def _places(self) -> list[int]:
-        return [self.family.index(self.a), self.family.index(self.b)]
-
-    @property
     def value(self) -> float:
         """The ratio; infinite, or NaN, where the denominator is zero."""
-        above, below = self.family.sizes[self._places]
+        above, below = (self.family.sizes[self.family.index(model)] for model in (self.a, self.b))
         return float(above / below) if below else float(np.inf if above else np.nan)
 
     def scaled(self) -> np.ndarray:
@@ -248,9 +242,10 @@ class Ratio:
 
         All c for which ``a - c b`` may be zero (Fieller 1954, J. R. Stat. Soc. B 16, 175); no upper end where b may be.
         """
-        above, below = self.family.sizes[self._places]
+        places = [self.family.index(self.a), self.family.index(self.b)]
+        above, below = self.family.sizes[places]
         covariance = self.family.covariance(self.family.contrast(a=self.a, b=self.b))
-        covariance = reach**2 * covariance[np.ix_(self._places, self._places)]
+        covariance = reach**2 * covariance[np.ix_(places, places)]
         square, linear = below**2 - covariance[1, 1], above * below - covariance[0, 1]
         constant = above**2 - covariance[0, 0]
         root = np.sqrt(max(linear**2 - square * constant, 0.0))
@@ -394,8 +389,6 @@ def estimate_plateau(
 
     Raises
     ------
-    ConfigError
-        If the tolerance is outside [0, 1).
     PredictionError
         If a curve has fewer than three fractions, or they were not predicted for the same objects.
     """

@@ -94,11 +94,8 @@ _METRICS: dict[str, Metric] = {}
 def register(metric: Metric) -> Metric:
     """Add a metric to the registry, so that ``score`` finds it by its id."""
     if metric.id in _METRICS:
-        raise ConfigError(
-            f"Metric {metric.id!r} was to be registered.",
-            received=f"an id that already means {_METRICS[metric.id].formula}",
-            remedy="Give the new formula a name of its own: one name never means two formulas.",
-        )
+        asked, received = f"Metric {metric.id!r} was to be registered.", f"the name of {_METRICS[metric.id].formula}"
+        raise ConfigError(asked, received=received, remedy="Give the new formula a name of its own.")
     _METRICS[metric.id] = metric
     return metric
 

@@ -59,13 +59,10 @@ class Resampling:
             f"seeds={self.seeds!r}": self.seeds in ("fixed", "sampled", "auto"),
         }
         if not all(right.values()):
-            raise ConfigError(
-                "Intervals were to be made by resampling.",
-                received=", ".join(received for received, is_right in right.items() if not is_right),
-                available="n from 2, or 0 for no intervals; level between 0 and 1; correction: max_t, none; "
-                "seeds: fixed, sampled, auto",
-                remedy="Use values of those above.",
-            )
+            received = ", ".join(setting for setting, is_right in right.items() if not is_right)
+            available = "n: 0 or from 2; level between 0 and 1; correction: max_t, none; seeds: fixed, sampled, auto"
+            asked, remedy = "Intervals were to be made by resampling.", "Use values of those above."
+            raise ConfigError(asked, received=received, available=available, remedy=remedy)
 
     def samples_seeds(self, n_seeds: int) -> bool:
         """Whether intervals hold for networks of other training seeds too, where there are `n_seeds` of each."""
@@ -76,11 +73,9 @@ class Resampling:
 
 def too_few_seeds() -> ConfigError:
     """Make the error that says that one training seed tells nothing about others."""
-    return ConfigError(
-        "Intervals were to hold for networks of other training seeds too.",
-        received="one seed",
-        remedy='Train with two seeds or more (three make the intervals useful), or use seeds="fixed".',
-    )
+    asked = "Intervals were to hold for networks of other training seeds too."
+    remedy = 'Train with two seeds or more (three make the intervals useful), or use seeds="fixed".'
+    return ConfigError(asked, received="one seed", remedy=remedy)
 
 
 @dataclass(eq=False)
@@ -321,8 +316,7 @@ class Resamples:
         by_seeds = np.zeros_like(signed)
         if self.seed_covariance.any():
             variances = np.einsum("ni,ij,nj->n", contrasts, self.seed_covariance, contrasts)
-            draws = np.array([self._student_t(contrast) for contrast in contrasts])
-            by_seeds = np.sqrt(np.maximum(variances, 0.0))[:, None] * draws
+            by_seeds = np.sqrt(np.maximum(variances, 0.0))[:, None] * np.array(list(map(self._student_t, contrasts)))
         return np.where(certain, signed + by_seeds, np.abs(contrasts) @ self._unsigned + np.abs(by_seeds))
 
     def scaled(self, contrasts: np.ndarray) -> np.ndarray:

@@ -128,12 +128,11 @@ def _require_alike(quantities: Sequence[Quantity], *, across: Across, metrics: S
         "pooled": {(quantity.error, quantity.unit, quantity.outlier) for quantity in quantities},
     }
     if len(kinds.get(across, (1, 2))) > 1:
-        raise ConfigError(
-            f"Labels were to be scored, across={across!r}.",
-            received=", ".join(f"{quantity.axis} ({quantity.error})" for quantity in quantities),
-            available='"each"; "macro" of labels of one unit; "pooled" of labels of one kind of residual',
-            remedy="Score each label, or name labels of one kind in `labels`, or metrics without a unit.",
-        )
+        asked = f"Labels were to be scored, across={across!r}."
+        received = ", ".join(f"{quantity.axis} ({quantity.error})" for quantity in quantities)
+        available = '"each"; "macro" of labels of one unit; "pooled" of labels of one kind of residual'
+        remedy = "Score each label, or name labels of one kind in `labels`, or metrics without a unit."
+        raise ConfigError(asked, received=received, available=available, remedy=remedy)
 
 
 def score(
@@ -268,8 +267,6 @@ def score_slices(
 
     Raises
     ------
-    ConfigError
-        If the edges do not ascend.
     PredictionError
         If no slice holds `n_min` objects.
     """
