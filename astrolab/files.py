@@ -62,11 +62,10 @@ def writing(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise disk_full(path) from error
         if error.errno in _NOT_WRITABLE:
-            raise ConfigError(
-                f"{path.name} was to be written into {path.parent}.",
-                received=f"{error.strerror}: {error.filename or path}",
-                remedy="Make the folder writable, or point ASTROLAB_DATA_DIR or ASTROLAB_RUNS_DIR to one that is.",
-            ) from error
+            asked = f"{path.name} was to be written into {path.parent}."
+            received = f"{error.strerror}: {error.filename or path}"
+            remedy = "Make the folder writable, or point ASTROLAB_DATA_DIR or ASTROLAB_RUNS_DIR to one that is."
+            raise ConfigError(asked, received=received, remedy=remedy) from error
         raise
 
 
@@ -108,11 +107,11 @@ def digest_fault(path: Path) -> str:
 
 def _stated_and_found(path: Path) -> tuple[int, bytes, bytes]:
     """Where a file states its SHA-256, what it states, and the SHA-256 it has with zeros in that place."""
+    if not path.stat().st_size:
+        return -1, b"", b""
     with path.open("rb") as file:
-        place = -1
-        if path.stat().st_size:
-            with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-                place = content.find(_LABEL)
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            place = content.find(_LABEL)
         if place < 0:
             return -1, b"", b""
         total = hashlib.sha256(file.read(place + len(_LABEL)))
@@ -145,20 +144,19 @@ def remove(path: Path) -> None:
 
 def disk_full(path: Path, *, needed_bytes: int | None = None) -> DiskFullError:
     """Build the error for a disk without room for `path`, with what writing it takes, where that is known."""
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    free = shutil.disk_usage(folder).free
     wanted = f", which takes {needed_bytes / 1e6:,.0f} MB," if needed_bytes else ""
-    return DiskFullError(
-        f"{path.name}{wanted} was to be written into {path.parent}.",
-        received=f"a disk with {free / 1e6:,.0f} MB free",
-        remedy="Free some space, or point ASTROLAB_DATA_DIR or ASTROLAB_RUNS_DIR to a larger disk.",
-    )
+    asked, received = f"{path.name}{wanted} was to be written into {path.parent}.", _free_bytes(path) / 1e6
+    remedy = "Free some space, or point ASTROLAB_DATA_DIR or ASTROLAB_RUNS_DIR to a larger disk."
+    return DiskFullError(asked, received=f"a disk with {received:,.0f} MB free", remedy=remedy)
+
+
+def _free_bytes(path: Path) -> int:
+    return shutil.disk_usage(next(parent for parent in path.absolute().parents if parent.exists())).free
 
 
 def require_space(path: Path, *, needed_bytes: int) -> None:
     """Refuse, before anything is written, what would not fit on the disk."""
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if shutil.disk_usage(folder).free < needed_bytes:
+    if _free_bytes(path) < needed_bytes:
         raise disk_full(path, needed_bytes=needed_bytes)
 
 

@@ -16,13 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from astrolab.errors import (
-    ConfigError,
-    CorruptFileError,
-    DataNotFoundError,
-    PredictionError,
-    SchemaError,
-)
+from astrolab.errors import ConfigError, CorruptFileError, DataNotFoundError, PredictionError, SchemaError
 from astrolab.files import DIGEST_PLACE, digest_fault, write_atomically, write_digest
 from astrolab.tasks import Quantity, Task, find_quantity, make_task
 
@@ -30,6 +24,7 @@ MODEL_KEYS = ("run", "fit", "arm", "strategy", "seed", "trained_on")
 TEST_KEYS = ("survey", "split")
 KEYS = (*MODEL_KEYS, *TEST_KEYS, "object_id")
 CONDITIONS = ("direction", "fraction", "scale")  # what may be turned while the arm stays the same
+GROUP_KEYS = (*MODEL_KEYS, *TEST_KEYS, *CONDITIONS)
 _METADATA_KEY = b"astrolab"
 
 
@@ -57,10 +52,6 @@ def predictions_table(
         By default that of the labels.
     **identity
         Others of `KEYS` (else empty, the seed 0) and further columns, e.g. ``arm="lora", fraction=0.1``.
-
-    Returns
-    -------
-    DataFrame
 
     >>> predictions_table(truth={"z": [0.5, 1.0]}, pred={"z": [0.4, 1.1]}, arm="lora")[["arm", "object_id", "pred.z"]]
         arm  object_id  pred.z
@@ -103,18 +94,17 @@ def truth_and_pred(table: pd.DataFrame, *, label: str) -> tuple[np.ndarray, np.n
     """Give the truths and predictions of a label; of ``error.<input>`` the truth is 0 and the prediction the error."""
     columns = (label, label) if label.startswith("error.") else (f"truth.{label}", f"pred.{label}")
     if not set(columns) <= set(table.columns):
-        raise PredictionError(
-            f"The predictions of {label!r} were to be read.",
-            received=f"a table without {' or '.join(dict.fromkeys(columns))}",
-            available=", ".join(labels_of(table)) or f"columns {', '.join(map(str, table.columns))}",
-            remedy="Name a label of those above, and pass the table that `predict` returned.",
-        )
+        asked = f"The predictions of {label!r} were to be read."
+        received = f"a table without {' or '.join(dict.fromkeys(columns))}"
+        available = ", ".join(labels_of(table)) or f"columns {', '.join(map(str, table.columns))}"
+        remedy = "Name a label of those above, and pass the table that `predict` returned."
+        raise PredictionError(asked, received=received, available=available, remedy=remedy)
     truth, pred = (table[name].to_numpy(float) for name in columns)
     return (np.zeros_like(pred) if label.startswith("error.") else truth), pred
 
 
 def one_label(table: pd.DataFrame, *, label: str | None = None, unknown: bool = False) -> pd.DataFrame:
-    """Give the table of one label, with the plain columns ``truth``, ``pred`` and ``label``.
+    """Give the table of one label, with the plain columns ``truth``, ``pred`` and ``label`` beside all it has.
 
     Parameters
     ----------
@@ -124,16 +114,6 @@ def one_label(table: pd.DataFrame, *, label: str | None = None, unknown: bool = 
         By default the only one, or the first. For ``"error.<input>"`` the truth is 0 and the prediction the error.
     unknown : bool
         Whether objects of unknown truth stay.
-
-    Returns
-    -------
-    DataFrame
-        With all columns of `table` beside the three.
-
-    Raises
-    ------
-    PredictionError
-        If the table has no predictions of the label.
     """
     label = next(iter(labels_of(table)), "<label>") if label is None else label
     truth, pred = truth_and_pred(table, label=label)
@@ -164,34 +144,25 @@ def concat_predictions(tables: Sequence[pd.DataFrame], **constants: object) -> p
     ConfigError
         If a constant would overwrite another column.
 
-    Examples
-    --------
     >>> a = pd.DataFrame({"object_id": [36407063378678903], "pred.z": [0.5]})
     >>> b = pd.DataFrame({"object_id": ["mine:1"], "pred.z": [0.7]})
-    >>> concat_predictions([a, b], arm="lora")
-               object_id  pred.z   arm
-    0  36407063378678903     0.5  lora
-    1             mine:1     0.7  lora
+    >>> concat_predictions([a, b], arm="lora")["object_id"].tolist()
+    ['36407063378678903', 'mine:1']
     """
     tables = list(tables)
     if not tables:
         raise PredictionError("Predictions were to be stacked.", received="no table", remedy="Pass at least one.")
     taken = {name for table in tables for name in table.columns if name not in MODEL_KEYS} & constants.keys()
     if taken:
-        raise ConfigError(
-            "Predictions were to be stacked with constant columns.",
-            received=f"constants that the tables already have as columns: {', '.join(sorted(taken))}",
-            remedy="Use other names.",
-        )
+        received = f"constants that the tables already have as columns: {', '.join(sorted(taken))}"
+        raise ConfigError("Predictions were to be stacked.", received=received, remedy="Use other names.")
     tasks = [task_of(table) for table in tables if "task" in table.attrs]
     other = next((task for task in tasks if task != tasks[0]), None)
     if other or len({labels_of(table) for table in tables}) > 1:
         names = dict.fromkeys(f"{task_of(table).name} ({', '.join(labels_of(table))})" for table in tables)
-        raise PredictionError(
-            "Predictions were to be stacked.",
-            received=f"tables of different tasks: {'; '.join(names)}" + " (with other ranges)" * (len(names) == 1),
-            remedy="Stack tables of one task; score and compare the others by themselves.",
-        )
+        received = f"tables of different tasks: {'; '.join(names)}" + " (with other ranges)" * (len(names) == 1)
+        remedy = "Stack tables of one task; score and compare the others by themselves."
+        raise PredictionError("Predictions were to be stacked.", received=received, remedy=remedy)
     if not all(_has_integer_ids(table) for table in tables):
         tables = [table.assign(object_id=table["object_id"].astype(str)) for table in tables]
     stacked = pd.concat(tables, ignore_index=True).assign(**constants)
@@ -200,16 +171,12 @@ def concat_predictions(tables: Sequence[pd.DataFrame], **constants: object) -> p
 
 
 def _has_integer_ids(table: pd.DataFrame) -> bool:
-    ids = table["object_id"]
-    if pd.api.types.is_integer_dtype(ids):
-        return True
-    if pd.api.types.infer_dtype(ids) == "string":
-        return False
-    raise PredictionError(
-        "Predictions were to be stacked or saved.",
-        received=f"object ids of dtype {ids.dtype} ({pd.api.types.infer_dtype(ids)})",
-        remedy="Use int64 or text throughout: ids above 2**53 do not survive as floats.",
-    )
+    ids, kind = table["object_id"], pd.api.types.infer_dtype(table["object_id"])
+    if pd.api.types.is_integer_dtype(ids) or kind == "string":
+        return kind != "string"
+    received = f"object ids of dtype {ids.dtype} ({kind})"
+    remedy = "Use int64 or text throughout: ids above 2**53 do not survive as floats."
+    raise PredictionError("Predictions were to be stacked or saved.", received=received, remedy=remedy)
 
 
 def keep_common_seeds(predictions: pd.DataFrame, *, column: str = "arm") -> pd.DataFrame:
@@ -232,19 +199,10 @@ def save_predictions(
     metadata : mapping, optional
         What can be written as JSON, e.g. digests; :func:`load_predictions` gives it back as ``table.attrs``.
 
-    Returns
-    -------
-    Path
-        The file.
-
     Raises
     ------
     SchemaError
         If a column of a predictions table is missing.
-    PredictionError
-        If the object ids are neither integers nor text.
-    DiskFullError
-        If there is no room for the file.
     """
     path = Path(path)
     _require_columns(predictions.columns, where="the table to be saved")
@@ -262,17 +220,7 @@ def save_predictions(
 
 
 def load_predictions(path: str | Path) -> pd.DataFrame:
-    """Read a predictions table that was kept as Parquet.
-
-    Parameters
-    ----------
-    path : path
-        File from :func:`save_predictions`.
-
-    Returns
-    -------
-    DataFrame
-        The same table, to the last bit; its task and metadata in ``.attrs``.
+    """Read a predictions table that :func:`save_predictions` kept, to the last bit; its metadata are in ``.attrs``.
 
     Raises
     ------
@@ -280,21 +228,16 @@ def load_predictions(path: str | Path) -> pd.DataFrame:
         If there is no such file.
     CorruptFileError
         If it is not, byte by byte, as :func:`save_predictions` wrote it.
-    SchemaError
-        If it is not a predictions table.
     """
     path = Path(path)
     if not path.is_file():
-        raise DataNotFoundError(
-            "Predictions were to be read.", received=f"no file {path}", remedy="Check the path of the run folder."
-        )
+        remedy = "Check the path of the run folder."
+        raise DataNotFoundError("Predictions were to be read.", received=f"no file {path}", remedy=remedy)
     if fault := digest_fault(path):
-        raise CorruptFileError(
-            f"Predictions were to be read from {path.name}.",
-            received=fault,
-            remedy="Copy the file again, or run the study again; "
-            "to use a table of another origin, keep it with save_predictions first.",
+        remedy = (
+            "Copy the file again, or run the study again; a table of another origin: keep it with save_predictions."
         )
+        raise CorruptFileError(f"Predictions were to be read from {path.name}.", received=fault, remedy=remedy)
     table = pq.read_table(path)
     _require_columns(table.column_names, where=path.name)
     predictions = table.to_pandas()
@@ -307,9 +250,6 @@ def _require_columns(columns: Sequence[str], *, where: str) -> None:
     if not any(str(name).startswith(("pred.", "error.")) for name in columns):
         missing.append("pred.<label>")
     if missing:
-        raise SchemaError(
-            "A predictions table was expected.",
-            received=f"{where}, without {', '.join(missing)}",
-            available=", ".join(map(str, columns)),
-            remedy="Pass the table that `predict` returned.",
-        )
+        received, available = f"{where}, without {', '.join(missing)}", ", ".join(map(str, columns))
+        remedy = "Pass the table that `predict` returned."
+        raise SchemaError("A predictions table was expected.", received=received, available=available, remedy=remedy)

@@ -24,7 +24,7 @@ class Settings(BaseModel):
         except ValidationError as error:
             if not self.asked:
                 raise  # part of settings that name all problems together
-            raise refused(error, asked=self.asked, kind=self.refusal) from error
+            raise _refused(error, asked=self.asked, kind=self.refusal) from error
 
     @model_validator(mode="wrap")
     @classmethod
@@ -63,10 +63,7 @@ def problems_of(error: ValidationError) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def refused(error: ValidationError, *, asked: str, kind: type[AstrolabError], remedy: str = "") -> AstrolabError:
-    """Build the error in four parts for what pydantic found wrong."""
-    numbers_as_text = any(
-        e["type"] in ("float_parsing", "int_parsing", "float_type", "int_type") for e in error.errors()
-    )
-    in_yaml = " YAML reads 1e-4 as text: write 1.0e-4." if numbers_as_text else ""
-    return kind(asked, received="; ".join(problems_of(error)), remedy=(remedy or "Correct these settings.") + in_yaml)
+def _refused(error: ValidationError, *, asked: str, kind: type[AstrolabError]) -> AstrolabError:
+    numbers = {"float_parsing", "int_parsing", "float_type", "int_type"} & {one["type"] for one in error.errors()}
+    remedy = "Correct these settings." + " YAML reads 1e-4 as text: write 1.0e-4." * bool(numbers)
+    return kind(asked, received="; ".join(problems_of(error)), remedy=remedy)

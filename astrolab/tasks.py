@@ -36,12 +36,10 @@ class Quantity:
             object.__setattr__(self, end, None if pair is None else tuple(map(float, pair)))
         ascend = all(pair is None or (len(pair) == 2 and pair[0] < pair[1]) for pair in (self.scored, self.possible))
         if not self.name or self.error not in ("plain", "per_one_plus") or not ascend or not (self.outlier or 1) > 0:
-            raise ConfigError(
-                f"The quantity {self.name!r} was defined.",
-                received=", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)[1:]),
-                available="a name; error: plain, per_one_plus; ranges (low, high) with low < high; an outlier above 0",
-                remedy="Correct the field.",
-            )
+            received = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)[1:])
+            available = "a name; error: plain, per_one_plus; ranges (low, high) with low < high; an outlier above 0"
+            asked = f"The quantity {self.name!r} was defined."
+            raise ConfigError(asked, received=received, available=available, remedy="Correct the field.")
 
     @property
     def axis(self) -> str:
@@ -64,18 +62,20 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Question:
-    """A question of a decision tree, and the answers to an earlier one that lead to it.
-
-    The label of an answer is ``<question>_<answer>``.
-    """
+    """A question of a decision tree, and the answers to an earlier one that lead to it."""
 
     name: str
     answers: tuple[str, ...]
     asked_after: tuple[str, tuple[str, ...]] | None = None
 
+    def __post_init__(self):
+        object.__setattr__(self, "answers", tuple(self.answers))
+        if self.asked_after:
+            object.__setattr__(self, "asked_after", (self.asked_after[0], tuple(self.asked_after[1])))
+
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of the labels of its answers."""
+        """Names of the labels of its answers: ``<question>_<answer>``."""
         return tuple(f"{self.name}_{answer}" for answer in self.answers)
 
 
@@ -94,12 +94,9 @@ class Task:
         names = self.label_names
         asked = [label for question in self.questions for label in question.labels]
         if len(set(names)) < len(names) or not set(asked) <= set(names):
-            raise ConfigError(
-                f"The task {self.name!r} was defined.",
-                received=f"labels {', '.join(names) or 'none'}"
-                + (f"; questions about {', '.join(asked)}" * bool(asked)),
-                remedy="Name every label once, and give every answer of a question its label, <question>_<answer>.",
-            )
+            received = f"labels {', '.join(names) or 'none'}" + f"; questions about {', '.join(asked)}" * bool(asked)
+            remedy = "Name every label once, and give every answer of a question its label, <question>_<answer>."
+            raise ConfigError(f"The task {self.name!r} was defined.", received=received, remedy=remedy)
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -108,10 +105,9 @@ class Task:
 
     def quantity(self, label: str) -> Quantity:
         """Give the quantity of a label."""
-        for quantity in self.labels:
-            if quantity.name == label:
-                return quantity
-        raise unknown_name(f"label of the task {self.name!r}", name=label, names=self.label_names)
+        if label not in self.label_names:
+            raise unknown_name(f"label of the task {self.name!r}", name=label, names=self.label_names)
+        return self.labels[self.label_names.index(label)]
 
     def with_scored(self, **scored: Range | None) -> Task:
         """Give the same task with other ranges of true values that are scored.
@@ -132,14 +128,8 @@ class Task:
     def from_dict(cls, values: Mapping[str, Any]) -> Task:
         """Make the task that `to_dict` gave."""
         labels = tuple(Quantity(**label) for label in values["labels"])
-        questions = tuple(
-            Question(q["name"], tuple(q["answers"]), _after(q.get("asked_after"))) for q in values["questions"]
-        )
+        questions = tuple(Question(**question) for question in values["questions"])
         return cls(**{**values, "labels": labels, "metrics": tuple(values["metrics"]), "questions": questions})
-
-
-def _after(value: Sequence[Any] | None) -> tuple[str, tuple[str, ...]] | None:
-    return None if value is None else (value[0], tuple(value[1]))
 
 
 @dataclass(frozen=True)
@@ -163,16 +153,12 @@ class InputSpec:
         return len(self.axes) == 1 and self.axes != ("pixel",)
 
 
-QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
-    {
-        quantity.name: quantity
-        for quantity in (
-            Quantity("z", "redshift", "", "per_one_plus", scored=(0.3, 1.5), possible=(-0.01, 20.0), outlier=0.15),
-            Quantity("feh", "[Fe/H]", "dex", possible=(-10.0, 2.0)),
-            Quantity("alpha_fe", "[α/Fe]", "dex", possible=(-3.0, 3.0)),
-        )
-    }
+_KNOWN = (
+    Quantity("z", "redshift", "", "per_one_plus", scored=(0.3, 1.5), possible=(-0.01, 20.0), outlier=0.15),
+    Quantity("feh", "[Fe/H]", "dex", possible=(-10.0, 2.0)),
+    Quantity("alpha_fe", "[α/Fe]", "dex", possible=(-3.0, 3.0)),
 )
+QUANTITIES: Mapping[str, Quantity] = MappingProxyType({quantity.name: quantity for quantity in _KNOWN})
 REDSHIFT = Task(
     "redshift",
     (QUANTITIES["z"],),

@@ -1,19 +1,17 @@
 """Several models on the same objects: which one scores better, by how much, and does it outlast many looks.
 
-The mathematics of the intervals is that of :mod:`astrolab.metrics.resampling`. A family of comparisons is one test set,
-label and metric.
+The mathematics of the intervals are in docs/intervals.md. A family of comparisons is one test set, label and metric.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 
 from astrolab.errors import ConfigError, PredictionError
 from astrolab.metrics.metric import Sample, find_metric
@@ -52,56 +50,50 @@ def iterate_panels(
     for name in models:
         of_model = predictions[predictions[column] == name]
         if of_model.empty:
-            raise PredictionError(
-                f"Model {name!r} was to be compared with others.",
-                received=f"no row where {column} is {name!r}",
-                available=", ".join(map(str, predictions[column].unique())),
-                remedy="Name models of those above.",
-            )
+            asked, received = f"Model {name!r} was to be compared with others.", f"no row where {column} is {name!r}"
+            available = ", ".join(map(str, predictions[column].unique()))
+            raise PredictionError(asked, received=received, available=available, remedy="Name models of those above.")
         sides.append({tuple(key.values()): (key, rows) for key, rows in iterate_groups(of_model, by=by)})
     everywhere = set.intersection(*map(set, sides))
     partial = sorted({str(group) for side in sides for group in side} - set(map(str, everywhere)))
     if partial:
-        raise PredictionError(
-            f"Models {_quoted(models)} were to be compared on the same objects.",
-            received=f"groups that only some of them have: {', '.join(partial)}",
-            remedy="Predict all on the same surveys and seeds.",
-        )
+        received = f"groups that only some of them have: {', '.join(partial)}"
+        raise _incomparable(models, received=received, remedy="Predict all on the same surveys and seeds.")
     for group, (key, _) in sides[0].items():
         for quantity in quantities.values():
-            tables = [side[group][1] for side in sides]
-            panel = _make_panel(tables, quantity=quantity, key=key, models=tuple(models))
+            tables = dict(zip(models, (side[group][1] for side in sides), strict=True))
+            panel = _make_panel(tables, quantity=quantity, key=key)
             if len(panel):
                 yield panel
 
 
-def _make_panel(
-    tables: Sequence[pd.DataFrame], *, quantity: Quantity, key: dict[str, object], models: tuple[Any, ...]
-) -> Panel:
-    samples, seeds_of, ids = [], [], None
-    for name, table in zip(models, tables, strict=True):
+def _make_panel(tables: dict[Any, pd.DataFrame], *, quantity: Quantity, key: dict[str, object]) -> Panel:
+    samples, seeds_of, ids = [], {}, None
+    for name, table in tables.items():
         scored = table[mark_scored(table, quantity=quantity, key=key)]
-        by_seed = [("all", scored)] if "seed" in key or "seed" not in scored else list(scored.groupby("seed"))
-        seeds_of.append([seed for seed, _ in by_seed])
-        for _, rows in by_seed:
+        by_seed = {"all": scored} if "seed" in key or "seed" not in scored else dict(list(scored.groupby("seed")))
+        seeds_of[name] = list(by_seed)
+        for rows in by_seed.values():
             rows = rows.sort_values("object_id")
             own_ids = rows["object_id"].to_numpy()
             sample = Sample(*truth_and_pred(rows, label=quantity.name), quantity)
-            ids = own_ids if ids is None else ids
+            ids, fault = own_ids if ids is None else ids, ""
             if len(np.unique(own_ids)) < len(own_ids) or not np.array_equal(ids, own_ids):
-                raise _other_objects(models, name=name, key=key, received=f"{len(own_ids):,} rows, not one for each")
-            if samples and not np.array_equal(samples[0].truth, sample.truth):
-                raise _other_objects(models, name=name, key=key, received="other true values for the same ids")
+                fault = f"{len(own_ids):,} rows, not one for each"
+            elif samples and not np.array_equal(samples[0].truth, sample.truth):
+                fault = "other true values for the same ids"
+            if fault:
+                where = ", ".join(f"{column} {value}" for column, value in key.items()) or "the table"
+                remedy = "Predict all on the same survey; name in `by` the columns that tell rows of one object apart."
+                raise _incomparable(tables, received=f"for {name!r} in {where}: {fault}", remedy=remedy)
             samples.append(sample)
-    if any(seeds != seeds_of[0] for seeds in seeds_of):
-        listed = "; ".join(f"{name}: {seeds}" for name, seeds in zip(models, seeds_of, strict=True))
-        raise PredictionError(
-            f"Models {_quoted(models)} were to be compared.",
-            received=f"different seeds ({listed})",
-            remedy="Compare the seeds that all of them have: keep_common_seeds(predictions).",
-        )
-    simulated = any(bool(table["simulated"].any()) for table in tables if "simulated" in table)
-    return Panel(key | {"label": quantity.name}, models, len(seeds_of[0]), samples, simulated)
+    n_seeds = len(seeds_of[name])
+    if any(seeds != seeds_of[name] for seeds in seeds_of.values()):
+        received = f"different seeds ({'; '.join(f'{one}: {seeds}' for one, seeds in seeds_of.items())})"
+        remedy = "Compare the seeds that all of them have: keep_common_seeds(predictions)."
+        raise _incomparable(tables, received=received, remedy=remedy)
+    simulated = any(bool(table["simulated"].any()) for table in tables.values() if "simulated" in table)
+    return Panel(key | {"label": quantity.name}, tuple(tables), n_seeds, samples, simulated)
 
 
 def _separating(predictions: pd.DataFrame, *, by: Sequence[str] | None, column: str) -> list[str]:
@@ -111,17 +103,9 @@ def _separating(predictions: pd.DataFrame, *, by: Sequence[str] | None, column: 
     return [name for name in names if name != column]
 
 
-def _quoted(models: Sequence[Any]) -> str:
-    return ", ".join(map(repr, models))
-
-
-def _other_objects(models: Sequence[Any], *, name: str, key: dict, received: str) -> PredictionError:
-    where = ", ".join(f"{column} {value}" for column, value in key.items()) or "the table"
-    return PredictionError(
-        f"Models {_quoted(models)} were to be compared on the same objects.",
-        received=f"for {name!r} in {where}: {received}",
-        remedy="Predict all on the same survey; name in `by` the columns that tell rows of one object apart.",
-    )
+def _incomparable(models: Iterable[Any], *, received: str, remedy: str) -> PredictionError:
+    asked = f"Models {', '.join(map(repr, models))} were to be compared on the same objects."
+    return PredictionError(asked, received=received, remedy=remedy)
 
 
 def compare_models(
@@ -140,10 +124,8 @@ def compare_models(
 
     The difference is ``value_a - value_b``, of absolute values where the best value is zero, and with its sign turned
     where larger is better: **negative means that a is better**, for every metric. Where the sign of a bias is not
-    certain, both are possible, and the interval holds for either: see :mod:`astrolab.metrics.resampling`.
-
-    Several training seeds of a model are averaged in each resample of objects, the same objects for all. What is
-    averaged is how bad each network is: biases of opposite sign do not cancel.
+    certain, the interval holds for either: see docs/intervals.md. Training seeds are averaged in each resample of
+    objects, the same objects for all: how bad each network is, so that biases of opposite sign do not cancel.
 
     Parameters
     ----------
@@ -168,21 +150,26 @@ def compare_models(
     DataFrame
         Columns `by`, ``label``, ``metric``, ``a``, ``b``, ``value_a``, ``value_b`` (means over seeds), ``difference``,
         ``low``, ``high``, ``p_value`` (adjusted for the family where the intervals are), ``a_better_frac`` (of
-        resamples), ``better`` (the name of the better one, or ``"undecided"`` where the interval holds zero);
-        ``ratio`` (how many times worse a is; NaN where larger values are better), ``ratio_low``, ``ratio_high``
-        (infinite where b may be zero); ``n`` (objects), ``n_seeds``, ``seed_std`` (of the difference, NaN for one),
-        ``n_comparisons`` (in the family), ``simulated``, ``level`` and ``correction``.
+        resamples), ``better`` (a name, or ``"undecided"`` where the interval holds zero); ``ratio`` (how many times
+        worse a is; NaN where larger values are better), ``ratio_low``, ``ratio_high`` (infinite where b may be zero);
+        ``n`` (objects), ``n_seeds``, ``seed_std`` (of the difference, NaN for one), ``n_comparisons`` (in the family),
+        ``simulated``, ``level`` and ``correction``.
 
     Raises
     ------
     PredictionError
         If a model is not in the table, or the models were not applied to the same objects.
-    ConfigError
-        If there are fewer than two models.
     """
     task = task_of(predictions) if task is None else task
     chosen = [find_metric(name) for name in (default_metrics(task) if metrics is None else metrics)]
-    pairs = _choose_pairs(predictions, models=models, reference=reference, column=column)
+    names = list(predictions[column].unique()) if models is None and column in predictions else list(models or ())
+    names = list(dict.fromkeys(names))
+    others = [(name, reference) for name in names if name != reference]
+    pairs = list(combinations(names, 2)) if reference is None else others
+    if not pairs:
+        received = ", ".join(map(repr, names)) or "no model"
+        remedy = "Name two models or more, or a reference that is not the only one."
+        raise ConfigError("Models were to be compared with one another.", received=received, remedy=remedy)
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
     rows = []
     for panel in iterate_panels(predictions, models=names, column=column, labels=labels, by=by, task=task):
@@ -191,29 +178,11 @@ def compare_models(
     return pd.DataFrame(rows).assign(level=resampling.level, correction=resampling.correction)
 
 
-def _choose_pairs(
-    predictions: pd.DataFrame, *, models: Sequence[str] | None, reference: str | None, column: str
-) -> list[tuple[str, str]]:
-    names = list(predictions[column].unique()) if models is None and column in predictions else list(models or ())
-    names = list(dict.fromkeys(names))
-    others = [(name, reference) for name in names if name != reference]
-    pairs = list(combinations(names, 2)) if reference is None else others
-    if not pairs:
-        raise ConfigError(
-            "Models were to be compared with one another.",
-            received=_quoted(names) or "no model",
-            remedy="Name two models or more, or a reference that is not the only one.",
-        )
-    return pairs
-
-
 def _compare_family(family: Resamples, *, pairs: Sequence[tuple[str, str]]) -> list[dict[str, object]]:
-    resampling, means = family.resampling, family.values.mean(axis=1)
+    resampling, panel, means = family.resampling, family.panel, family.values.mean(axis=1)
     contrasts = np.array([family.contrast(a=a, b=b) for a, b in pairs])
     differences, errors, scaled = contrasts @ family.sizes, family.errors(contrasts), family.scaled(contrasts)
-    reach = critical_values(scaled, resampling=resampling)
-    if family.metric.is_fraction:
-        reach = np.maximum(reach, scipy.stats.norm.ppf((1 + resampling.level) / 2))
+    reach = critical_values(scaled, resampling=resampling, are_few=family.metric.is_fraction)
     seen = np.where(differences == 0, 0.0, in_standard_errors(np.abs(differences), errors=errors, without=np.inf))
     beyond = (largest_deviation(scaled, correction=resampling.correction) >= seen[:, None]).sum(axis=1)
     p_values = (1 + beyond) / (1 + scaled.shape[1])
@@ -238,13 +207,13 @@ def _compare_family(family: Resamples, *, pairs: Sequence[tuple[str, str]]) -> l
             "ratio": ratios[j].value if ratios else np.nan,
             "ratio_low": between[j, 0],
             "ratio_high": between[j, 1],
-            "n": len(family.panel),
-            "n_seeds": family.panel.n_seeds,
+            "n": len(panel),
+            "n_seeds": panel.n_seeds,
             "seed_std": float(by_seed.std(ddof=1)) if len(by_seed) > 1 else np.nan,
             "n_comparisons": len(pairs),
-            "simulated": family.panel.simulated,
+            "simulated": panel.simulated,
         }
-        rows.append(family.panel.key | measured)
+        rows.append(panel.key | measured)
     return rows
 
 
@@ -257,13 +226,9 @@ class Ratio:
     b: str
 
     @property
-    def _places(self) -> list[int]:
-        return [self.family.index(self.a), self.family.index(self.b)]
-
-    @property
     def value(self) -> float:
         """The ratio; infinite, or NaN, where the denominator is zero."""
-        above, below = self.family.sizes[self._places]
+        above, below = (self.family.sizes[self.family.index(model)] for model in (self.a, self.b))
         return float(above / below) if below else float(np.inf if above else np.nan)
 
     def scaled(self) -> np.ndarray:
@@ -275,14 +240,13 @@ class Ratio:
     def interval(self, reach: float) -> tuple[float, float]:
         """Return every ratio from which the models are at most `reach` standard errors away.
 
-        It is the set of all c for which ``a - c b`` may be zero (Fieller 1954, J. R. Stat. Soc. B 16, 175), without an
-        upper end where b itself may be zero.
+        All c for which ``a - c b`` may be zero (Fieller 1954, J. R. Stat. Soc. B 16, 175); no upper end where b may be.
         """
-        above, below = self.family.sizes[self._places]
+        places = [self.family.index(self.a), self.family.index(self.b)]
+        above, below = self.family.sizes[places]
         covariance = self.family.covariance(self.family.contrast(a=self.a, b=self.b))
-        covariance = reach**2 * covariance[np.ix_(self._places, self._places)]
-        square = below**2 - covariance[1, 1]
-        linear = above * below - covariance[0, 1]
+        covariance = reach**2 * covariance[np.ix_(places, places)]
+        square, linear = below**2 - covariance[1, 1], above * below - covariance[0, 1]
         constant = above**2 - covariance[0, 0]
         root = np.sqrt(max(linear**2 - square * constant, 0.0))
         low = constant / (linear + root) if constant > 0 else 0.0
@@ -293,9 +257,8 @@ class Ratio:
 def ratio_intervals(ratios: Sequence[Ratio], *, resampling: Resampling) -> np.ndarray:
     """Return the intervals (n, 2) of a family of ratios, which may be of several surveys and metrics."""
     scaled = np.array([ratio.scaled() for ratio in ratios])
-    reaches = critical_values(scaled, resampling=resampling)
-    is_few = [ratio.family.metric.is_fraction or not of_one.any() for ratio, of_one in zip(ratios, scaled, strict=True)]
-    reaches = np.where(is_few, np.maximum(reaches, scipy.stats.norm.ppf((1 + resampling.level) / 2)), reaches)
+    are_few = [ratio.family.metric.is_fraction or not one.any() for ratio, one in zip(ratios, scaled, strict=True)]
+    reaches = critical_values(scaled, resampling=resampling, are_few=are_few)
     return np.array([ratio.interval(reach) for ratio, reach in zip(ratios, reaches, strict=True)])
 
 
@@ -314,8 +277,7 @@ def measure_forgetting(
 ) -> pd.DataFrame:
     """Say how much each model gained on the new survey and how much it forgot of the old one.
 
-    Both are differences to the reference on the same objects, with paired intervals: ``gain`` is positive where the
-    model is better on the new survey, ``forgetting`` is positive where it is worse on the old one.
+    Both are differences to the reference on the same objects, with paired intervals.
 
     Parameters
     ----------
@@ -334,8 +296,9 @@ def measure_forgetting(
     -------
     DataFrame
         One row a model, the reference first: columns `by`, ``label``, `column`, ``metric``, ``on_new`` and ``on_old``
-        (how bad it is, averaged over seeds; smaller is better, whatever the metric), ``gain``, ``forgetting``, each of
-        these four with its ``_low`` and ``_high``, ``n_new``, ``n_old`` (objects), ``n_seeds`` and ``simulated``.
+        (how bad it is, averaged over seeds; smaller is better, whatever the metric), ``gain`` (positive where better on
+        the new survey), ``forgetting`` (positive where worse on the old one), each of these four with its ``_low`` and
+        ``_high``, ``n_new``, ``n_old`` (objects), ``n_seeds`` and ``simulated``.
 
     Raises
     ------
@@ -343,29 +306,26 @@ def measure_forgetting(
         If a survey or the reference is not in the table, or the models were not applied to the same objects.
     """
     surveys = list(predictions["survey"].unique()) if "survey" in predictions else []
+    asked = f"What models gained on {new} and forgot of {old} was to be measured."
     if not {old, new} <= set(surveys):
-        raise PredictionError(
-            "What a model gained and forgot was to be measured on two surveys.",
-            received=f"no predictions for {', '.join(name for name in (old, new) if name not in surveys)}",
-            available=", ".join(surveys) or "a table without a column 'survey'",
-            remedy="Predict every model on the old and on the new test survey.",
-        )
+        received = f"no predictions for {', '.join(name for name in (old, new) if name not in surveys)}"
+        available = ", ".join(surveys) or "a table without a column 'survey'"
+        remedy = "Predict every model on the old and on the new test survey."
+        raise PredictionError(asked, received=received, available=available, remedy=remedy)
     task = task_of(predictions) if task is None else task
     found = find_metric(metric or default_metrics(task, headline=True)[0])
     by = [name for name in _separating(predictions, by=by, column=column) if name != "survey"]
     models = [reference, *(name for name in predictions[column].unique() if name != reference)]
     sides = []
     for survey in (new, old):
-        of_survey = predictions[predictions["survey"] == survey]
-        panels = iterate_panels(of_survey, models=models, column=column, labels=labels, by=by, task=task)
+        rows = predictions[predictions["survey"] == survey]
+        panels = iterate_panels(rows, models=models, column=column, labels=labels, by=by, task=task)
         made = (resample_models(panel, metrics=[found], resampling=resampling)[0] for panel in panels)
         sides.append({tuple(one.panel.key.values()): one for one in made})
     if set(sides[0]) != set(sides[1]):
-        raise PredictionError(
-            f"What models gained on {new} and forgot of {old} was to be measured.",
-            received=f"groups on one of the two only: {', '.join(map(str, set(sides[0]) ^ set(sides[1])))}",
-            remedy="Predict the same on both, or name in `labels` those that both surveys have.",
-        )
+        received = f"groups on one of the two only: {', '.join(map(str, set(sides[0]) ^ set(sides[1])))}"
+        remedy = "Predict the same on both, or name in `labels` those that both surveys have."
+        raise PredictionError(asked, received=received, remedy=remedy)
     return pd.DataFrame(
         row for key, on_new in sides[0].items() for row in _forgetting_rows(on_new, on_old=sides[1][key], column=column)
     )
@@ -391,7 +351,6 @@ def estimate_plateau(
     predictions: pd.DataFrame,
     *,
     metric: str | None = None,
-    column: str = "fraction",
     tolerance: float = 0.1,
     labels: Sequence[str] | None = None,
     by: Sequence[str] | None = None,
@@ -403,8 +362,8 @@ def estimate_plateau(
     The plateau is the smallest fraction, linearly interpolated between measured ones, at which the curve has made
     ``1 - tolerance`` of its gain from the smallest to the largest fraction, and after which it never falls back. Two
     things it cannot say: whether a curve is flat beyond the largest fraction, and whether a curve that never bends has
-    a plateau at all. So ``straight`` says where a straight line would have "flattened": a plateau near it is none.
-    Noise between neighbouring fractions tends to move the estimate to larger ones.
+    a plateau at all: a plateau near ``straight``, where a straight line would have "flattened", is none. Noise between
+    neighbouring fractions tends to move the estimate to larger ones.
 
     The interval is a paired bootstrap: each resample holds the same objects at every fraction, training seeds are
     averaged. Resamples without a gain have no plateau; ``gains_frac`` says how many have one.
@@ -416,8 +375,6 @@ def estimate_plateau(
     metric : str, optional
         By default the headline of the task; of one whose best value is zero, sizes are followed, and ``low`` and
         ``high`` take the signs that were measured for certain.
-    column : str
-        Along which the curve runs.
     tolerance : float
         Part of the gain that may be missing, in [0, 1).
     labels, by, task, resampling
@@ -432,32 +389,25 @@ def estimate_plateau(
 
     Raises
     ------
-    ConfigError
-        If the tolerance is outside [0, 1).
     PredictionError
         If a curve has fewer than three fractions, or they were not predicted for the same objects.
     """
+    asked = "The plateau of a curve was to be found."
     if not 0 <= tolerance < 1:
-        raise ConfigError(
-            "The plateau of a curve was to be found.",
-            received=f"tolerance={tolerance!r}",
-            available="0 <= tolerance < 1",
-            remedy="Use e.g. tolerance=0.1: nine tenths of the gain.",
-        )
+        remedy = "Use 0 <= tolerance < 1, e.g. tolerance=0.1: nine tenths of the gain."
+        raise ConfigError(asked, received=f"tolerance={tolerance!r}", remedy=remedy)
     task = task_of(predictions) if task is None else task
     found = find_metric(metric or default_metrics(task, headline=True)[0])
-    by = _separating(predictions, by=by, column=column)
-    labels = list(choose_quantities(predictions, labels=labels, task=task, columns=[*by, column]))
+    by = _separating(predictions, by=by, column="fraction")
+    labels = list(choose_quantities(predictions, labels=labels, task=task, columns=[*by, "fraction"]))
     rows = []
     for _, curve in iterate_groups(predictions, by=by):
-        places = np.sort(curve[column].unique())
+        places = np.sort(curve["fraction"].unique())
         if len(places) < 3:
-            raise PredictionError(
-                "The plateau of a curve was to be found.",
-                received=f"{column} = {', '.join(map(str, places))}",
-                remedy="Measure three fractions or more: through two points runs only a straight line.",
-            )
-        for panel in iterate_panels(curve, models=places, column=column, labels=labels, by=by, task=task):
+            received = f"fraction = {', '.join(map(str, places))}"
+            remedy = "Measure three fractions or more: through two points runs only a straight line."
+            raise PredictionError(asked, received=received, remedy=remedy)
+        for panel in iterate_panels(curve, models=places, column="fraction", labels=labels, by=by, task=task):
             family = resample_models(panel, metrics=[found], resampling=resampling)[0]
             rows.append(_plateau_row(family, places=places, tolerance=tolerance))
     return pd.DataFrame(rows)
@@ -471,36 +421,31 @@ def find_plateau(curves: np.ndarray, *, places: np.ndarray, tolerance: float) ->
     [0.45, 0.9]
     """
     gain = curves[0] - curves[-1]
-    target = curves[-1] + tolerance * gain
-    gains = gain > 0
+    target, columns = curves[-1] + tolerance * gain, np.arange(curves.shape[1])
     last_short = len(places) - 1 - np.argmax((curves > target)[::-1], axis=0)
-    before = np.where(gains, last_short, 0)
-    columns = np.arange(curves.shape[1])
+    before = np.where(gain > 0, last_short, 0)
     above, below = curves[before, columns], curves[before + 1, columns]
-    drop = np.where(gains, above - below, 1.0)
+    drop = np.where(gain > 0, above - below, 1.0)
     reached = places[before] + (above - target) / drop * np.diff(places)[before]
-    return np.where(gains, reached, np.nan)
+    return np.where(gain > 0, reached, np.nan)
 
 
 def _plateau_row(family: Resamples, *, places: np.ndarray, tolerance: float) -> dict[str, object]:
     sizes, curves = family.sizes[:, None], family.resampled_sizes
-    gains = curves[0] - curves[-1]
+    gains, every = curves[0] > curves[-1], np.eye(len(places))
     measured = float(find_plateau(sizes, places=places, tolerance=tolerance)[0])
-    reached = find_plateau(curves, places=places, tolerance=tolerance)[gains > 0]
+    reached = find_plateau(curves, places=places, tolerance=tolerance)[gains]
     has_interval = len(reached) and not np.isnan(measured)
     low, high = percentile_interval(reached, level=family.resampling.level) if has_interval else (np.nan, np.nan)
-    every = np.eye(len(places))
-    ((gain, gain_low, gain_high),) = family.measure(every[:1] - every[-1])
+    gain = family.measure(every[:1] - every[-1])[0].tolist()
     return family.panel.key | {
         "metric": family.metric.id,
         "plateau": measured,
         "low": float(low),
         "high": float(high),
         "straight": float(places[0] + (1 - tolerance) * (places[-1] - places[0])),
-        "gain": float(gain),
-        "gain_low": float(gain_low),
-        "gain_high": float(gain_high),
-        "gains_frac": float(np.mean(gains > 0)),
+        **dict(zip(("gain", "gain_low", "gain_high"), gain, strict=True)),
+        "gains_frac": float(np.mean(gains)),
         "tolerance": tolerance,
         "n": len(family.panel),
         "n_seeds": family.panel.n_seeds,
@@ -511,20 +456,7 @@ def _plateau_row(family: Resamples, *, places: np.ndarray, tolerance: float) -> 
 def pareto_front(table: pd.DataFrame, *, columns: Sequence[str]) -> pd.Series:
     """Mark the rows that no other row beats: at least as good in every column, and better in one.
 
-    Parameters
-    ----------
-    columns : sequence of str
-        Numbers of which smaller is better.
-
-    Returns
-    -------
-    Series of bool
-        With the index of the table; equal rows are both on the front or both not.
-
-    Raises
-    ------
-    PredictionError
-        If no column is named, one is missing, or one holds NaN.
+    In each of the columns smaller is better. Equal rows are both on the front or both not.
 
     >>> table = pd.DataFrame({"forgetting": [0.0, 0.1, 0.2], "scatter": [0.05, 0.02, 0.03]})
     >>> pareto_front(table, columns=["forgetting", "scatter"]).tolist()
@@ -534,12 +466,10 @@ def pareto_front(table: pd.DataFrame, *, columns: Sequence[str]) -> pd.Series:
     unknown = [name for name in columns if name in table and table[name].isna().any()]
     if missing or unknown or not columns:
         wrong = f"no {', '.join(missing)}" if missing else f"rows without a number in {', '.join(unknown)}"
-        raise PredictionError(
-            "The models that no other beats were to be found.",
-            received=wrong if columns else "no column",
-            available=", ".join(map(str, table.columns)),
-            remedy="Name what is to be small, and give every model a number in each of these columns.",
-        )
+        asked, received = "The models that no other beats were to be found.", wrong if columns else "no column"
+        remedy = "Name what is to be small, and give every model a number in each of these columns."
+        available = ", ".join(map(str, table.columns))
+        raise PredictionError(asked, received=received, available=available, remedy=remedy)
     values = table[list(columns)].to_numpy(float)
     no_worse = (values[:, None] <= values[None]).all(axis=2)
     better = (values[:, None] < values[None]).any(axis=2)

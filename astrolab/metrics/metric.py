@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from astrolab.errors import ConfigError, unknown_name
-from astrolab.tasks import QUANTITIES, Quantity
+from astrolab.tasks import Quantity
 
 Sign = Literal["lower", "higher", "zero"]
 
@@ -67,12 +67,9 @@ class Metric:
 
     def __post_init__(self):
         if self.sign not in ("lower", "higher", "zero"):
-            raise ConfigError(
-                f"Metric {self.id!r} must say which values are better.",
-                received=f"sign={self.sign!r}",
-                available="lower, higher, zero",
-                remedy="Give one of the signs above.",
-            )
+            asked, signs = f"Metric {self.id!r} must say which values are better.", "lower, higher, zero"
+            remedy = "Give one of the signs above."
+            raise ConfigError(asked, received=f"sign={self.sign!r}", available=signs, remedy=remedy)
 
     def __call__(self, sample: Sample) -> float:
         """Evaluate the metric; an empty sample has no value (NaN)."""
@@ -84,11 +81,7 @@ class Metric:
         return "" if is_number else quantity.unit
 
     def badness(self, values: np.ndarray) -> np.ndarray:
-        """Turn values of this metric into numbers of which the smallest is the best.
-
-        >>> find_metric("bias").badness(np.array([-0.02, 0.01])).tolist()
-        [0.02, 0.01]
-        """
+        """Turn values of this metric into numbers of which the smallest is the best."""
         values = np.asarray(values, dtype=float)
         if self.sign == "zero":
             return np.abs(values)
@@ -101,11 +94,8 @@ _METRICS: dict[str, Metric] = {}
 def register(metric: Metric) -> Metric:
     """Add a metric to the registry, so that ``score`` finds it by its id."""
     if metric.id in _METRICS:
-        raise ConfigError(
-            f"Metric {metric.id!r} was to be registered.",
-            received=f"an id that already means {_METRICS[metric.id].formula}",
-            remedy="Give the new formula a name of its own: one name never means two formulas.",
-        )
+        asked, received = f"Metric {metric.id!r} was to be registered.", f"the name of {_METRICS[metric.id].formula}"
+        raise ConfigError(asked, received=received, remedy="Give the new formula a name of its own.")
     _METRICS[metric.id] = metric
     return metric
 
@@ -120,50 +110,3 @@ def find_metric(name: str) -> Metric:
 def list_metrics() -> tuple[str, ...]:
     """Return the ids of all metrics, in the order of their definition."""
     return tuple(_METRICS)
-
-
-_PAGE_HEAD = r"""# Metrics
-
-One name means one formula. This page is written by `astrolab.metrics.metrics_page()`; a test keeps the two in step.
-
-$y$ is the truth of a label, $\hat y$ its prediction, and $\delta$ how far the prediction lies from the truth, as the
-quantity says: $\hat y - y$, or $(\hat y - y)/(1 + y)$ for a redshift. Scores are taken over the objects whose *true*
-value lies in the range that the quantity says; `score(..., task=task.with_scored(z=(0.0, 0.3)))` changes it. An object
-whose truth is unknown is left out, for the label that is unknown only, and the column `n` counts those that remain.
-
-QUANTITIES
-A manifest defines other quantities, and may change these: [data_manifests/README.md](../data_manifests/README.md).
-
-With several labels, scores are of each label; `across="macro"` gives their mean over labels, `across="pooled"` the
-score of all residuals together. No score is weighted: the weights of labels, such as numbers of votes, are for
-training.
-
-Intervals are bootstrap percentiles over objects, an object with all its labels, and binomial (Jeffreys) for rates.
-Models are compared on the same resampled objects; when many are compared, their intervals hold together (single-step
-max-t; Westfall & Young 1993, Romano & Wolf 2005).
-
-| id | formula | better | unit | reference |
-|---|---|---|---|---|
-"""
-
-_BETTER = {"lower": "smaller", "higher": "larger", "zero": "nearer 0"}
-_DELTA = {"plain": r"$\hat y - y$", "per_one_plus": r"$(\hat y - y)/(1 + y)$"}
-
-
-def metrics_page() -> str:
-    """Return the documentation page of all metrics, as Markdown."""
-    rows = "".join(map(_quantity_row, QUANTITIES.values()))
-    head = "| quantity | words | δ | scored | outlier cut c |\n|---|---|---|---|---|\n"
-    return _PAGE_HEAD.replace("QUANTITIES\n", head + rows + "\n") + "".join(map(_page_row, _METRICS.values()))
-
-
-def _quantity_row(quantity: Quantity) -> str:
-    words = f"{quantity.words} ({quantity.unit})" if quantity.unit else quantity.words
-    scored = "all" if quantity.scored is None else "${:g} < y \\le {:g}$".format(*quantity.scored)
-    cut = "none" if quantity.outlier is None else f"{quantity.outlier:g}"
-    return f"| `{quantity.name}` | {words} | {_DELTA[quantity.error]} | {scored} | {cut} |\n"
-
-
-def _page_row(metric: Metric) -> str:
-    formula = metric.formula.replace("|", r" \vert ")  # a bare bar would end the table cell
-    return f"| `{metric.id}` | ${formula}$ | {_BETTER[metric.sign]} | {metric.unit} | {metric.reference} |\n"

@@ -23,24 +23,35 @@ _BEERS = "Beers, Flynn & Gebhardt 1990, AJ 100, 32; Tanaka et al. 2018, PASJ 70,
 
 
 def _cut(sample: Sample) -> float:
-    quantity = sample.quantity
-    if quantity.outlier is None:
-        raise ConfigError(
-            f"Outliers of {quantity.words} were to be counted.",
-            received="a quantity without an outlier cut",
-            remedy="Give the label an `outlier` in the manifest, or leave out the metrics outlier_rate and loss.",
-        )
-    return quantity.outlier
+    if sample.quantity.outlier is None:
+        asked, cut = f"Outliers of {sample.quantity.words} were to be counted.", "a quantity without an outlier cut"
+        remedy = "Give the label an `outlier` in the manifest, or leave out the metrics outlier_rate and loss."
+        raise ConfigError(asked, received=cut, remedy=remedy)
+    return sample.quantity.outlier
 
 
-def _is_catastrophic(sample: Sample) -> np.ndarray:
+def _catastrophic_rate(sample: Sample) -> np.ndarray:
     if sample.quantity.error != "per_one_plus":
-        raise ConfigError(
-            f"Catastrophic errors of {sample.quantity.words} were to be counted.",
-            received="a quantity that is not a redshift: a cut of 1 says nothing of it",
-            remedy="Leave out the metric catastrophic_rate.",
-        )
-    return np.abs(sample.pred - sample.truth) > CATASTROPHIC_CUT
+        asked, cut = f"Catastrophic errors of {sample.quantity.words} were to be counted.", CATASTROPHIC_CUT
+        received = f"a quantity that is not a redshift: a cut of {cut:g} says nothing of it"
+        raise ConfigError(asked, received=received, remedy="Leave out the metric catastrophic_rate.")
+    return sample.mean(np.abs(sample.pred - sample.truth) > CATASTROPHIC_CUT)
+
+
+def _outlier_rate(sample: Sample) -> np.ndarray:
+    return sample.mean(np.abs(sample.residual) > _cut(sample))
+
+
+def _loss(sample: Sample) -> np.ndarray:
+    return sample.mean(1 - 1 / (1 + (sample.residual / _cut(sample)) ** 2))
+
+
+def _scatter(sample: Sample) -> np.ndarray:
+    return MAD_TO_SIGMA * sample.median_distance(sample.median)
+
+
+def _scatter_uncentred(sample: Sample) -> np.ndarray:
+    return MAD_TO_SIGMA * sample.median_distance(0.0)
 
 
 def _std(sample: Sample) -> np.ndarray:
@@ -72,6 +83,13 @@ def _biweight_scale(sample: Sample) -> np.ndarray:
 
 
 _CUT = f"{_TANAKA}; c is the outlier cut of the quantity"
+_ILBERT = "Ilbert et al. 2009, ApJ 690, 1236"
+_SEENIVASAN = "Seenivasan et al. 2025, arXiv:2601.00146; of redshifts only, not divided by 1 + z"
+_MAD = r"1.4826\,\mathrm{median}(|\delta - \mathrm{median}(\delta)|)"
+_STD = r"\sqrt{\langle (\delta - \langle \delta \rangle)^2 \rangle}"
+_RMS = r"\sqrt{\langle \delta^2 \rangle}"
+_CATASTROPHIC, _OUTLIER = r"\langle |\hat y - y| > 1 \rangle", r"\langle |\delta| > c \rangle"
+_LOSS = r"\langle 1 - 1/(1 + (\delta/c)^2) \rangle"
 _LOCATION = (
     r"M + \frac{\sum_{|u|<1} (\delta - M)(1-u^2)^2}{\sum_{|u|<1} (1-u^2)^2},"
     r"\; u = \frac{\delta - M}{6\,\mathrm{MAD}},\; M = \mathrm{median}(\delta)"
@@ -81,69 +99,20 @@ _SCALE = (
     r"\; u = \frac{\delta - M}{9\,\mathrm{MAD}},\; M = \mathrm{median}(\delta)"
 )
 _RATE = {"unit": "1", "is_fraction": True}
-
-
-def _scatter(sample: Sample, *, centre: np.ndarray | float) -> np.ndarray:
-    return MAD_TO_SIGMA * sample.median_distance(centre)
-
-
 for _metric in (
     Metric("bias", "bias", r"\mathrm{median}(\delta)", _TANAKA, lambda s: s.median, sign="zero"),
     Metric("bias_mean", "mean bias", r"\langle \delta \rangle", _PASQUET, lambda s: s.mean(s.residual), sign="zero"),
+    Metric("scatter", "scatter", _MAD, _TANAKA, _scatter),
     Metric(
-        "scatter",
-        "scatter",
-        r"1.4826\,\mathrm{median}(|\delta - \mathrm{median}(\delta)|)",
-        _TANAKA,
-        lambda s: _scatter(s, centre=s.median),
+        "scatter_uncentred", "scatter about zero", r"1.4826\,\mathrm{median}(|\delta|)", _ILBERT, _scatter_uncentred
     ),
-    Metric(
-        "scatter_uncentred",
-        "scatter about zero",
-        r"1.4826\,\mathrm{median}(|\delta|)",
-        "Ilbert et al. 2009, ApJ 690, 1236",
-        lambda s: _scatter(s, centre=0.0),
-    ),
-    Metric(
-        "scatter_std",
-        "standard deviation",
-        r"\sqrt{\langle (\delta - \langle \delta \rangle)^2 \rangle}",
-        "standard deviation, 1/n",
-        _std,
-    ),
-    Metric(
-        "catastrophic_rate",
-        "catastrophic rate",
-        r"\langle |\hat y - y| > 1 \rangle",
-        "Seenivasan et al. 2025, arXiv:2601.00146; of redshifts only, not divided by 1 + z",
-        lambda s: s.mean(_is_catastrophic(s)),
-        **_RATE,
-    ),
-    Metric(
-        "outlier_rate",
-        "outlier rate",
-        r"\langle |\delta| > c \rangle",
-        _CUT,
-        lambda s: s.mean(np.abs(s.residual) > _cut(s)),
-        **_RATE,
-    ),
-    Metric(
-        "loss",
-        "loss",
-        r"\langle 1 - 1/(1 + (\delta/c)^2) \rangle",
-        _CUT,
-        lambda s: s.mean(1 - 1 / (1 + (s.residual / _cut(s)) ** 2)),
-        unit="1",
-    ),
+    Metric("scatter_std", "standard deviation", _STD, "standard deviation, 1/n", _std),
+    Metric("catastrophic_rate", "catastrophic rate", _CATASTROPHIC, _SEENIVASAN, _catastrophic_rate, **_RATE),
+    Metric("outlier_rate", "outlier rate", _OUTLIER, _CUT, _outlier_rate, **_RATE),
+    Metric("loss", "loss", _LOSS, _CUT, _loss, unit="1"),
     Metric("biweight_bias", "biweight bias", _LOCATION, _BEERS, _biweight_location, sign="zero"),
     Metric("biweight_scatter", "biweight scatter", _SCALE, _BEERS, _biweight_scale),
-    Metric(
-        "rmse_dz",
-        "rms residual",
-        r"\sqrt{\langle \delta^2 \rangle}",
-        "root mean square",
-        lambda s: np.sqrt(s.mean(s.residual**2)),
-    ),
+    Metric("rmse_dz", "rms residual", _RMS, "root mean square", lambda s: np.sqrt(s.mean(s.residual**2))),
 ):
     register(replace(_metric, on_resamples=True))
 

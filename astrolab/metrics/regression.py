@@ -31,40 +31,23 @@ def _pearson_r2(sample: Sample) -> np.ndarray:
     return covariance**2 / (variance_truth * variance_pred)
 
 
+def _rmse(sample: Sample) -> np.ndarray:
+    return np.sqrt(sample.mean((sample.pred - sample.truth) ** 2))
+
+
+def _mae(sample: Sample) -> np.ndarray:
+    return sample.mean(np.abs(sample.pred - sample.truth))
+
+
+_PLAIN, _SQUARED = {"unit": "that of the label"}, {"sign": "higher", "unit": "1"}
+_DETERMINATION = "coefficient of determination; Draper & Smith 1998, Applied Regression Analysis"
+_CORRELATION = "squared correlation; Pearson 1895, Proc. R. Soc. 58, 240"
+_R2 = r"1 - \sum (\hat y - y)^2 / \sum (y - \langle y \rangle)^2"
+_PEARSON_R2 = r"\mathrm{cov}(y, \hat y)^2 / (\mathrm{var}(y)\,\mathrm{var}(\hat y))"
 for _metric in (
-    Metric(
-        "rmse",
-        "rms error",
-        r"\sqrt{\langle (\hat y - y)^2 \rangle}",
-        "root mean square",
-        lambda s: np.sqrt(s.mean((s.pred - s.truth) ** 2)),
-        unit="that of the label",
-    ),
-    Metric(
-        "mae",
-        "mean absolute error",
-        r"\langle |\hat y - y| \rangle",
-        "mean absolute error",
-        lambda s: s.mean(np.abs(s.pred - s.truth)),
-        unit="that of the label",
-    ),
-    Metric(
-        "r2",
-        "$R^2$",
-        r"1 - \sum (\hat y - y)^2 / \sum (y - \langle y \rangle)^2",
-        "coefficient of determination; Draper & Smith 1998, Applied Regression Analysis",
-        _r2,
-        sign="higher",
-        unit="1",
-    ),
-    Metric(
-        "pearson_r2",
-        "$r^2$",
-        r"\mathrm{cov}(y, \hat y)^2 / (\mathrm{var}(y)\,\mathrm{var}(\hat y))",
-        "squared correlation; Pearson 1895, Proc. R. Soc. 58, 240",
-        _pearson_r2,
-        sign="higher",
-        unit="1",
-    ),
+    Metric("rmse", "rms error", r"\sqrt{\langle (\hat y - y)^2 \rangle}", "root mean square", _rmse, **_PLAIN),
+    Metric("mae", "mean absolute error", r"\langle |\hat y - y| \rangle", "mean absolute error", _mae, **_PLAIN),
+    Metric("r2", "$R^2$", _R2, _DETERMINATION, _r2, **_SQUARED),
+    Metric("pearson_r2", "$r^2$", _PEARSON_R2, _CORRELATION, _pearson_r2, **_SQUARED),
 ):
     register(replace(_metric, on_resamples=True))

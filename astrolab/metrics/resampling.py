@@ -1,49 +1,12 @@
-r"""Bootstrap over objects: intervals of scores, and of differences between models on the same resampled objects.
+"""Bootstrap over objects: intervals of scores, and of differences between models on the same resampled objects.
 
-**Resamples.** A resample is a row of counts: how often each object was drawn; it is the same for every model scored
-with the same seed. Means are then one matrix product. The median of a resample is read off the cumulative counts along
-the sorted values, so that no resample is ever built or sorted, and the median absolute deviation follows by bisection:
-the number of drawn objects within :math:`r` of the median :math:`m` is the difference of two cumulative counts, at
-:math:`m + r` and :math:`m - r`. An object is drawn with all its labels, known or not.
-
-**Rates.** A rate :math:`p` of :math:`n` objects has the Jeffreys interval, the quantiles of
-:math:`\mathrm{Beta}(np + 1/2,\; n - np + 1/2)`, which stays honest where few or none are counted (Brown, Cai &
-DasGupta 2001, Statistical Science 16, 101). Where an object counts several times, :math:`n` is the number of
-independent objects whose rate would vary as much over resamples, :math:`p (1 - p) / \mathrm{var}(p^*)` (Korn &
-Graubard 1998, Survey Methodology 24, 193).
-
-**Differences.** Model :math:`i` has size :math:`v_i = \langle b(x_{is}) \rangle_s`: the mean over training seeds
-:math:`s` of how bad a value :math:`x` is, :math:`b(x) = x`, :math:`-x` or :math:`|x|`. A resample moves it by
-
-.. math:: e_{i} = \langle b'(x_{is})\,(x^*_{is} - x_{is}) \rangle_s
-
-and a contrast :math:`d = \sum_i c_i v_i` by :math:`m = |\sum_i c_i e_i|`. Where :math:`b(x) = |x|` and a value of the
-contrast lies within three standard errors of zero, its sign is not certain: what moves two biases alike leaves
-:math:`|x_1| - |x_2|` where it is if they have the same sign, and moves it twice as far if they have not. All that holds
-for either sign is :math:`||x^*| - |x|| \le |x^* - x|`, so that
-
-.. math:: m = \sum_i |c_i|\, \langle |x^*_{is} - x_{is}| \rangle_s
-
-is the larger of :math:`|e_1 - e_2|` and :math:`|e_1 + e_2|`; models between which only the signs decide come out as
-undecided. (The bootstrap of a size itself does not hold there: Andrews 2000, Econometrica 68, 399.)
-
-**Families.** With standard error :math:`\sigma_j` of contrast :math:`d_j`, the interval is :math:`d_j \pm q\,\sigma_j`,
-where :math:`q` is the quantile of :math:`\max_j m_j / \sigma_j` over resamples: all intervals of a family hold together
-at the stated level, whatever the correlation between its members (single-step max-t; Westfall & Young 1993,
-*Resampling-Based Multiple Testing*; Romano & Wolf 2005, Econometrica 73, 1237). A rate gets one lost object more in its
-variance, :math:`1/(n + 2)^2` a model (Bonett & Price 2012, J. Educ. Behav. Stat. 37, 479): resamples of a set with no
-outlier never have one.
-
-**Training seeds.** Where they are sampled, a contrast of :math:`k` networks each gets :math:`\mathrm{cov}(b)/k` more in
-its variance, with Student's t of :math:`k - 1` degrees of freedom. How the contrasts of a family hang together is not
-known from a few seeds (their measured covariance has rank :math:`k - 1`, and takes many contrasts for one): each gets a
-t of its own, which is safe whatever the truth (Šidák 1967, J. Am. Stat. Assoc. 62, 626).
+The mathematics, with their sources, are in docs/intervals.md.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -72,20 +35,14 @@ class Resampling:
     n : int
         Number of resamples; 0 leaves the intervals of scores empty.
     seed : int
-        Seed of the resampling. Samples of the same objects in the same order share their resamples.
+        Samples of the same objects in the same order share their resamples.
     level : float
         Probability inside the interval; in comparisons that all intervals of a family hold.
     correction : {"max_t", "none"}
-        ``"none"``: each interval of a family by itself holds at this level, and among many some do not.
+        ``"none"``: each interval of a family holds by itself, and among many some do not.
     seeds : {"fixed", "sampled", "auto"}
-        What comparisons are about: the networks at hand, on other objects of the same kind; or networks that other
-        training seeds would give, which adds the spread over seeds with the tails of Student's t. ``"auto"`` samples
-        seeds where there are several.
-
-    Raises
-    ------
-    ConfigError
-        If a setting is not one of its choices.
+        What comparisons are about: the networks at hand, or those of other training seeds too, which adds the spread
+        over seeds with the tails of Student's t. ``"auto"`` samples seeds where there are several.
     """
 
     n: int = 1000
@@ -101,15 +58,11 @@ class Resampling:
             f"correction={self.correction!r}": self.correction in ("max_t", "none"),
             f"seeds={self.seeds!r}": self.seeds in ("fixed", "sampled", "auto"),
         }
-        wrong = [received for received, is_right in right.items() if not is_right]
-        if wrong:
-            raise ConfigError(
-                "Intervals were to be made by resampling.",
-                received=", ".join(wrong),
-                available="n from 2, or 0 for no intervals; level between 0 and 1; correction: max_t, none; "
-                "seeds: fixed, sampled, auto",
-                remedy="Use values of those above.",
-            )
+        if not all(right.values()):
+            received = ", ".join(setting for setting, is_right in right.items() if not is_right)
+            available = "n: 0 or from 2; level between 0 and 1; correction: max_t, none; seeds: fixed, sampled, auto"
+            asked, remedy = "Intervals were to be made by resampling.", "Use values of those above."
+            raise ConfigError(asked, received=received, available=available, remedy=remedy)
 
     def samples_seeds(self, n_seeds: int) -> bool:
         """Whether intervals hold for networks of other training seeds too, where there are `n_seeds` of each."""
@@ -120,27 +73,21 @@ class Resampling:
 
 def too_few_seeds() -> ConfigError:
     """Make the error that says that one training seed tells nothing about others."""
-    return ConfigError(
-        "Intervals were to hold for networks of other training seeds too.",
-        received="one seed",
-        remedy='Train with two seeds or more (three make the intervals useful), or use seeds="fixed".',
-    )
+    asked = "Intervals were to hold for networks of other training seeds too."
+    remedy = 'Train with two seeds or more (three make the intervals useful), or use seeds="fixed".'
+    return ConfigError(asked, received="one seed", remedy=remedy)
 
 
+@dataclass(eq=False)
 class Draws:
-    """Some bootstrap resamples of `n` objects: counts (n_resamples, n)."""
+    """Some bootstrap resamples of n objects: counts (n_resamples, n)."""
 
-    def __init__(self, counts: np.ndarray):
-        self.counts = counts
+    counts: np.ndarray
 
     @cached_property
     def weights(self) -> np.ndarray:
         """The counts as float64, for matrix products."""
         return self.counts.astype(np.float64)
-
-    def of(self, objects: np.ndarray | None) -> Draws:
-        """How often each value was drawn with its object."""
-        return self if objects is None else Draws(self.counts[:, objects])
 
 
 def draw(n: int, *, n_resamples: int, seed: int) -> Iterator[Draws]:
@@ -155,64 +102,14 @@ def draw(n: int, *, n_resamples: int, seed: int) -> Iterator[Draws]:
         yield Draws(np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.uint8))
 
 
-class Ordered:
-    """Sorted values with the cumulative number of times each resample holds them."""
-
-    def __init__(self, values: np.ndarray, *, draws: Draws):
-        order = np.argsort(values)
-        self.values = values[order]
-        n_resamples, n = draws.counts.shape
-        self.cumulative = np.zeros((n_resamples, n + 1), dtype=np.int32)
-        self.cumulative[:, 1:] = np.take(draws.counts, order, axis=1)
-        np.cumsum(self.cumulative, axis=1, out=self.cumulative)  # in place: three times as fast as from the uint8
-        self._rows = np.arange(n_resamples)
-        drawn = self.cumulative[:, -1]
-        self._middle_ranks = ((drawn + 1) // 2, drawn // 2 + 1)
-        self._nothing = np.where(drawn > 0, 0.0, np.nan)  # a resample may hold no object whose label is known
-
-    def _at_rank(self, rank: np.ndarray) -> np.ndarray:
-        """Value of this rank (1 = smallest) in each resample."""
-        low = np.zeros(len(self._rows), dtype=np.intp)
-        high = np.full(len(self._rows), len(self.values) - 1)
-        while (low < high).any():
-            middle = (low + high) // 2
-            reached = self.cumulative[self._rows, middle + 1] >= rank
-            low, high = np.where(reached, low, middle + 1), np.where(reached, middle, high)
-        return self.values[low]
-
-    @cached_property
-    def median(self) -> np.ndarray:
-        """Median of each resample, shape (n_resamples,)."""
-        lower, upper = (self._at_rank(rank) for rank in self._middle_ranks)
-        return (lower + upper) / 2 + self._nothing
-
-    def _distance_at_rank(self, centre: np.ndarray, *, rank: np.ndarray) -> np.ndarray:
-        low = np.zeros(len(self._rows))
-        high = np.maximum(self.values[-1] - centre, centre - self.values[0])
-        for _ in range(_BISECTIONS):
-            middle = (low + high) / 2
-            last = np.searchsorted(self.values, centre + middle, side="right")
-            first = np.searchsorted(self.values, centre - middle, side="left")
-            reached = self.cumulative[self._rows, last] - self.cumulative[self._rows, first] >= rank
-            low, high = np.where(reached, low, middle), np.where(reached, middle, high)
-        return high
-
-    def median_distance(self, centre: np.ndarray) -> np.ndarray:
-        """Median of ``|values - centre|`` of each resample, shape (n_resamples,)."""
-        lower, upper = (self._distance_at_rank(centre, rank=rank) for rank in self._middle_ranks)
-        return (lower + upper) / 2 + self._nothing
-
-
 class Resampled(Sample):
     """Many resamples of a sample at once: its means and medians are arrays, one value a resample."""
 
     def __init__(self, sample: Sample, *, draws: Draws):
         super().__init__(sample.truth, sample.pred, sample.quantity)
-        self.draws = draws.of(sample.objects)
-
-    @cached_property
-    def _n_drawn(self) -> np.ndarray:
-        return self.draws.weights.sum(axis=1)
+        self.draws = draws if sample.objects is None else Draws(draws.counts[:, sample.objects])
+        self._n_drawn = self.draws.counts.sum(axis=1, dtype=np.int32)
+        self._rows = np.arange(len(self._n_drawn))
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         """Mean of values, (n,) or (n_resamples, n), over each resample; NaN where it holds none."""
@@ -222,17 +119,49 @@ class Resampled(Sample):
             return total / self._n_drawn
 
     @cached_property
-    def _ordered(self) -> Ordered:
-        return Ordered(self.residual, draws=self.draws)
+    def _ordered(self) -> tuple[np.ndarray, np.ndarray]:
+        """The sorted δ (n,), and how many of the first of them each resample holds (n_resamples, n + 1)."""
+        order = np.argsort(self.residual)
+        cumulative = np.zeros((len(self._rows), len(order) + 1), dtype=np.int32)
+        cumulative[:, 1:] = np.take(self.draws.counts, order, axis=1)
+        np.cumsum(cumulative, axis=1, out=cumulative)  # in place: three times as fast as from the uint8
+        return self.residual[order], cumulative
+
+    def _middle(self, at_rank: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Mean of what lies at the two middle ranks (1 = smallest); NaN where a resample holds no known label."""
+        lower, upper = at_rank((self._n_drawn + 1) // 2), at_rank(self._n_drawn // 2 + 1)
+        return (lower + upper) / 2 + np.where(self._n_drawn > 0, 0.0, np.nan)
 
     @cached_property
     def median(self) -> np.ndarray:
-        """Median of δ in each resample."""
-        return self._ordered.median
+        """Median of δ in each resample, shape (n_resamples,)."""
+        values, cumulative = self._ordered
+
+        def at_rank(rank: np.ndarray) -> np.ndarray:
+            low, high = np.zeros(len(rank), dtype=np.intp), np.full(len(rank), len(values) - 1)
+            while (low < high).any():
+                middle = (low + high) // 2
+                reached = cumulative[self._rows, middle + 1] >= rank
+                low, high = np.where(reached, low, middle + 1), np.where(reached, middle, high)
+            return values[low]
+
+        return self._middle(at_rank)
 
     def median_distance(self, centre: np.ndarray | float) -> np.ndarray:
-        """Median of ``|δ - centre|`` in each resample."""
-        return self._ordered.median_distance(np.broadcast_to(centre, len(self.draws.counts)))
+        """Median of ``|δ - centre|`` in each resample, shape (n_resamples,)."""
+        values, cumulative = self._ordered
+
+        def at_rank(rank: np.ndarray) -> np.ndarray:
+            low, high = np.zeros(len(rank)), np.maximum(values[-1] - centre, centre - values[0])
+            for _ in range(_BISECTIONS):
+                middle = (low + high) / 2
+                last = np.searchsorted(values, centre + middle, side="right")
+                first = np.searchsorted(values, centre - middle, side="left")
+                reached = cumulative[self._rows, last] - cumulative[self._rows, first] >= rank
+                low, high = np.where(reached, low, middle), np.where(reached, middle, high)
+            return high
+
+        return self._middle(at_rank)
 
     def evaluate(self, metric: Metric) -> np.ndarray:
         """Value of a metric on each resample."""
@@ -279,8 +208,10 @@ def intervals(
             for j, metric in enumerate(metrics):
                 values = of_group[j][~np.isnan(of_group[j])]
                 if metric.is_fraction:
-                    rate = evaluate(groups[i], metric=metric)
-                    n_independent = n if once[i] else _n_independent(rate, spread=values, n=n, parts=groups[i])
+                    rate, n_independent = evaluate(groups[i], metric=metric), n
+                    if not once[i]:  # so many objects, counted once each, would vary as much over resamples
+                        variance = float(values.var(ddof=1))
+                        n_independent = rate * (1 - rate) / variance if variance > 0 else min(n, *map(len, groups[i]))
                     limits[i, j] = rate_interval(rate, n=n_independent, level=resampling.level)
                 elif len(values):
                     limits[i, j] = percentile_interval(values, level=resampling.level)
@@ -292,8 +223,7 @@ def percentile_interval(values: np.ndarray, *, level: float) -> tuple[np.ndarray
 
     Efron & Tibshirani 1993, *An Introduction to the Bootstrap*, section 13.3.
     """
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=-1)
-    return low, high
+    return tuple(np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=-1))
 
 
 def rate_interval(rate: float, *, n: float, level: float) -> tuple[float, float]:
@@ -306,12 +236,6 @@ def rate_interval(rate: float, *, n: float, level: float) -> tuple[float, float]
     posterior = scipy.stats.beta(hits + 0.5, n - hits + 0.5)
     low = float(posterior.ppf((1 - level) / 2)) if hits else 0.0
     return low, float(posterior.ppf((1 + level) / 2)) if hits < n else 1.0
-
-
-def _n_independent(rate: float, *, spread: np.ndarray, n: int, parts: Parts) -> float:
-    """Number of objects, counted once each, whose rate would vary as much over resamples."""
-    variance = float(spread.var(ddof=1))
-    return rate * (1 - rate) / variance if variance > 0 else min(n, *map(len, parts))
 
 
 @dataclass(frozen=True)
@@ -329,11 +253,12 @@ class Panel:
         return len(self.samples[0]) if self.samples else 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Resamples:
     """One metric of several models on the same objects, and how it moves when these are drawn again.
 
-    `values` are (n_models, n_seeds); `moves` (n_models, n_seeds, n_resamples) say how much worse each resample is.
+    `values` are (n_models, n_seeds), and so is `badness`, how bad each network is; `sizes` (n_models,) are its means.
+    `moves` (n_models, n_seeds, n_resamples) say how much worse each resample is.
     """
 
     panel: Panel
@@ -342,53 +267,34 @@ class Resamples:
     moves: np.ndarray
     resampling: Resampling
 
+    def __post_init__(self):
+        n_models, n_seeds = self.values.shape
+        self.badness = self.metric.badness(self.values)
+        self.sizes = self.badness.mean(axis=1)
+        self._signed, self._unsigned = self.moves.mean(axis=1), np.abs(self.moves).mean(axis=1)
+        self._is_certain = np.full(n_models, True)  # that the values of a model have the sign they seem to have
+        if self.metric.sign == "zero":
+            errors = self.moves.std(axis=-1, ddof=1)
+            self._is_certain = (np.abs(self.values) > _CERTAIN * errors).all(axis=1)
+        # Of the sizes, through the choice of training seeds; zero where these are fixed.
+        self.seed_covariance = np.zeros((n_models, n_models))
+        if self.resampling.samples_seeds(n_seeds):
+            self.seed_covariance = np.atleast_2d(np.cov(self.badness)) / n_seeds
+
     def index(self, model: str) -> int:
         """Row of a model in the arrays."""
         return self.panel.models.index(model)
 
-    @cached_property
-    def badness(self) -> np.ndarray:
-        """How bad each network is, shape (n_models, n_seeds)."""
-        return self.metric.badness(self.values)
-
-    @cached_property
-    def sizes(self) -> np.ndarray:
-        """How bad each model is, shape (n_models,)."""
-        return self.badness.mean(axis=1)
-
     def contrast(self, *, a: str, b: str, times: float = 1.0) -> np.ndarray:
         """Weights of the sizes in ``a - times * b``, shape (n_models,)."""
-        weights = np.zeros(len(self.panel.models))
+        weights = np.zeros(len(self.sizes))
         weights[self.index(a)] += 1
         weights[self.index(b)] -= times
         return weights
 
-    @cached_property
-    def _signed(self) -> np.ndarray:
-        return self.moves.mean(axis=1)
-
-    @cached_property
-    def _unsigned(self) -> np.ndarray:
-        return np.abs(self.moves).mean(axis=1)
-
-    @cached_property
-    def _is_certain(self) -> np.ndarray:
-        """Models whose values all have a sign that is certain, (n_models,); without a best value of zero, all have."""
-        if self.metric.sign != "zero":
-            return np.full(len(self.values), True)
-        return (np.abs(self.values) > _CERTAIN * self.moves.std(axis=-1, ddof=1)).all(axis=1)
-
     def are_certain(self, contrasts: np.ndarray) -> np.ndarray:
         """Whether each of some contrasts (n, n_models) holds only values of certain sign."""
         return (self._is_certain | (contrasts == 0)).all(axis=1)
-
-    @cached_property
-    def seed_covariance(self) -> np.ndarray:
-        """Covariance of the sizes through the choice of training seeds; zero where these are fixed."""
-        n_models, n_seeds = self.values.shape
-        if not self.resampling.samples_seeds(n_seeds):
-            return np.zeros((n_models, n_models))
-        return np.atleast_2d(np.cov(self.badness)) / n_seeds
 
     def covariance(self, contrast: np.ndarray) -> np.ndarray:
         """Covariance C (n_models, n_models) with which a contrast c has the variance ``c @ C @ c``."""
@@ -410,8 +316,7 @@ class Resamples:
         by_seeds = np.zeros_like(signed)
         if self.seed_covariance.any():
             variances = np.einsum("ni,ij,nj->n", contrasts, self.seed_covariance, contrasts)
-            draws = np.array([self._student_t(contrast) for contrast in contrasts])
-            by_seeds = np.sqrt(np.maximum(variances, 0.0))[:, None] * draws
+            by_seeds = np.sqrt(np.maximum(variances, 0.0))[:, None] * np.array(list(map(self._student_t, contrasts)))
         return np.where(certain, signed + by_seeds, np.abs(contrasts) @ self._unsigned + np.abs(by_seeds))
 
     def scaled(self, contrasts: np.ndarray) -> np.ndarray:
@@ -463,9 +368,12 @@ def resample_models(panel: Panel, *, metrics: Sequence[Metric], resampling: Resa
     return made
 
 
-def critical_values(scaled: np.ndarray, *, resampling: Resampling) -> np.ndarray:
-    """Return how many standard errors an interval reaches to either side."""
-    return np.quantile(largest_deviation(scaled, correction=resampling.correction), resampling.level, axis=1)
+def critical_values(
+    scaled: np.ndarray, *, resampling: Resampling, are_few: bool | Sequence[bool] = False
+) -> np.ndarray:
+    """Return how many standard errors an interval reaches to either side; of few counts no less than of a normal."""
+    reach = np.quantile(largest_deviation(scaled, correction=resampling.correction), resampling.level, axis=1)
+    return np.where(are_few, np.maximum(reach, scipy.stats.norm.ppf((1 + resampling.level) / 2)), reach)
 
 
 def largest_deviation(scaled: np.ndarray, *, correction: Correction) -> np.ndarray:

@@ -13,16 +13,7 @@ import pandas as pd
 from astrolab.errors import AstrolabWarning, ConfigError, PredictionError
 from astrolab.metrics.metric import Metric, Sample, find_metric
 from astrolab.metrics.resampling import Resampling, evaluate, intervals
-from astrolab.predictions import (
-    CONDITIONS,
-    KEYS,
-    MODEL_KEYS,
-    TEST_KEYS,
-    labels_of,
-    quantity_of,
-    task_of,
-    truth_and_pred,
-)
+from astrolab.predictions import GROUP_KEYS, MODEL_KEYS, labels_of, quantity_of, task_of, truth_and_pred
 from astrolab.tasks import Quantity, Task
 
 Across = Literal["each", "macro", "pooled"]
@@ -33,7 +24,7 @@ SCORES, SLICES = Resampling(), Resampling(n=200)
 
 def groups_of(predictions: pd.DataFrame) -> list[str]:
     """Return the columns that tell models, test sets and conditions apart in this table."""
-    return [name for name in (*MODEL_KEYS, *TEST_KEYS, *CONDITIONS) if name in predictions]
+    return [name for name in GROUP_KEYS if name in predictions]
 
 
 def default_metrics(task: Task, *, headline: bool = False) -> tuple[str, ...]:
@@ -48,17 +39,15 @@ def choose_quantities(
     task: Task | None = None,
     columns: Sequence[str] = (),
 ) -> dict[str, Quantity]:
-    """Give the quantities of the labels that are scored, by default all.
+    """Give the quantities of the labels that are scored, by default all, of a table that can be scored.
 
-    Refused is a table that lacks columns, repeats a row, or whose truths and predictions are not finite numbers; a
-    truth may be unknown.
+    It has the columns, no row twice, and no truth or prediction that is infinite; a truth may be unknown.
     """
     labels = labels_of(predictions) if labels is None else labels
     missing = [name for name in columns if name not in predictions]
     if missing or not labels:
-        raise PredictionError(
-            "Predictions were to be scored.",
-            received=f"a table without {', '.join(missing) or 'pred.<label>'}",
+        raise _unscorable(
+            f"a table without {', '.join(missing) or 'pred.<label>'}",
             available=", ".join(map(str, predictions.columns)),
             remedy="Pass the table that `predict` returned, and group by columns it has.",
         )
@@ -66,22 +55,20 @@ def choose_quantities(
         truth, pred = truth_and_pred(predictions, label=label)
         for name, bad in {f"truth.{label}": np.isinf(truth), f"pred.{label}": ~np.isfinite(pred)}.items():
             if bad.any():
-                raise PredictionError(
-                    "Predictions were to be scored.",
-                    received=f"{bad.sum():,} of {len(bad):,} rows where {name} is not a finite number",
-                    remedy="Find out why; an object without a prediction is not scored as if it were not there.",
-                )
+                received = f"{bad.sum():,} of {len(bad):,} rows where {name} is not a finite number"
+                remedy = "Find out why; an object without a prediction is not scored as if it were not there."
+                raise _unscorable(received, remedy=remedy)
     if "object_id" in predictions and not predictions["object_id"].is_unique:
-        keys = [name for name in dict.fromkeys((*KEYS, *CONDITIONS, *columns)) if name in predictions]
-        n_doubled = int(predictions.duplicated(keys).sum())
-        if n_doubled:
-            raise PredictionError(
-                "Predictions were to be scored.",
-                received=f"{n_doubled:,} rows that repeat another one: the same {', '.join(keys)}",
-                remedy="Stack each table once, and name the arm, seed and run of each.",
-            )
+        keys = [name for name in dict.fromkeys((*GROUP_KEYS, "object_id", *columns)) if name in predictions]
+        if n_doubled := int(predictions.duplicated(keys).sum()):
+            received = f"{n_doubled:,} rows that repeat another one: the same {', '.join(keys)}"
+            raise _unscorable(received, remedy="Stack each table once, and name the arm, seed and run of each.")
     task = task_of(predictions) if task is None else task
     return {label: quantity_of(label, task=task) for label in labels}
+
+
+def _unscorable(received: str, *, remedy: str, available: str = "") -> PredictionError:
+    return PredictionError("Predictions were to be scored.", received=received, available=available, remedy=remedy)
 
 
 def iterate_groups(predictions: pd.DataFrame, *, by: Sequence[str]) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:
@@ -98,11 +85,9 @@ def mark_scored(rows: pd.DataFrame, *, quantity: Quantity, key: Mapping[str, obj
     scored = quantity.is_scored(truth)
     if not scored.any() and not np.isnan(truth).all():
         name = ", ".join(f"{column}={value}" for column, value in key.items()) or "the table"
-        raise PredictionError(
-            "Predictions were to be scored.",
-            received=f"no object with {quantity.name} in {quantity.scored} among the {len(rows):,} of {name}",
-            remedy="Score another range, or all objects (None), with task=task.with_scored(...).",
-        )
+        received = f"no object with {quantity.name} in {quantity.scored} among the {len(rows):,} of {name}"
+        remedy = "Score another range, or all objects (None), with task=task.with_scored(...)."
+        raise _unscorable(received, remedy=remedy)
     return scored
 
 
@@ -110,7 +95,10 @@ def _samples(
     rows: pd.DataFrame, *, quantities: Mapping[str, Quantity], across: Across, key: Mapping[str, object]
 ) -> Iterator[tuple[str, list[Sample], int]]:
     """Give what each score of a group is taken of: its label, its samples, and the number of objects in them."""
-    objects = _number_objects(rows)
+    objects = np.arange(len(rows))
+    if "object_id" in rows and not rows["object_id"].is_unique:
+        keys = [name for name in ("survey", "object_id") if name in rows]
+        objects = rows.groupby(keys, sort=False, dropna=False, observed=True).ngroup().to_numpy()
     scored = {label: mark_scored(rows, quantity=quantity, key=key) for label, quantity in quantities.items()}
     samples = {}
     for label, inside in scored.items():
@@ -118,31 +106,18 @@ def _samples(
         samples[label] = Sample(truth[inside], pred[inside], quantities[label])
     if across == "each":
         for label, sample in samples.items():
-            numbers, n = _renumber(objects[scored[label]])
+            found, numbers = np.unique(objects[scored[label]], return_inverse=True)
+            n = len(found)
             yield label, [replace(sample, objects=numbers) if n < len(sample) else sample], n
         return
-    inside = np.any(list(scored.values()), axis=0)
-    numbers = np.full(len(rows), -1)
-    numbers[inside], n = _renumber(objects[inside])
+    inside, numbers = np.any(list(scored.values()), axis=0), np.full(len(rows), -1)
+    found, numbers[inside] = np.unique(objects[inside], return_inverse=True)
     parts = [replace(sample, objects=numbers[scored[label]]) for label, sample in samples.items()]
     if across == "pooled":
         quantity = replace(parts[0].quantity, name="pooled", words="all labels")
         truth, pred, numbers = (np.concatenate([getattr(p, n) for p in parts]) for n in ("truth", "pred", "objects"))
         parts = [Sample(truth, pred, quantity, numbers)]
-    yield across, parts, n
-
-
-def _number_objects(rows: pd.DataFrame) -> np.ndarray:
-    """Numbers that are the same for rows of the same object."""
-    if "object_id" not in rows or rows["object_id"].is_unique:
-        return np.arange(len(rows))
-    keys = [name for name in ("survey", "object_id") if name in rows]
-    return rows.groupby(keys, sort=False, dropna=False, observed=True).ngroup().to_numpy()
-
-
-def _renumber(objects: np.ndarray) -> tuple[np.ndarray, int]:
-    found, numbers = np.unique(objects, return_inverse=True)
-    return numbers, len(found)
+    yield across, parts, len(found)
 
 
 def _require_alike(quantities: Sequence[Quantity], *, across: Across, metrics: Sequence[Metric]) -> None:
@@ -153,12 +128,11 @@ def _require_alike(quantities: Sequence[Quantity], *, across: Across, metrics: S
         "pooled": {(quantity.error, quantity.unit, quantity.outlier) for quantity in quantities},
     }
     if len(kinds.get(across, (1, 2))) > 1:
-        raise ConfigError(
-            f"Labels were to be scored, across={across!r}.",
-            received=", ".join(f"{quantity.axis} ({quantity.error})" for quantity in quantities),
-            available='"each"; "macro" of labels of one unit; "pooled" of labels of one kind of residual',
-            remedy="Score each label, or name labels of one kind in `labels`, or metrics without a unit.",
-        )
+        asked = f"Labels were to be scored, across={across!r}."
+        received = ", ".join(f"{quantity.axis} ({quantity.error})" for quantity in quantities)
+        available = '"each"; "macro" of labels of one unit; "pooled" of labels of one kind of residual'
+        remedy = "Score each label, or name labels of one kind in `labels`, or metrics without a unit."
+        raise ConfigError(asked, received=received, available=available, remedy=remedy)
 
 
 def score(
@@ -173,8 +147,8 @@ def score(
 ) -> pd.DataFrame:
     """Score predictions against truth, one row for each group, label and metric, with intervals over objects.
 
-    Intervals are bootstrap percentiles; those of rates are binomial. An object is drawn with all its labels. Scores are
-    not weighted. An unknown truth is left out, for its label only.
+    Intervals are bootstrap percentiles, those of rates binomial; an object is drawn with all its labels. Scores are not
+    weighted. An unknown truth is left out, for its label only. A warning says where arms have other objects.
 
     Parameters
     ----------
@@ -187,8 +161,8 @@ def score(
     across : {"each", "macro", "pooled"}
         A score of each label; the mean of these over labels; or the score of the residuals of all labels together.
     by : sequence of str, optional
-        Columns that separate groups. By default those that tell models, test sets and conditions apart (`KEYS` and
-        ``direction, fraction, scale``), so that nothing is pooled unasked; ``()`` pools everything.
+        Columns that separate groups. By default those that tell models, test sets and conditions apart; ``()`` pools
+        everything.
     task : Task, optional
         By default that of the table. ``task.with_scored(z=(0.0, 0.3))`` scores objects of other *true* values.
     resampling : Resampling
@@ -204,15 +178,10 @@ def score(
     Raises
     ------
     PredictionError
-        If the table lacks a column, repeats a row, holds NaN or infinite predictions, or no true value of a group is in
-        the range that is scored.
+        If the table lacks a column, repeats a row, holds predictions that are no numbers, or no true value of a group
+        is in the range that is scored.
     ConfigError
         If a metric does not exist for a quantity, or labels cannot be put together.
-
-    Warns
-    -----
-    AstrolabWarning
-        If arms are scored on different objects of one test set.
 
     Examples
     --------
@@ -257,13 +226,10 @@ def _warn_of_other_objects(predictions: pd.DataFrame, *, by: list[str], quantiti
             if len(arms[["sum", "n"]].drop_duplicates()) > 1:
                 counts = arms.groupby("arm", sort=False)["n"].unique()
                 words = ", ".join(f"{arm} {'/'.join(f'{n:,}' for n in some)}" for arm, some in counts.items())
-                name = " ".join([*map(str, where.values()), label]).strip()
-                warnings.warn(
-                    f"Arms are scored on different objects of {name}: {words}. Their scores cannot be read side by "
-                    "side; compare_models compares on the same objects only.",
-                    AstrolabWarning,
-                    stacklevel=3,
-                )
+                words = f"{' '.join([*map(str, where.values()), label]).strip()}: {words}"
+                advice = "Their scores cannot be read side by side; compare_models compares on the same objects only."
+                text = f"Arms are scored on different objects of {words}. {advice}"
+                warnings.warn(text, AstrolabWarning, stacklevel=3)
 
 
 def score_slices(
@@ -288,8 +254,7 @@ def score_slices(
         What is sliced; ``"truth"`` is the true value of the label that is scored. Slices of the truth are scored
         whole, whatever range the task scores.
     edges : sequence of float
-        Edges of the slices ``(low, high]``, ascending; the first slice holds its lower edge too. Objects beyond the
-        edges, or without a value, are in no slice.
+        Of the slices ``(low, high]``, ascending; the first slice holds its lower edge too.
     metrics, labels, by, task, resampling
         As for :func:`score`.
     n_min : int
@@ -298,21 +263,17 @@ def score_slices(
     Returns
     -------
     DataFrame
-        As from :func:`score`, with ``slice_column``, ``slice_low``, ``slice_high`` and ``slice_median`` (of the
-        objects in it).
+        As from :func:`score`, with ``slice_column``, ``slice_low``, ``slice_high`` and ``slice_median`` (of objects).
 
     Raises
     ------
-    ConfigError
-        If the edges do not ascend.
     PredictionError
         If no slice holds `n_min` objects.
     """
     edges = np.asarray(edges, dtype=float)
     if len(edges) < 2 or not (np.diff(edges) > 0).all():
-        raise ConfigError(
-            f"Slices of {column!r} were asked for.", received=f"edges {edges.tolist()}", remedy="Give ascending edges."
-        )
+        asked, received = f"Slices of {column!r} were asked for.", f"edges {edges.tolist()}"
+        raise ConfigError(asked, received=received, remedy="Give ascending edges.")
     by = groups_of(predictions) if by is None else list(by)
     task = task_of(predictions) if task is None else task
     needs = by if column == "truth" else [*by, column]
@@ -323,10 +284,8 @@ def score_slices(
         whole = replace(quantity, scored=None)
         scored = (whole if column in ("truth", f"truth.{label}") else quantity).is_scored(truth)
         number = np.where(values == edges[0], 0, np.searchsorted(edges, values, side="left") - 1)
-        sliced = predictions.assign(slice=number, slice_median=values)[
-            scored & (number >= 0) & (number < len(edges) - 1)
-        ]
-        keys = [*by, "slice"]
+        inside, keys = scored & (number >= 0) & (number < len(edges) - 1), [*by, "slice"]
+        sliced = predictions.assign(slice=number, slice_median=values)[inside]
         sliced = sliced[sliced.groupby(keys, dropna=False)["slice"].transform("size") >= n_min]
         if not sliced.empty:
             how = {"metrics": default_metrics(task) if metrics is None else metrics, "resampling": resampling}
@@ -334,23 +293,15 @@ def score_slices(
             medians = sliced.groupby(keys, dropna=False)["slice_median"].median().reset_index()
             tables.append(scores.merge(medians, on=keys, how="left"))
     if not tables:
-        raise PredictionError(
-            f"Slices of {column!r} were to be scored.",
-            received=f"no slice with {n_min} objects",
-            remedy="Use wider slices or a smaller n_min.",
-        )
+        asked, received = f"Slices of {column!r} were to be scored.", f"no slice with {n_min} objects"
+        raise PredictionError(asked, received=received, remedy="Use wider slices or a smaller n_min.")
     scores = pd.concat(tables, ignore_index=True)
     low, high = edges[scores["slice"]], edges[scores["slice"] + 1]
     return scores.drop(columns="slice").assign(slice_column=column, slice_low=low, slice_high=high)
 
 
 def summarise_seeds(scores: pd.DataFrame) -> pd.DataFrame:
-    """Average scores over training seeds: one value with one interval for each group.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        From :func:`score`.
+    """Average the scores of :func:`score` over training seeds: one value with one interval for each group.
 
     Returns
     -------
@@ -358,11 +309,6 @@ def summarise_seeds(scores: pd.DataFrame) -> pd.DataFrame:
         The columns of `scores` without ``run``, ``fit`` and ``seed``; ``value`` is the mean over seeds, ``std`` their
         sample standard deviation (NaN for one seed), ``low`` and ``high`` lie one ``std`` to either side, or, for one
         seed, are those of the bootstrap; ``n_seeds``; ``n`` (the fewest objects).
-
-    Raises
-    ------
-    PredictionError
-        If a seed appears twice in a group.
 
     >>> scores = pd.DataFrame({"arm": "lora", "seed": [0, 1], "metric": "bias", "value": [0.1, 0.3]})
     >>> summarise_seeds(scores.assign(low=0.0, high=1.0))[["arm", "metric", "value", "n_seeds"]]
@@ -373,11 +319,8 @@ def summarise_seeds(scores: pd.DataFrame) -> pd.DataFrame:
     scores = scores if "simulated" in scores else scores.assign(simulated=False)
     by = [name for name in scores.columns if name not in ("run", "fit", "seed", *_MEASURED)]
     if scores.duplicated([*by, "seed"]).any():
-        raise PredictionError(
-            "Scores were to be averaged over seeds.",
-            received="several scores of one seed in one group",
-            remedy="Keep the column that tells them apart when scoring (`by`).",
-        )
+        received, remedy = "several scores of one seed", "Keep the column that tells them apart when scoring (`by`)."
+        raise PredictionError("Scores were to be averaged over seeds.", received=received, remedy=remedy)
     kept = {name: (name, how) for name, how in {"n": "min", "simulated": "any"}.items() if name in scores}
     measured = {name: (name, "first") for name in ("low", "high")} | {"n_seeds": ("seed", "nunique")} | kept
     grouped = scores.groupby(by, sort=False, dropna=False, observed=True)
@@ -390,8 +333,6 @@ def summarise_seeds(scores: pd.DataFrame) -> pd.DataFrame:
 def describe_spread(n_seeds: pd.Series, *, otherwise: str = "bootstrap interval") -> str:
     """Say in words what the intervals of :func:`summarise_seeds` are, for rows of any numbers of seeds.
 
-    >>> describe_spread(pd.Series([3, 3]))
-    'spread over 3 seeds'
     >>> describe_spread(pd.Series([3, 1]))
     'spread over seeds where there are several, else bootstrap interval'
     """
@@ -417,23 +358,14 @@ def is_best(summary: pd.DataFrame, *, column: str = "arm") -> pd.Series:
 def tabulate_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """Return scores as a table to read: one row a test set and arm, one column a metric, ``value ± spread``.
 
-    Labels, fractions, scales and directions that are several have rows of their own.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        From :func:`score`.
-
-    Returns
-    -------
-    DataFrame of str
-        The best arm of each group carries a star. ± is half the bootstrap interval or, with several seeds, their
-        standard deviation; the column ``n_seeds`` says how many. Where arms are not scored on equally many objects,
-        the column ``n`` says on how many.
+    Labels, fractions, scales and directions that are several have rows of their own. The best arm of each group carries
+    a star. ± is half the bootstrap interval or, with several seeds (``n_seeds``), their standard deviation. The column
+    ``n`` is there where arms are not scored on equally many objects.
     """
     summary = summarise_seeds(scores)
     apart = ("direction", "label", "survey", "split", "fraction", "scale")
-    rows = [name for name in apart if name == "survey" or _is_several(summary, name)] + ["arm"]
+    several = [name for name in apart if name in summary and summary[name].nunique(dropna=False) > 1]
+    rows = [name for name in apart if name == "survey" or name in several] + ["arm"]
     if "trained_on" in summary and summary.duplicated([*rows, "metric"]).any():
         rows.insert(-1, "trained_on")
     cells = summary.assign(text=[_cell(row) for row in summary.assign(best=is_best(summary)).itertuples()])
@@ -448,13 +380,7 @@ def tabulate_scores(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def format_scores(scores: pd.DataFrame) -> str:
-    """Return :func:`tabulate_scores` as plain text for a terminal, with what its signs mean.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        From :func:`score`.
-    """
+    """Return :func:`tabulate_scores` as plain text for a terminal, with what its signs mean."""
     table = tabulate_scores(scores)
     words = f"* best of its column;  ±: {describe_spread(table['n_seeds'])}"
     if "simulated" in scores and scores["simulated"].any():
@@ -462,10 +388,6 @@ def format_scores(scores: pd.DataFrame) -> str:
     table = table if table["n_seeds"].nunique() > 1 else table.drop(columns="n_seeds")
     lines = table.rename_axis(columns=None).to_string().splitlines()
     return "\n".join([*(line.rstrip() for line in lines), words])
-
-
-def _is_several(summary: pd.DataFrame, name: str) -> bool:
-    return name in summary and summary[name].nunique(dropna=False) > 1
 
 
 def _cell(row: object) -> str:

@@ -11,7 +11,6 @@ from astrolab.errors import ConfigError
 from astrolab.metrics import Panel, Resampling, Sample, find_metric, list_metrics, resample_models
 from astrolab.metrics.resampling import (
     Draws,
-    Ordered,
     Resampled,
     bootstrap,
     critical_values,
@@ -77,9 +76,10 @@ def test_resamples_do_not_depend_on_how_many_fit_in_memory(monkeypatch):
 
 
 def test_the_median_of_one_object_is_its_value():
-    ordered = Ordered(np.array([0.7]), draws=Draws(np.ones((3, 1), dtype=np.uint8)))
-    np.testing.assert_array_equal(ordered.median, 0.7)
-    np.testing.assert_allclose(ordered.median_distance(ordered.median), 0, atol=1e-15)
+    one = Sample(np.zeros(1), np.array([0.7]), Z)
+    resampled = Resampled(one, draws=Draws(np.ones((3, 1), dtype=np.uint8)))
+    np.testing.assert_array_equal(resampled.median, 0.7)
+    np.testing.assert_allclose(resampled.median_distance(resampled.median), 0, atol=1e-15)
 
 
 def test_samples_of_one_bootstrap_share_their_objects():
