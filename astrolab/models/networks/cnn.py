@@ -69,12 +69,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 
 
 def _resnet18(n_channels: int, *, width: int) -> nn.Sequential:
-    blocks = [
-        _block(width, width, stride=1),
-        _block(width, 2 * width, stride=2),
-        _block(2 * width, 4 * width, stride=2),
-        _block(4 * width, 8 * width, stride=2),
-    ]
+    blocks = [_block(width, width, stride=1), *(_block(k * width, 2 * k * width, stride=2) for k in (1, 2, 4))]
     for module in (m for block in blocks for m in block.modules() if isinstance(m, nn.Conv2d)):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return nn.Sequential(

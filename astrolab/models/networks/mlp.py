@@ -12,12 +12,11 @@ from astrolab.tasks import InputSpec, Task
 
 
 class MLP(Network):
-    """Labels of an object from numbers in a row.
+    """Labels of an object from numbers in a row: fully connected layers with SiLU.
 
-    Fully connected layers with SiLU; the input reaches the head a second time past all layers, as in the network of the
-    GalaxiesML examples (four layers of 200 and a skip; Do et al. 2024, arXiv:2410.00271). `hidden` are the widths, at
-    least two: first layer, blocks, and last the hidden layer of the head. `batchnorm` puts a BatchNorm behind each
-    linear layer before the head.
+    The input reaches the head a second time past all layers, as in the network of the GalaxiesML examples (four layers
+    of 200 and a skip; Do et al. 2024, arXiv:2410.00271). `hidden` are the widths, at least two, the last that of the
+    head's hidden layer. `batchnorm` puts a BatchNorm behind each linear layer before the head.
     """
 
     name = "mlp"
