@@ -93,9 +93,6 @@ def scheduled_share(schedule: Schedule, *, step: int, n_steps: int) -> float:
 
     `cosine`: up in a straight line, then down along half a cosine to the floor (Loshchilov & Hutter 2017,
     arXiv:1608.03983). `cyclic`: triangles between the floor and the rate (Smith 2017, arXiv:1506.01186).
-
-    >>> [round(scheduled_share(Schedule(name="cosine"), step=k, n_steps=4), 3) for k in range(5)]
-    [1.0, 0.854, 0.5, 0.146, 0.0]
     """
     floor, place = schedule.floor_frac, step / max(n_steps, 1)
     if schedule.name == "cosine":

@@ -41,21 +41,14 @@ def predict(
 ) -> pd.DataFrame:
     """Predict the labels of every object of a survey, beside their truth.
 
-    The network is put in evaluation mode on `device` and afterwards back as it was; inputs are read and scaled batch
-    by batch, in the survey's order. A network without labels fills in a part of its inputs instead, the same of an
-    object each time: ``error.<input>`` is the mean squared error of what was hidden. The part is a half, or
-    ``network.mask_ratio``.
+    Inputs are read and scaled batch by batch, in the survey's order; the network is afterwards on the device and in the
+    mode that it was in. A network without labels fills in a part of its inputs instead, the same of an object each
+    time: a half, or ``network.mask_ratio``; ``error.<input>`` is the mean squared error of what was hidden.
 
     Parameters
     ----------
-    model : Adapted or Network
-        The network, adapted or plain. Its ``inputs`` say what it reads, its task which labels it predicts.
-    survey : Survey
-        Objects to predict.
     scaling : Scaling
         The input scaling the network was trained with.
-    batch_size : int
-        Objects at a time.
     device : str
         A torch device, or ``"auto"``: the accelerator if there is one.
     keep : sequence of str
@@ -70,17 +63,12 @@ def predict(
 
     Raises
     ------
-    ConfigError
-        If `batch_size` is not positive, or a column to keep has the name of one of the table's own.
-    UnknownNameError
-        If the survey has no such column.
+    ConfigError, UnknownNameError
+        If `batch_size` is not positive; if a column to keep does not exist, or has the name of one of the table's own.
     SchemaError
-        If inputs, channels or units are not those of the scaling; if the pixel scale, the size or the unit of an input
-        is not the one that the network was trained on.
-    PixelError
-        If the scaled inputs of an object are NaN or infinite.
-    PredictionError
-        If the network answers NaN or infinity, or not one number an object and label.
+        If the survey is not of the kind that the scaling was fitted on and the network trained on.
+    PixelError, PredictionError
+        If scaled inputs are NaN or infinite, or what the network answers to finite ones.
     """
     network = _network_of(model)
     task, seeds = network.task, torch.from_numpy(draw_seeds(len(survey), stream=VALIDATION))
@@ -141,12 +129,8 @@ def predict_path(
         0 is the base network, 1 the adapted one; less and more go beyond.
     surveys : sequence of Survey
         Usually a test set of the old survey and one of the new.
-    scaling : Scaling
-        The input scaling that both networks were trained with.
-    batchnorm : {"interpolate", "base", "adapted"}
-        As for :func:`astrolab.interpolate`.
-    batch_size, device, keep
-        As for :func:`astrolab.predict`.
+    batchnorm
+        As for :func:`astrolab.interpolate`; all else as for :func:`astrolab.predict`.
 
     Returns
     -------
@@ -180,28 +164,10 @@ def predict_path(
 def embed(
     model: Adapted | Network, *, survey: Survey, scaling: Scaling, batch_size: int = 1024, device: str = "auto"
 ) -> Survey:
-    """Give the hidden features of every object as a survey with the one input ``"embedding"``.
+    """Give the hidden features of every object as a survey with the one input ``"embedding"``, of shape (n, hidden).
 
-    They are computed once, and kept in the data folder by what they depend on: the network and the data.
-
-    Parameters
-    ----------
-    scaling : Scaling
-        The input scaling the network was trained with.
-    batch_size, device
-        As for :func:`astrolab.predict`.
-
-    Returns
-    -------
-    Survey
-        The same objects with their labels, weights and catalogue; ``inputs["embedding"]`` is of shape (n, hidden).
-
-    Raises
-    ------
-    ConfigError, SchemaError, PixelError, PredictionError
-        As for :func:`astrolab.predict`.
-    DiskFullError
-        If there is no room to keep them.
+    They are computed once, and kept in the data folder by what they depend on: the network and the data. Labels,
+    weights and catalogue stay. Arguments and errors are those of :func:`astrolab.predict`.
 
     Examples
     --------
