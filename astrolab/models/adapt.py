@@ -176,11 +176,8 @@ def adapt(
         batchnorm=batchnorm,
         seed=seed,
     )
-    require_plain(
-        network,
-        asked="A network was to be adapted.",
-        remedy="Pass merge(adapted) to adapt an adapted network further.",
-    )
+    remedy = "Pass merge(adapted) to adapt an adapted network further."
+    require_plain(network, asked="A network was to be adapted.", remedy=remedy)
     start = rebuild(network.spec, seed=seed) if strategy == "scratch" else copy.deepcopy(network)
     return arrange(start, settings=settings, base_digest=digest(start))
 

@@ -52,11 +52,7 @@ class Arm:
         object.__setattr__(self, "adapt", MappingProxyType(dict(self.adapt)))
 
 
-def _named(*arms: Arm) -> Mapping[str, Arm]:
-    return MappingProxyType({arm.name: arm for arm in arms})
-
-
-ARMS: Mapping[str, Arm] = _named(
+_ARMS = (
     Arm("zero_shot", "the base model, untouched", 0.0, {"strategy": "zero_shot"}, "nothing"),
     Arm(
         "tl",
@@ -78,6 +74,7 @@ ARMS: Mapping[str, Arm] = _named(
     Arm("scratch", "a fresh network on the fine-tuning set alone", 1e-3, {"strategy": "scratch"}),
     Arm("combo", "a fresh network on both sets together", 1e-3, {"strategy": "scratch"}, "union"),
 )
+ARMS: Mapping[str, Arm] = MappingProxyType({arm.name: arm for arm in _ARMS})
 
 
 def choose_arms(names: Sequence[str], *, learning_rates: Mapping[str, float] | None = None) -> tuple[Arm, ...]:
@@ -269,12 +266,10 @@ def describe_arms(arms: Sequence[Arm], *, network: Network) -> pd.DataFrame:
     import pandas as pd
 
     _require_different([arm.name for arm in arms])
-    rows = [
-        {"arm": arm.name, "family": arm.family, "variant": arm.variant or arm.name, "words": arm.words}
-        | {"n_trainable": count_trainable(network, **arm.adapt)}
-        for arm in arms
-    ]
-    table = pd.DataFrame(rows)
+    columns = ("arm", "family", "variant", "words", "n_trainable")
+    counts = [count_trainable(network, **arm.adapt) for arm in arms]
+    rows = [(a.name, a.family, a.variant or a.name, a.words, n) for a, n in zip(arms, counts, strict=True)]
+    table = pd.DataFrame(rows, columns=columns)
     return table.assign(trainable_frac=table["n_trainable"] / sum(p.numel() for p in network.parameters()))
 
 
@@ -294,36 +289,28 @@ def count_trainable(network: Network, *, strategy: str, **settings: Any) -> int:
     return arrange(outline, settings=Strategy(name=strategy, **settings), base_digest="").plan.n_trainable
 
 
-def match_rank(
-    network: Network,
-    *,
-    adapter: str,
-    n_trainable: int,
-    targets: Sequence[str] | None = None,
-    kronecker_factor: int | None = None,
-    tolerance: float = 0.1,
-) -> int:
+def match_rank(network: Network, *, n_trainable: int, tolerance: float = 0.1, **setting: Any) -> int:
     """Find the rank at which an adapter trains nearest to a number of parameters, no larger than a layer's own."""
     from astrolab.models.adapt import adaptable_modules
 
+    adapter, targets = setting["adapter"], setting.get("targets")
     names = adaptable_modules(network, names=targets)
 
     @cache
     def count(rank: int) -> int:
-        setting = {"adapter": adapter, "targets": names, "kronecker_factor": kronecker_factor}
-        return count_trainable(network, strategy="lora", rank=rank, **setting)
+        return count_trainable(network, strategy="lora", rank=rank, **{**setting, "targets": names})
 
     rank = _nearest(count, budget=n_trainable)
     weights = [network.get_submodule(name).weight for name in names]
     largest = max(min(weight.shape[0], weight[0].numel()) for weight in weights)
     if abs(count(rank) - n_trainable) > tolerance * n_trainable or rank > largest:
         where = "every layer" if targets is None else ", ".join(targets)
+        other = "; or another kronecker_factor" if adapter == "lokr" else ""
         raise ConfigError(
             f"{adapter} on {where} was to train {n_trainable:,} parameters, within {tolerance:.0%}.",
             received=f"{count(rank):,} at best, at rank {rank}",
             available=f"{count(1):,} at rank 1 to {count(largest):,} at rank {largest}, the largest the layers have",
-            remedy="Choose another number, other targets, or a wider tolerance"
-            + ("; or another kronecker_factor." if adapter == "lokr" else "."),
+            remedy=f"Choose another number, other targets, or a wider tolerance{other}.",
         )
     return rank
 

@@ -131,7 +131,7 @@ class Network(nn.Module):
     """
 
     name: ClassVar[str] = ""
-    reads_one: ClassVar[bool] = False  # input, whatever the survey has beside it
+    n_axes: ClassVar[int | None] = None  # of the one input that it reads; by default it reads all there are
 
     def __init__(
         self, *, inputs: Mapping[str, Shape], task: Task, stages: Mapping[str, tuple[str, ...]], **options: Any
@@ -146,8 +146,8 @@ class Network(nn.Module):
 
     @classmethod
     def reads(cls, specs: Mapping[str, InputSpec]) -> tuple[str, ...]:
-        """Return which inputs of a survey it can read; all of them, unless a network says otherwise."""
-        return tuple(specs)
+        """Return which inputs of a survey it can read."""
+        return tuple(name for name, spec in specs.items() if cls.n_axes in (None, len(spec.axes)))
 
     @property
     def origin(self) -> str:

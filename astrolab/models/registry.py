@@ -68,11 +68,11 @@ def make_model(name: str, *, survey: Survey, seed: int, inputs: Sequence[str] = 
     kind = MODELS[name]
     readable = kind.reads(survey.specs)
     chosen = tuple(inputs) or readable
-    if not chosen or not set(chosen) <= set(readable) or (kind.reads_one and len(chosen) > 1):
+    if not chosen or not set(chosen) <= set(readable) or (kind.n_axes and len(chosen) > 1):
         raise SchemaError(
             f"{name} was to be made for {survey.name}.",
             received=f"the inputs {', '.join(chosen or survey.specs) or '(none)'}",
-            available=f"{', '.join(readable) or 'none'} that it can read" + ", one at a time" * kind.reads_one,
+            available=f"{', '.join(readable) or 'none'} that it can read" + ", one at a time" * bool(kind.n_axes),
             remedy="Name what it shall read, inputs=[...], or choose another network.",
         )
     if not survey.task.labels and not hasattr(kind, "reconstruct"):

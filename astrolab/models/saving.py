@@ -66,7 +66,13 @@ def save_model(network: Adapted | Network, *, directory: str | Path, base: Netwo
     with write_atomically(directory) as part:
         part.mkdir()
         if adapted.strategy == "lora":
-            _write_adapters(adapted, part)
+            from peft import get_peft_model_state_dict
+
+            _write_tensors(get_peft_model_state_dict(adapted.network), part / ADAPTERS)
+            config = copy.copy(adapted.network.active_peft_config)
+            config.inference_mode = True
+            config.target_modules = adapted_layers(adapted.network.get_base_model())  # peft would lose their order
+            config.save_pretrained(part)
         else:
             _write_tensors(adapted.network.state_dict(), part / WEIGHTS)
         card = _card(adapted, files={path.name: sha256_of(path) for path in sorted(part.iterdir())})
@@ -120,16 +126,6 @@ def load_weights(network: nn.Module, *, path: str | Path) -> None:
     tensors = _read_tensors(Path(path))
     _require_fit(network.state_dict(), tensors, path=Path(path))
     network.load_state_dict(tensors)
-
-
-def _write_adapters(adapted: Adapted, part: Path) -> None:
-    from peft import get_peft_model_state_dict
-
-    _write_tensors(get_peft_model_state_dict(adapted.network), part / ADAPTERS)
-    config = copy.copy(adapted.network.active_peft_config)
-    config.inference_mode = True
-    config.target_modules = adapted_layers(adapted.network.get_base_model())  # peft shortens them, without order
-    config.save_pretrained(part)
 
 
 def _load_adapters(directory: Path, *, card: Mapping[str, Any], settings: Strategy, base: Network | None) -> Adapted:

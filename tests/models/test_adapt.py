@@ -73,7 +73,7 @@ def test_an_adapted_network_presents_itself_like_the_plain_one(strategy, name, s
     assert adapted.embed(x).shape == (12, 8)
     for attribute in ("spec", "inputs", "task", "labels", "stages", "origin"):
         assert getattr(adapted, attribute) == getattr(network, attribute)
-    assert adapted.network.trained_on == (None if strategy == "scratch" else network.trained_on)
+    assert adapted.trained_on == (None if strategy == "scratch" else network.trained_on)
 
 
 def test_scratch_starts_from_new_weights_of_its_seed(small_network):

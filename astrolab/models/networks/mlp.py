@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from astrolab.models.network import Network, Shape, perceptron, require_options
-from astrolab.tasks import InputSpec, Task
+from astrolab.tasks import Task
 
 
 class MLP(Network):
@@ -20,7 +20,7 @@ class MLP(Network):
     """
 
     name = "mlp"
-    reads_one = True
+    n_axes = 1
 
     def __init__(
         self,
@@ -39,11 +39,6 @@ class MLP(Network):
         layers = [_layer(a, b, batchnorm=batchnorm) for a, b in zip((n_in, *before), before, strict=False)]
         self.features = nn.Sequential(*layers)
         self.classifier = perceptron(before[-1] + n_in, hidden=last, n_labels=len(task.labels), dropout=dropout)
-
-    @classmethod
-    def reads(cls, specs: Mapping[str, InputSpec]) -> tuple[str, ...]:
-        """Return the inputs of one axis among some."""
-        return tuple(name for name, spec in specs.items() if len(spec.axes) == 1)
 
     def embed(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the last hidden features of rows of numbers (n, number)."""
