@@ -3,55 +3,31 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 from torch import nn
 
 from astrolab.errors import ModelError, TargetError, unknown_name
-from astrolab.models.adapters import ResidualNetwork, add_adapters, merge_adapters
-from astrolab.models.network import Network, TrainingRecord, digest
+from astrolab.models.adapters import ResidualNetwork, add_adapters
+from astrolab.models.network import Network, digest
 from astrolab.models.plan import Plan, batchnorm_layers, draft_plan
 from astrolab.models.registry import rebuild
 from astrolab.settings import Settings
-from astrolab.tasks import Task
 
-ADAPTERS: Mapping[str, str] = MappingProxyType(
-    {
-        "lora": "low-rank product (arXiv:2106.09685)",
-        "rslora": "low-rank product scaled by the square root of the rank (arXiv:2312.03732)",
-        "dora": "low-rank change of direction and a free magnitude (arXiv:2402.09353)",
-        "loha": "Hadamard product of two low-rank products (arXiv:2108.06098)",
-        "lokr": "Kronecker product of small factors (arXiv:2212.10650)",
-    }
+STRATEGIES = ("zero_shot", "scratch", "head", "layers", "lora", "residual", "full")
+ADAPTERS = (
+    "lora",  # low-rank product (arXiv:2106.09685)
+    "rslora",  # low-rank product scaled by the square root of the rank (arXiv:2312.03732)
+    "dora",  # low-rank change of direction and a free magnitude (arXiv:2402.09353)
+    "loha",  # Hadamard product of two low-rank products (arXiv:2108.06098)
+    "lokr",  # Kronecker product of small factors (arXiv:2212.10650)
 )
-
-
-@dataclass(frozen=True)
-class StrategyKind:
-    """What a strategy does, before its settings."""
-
-    words: str
-    trains: tuple[str, ...] = ()
-    batchnorm: str = "update"
-    always_frozen: bool = False
-
-
-STRATEGIES: Mapping[str, StrategyKind] = MappingProxyType(
-    {
-        "zero_shot": StrategyKind("the network as it is", batchnorm="freeze", always_frozen=True),
-        "scratch": StrategyKind("the same network from new initial weights", trains=("all",)),
-        "head": StrategyKind("the head trains", trains=("head",), batchnorm="freeze"),
-        "layers": StrategyKind("chosen layers train"),
-        "lora": StrategyKind("small adapters train beside frozen weights"),
-        "residual": StrategyKind("a learned correction to a frozen network", batchnorm="freeze", always_frozen=True),
-        "full": StrategyKind("every parameter trains", trains=("all",)),
-    }
-)
+_TRAINED_STAGES = {"scratch": ("all",), "head": ("head",), "full": ("all",)}
+_KEPT_AS_IT_IS = ("zero_shot", "residual")  # BatchNorm included
 Count = Annotated[int, Field(ge=1, strict=True)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -81,18 +57,19 @@ class Strategy(Settings):
             raise unknown_name("strategy", name=name, names=STRATEGIES)
         if adapter not in ADAPTERS:
             raise unknown_name("adapter", name=adapter, names=ADAPTERS)
-        return {**values, "batchnorm": values.get("batchnorm") or STRATEGIES[name].batchnorm}
+        default = "freeze" if name in (*_KEPT_AS_IT_IS, "head") else "update"
+        return {**values, "batchnorm": values.get("batchnorm") or default}
 
     @model_validator(mode="after")
     def _refuse_updates(self) -> Strategy:
-        if STRATEGIES[self.name].always_frozen and self.batchnorm == "update":
+        if self.name in _KEPT_AS_IT_IS and self.batchnorm == "update":
             raise ValueError(f"batchnorm must be 'freeze': {self.name} leaves the network as it is")
         return self
 
     @property
     def trained_layers(self) -> tuple[str, ...]:
         """Stages or modules of the network whose own parameters train."""
-        return self.layers if self.name == "layers" else STRATEGIES[self.name].trains
+        return self.layers if self.name == "layers" else _TRAINED_STAGES.get(self.name, ())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
@@ -109,29 +86,9 @@ class Adapted:
     base_digest: str
 
     @property
-    def trained_on(self) -> TrainingRecord | None:
-        """What the network was last trained on."""
-        return self.network.trained_on
-
-    @property
     def strategy(self) -> str:
         """Name of the strategy."""
         return self.settings.name
-
-    @property
-    def task(self) -> Task:
-        """What the network predicts."""
-        return self.network.task
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the inputs that the network reads."""
-        return self.network.inputs
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the labels that the network predicts."""
-        return self.network.labels
 
     def __repr__(self) -> str:
         return f"{self.network.spec.name} · {self.plan!r}"
@@ -175,14 +132,11 @@ def adapt(
     rank, alpha, dropout : int, float, float
         For ``"lora"``: the adapter of a layer is scaled by ``alpha / rank``.
     targets : sequence of str, optional
-        For ``"lora"``: stages or module names; by default every convolution and linear layer, the head included, as
-        published.
+        For ``"lora"``: stages or module names; by default every convolution and linear layer, as published.
     adapter : str
         For ``"lora"``: ``"lora"``, or one of its relatives ``"rslora"``, ``"dora"``, ``"loha"``, ``"lokr"``.
-    kronecker_factor : int, optional
-        For the adapter ``"lokr"``: side of the smaller Kronecker factor; by default both as square as can be.
-    correction_width : int
-        For ``"residual"``: hidden width of the correction.
+    kronecker_factor, correction_width : int
+        For ``"lokr"``: side of the smaller factor (both as square as can be); for ``"residual"``: hidden width.
     batchnorm : str, optional
         ``"update"``: running statistics follow the new survey while training; ``"freeze"``: they stay.
     seed : int
@@ -195,12 +149,10 @@ def adapt(
 
     Raises
     ------
-    UnknownNameError
-        If the strategy or the adapter does not exist.
-    ConfigError
-        If a setting is outside what it can be.
+    UnknownNameError, ConfigError
+        If the strategy or the adapter does not exist, or a setting is outside what it can be.
     TargetError
-        If a name in `layers` or `targets` matches nothing, or the network has no stage ``"head"`` to train.
+        If a name in `layers` or `targets` matches nothing, or there is no stage ``"head"`` to train.
     ModelError
         If the network is already adapted, or has no labels to correct (``residual``).
 
@@ -224,7 +176,8 @@ def adapt(
         batchnorm=batchnorm,
         seed=seed,
     )
-    _require_plain(network)
+    remedy = "Pass merge(adapted) to adapt an adapted network further."
+    require_plain(network, asked="A network was to be adapted.", remedy=remedy)
     start = rebuild(network.spec, seed=seed) if strategy == "scratch" else copy.deepcopy(network)
     return arrange(start, settings=settings, base_digest=digest(start))
 
@@ -252,11 +205,7 @@ def arrange(network: Network, *, settings: Strategy, base_digest: str) -> Adapte
 
 
 def set_train_mode(adapted: Adapted) -> None:
-    """Put the network into training mode, as far as its plan lets it.
-
-    Dropout is active wherever the network has it, except in the frozen network below a correction. BatchNorm layers
-    stay in evaluation mode where the plan freezes them; ``zero_shot`` stays in evaluation mode as a whole.
-    """
+    """Put the network into training mode, but for what its plan freezes of BatchNorm; ``zero_shot`` stays as it is."""
     adapted.network.train(adapted.strategy != "zero_shot")
     if adapted.plan.batchnorm == "freeze":
         for layer in batchnorm_layers(adapted.network):
@@ -266,17 +215,8 @@ def set_train_mode(adapted: Adapted) -> None:
 def merge(adapted: Adapted) -> Network:
     """Return a plain network that predicts like the adapted one, its adapters merged into the weights.
 
-    BatchNorm statistics are carried over as they are now.
-
-    Parameters
-    ----------
-    adapted : Adapted
-        Is left as it is.
-
-    Returns
-    -------
-    Network
-        In evaluation mode, every parameter trainable: what `adapt` starts from.
+    It is in evaluation mode, with the BatchNorm statistics of now and every parameter trainable: what `adapt` starts
+    from. The adapted network is left as it is.
 
     Raises
     ------
@@ -291,18 +231,19 @@ def merge(adapted: Adapted) -> Network:
         )
     network = copy.deepcopy(adapted.network)
     if adapted.strategy == "lora":
-        network = merge_adapters(network)
-        network.trained_on = adapted.trained_on
+        network = network.merge_and_unload()
+        network.trained_on = adapted.network.trained_on
     return network.requires_grad_(True).eval()
 
 
-def _require_plain(network: nn.Module) -> None:
+def require_plain(network: nn.Module, *, asked: str, remedy: str) -> None:
+    """Refuse what is no network without adapters or corrections."""
     if not isinstance(network, Network):
         raise ModelError(
-            "A network was to be adapted.",
+            asked,
             received=f"a {type(network).__name__}",
             available="networks of make_model or load_model(...).network that carry no adapter or correction",
-            remedy="Pass merge(adapted) to adapt an adapted network further.",
+            remedy=remedy,
         )
 
 
@@ -324,31 +265,18 @@ def adaptable_modules(network: Network, *, names: Iterable[str] | None) -> tuple
 
 def _expand(network: Network, *, name: str, among: Iterable[str], kind: str) -> list[str]:
     modules = {module for module, _ in network.named_modules() if module}
-    if name not in network.stages and name not in modules:
-        raise _no_match(network, name=name, modules=modules)
+    is_there = name in network.stages or name in modules
     roots = network.stages.get(name, (name,))
     found = [item for item in among if any(item == root or item.startswith(f"{root}.") for root in roots)]
-    if not found:
-        raise TargetError(
-            f"The layers {name!r} of {network.spec.name} were asked for.",
-            received=f"layers that hold no {kind}",
-            available=_names(network),
-            remedy=f"Name layers that hold at least one {kind}.",
-        )
-    return found
-
-
-def _no_match(network: Network, *, name: str, modules: set[str]) -> TargetError:
+    if is_there and found:
+        return found
     ending = sorted(module for module in modules if module.endswith(f".{name}"))
     near = ending[:3] or get_close_matches(name, [*network.stages, *sorted(modules)], n=3)
-    return TargetError(
-        f"The layers {name!r} of {network.spec.name} were asked for.",
-        received="a name that is no stage and no module",
-        available=_names(network),
-        remedy=f"Did you mean {' or '.join(map(repr, near))}?" if near else "Name some of these: layers=[...].",
-    )
-
-
-def _names(network: Network) -> str:
+    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Name some of these: layers=[...]."
     holders = dict.fromkeys(name.rpartition(".")[0] for name, _ in network.named_parameters())
-    return f"stages {', '.join(network.stages)}; modules {', '.join(filter(None, holders))}"
+    raise TargetError(
+        f"The layers {name!r} of {network.spec.name} were asked for.",
+        received=f"layers that hold no {kind}" if is_there else "a name that is no stage and no module",
+        available=f"stages {', '.join(network.stages)}; modules {', '.join(filter(None, holders))}",
+        remedy=f"Name layers that hold at least one {kind}." if is_there else hint,
+    )

@@ -1,6 +1,6 @@
-"""What is put beside the frozen weights of a network: low-rank adapters, through peft, or a small learned correction.
+"""What is put beside frozen weights: low-rank adapters, through peft, or a small learned correction.
 
-peft brings transformers with it and takes seconds to import: it is imported by the functions, when an adapter is used.
+peft takes seconds to import: it is imported by the functions, when an adapter is used.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 def add_adapters(network: Network, *, strategy: Strategy, targets: tuple[str, ...]) -> PeftModel:
     """Put an adapter beside each of the named layers of a network, which starts as if it were not there.
 
-    The network becomes part of the peft model, through which its attributes are reached. peft saves and restores the
-    BatchNorm layers with the adapters (``modules_to_save``), each as a copy with running statistics of its own; scale
-    and shift stay those of the network, one parameter under two names, so that they are counted and frozen once.
+    peft saves the BatchNorm layers with the adapters (``modules_to_save``), each as a copy with statistics of its own;
+    scale and shift stay those of the network, so that they are counted and frozen once.
     """
     from peft import get_peft_model
     from peft.utils import ModulesToSaveWrapper
@@ -77,25 +76,6 @@ def adapter_config(strategy: Strategy, *, targets: Sequence[str], saved: Sequenc
     )
 
 
-def adapter_weights(network: PeftModel) -> dict[str, Tensor]:
-    """Return the weights of adapters and BatchNorm layers, under the names peft gives them in files."""
-    from peft import get_peft_model_state_dict
-
-    return get_peft_model_state_dict(network)
-
-
-def put_adapter_weights(network: PeftModel, *, weights: Mapping[str, Tensor]) -> None:
-    """Give a network weights that have the names and shapes of `adapter_weights`."""
-    from peft import set_peft_model_state_dict
-
-    set_peft_model_state_dict(network, dict(weights))
-
-
-def merge_adapters(network: PeftModel) -> Network:
-    """Add adapters into the weights they adapt, with the BatchNorm statistics as they are now; uses the network up."""
-    return network.merge_and_unload()
-
-
 def to_channels_last(network: nn.Module) -> nn.Module:
     """Put the convolutions into channels_last order, in place; peft reads those of DoRA in plain order."""
     network = network.to(memory_format=torch.channels_last)
@@ -107,11 +87,9 @@ def to_channels_last(network: nn.Module) -> nn.Module:
 
 
 class ResidualNetwork(nn.Module):
-    """Prediction of a frozen network plus a correction learned from its hidden features.
+    """Prediction of a frozen network plus a correction of its hidden features: ``f(x) = f_base(x) + g(h_base(x))``.
 
-    The output layer of the correction starts at zero, so that the first prediction is exactly that of the frozen
-    network: ``f(x) = f_base(x) + g(h_base(x))`` with ``g = 0`` before the first step. All else that is asked of a
-    `Network` is answered by the frozen one.
+    Before the first step ``g = 0``. All else that is asked of a `Network` is answered by the frozen one.
     """
 
     def __init__(self, base: Network, *, width: int, seed: int):

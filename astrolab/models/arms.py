@@ -1,8 +1,6 @@
 """Arms, the ways of moving a model that the studies compare: what one bar of the figures stands for.
 
-An arm is a strategy of `astrolab.adapt` with the sample it trains on and its learning rate. Here are the arms of a
-study, of an ablation (which layers train, which adapter of which rank, where it sits) and of curves over fractions of
-the training set. torch is imported where a network is looked at.
+torch is imported where a network is looked at.
 """
 
 from __future__ import annotations
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
 LAYER_CHOICES = ("each", "from_top", "from_bottom", "stem+head")
 ADAPTER_CHOICES = ("lora", "rslora", "dora", "loha", "lokr")
 UNFROZEN = "unfrozen layers"
+_RATE_STEP = 10**0.5
 _KRONECKER_FACTOR = 4  # LoKr then holds up to a sixteenth of a layer's weights: enough to match the others
 
 
@@ -53,11 +52,7 @@ class Arm:
         object.__setattr__(self, "adapt", MappingProxyType(dict(self.adapt)))
 
 
-def _named(*arms: Arm) -> Mapping[str, Arm]:
-    return MappingProxyType({arm.name: arm for arm in arms})
-
-
-ARMS: Mapping[str, Arm] = _named(
+_ARMS = (
     Arm("zero_shot", "the base model, untouched", 0.0, {"strategy": "zero_shot"}, "nothing"),
     Arm(
         "tl",
@@ -79,24 +74,16 @@ ARMS: Mapping[str, Arm] = _named(
     Arm("scratch", "a fresh network on the fine-tuning set alone", 1e-3, {"strategy": "scratch"}),
     Arm("combo", "a fresh network on both sets together", 1e-3, {"strategy": "scratch"}, "union"),
 )
+ARMS: Mapping[str, Arm] = MappingProxyType({arm.name: arm for arm in _ARMS})
 
 
 def choose_arms(names: Sequence[str], *, learning_rates: Mapping[str, float] | None = None) -> tuple[Arm, ...]:
-    """Return the arms of a comparison, with their learning rates.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Keys of `ARMS`.
-    learning_rates : mapping of str to float, optional
-        Learning rates that replace the defaults, by arm.
+    """Return the arms of a comparison, keys of `ARMS`, with learning rates that replace their own.
 
     Raises
     ------
-    UnknownNameError
-        If a name is not an arm.
-    ConfigError
-        If an arm is named twice, or a learning rate is not above 0.
+    UnknownNameError, ConfigError
+        If a name is not an arm, or named twice; if a learning rate is not above 0.
     """
     rates = dict(learning_rates or {})
     wrong = [f"{name}: {rate!r}" for name, rate in rates.items() if not _is_rate(rate)]
@@ -127,34 +114,24 @@ def _require_different(names: Sequence[str]) -> None:
         )
 
 
-def trial_rates(arm: Arm, *, n_trials: int, step: float = 10**0.5) -> tuple[float, ...]:
-    """Return the learning rates to try for an arm: its own, then steps below and above it in turn.
+def trial_rates(arm: Arm, *, n_trials: int) -> tuple[float, ...]:
+    """Return the learning rates to try for an arm: its own, then half a decade below and above it, and so on.
 
     Every arm gets the same number, so that none is better tuned than another; but one whose rate was published keeps
-    it, and one that does not train has none.
-
-    Parameters
-    ----------
-    step : float
-        Factor from one rate to the next.
-
-    Raises
-    ------
-    ConfigError
-        If there is not at least one trial, or the step is not above 1.
+    it, and one that does not train has none. Without a trial it is a `ConfigError`.
 
     Examples
     --------
-    >>> [f"{rate:.0e}" for rate in trial_rates(ARMS["tl"], n_trials=3, step=10)]
-    ['1e-03', '1e-04', '1e-02']
+    >>> [f"{rate:.1e}" for rate in trial_rates(ARMS["tl"], n_trials=3)]
+    ['1.0e-03', '3.2e-04', '3.2e-03']
     >>> trial_rates(ARMS["tl_published"], n_trials=3)
     (1e-08,)
     """
-    if n_trials < 1 or step <= 1:
+    if n_trials < 1:
         raise ConfigError(
             "Learning rates were to be tried.",
-            received=f"n_trials={n_trials!r}, step={step!r}",
-            available="at least one trial, and a step above 1",
+            received=f"n_trials={n_trials!r}",
+            available="at least one trial",
             remedy="Use n_trials=1 for the rate of the arm as it is.",
         )
     if arm.learning_rate == 0:
@@ -162,34 +139,21 @@ def trial_rates(arm: Arm, *, n_trials: int, step: float = 10**0.5) -> tuple[floa
     if arm.is_published:
         return (arm.learning_rate,)
     exponents = [(number + 1) // 2 * (-1 if number % 2 else 1) for number in range(n_trials)]
-    return tuple(arm.learning_rate * step**exponent for exponent in exponents)
+    return tuple(arm.learning_rate * _RATE_STEP**exponent for exponent in exponents)
 
 
-def layer_arms(
-    network: Network, *, which: Sequence[str] = LAYER_CHOICES, learning_rate: float = 1e-3
-) -> tuple[Arm, ...]:
+def layer_arms(network: Network, *, which: Sequence[str] = LAYER_CHOICES) -> tuple[Arm, ...]:
     """Return arms that train some stages of a network as they are and freeze the rest.
 
-    Each of them trains as many parameters as its stages have: they are equal in nothing but their budget of epochs.
+    No two train the same layers, and none trains all. Each trains as many parameters as its stages have: they are equal
+    in nothing but their budget of epochs. A choice that does not exist is an `UnknownNameError`.
 
     Parameters
     ----------
-    network : Network
-        Its stages are what is trained, from the first to the last.
     which : sequence of str
         ``"each"``: every stage alone; ``"from_top"``: the last and those before it, one more each time;
         ``"from_bottom"``: the first and those after it; ``"stem+head"``: the first and the last, transfer learning as
         Seenivasan et al. 2025 (arXiv:2601.00146) describe it.
-
-    Returns
-    -------
-    tuple of Arm
-        Of the family ``"unfrozen layers"``; no two train the same layers, and none trains all.
-
-    Raises
-    ------
-    UnknownNameError
-        If a choice does not exist.
 
     Examples
     --------
@@ -213,7 +177,7 @@ def layer_arms(
         Arm(
             f"unfreeze-{name}",
             f"{', '.join(layers)} as they are; the rest frozen",
-            learning_rate,
+            1e-3,
             {"strategy": "layers", "layers": layers},
             family=UNFROZEN,
             variant=name,
@@ -238,30 +202,20 @@ def adapter_arms(
     ranks: Sequence[int] = (),
     n_trainable: int | None = None,
     tolerance: float = 0.1,
-    alpha: float = 16,
-    learning_rate: float = 1e-3,
 ) -> tuple[Arm, ...]:
     """Return one arm for each adapter on each set of layers: at given ranks, or at an equal number of parameters.
 
-    `alpha` is the same for all, so that an adapter's scale falls with its rank: as ``alpha / rank``, for rsLoRA as
-    ``alpha / sqrt(rank)``.
+    `alpha` is that of `adapt` for all, so that an adapter's scale falls with its rank: as ``alpha / rank``, for rsLoRA
+    as ``alpha / sqrt(rank)``.
 
     Parameters
     ----------
-    adapters : sequence of {"lora", "rslora", "dora", "loha", "lokr"}
     targets : sequence of str
         Stages, joined by ``+`` where an adapter sits on several: ``"all"``, ``"block4"``, ``"stem+head"``.
     ranks : sequence of int
         Ranks of each; this or `n_trainable`.
-    n_trainable : int, optional
-        Each adapter gets the rank at which it trains nearest to that many parameters.
-    tolerance : float
-        How far it may lie off, as a fraction.
-
-    Returns
-    -------
-    tuple of Arm
-        The family is the adapter.
+    n_trainable, tolerance : int, float
+        Each adapter gets the rank at which it trains nearest to that many parameters, off by that fraction at most.
 
     Raises
     ------
@@ -294,8 +248,8 @@ def adapter_arms(
                 Arm(
                     f"{adapter}-{place}-r{rank}",
                     f"{adapter} of rank {rank} on {place}",
-                    learning_rate,
-                    {"strategy": "lora", "rank": rank, "alpha": alpha, **setting},
+                    1e-3,
+                    {"strategy": "lora", "rank": rank, **setting},
                     family=adapter,
                     variant=f"{place} r{rank}",
                 )
@@ -306,47 +260,21 @@ def adapter_arms(
 def describe_arms(arms: Sequence[Arm], *, network: Network) -> pd.DataFrame:
     """Return what each arm trains, counted in the plan of the adapted network.
 
-    Parameters
-    ----------
-    network : Network
-        Is left as it is.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``arm``, ``family``, ``variant``, ``words``, ``n_trainable`` and ``trainable_frac``.
-
-    Raises
-    ------
-    ConfigError
-        If two arms have one name.
+    Columns ``arm``, ``family``, ``variant``, ``words``, ``n_trainable``, ``trainable_frac``. Two arms of one name are a
+    `ConfigError`.
     """
     import pandas as pd
 
     _require_different([arm.name for arm in arms])
-    rows = [
-        {"arm": arm.name, "family": arm.family, "variant": arm.variant or arm.name, "words": arm.words}
-        | {"n_trainable": count_trainable(network, **arm.adapt)}
-        for arm in arms
-    ]
-    table = pd.DataFrame(rows)
+    columns = ("arm", "family", "variant", "words", "n_trainable")
+    counts = [count_trainable(network, **arm.adapt) for arm in arms]
+    rows = [(a.name, a.family, a.variant or a.name, a.words, n) for a, n in zip(arms, counts, strict=True)]
+    table = pd.DataFrame(rows, columns=columns)
     return table.assign(trainable_frac=table["n_trainable"] / sum(p.numel() for p in network.parameters()))
 
 
 def count_trainable(network: Network, *, strategy: str, **settings: Any) -> int:
-    """Count the parameters that would train, without making the adapted network.
-
-    Parameters
-    ----------
-    network : Network
-        Is left as it is.
-    **settings
-        As for `astrolab.adapt`.
-
-    Returns
-    -------
-    int
-        Counted in the plan that the adapted network would have.
+    """Count the parameters that would train, without making the adapted network; settings as for `astrolab.adapt`.
 
     Examples
     --------
@@ -361,39 +289,28 @@ def count_trainable(network: Network, *, strategy: str, **settings: Any) -> int:
     return arrange(outline, settings=Strategy(name=strategy, **settings), base_digest="").plan.n_trainable
 
 
-def match_rank(
-    network: Network,
-    *,
-    adapter: str,
-    n_trainable: int,
-    targets: Sequence[str] | None = None,
-    kronecker_factor: int | None = None,
-    tolerance: float = 0.1,
-) -> int:
-    """Find the rank at which an adapter trains nearest to a number of parameters.
-
-    A rank above the largest that a layer itself has is refused: such an adapter holds nothing more than a smaller one.
-    """
+def match_rank(network: Network, *, n_trainable: int, tolerance: float = 0.1, **setting: Any) -> int:
+    """Find the rank at which an adapter trains nearest to a number of parameters, no larger than a layer's own."""
     from astrolab.models.adapt import adaptable_modules
 
+    adapter, targets = setting["adapter"], setting.get("targets")
     names = adaptable_modules(network, names=targets)
 
     @cache
     def count(rank: int) -> int:
-        setting = {"adapter": adapter, "targets": names, "kronecker_factor": kronecker_factor}
-        return count_trainable(network, strategy="lora", rank=rank, **setting)
+        return count_trainable(network, strategy="lora", rank=rank, **{**setting, "targets": names})
 
     rank = _nearest(count, budget=n_trainable)
     weights = [network.get_submodule(name).weight for name in names]
     largest = max(min(weight.shape[0], weight[0].numel()) for weight in weights)
     if abs(count(rank) - n_trainable) > tolerance * n_trainable or rank > largest:
         where = "every layer" if targets is None else ", ".join(targets)
+        other = "; or another kronecker_factor" if adapter == "lokr" else ""
         raise ConfigError(
             f"{adapter} on {where} was to train {n_trainable:,} parameters, within {tolerance:.0%}.",
             received=f"{count(rank):,} at best, at rank {rank}",
             available=f"{count(1):,} at rank 1 to {count(largest):,} at rank {largest}, the largest the layers have",
-            remedy="Choose another number, other targets, or a wider tolerance"
-            + ("; or another kronecker_factor." if adapter == "lokr" else "."),
+            remedy=f"Choose another number, other targets, or a wider tolerance{other}.",
         )
     return rank
 
@@ -418,15 +335,8 @@ def fraction_grid(arms: Sequence[Arm], *, fractions: Sequence[float]) -> tuple[t
 
     Parameters
     ----------
-    arms : sequence of Arm
-        From `astrolab.choose_arms`.
     fractions : sequence of float
         In [0, 1], three or more of them above 0: fewer make no curve.
-
-    Returns
-    -------
-    tuple of (Arm, float)
-        The arm's ``sample`` is ``"nothing"`` at fraction 0.
 
     Raises
     ------
@@ -465,19 +375,7 @@ def fraction_grid(arms: Sequence[Arm], *, fractions: Sequence[float]) -> tuple[t
 
 
 def stretch_epochs(config: TrainConfig, *, n_train: int, n_full: int) -> TrainConfig:
-    """Give a fit on few objects as many steps as one on all of them: more of everything that is counted in epochs.
-
-    Parameters
-    ----------
-    config : TrainConfig
-        For a fit on `n_full` objects.
-    n_train, n_full : int
-        Objects there are, and objects of the whole training set.
-
-    Raises
-    ------
-    ConfigError
-        If there is no object, or there are more than in the whole set.
+    """Give a fit on `n_train` of `n_full` objects as many steps as one on all: more of all that is counted in epochs.
 
     Examples
     --------

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -31,10 +31,6 @@ class ModelSpec:
     name: str
     options: Mapping[str, Any]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the spec as JSON values."""
-        return {"name": self.name, "options": dict(self.options)}
-
 
 @dataclass(frozen=True)
 class TrainingRecord:
@@ -51,13 +47,9 @@ class TrainingRecord:
         shapes = {name: tuple(survey.inputs[name].shape[1:]) for name in inputs}
         return cls(survey.name, {name: survey.specs[name] for name in inputs}, shapes, survey.provenance.declared)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give the record as JSON values."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingRecord:
-        """Make the record that `to_dict` gave."""
+        """Make a record of its values as JSON."""
         specs = {name: InputSpec(**spec) for name, spec in values["specs"].items()}
         shapes = {name: tuple(shape) for name, shape in values["shapes"].items()}
         return cls(values["survey"], specs, shapes, tuple(values["declared"]))
@@ -77,13 +69,10 @@ class TrainingRecord:
 
     def _remedies(self, name: str, *, other: TrainingRecord) -> list[str]:
         spec, its = self.specs[name], other.specs[name]
+        scale, its_scale = spec.scale_arcsec, its.scale_arcsec
         remedies = []
-        if (
-            spec.scale_arcsec
-            and its.scale_arcsec
-            and not math.isclose(spec.scale_arcsec, its.scale_arcsec, rel_tol=1e-3)
-        ):
-            remedies.append(f"resample it: astrolab.resample(survey, scale_arcsec={spec.scale_arcsec:g}, size=...)")
+        if scale and its_scale and not math.isclose(scale, its_scale, rel_tol=1e-3):
+            remedies.append(f"resample it: astrolab.resample(survey, scale_arcsec={scale:g}, size=...)")
         if self.shapes[name] != other.shapes[name]:
             is_image = len(spec.axes) == 3
             remedies.append(f"load it with image_size={self.shapes[name][-1]}" if is_image else "give it this shape")
@@ -112,8 +101,6 @@ class Network(nn.Module):
     ----------
     inputs : mapping of str to shape
         Shape of one row of every input that it reads; None where any size will do.
-    task : Task
-        Its labels are what the network predicts.
     stages : mapping of str to tuple of str
         Names of modules that can be frozen, or given a learning rate, together: from the inputs to the ``"head"`` that
         predicts the labels. The stage ``"all"`` is there always.
@@ -124,8 +111,6 @@ class Network(nn.Module):
     ----------
     spec : ModelSpec
         Name, inputs, task and options: the network without its weights.
-    inputs : tuple of str
-        Names of the inputs that it reads.
     trained_on : TrainingRecord or None
         What it was last trained on; a copy keeps it.
 
@@ -146,7 +131,7 @@ class Network(nn.Module):
     """
 
     name: ClassVar[str] = ""
-    reads_one: ClassVar[bool] = False  # input, whatever the survey has beside it
+    n_axes: ClassVar[int | None] = None  # of the one input that it reads; by default it reads all there are
 
     def __init__(
         self, *, inputs: Mapping[str, Shape], task: Task, stages: Mapping[str, tuple[str, ...]], **options: Any
@@ -161,8 +146,8 @@ class Network(nn.Module):
 
     @classmethod
     def reads(cls, specs: Mapping[str, InputSpec]) -> tuple[str, ...]:
-        """Return which inputs of a survey it can read; all of them, unless a network says otherwise."""
-        return tuple(specs)
+        """Return which inputs of a survey it can read."""
+        return tuple(name for name, spec in specs.items() if cls.n_axes in (None, len(spec.axes)))
 
     @property
     def origin(self) -> str:
@@ -224,11 +209,7 @@ class Network(nn.Module):
 
 
 def tensor_digest(tensor: Tensor) -> str:
-    """Return the SHA-256 of a tensor's type, shape and values, whatever its device and memory layout.
-
-    >>> tensor_digest(torch.zeros(2)) == tensor_digest(torch.zeros(2, 1))
-    False
-    """
+    """Return the SHA-256 of a tensor's type, shape and values, whatever its device and memory layout."""
     values = tensor.detach().cpu().contiguous().reshape(-1)
     header = f"{values.dtype} {tuple(tensor.shape)}\n".encode()
     return hashlib.sha256(header + values.view(torch.uint8).numpy().tobytes()).hexdigest()
@@ -243,11 +224,7 @@ def digest(network: nn.Module) -> str:
 
 
 def perceptron(n_features: int, *, hidden: Sequence[int], n_labels: int, dropout: float) -> nn.Sequential:
-    """Build hidden layers with SiLU and dropout, then one output a label; linear layers at positions 0, 3, 6, ...
-
-    >>> sum(p.numel() for p in perceptron(512, hidden=(512, 256), n_labels=1, dropout=0.5).parameters())
-    394241
-    """
+    """Build hidden layers with SiLU and dropout, then one output a label; linear layers at positions 0, 3, 6, ..."""
     layers: list[nn.Module] = []
     for width in hidden:
         layers += [nn.Linear(n_features, width), nn.SiLU(), nn.Dropout(dropout)]

@@ -19,8 +19,6 @@ from astrolab.models.adapt import Adapted, merge
 from astrolab.models.network import Network
 from astrolab.models.plan import batchnorm_layers
 
-BATCHNORM = ("interpolate", "base", "adapted")
-
 
 def interpolate(base: Network, *, adapted: Adapted | Network, scale: float, batchnorm: str = "interpolate") -> Network:
     """Return the plain network at one place of the line from a base network to its adapted one.
@@ -28,19 +26,14 @@ def interpolate(base: Network, *, adapted: Adapted | Network, scale: float, batc
     Parameters
     ----------
     adapted : Adapted or Network
-        Of the same structure once its adapters are merged: where the line leads to, with adapters, trained layers and
-        BatchNorm statistics. For many places on one line, ``merge(adapted)`` once.
+        Of the same structure once its adapters are merged: where the line leads to. For many places on one line,
+        ``merge(adapted)`` once.
     scale : float
-        0 is the base network, 1 the adapted one; what lies beyond overshoots, what lies below 0 goes the other way.
+        0 is the base network, 1 the adapted one; less and more go beyond.
     batchnorm : {"interpolate", "base", "adapted"}
         What becomes of the running statistics of BatchNorm: means go along the line, variances (with the small number
         that BatchNorm adds to them) along it in their logarithm, so that they stay positive at any scale; or they are
         those of one end. peft's own scaling of an adapter keeps those of the adapted network.
-
-    Returns
-    -------
-    Network
-        In evaluation mode, on the device of the base network.
 
     Raises
     ------
@@ -48,16 +41,13 @@ def interpolate(base: Network, *, adapted: Adapted | Network, scale: float, batc
         If the scale is not a finite number, or `batchnorm` is none of the three.
     ModelError
         If the two differ in structure, or the adapted network cannot be merged into a plain one.
-
-    Examples
-    --------
-    ``interpolate(base, adapted=result.adapted, scale=0.5)``
     """
-    if not math.isfinite(scale) or batchnorm not in BATCHNORM:
+    scales_of_statistics = {"interpolate": scale, "base": 0.0, "adapted": 1.0}
+    if not math.isfinite(scale) or batchnorm not in scales_of_statistics:
         raise ConfigError(
             "A network between two others was asked for.",
             received=f"scale={scale!r}, batchnorm={batchnorm!r}",
-            available=f"a finite scale; batchnorm: {', '.join(BATCHNORM)}",
+            available=f"a finite scale; batchnorm: {', '.join(scales_of_statistics)}",
             remedy="Use a scale such as 0.5, and one of these names.",
         )
     end = merge(adapted) if isinstance(adapted, Adapted) else adapted
@@ -67,9 +57,8 @@ def interpolate(base: Network, *, adapted: Adapted | Network, scale: float, batc
     with torch.no_grad():
         for place, target in zip(network.parameters(), end.parameters(), strict=True):
             _move(place, end=target, scale=scale)
-        scale_of_statistics = {"interpolate": scale, "base": 0.0, "adapted": 1.0}[batchnorm]
         for layer, target in zip(batchnorm_layers(network), batchnorm_layers(end), strict=True):
-            _move_statistics(layer, end=target, scale=scale_of_statistics)
+            _move_statistics(layer, end=target, scale=scales_of_statistics[batchnorm])
     return network
 
 
@@ -92,11 +81,8 @@ def _move_statistics(layer: torch.nn.Module, *, end: torch.nn.Module, scale: flo
 
 
 def _require_same_structure(base: Network, *, end: Network) -> None:
-    shapes = [{name: tuple(t.shape) for name, t in network.state_dict().items()} for network in (base, end)]
-    if shapes[0] != shapes[1]:
-        differing = sorted(
-            name for name in shapes[0].keys() | shapes[1].keys() if shapes[0].get(name) != shapes[1].get(name)
-        )
+    start, last = ({(n, tuple(t.shape)) for n, t in each.state_dict().items()} for each in (base, end))
+    if differing := sorted({name for name, _ in start ^ last}):
         raise ModelError(
             "A network between two others was asked for.",
             received=f"{base.spec.name} and {end.spec.name}, which differ in {', '.join(differing[:5])}",

@@ -13,8 +13,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from astrolab.errors import PlanError
 from astrolab.models.network import tensor_digest
 
-STATES = ("frozen", "trained", "adapted")
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Plan:
@@ -28,15 +26,14 @@ class Plan:
         counts = self.counts
         kept = {"update": "BatchNorm updates", "freeze": "BatchNorm frozen", "none": "no BatchNorm"}[self.batchnorm]
         share = 100 * counts["trainable"] / counts["total"]
-        return (
-            f"{self.strategy}: {counts['trainable']:,} of {counts['total']:,} parameters train ({share:.2f} %) · {kept}"
-        )
+        some = f"{counts['trainable']:,} of {counts['total']:,} parameters train ({share:.2f} %)"
+        return f"{self.strategy}: {some} · {kept}"
 
     @property
     def counts(self) -> dict[str, int]:
         """Numbers of parameters: frozen, trained, adapted, trainable (the last two together) and total."""
         sums = self.table.groupby("state")["count"].sum()
-        counts = {state: int(sums.get(state, 0)) for state in STATES}
+        counts = {state: int(sums.get(state, 0)) for state in ("frozen", "trained", "adapted")}
         trainable = counts["trained"] + counts["adapted"]
         return {**counts, "trainable": trainable, "total": trainable + counts["frozen"]}
 
@@ -71,10 +68,8 @@ class Plan:
             expected = {id(found[name]): name for name in trainable}
             self._refuse("train, but the optimizer lacks them", {n for i, n in expected.items() if i not in held})
             names = {id(p): name for name, p in found.items()}
-            foreign = held - expected.keys()
-            self._refuse(
-                "are in the optimizer, but do not train", {names.get(i, "(of another network)") for i in foreign}
-            )
+            foreign = {names.get(i, "(of another network)") for i in held - expected.keys()}
+            self._refuse("are in the optimizer, but do not train", foreign)
 
     def frozen_digests(self, network: nn.Module) -> dict[str, str]:
         """Return the fingerprint of everything that must not change while training."""

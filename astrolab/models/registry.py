@@ -20,22 +20,10 @@ MODELS: dict[str, type[Network]] = dict(OURS)
 
 
 def register_model(network: type[Network]) -> type[Network]:
-    """Make a network of your own known by its name, so that it can be made and loaded; usable as a decorator.
+    """Make a network of your own known by its `name`, so that it can be made and loaded; usable as a decorator.
 
-    Parameters
-    ----------
-    network : subclass of Network
-        With a `name` that none of astrolab's networks has. A class registered again replaces the one before.
-
-    Returns
-    -------
-    type
-        The class itself.
-
-    Raises
-    ------
-    ConfigError
-        If it has no name, or one that is taken.
+    A class registered again replaces the one before; one without a name, or with a name of astrolab's, is a
+    `ConfigError`.
     """
     if not network.name or OURS.get(network.name, network) is not network:
         raise ConfigError(
@@ -67,16 +55,10 @@ def make_model(name: str, *, survey: Survey, seed: int, inputs: Sequence[str] = 
 
     Raises
     ------
-    UnknownNameError
-        If no network, or no input of the survey, has that name.
+    UnknownNameError, ConfigError
+        If no network, or no input of the survey, has that name; if the network has no such option or value of it.
     SchemaError
         If the network cannot read what the survey has, or learn from a survey without labels.
-    ConfigError
-        If the network has no such option, or the option a value it cannot have.
-
-    Examples
-    --------
-    ``make_model("cnn", survey=parts.train, seed=0, width=32)``
     """
     if name not in MODELS:
         raise unknown_name("network", name=name, names=MODELS)
@@ -86,11 +68,11 @@ def make_model(name: str, *, survey: Survey, seed: int, inputs: Sequence[str] = 
     kind = MODELS[name]
     readable = kind.reads(survey.specs)
     chosen = tuple(inputs) or readable
-    if not chosen or not set(chosen) <= set(readable) or (kind.reads_one and len(chosen) > 1):
+    if not chosen or not set(chosen) <= set(readable) or (kind.n_axes and len(chosen) > 1):
         raise SchemaError(
             f"{name} was to be made for {survey.name}.",
             received=f"the inputs {', '.join(chosen or survey.specs) or '(none)'}",
-            available=f"{', '.join(readable) or 'none'} that it can read" + ", one at a time" * kind.reads_one,
+            available=f"{', '.join(readable) or 'none'} that it can read" + ", one at a time" * bool(kind.n_axes),
             remedy="Name what it shall read, inputs=[...], or choose another network.",
         )
     if not survey.task.labels and not hasattr(kind, "reconstruct"):

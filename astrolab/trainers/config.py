@@ -20,7 +20,7 @@ Fraction = Annotated[float, _plain, Field(gt=0, lt=1, strict=True)]
 
 
 class Objective(Settings):
-    """What training makes small; see `astrolab.trainers.objectives`.
+    """What training makes small.
 
     `loss` None takes that of the task. `ratio` is the part of an input that `masked_reconstruction` hides, in runs of
     `patch` neighbours.
@@ -70,55 +70,45 @@ class Schedule(Settings):
 
 
 class TrainConfig(Settings):
-    """How a network is trained; the defaults are those of the published redshift study, but for its clamped labels.
+    """How a network is trained; the defaults are those of arXiv:2601.00146 and its code, but for the clamp.
 
     Parameters
     ----------
-    epochs : int or None
-        Largest number of passes over the training survey.
-    n_steps : int or None
-        Largest number of steps; training ends with whichever of the two comes first.
+    epochs, n_steps : int or None
+        Largest numbers of passes over the training survey and of steps; training ends with whichever comes first.
     batch_size : int
         Objects a step, over all processes together.
     optimiser : {"adam", "adamw", "sgd"}
         `sgd` with Nesterov momentum 0.9.
-    learning_rate : float
-        Initial learning rate.
-    stage_rates : mapping of str to float
-        Learning rates of stages of the network that differ from it, e.g. ``{"head": 5e-4}``.
-    weight_decay : float
-        L2 penalty, added to the gradient of every trained parameter (`adamw`: decoupled from it).
-    clip_norm : float
-        Largest norm of the whole gradient.
-    schedule : Schedule or mapping
-        How the learning rate changes, e.g. ``{"name": "plateau", "patience": 2}``.
-    objective : Objective or mapping
-        What is made small, e.g. ``{"name": "masked_reconstruction", "ratio": 0.75}``.
-    sampler : Sampler or mapping
-        The order of the objects, e.g. ``{"name": "balanced", "column": "member"}``.
+    learning_rate, stage_rates : float, mapping of str to float
+        Initial learning rate, and those of stages of the network that differ from it, e.g. ``{"head": 5e-4}``.
+    weight_decay, clip_norm : float
+        L2 penalty, added to the gradient of every trained parameter (`adamw`: decoupled from it); largest norm of the
+        whole gradient.
+    schedule, objective, sampler : Schedule, Objective, Sampler or mapping
+        How the learning rate changes, what is made small, the order of the objects: e.g.
+        ``{"name": "plateau", "patience": 2}``, ``{"name": "masked_reconstruction", "ratio": 0.75}``,
+        ``{"name": "balanced", "column": "member"}``.
     label_clamp : (float, float) or None
         Range to which *training* labels are clamped, [0, 4] in the published study; validation labels never are.
-        Labels that are unknown stay so.
     patience : int or None
         Epochs without a new best smoothed validation loss after which training stops; None never stops early.
     ema : {"corrected", "published"}
         Weight of the newest validation loss in the smoothed one: 2/11, or 9/11 as in the published code.
     ema_span : int
-        Epochs that the smoothing looks back on, 10 in these numbers. A run of few epochs ends before it can follow the
-        loss: take ``select="best_raw"`` there.
+        Epochs that the smoothing looks back on, 10 in these numbers; a run of few epochs needs less.
     select : {"best_ema", "best_raw", "last"}
         Which weights come back.
     augment : {"none", "dihedral"}
         Random quarter turns and mirror images of the training images.
     precision : {"auto", "float32", "bfloat16"}
-        Arithmetic of the network; ``"auto"`` takes bfloat16 for images on a GPU with units for it, and float32 anywhere
-        else. On a CPU bfloat16 is probed first, and refused where a layer's result is not sound.
+        ``"auto"`` takes bfloat16 for images on a GPU with units for it, else float32. On a CPU bfloat16 is probed
+        first, and refused where a layer's result is not sound.
     channels_last : {"auto", True, False}
         Memory order of images; ``"auto"`` follows hardware and precision.
     compile : bool
-        Compile the network into fewer, larger kernels (``torch.compile``), recorded and replayed as CUDA graphs on a
-        GPU: the same steps but for rounding and other dropout masks. The first epoch waits for the compiler, for
-        minutes: only long runs gain.
+        Compile the network (``torch.compile``; CUDA graphs on a GPU): the same steps but for rounding and other dropout
+        masks. The first epoch waits minutes for the compiler.
     storage : {"auto", "device", "stream"}
         Whether the surveys are held on the device or read batch by batch; the result is the same.
     device : str
@@ -130,10 +120,6 @@ class TrainConfig(Settings):
     ------
     ConfigError
         For a setting that does not exist, or a value outside what it can be; all of them are named.
-
-    References
-    ----------
-    Seenivasan et al. 2025, arXiv:2601.00146, and its code (astrodatalab/seenivasan_2025).
 
     Examples
     --------
@@ -176,13 +162,7 @@ class TrainConfig(Settings):
         return self
 
     def with_changes(self, **changes: object) -> TrainConfig:
-        """Give the same configuration with some settings changed, checked again.
-
-        Raises
-        ------
-        UnknownNameError
-            For a setting that does not exist.
-        """
+        """Give the same configuration with some settings changed, checked again."""
         for name in changes:
             if name not in type(self).model_fields:
                 raise unknown_name("training setting", name=name, names=type(self).model_fields)

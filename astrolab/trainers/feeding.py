@@ -1,13 +1,10 @@
-"""What a network learns from, proven to fit it, and where its batches come from.
-
-Batches are drawn from tensors on the device, or from the files: the same objects, order and numbers either way.
-"""
+"""What a network learns from, proven to fit it; its batches, the same from tensors on the device and from files."""
 
 from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -51,17 +48,15 @@ class TrainingData:
         return self.objective.task.labels if isinstance(self.objective, Supervised) else ()
 
     @property
-    def has_images(self) -> bool:
-        """Whether an input is an image."""
-        return any(len(self.train.specs[name].axes) == 3 for name in self.inputs)
+    def images(self) -> list[tuple[int, ...]]:
+        """Shapes of the inputs that are images."""
+        return [self.train.inputs[name].shape for name in self.inputs if len(self.train.specs[name].axes) == 3]
 
     @property
     def n_bytes(self) -> int:
         """Size of all inputs of both surveys as they are held."""
-        values = {name: int(np.prod(self.train.inputs[name].shape[1:])) for name in self.inputs}
-        row = sum(
-            n * stored_dtype(name, survey=self.train, scaling=self.scaling).itemsize for name, n in values.items()
-        )
+        sizes = {name: stored_dtype(name, survey=self.train, scaling=self.scaling).itemsize for name in self.inputs}
+        row = sum(size * int(np.prod(self.train.inputs[name].shape[1:])) for name, size in sizes.items())
         return row * (len(self.train) + len(self.validation))
 
     def require_fit(self, config: TrainConfig) -> None:
@@ -82,7 +77,8 @@ class TrainingData:
                 values = survey_labels(survey, labels=[quantity])[:, 0]
                 _require_learnable(values, quantity=quantity, survey=survey, loss=self.objective.loss)
                 _require_within(values, quantity=quantity, survey=survey, clamp=config.label_clamp, done=done)
-        if config.augment == "dihedral" and not self._is_square():
+        is_square = bool(self.images) and all(shape[-1] == shape[-2] for shape in self.images)
+        if config.augment == "dihedral" and not is_square:
             raise ConfigError(
                 "Training was configured with augment='dihedral'.",
                 received=", ".join(f"{name} of shape {self.train.inputs[name].shape[1:]}" for name in self.inputs),
@@ -90,26 +86,20 @@ class TrainingData:
                 remedy="Use augment='none', or image_size= of load_survey for square images.",
             )
 
-    def _is_square(self) -> bool:
-        images = [self.train.inputs[name].shape for name in self.inputs if len(self.train.specs[name].axes) == 3]
-        return bool(images) and all(shape[-1] == shape[-2] for shape in images)
-
     def identity(self, config: TrainConfig) -> dict[str, Any]:
         """Give what proves that two runs were made with the same data."""
-        surveys = {"train": self.train, "validation": self.validation}
         keys = sampler_keys(config.sampler, survey=self.train)
-        labels = {name: survey_labels(survey, labels=self.labels) for name, survey in surveys.items()}
-        weights = {name: label_weights(survey, labels=self.labels) for name, survey in surveys.items()}
+
+        def each(of: Callable[[Survey], Any]) -> dict[str, Any]:
+            return {"train": of(self.train), "validation": of(self.validation)}
+
         return {
-            "objects": {name: survey.digest for name, survey in surveys.items()},
-            "inputs": {
-                name: {one: digest_rows(survey, input_name=one) for one in self.inputs}
-                for name, survey in surveys.items()
-            },
+            "objects": each(lambda survey: survey.digest),
+            "inputs": each(lambda survey: {one: digest_rows(survey, input_name=one) for one in self.inputs}),
             "learned": [[quantity.name, quantity.error] for quantity in self.labels],
             "loss": getattr(self.objective, "loss", None),
-            "labels": {name: _digest(values) for name, values in labels.items()},
-            "weights": {name: _digest(values) for name, values in weights.items()},
+            "labels": each(lambda survey: _digest(survey_labels(survey, labels=self.labels))),
+            "weights": each(lambda survey: _digest(label_weights(survey, labels=self.labels))),
             "order": None if keys is None else _digest(keys),
             "scaling": self.scaling.to_dict(),
         }
@@ -181,11 +171,7 @@ def _require_within(
 
 
 def some_ids(ids: np.ndarray) -> str:
-    """Name the first few ids.
-
-    >>> some_ids(np.arange(7))
-    '0, 1, 2, 3, 4, …'
-    """
+    """Name the first few ids."""
     return ", ".join(map(str, ids[:N_NAMED])) + (", …" if len(ids) > N_NAMED else "")
 
 
@@ -195,13 +181,7 @@ def dihedral_codes(n: int, *, seed: int, epoch: int) -> np.ndarray:
 
 
 def turn_and_mirror(images: Tensor, *, codes: Tensor) -> Tensor:
-    """Turn each image by quarters and mirror it, one of the eight symmetries of a square each.
-
-    A sky survey has no preferred direction, so a galaxy turned is as good a galaxy. No pixel is interpolated.
-
-    >>> turn_and_mirror(torch.arange(4.0).reshape(1, 1, 2, 2), codes=torch.tensor([4])).flatten()
-    tensor([0., 2., 1., 3.])
-    """
+    """Turn each image by quarters and mirror it, one of the eight symmetries of a square each: no pixel is new."""
     bits = codes.reshape(-1, 1, 1, 1)
     images = torch.where(bits & 1 > 0, images.flip(-1), images)
     images = torch.where(bits & 2 > 0, images.flip(-2), images)
@@ -260,10 +240,8 @@ class Feed:
 
     def _read_batch(self, index: np.ndarray) -> dict[str, Tensor]:
         inputs = {name: self._read(name, index=index) for name in self._scaling.inputs}
-        return {
-            name: v.contiguous(memory_format=torch.channels_last) if self._is_turned(v) else v
-            for name, v in inputs.items()
-        }
+        last = torch.channels_last
+        return {n: v.contiguous(memory_format=last) if self._is_turned(v) else v for n, v in inputs.items()}
 
     def _read(self, name: str, *, index: slice | np.ndarray) -> Tensor:
         raw = np.require(self._survey.inputs[name][index], dtype=np.float32, requirements=["C", "W"])

@@ -1,8 +1,4 @@
-"""What the machine is good for: device, arithmetic, memory order, whether the surveys fit; and how that is recorded.
-
-On a CPU bfloat16 is not trusted: `ComparedWithFloat32` takes every product that a network takes twice, and in
-float32, first.
-"""
+"""What the machine is good for: device, arithmetic, memory order, whether the surveys fit; and how that is recorded."""
 
 from __future__ import annotations
 
@@ -51,9 +47,8 @@ def choose_hardware(config: TrainConfig, *, accelerator: Accelerator, has_images
     device = accelerator.device if config.device == "auto" else _found_device(config.device)
     gains = has_images and device.type == "cuda" and has_bfloat16_units(device)  # a CPU gains speed, not soundness
     precision = ("bfloat16" if gains else "float32") if config.precision == "auto" else config.precision
-    channels_last = config.channels_last
-    if channels_last == "auto":
-        channels_last = gains or precision == "bfloat16"
+    fast_last = gains or precision == "bfloat16"
+    channels_last = fast_last if config.channels_last == "auto" else config.channels_last
     return Hardware(
         device=str(device),
         precision=precision,
@@ -72,7 +67,7 @@ def has_bfloat16_units(device: torch.device) -> bool:
 
 def describe_circumstances(hardware: Hardware, *, compiled: bool) -> dict[str, Any]:
     """Give what a result depends on to rounding, as JSON-able values: the machine and the libraries really used."""
-    device = torch.device(hardware.device)
+    device, versions = torch.device(hardware.device), {name: version(name) for name in LIBRARIES}
     return {
         "device": device.type,
         "device_name": _device_name(device),
@@ -84,17 +79,14 @@ def describe_circumstances(hardware: Hardware, *, compiled: bool) -> dict[str, A
         "n_processes": hardware.n_processes,
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in LIBRARIES},
-            "torch": str(torch.__version__),  # the build too
-        },
+            **versions,
+            "torch": str(torch.__version__),
+        },  # with its build
     }
 
 
 def differing_circumstances(there: Mapping[str, Any], *, here: Mapping[str, Any]) -> list[str]:
-    """Name what differs between two circumstances and can change a number, e.g. ``"n_threads 2 → 4"``.
-
-    Where the inputs were held changes none; what only one of them records is not compared.
-    """
+    """Name what both circumstances record, differs and can change a number, e.g. ``"n_threads 2 → 4"``."""
     there, here = ({**each, **each.get("versions", {})} for each in (there, here))
     names = [name for name in there if name in here and name not in ("storage", "versions", RESUMED_FROM)]
     return [f"{name} {there[name]} → {here[name]}" for name in names if there[name] != here[name]]
@@ -152,8 +144,8 @@ def _chosen_storage(config: TrainConfig, *, n_bytes: int, room: int) -> str:
 class ComparedWithFloat32(TorchDispatchMode):
     """Takes every product of bfloat16 tensors twice and in float32, once a kind and shape, and refuses a bad one.
 
-    Bad is what is irreproducible, not finite or wrong. (oneDNN's gradient of a strided convolution on maps of one pixel
-    reads memory that nothing has written: the results differ from run to run.)
+    On a CPU bfloat16 is not trusted: oneDNN's gradient of a strided convolution on maps of one pixel reads memory that
+    nothing has written, and the results differ from run to run.
     """
 
     def __init__(self, network: nn.Module):

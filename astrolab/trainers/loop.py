@@ -63,17 +63,15 @@ def fit(
     scaling: Scaling,
     config: TrainConfig,
     checkpoint: Path | None = None,
-    checkpoint_every: int = 1,
     progress: bool = True,
     description: str | None = None,
 ) -> FitResult:
     r"""Train an adapted network on one survey, watched on another, and give back the best weights.
 
-    Same arguments, same result: the order of the objects, the dropout masks and the augmentation depend on
-    ``config.seed`` and the epoch alone, whether the surveys are held on the device or streamed, whether the run was
-    killed and resumed or not. It is the same to the bit under equal `FitResult.circumstances` (device, precision,
-    threads, processes, versions), and to the tolerance of floating-point numbers under others. (On a GPU always to
-    that tolerance: cuDNN is held to deterministic kernels, but the gradient of the pooling layer adds in any order.)
+    Same arguments, same result, whether the surveys are held on the device or streamed, whether the run was killed and
+    resumed or not: to the bit under equal `FitResult.circumstances` (device, precision, threads, processes, versions),
+    to the tolerance of floating-point numbers under others. (On a GPU always to that tolerance: cuDNN is held to
+    deterministic kernels, but the gradient of the pooling layer adds in any order.)
 
     Parameters
     ----------
@@ -83,10 +81,8 @@ def fit(
     scaling : Scaling
         Of the inputs that the network reads, fitted on a train survey.
     checkpoint : Path, optional
-        A safetensors file. Where it exists, training goes on from it; where it is of a finished run, the result is
-        returned without training. Circumstances other than those it was written under are warned about.
-    checkpoint_every : int, optional
-        Epochs from one checkpoint to the next; a resumed run repeats at most so many, to the same result.
+        A safetensors file, written after each epoch. Where it exists, training goes on from it; where it is of a
+        finished run, the result is returned without training. Other circumstances than then are warned about.
     progress : bool, optional
         Show a bar over the epochs on stderr, or a line now and then where that is no terminal.
     description : str, optional
@@ -113,9 +109,9 @@ def fit(
     With the loss :math:`\ell_{ik}` and the weight :math:`w_{ik}` of label k of object i, a step makes
     :math:`\sum w_{ik} \ell_{ik} / \sum w_{ik}` over its batch small; the loss of an epoch is the mean of its steps'.
 
-    Called in a script under ``accelerate launch --num_processes 4``, each process takes its share of every batch on a
-    GPU of its own (on CPUs: ``ACCELERATE_USE_CPU=true accelerate launch --multi_gpu ...``, or ``torchrun``). The steps
-    are those of one process, except that dropout masks differ and that BatchNorm sees the local share of a batch.
+    Under ``accelerate launch --num_processes 4`` each process takes its share of every batch on a GPU of its own (on
+    CPUs: ``ACCELERATE_USE_CPU=true accelerate launch --multi_gpu ...``, or ``torchrun``). The steps are those of one
+    process, except that dropout masks differ and that BatchNorm sees the local share of a batch.
     """
     start = adapt(adapted, strategy="full") if isinstance(adapted, Network) else adapted
     start.plan.assert_holds(start.network)
@@ -125,10 +121,11 @@ def fit(
     bench = _workbench(start, data=data, config=config)
     identity = _identity(start, data=data, config=config)
     with torch.random.fork_rng(devices=[bench.device] if bench.device.type == "cuda" else []):
-        trained = replace(start, network=_placed(copy.deepcopy(start.network), bench=bench))
+        network = copy.deepcopy(start.network).to(bench.device)
+        trained = replace(start, network=to_channels_last(network) if bench.hardware.channels_last else network)
         state = TrainingState(trained, config=config, n_steps=bench.budget[1])
         trained.plan.assert_holds(trained.network, optimizer=state.optimiser)
-        kept = Checkpoint(Path(checkpoint) if checkpoint else None, every=checkpoint_every, identity=identity)
+        kept = Checkpoint(Path(checkpoint) if checkpoint else None, identity=identity)
         kept.restore(state)
         _compare_circumstances(state, bench=bench, description=description or start.strategy)
         if state.stopped is None:
@@ -212,16 +209,12 @@ class Workbench:
         return float((totals / torch.tensor(weights, dtype=torch.float64)).mean())
 
 
-def train_epoch(
-    adapted: Adapted, *, model: nn.Module, state: TrainingState, feed: Feed, bench: Workbench, epoch: int
-) -> float:
-    """Take one step a batch, in an order and with dropout masks that depend on the seed and the epoch alone.
+def train_epoch(adapted: Adapted, *, model: nn.Module, state: TrainingState, feed: Feed, bench: Workbench) -> float:
+    """Take one step a batch, but for those in which nothing is known; what is drawn depends on seed and epoch alone.
 
-    With several processes each takes its share of the same batches and gradients are averaged over all objects, so
-    the steps are those of one process. (Dropout masks differ, and BatchNorm sees each process's own share.) A batch in
-    which nothing is known takes no step.
+    With several processes each takes its share of the same batches and gradients are averaged over all objects.
     """
-    config, n_processes = bench.config, bench.hardware.n_processes
+    config, n_processes, epoch = bench.config, bench.hardware.n_processes, len(state.history) + 1
     batches = bench.epoch_batches(epoch)
     if config.n_steps is not None:
         batches = batches[: config.n_steps - state.n_steps]
@@ -230,7 +223,8 @@ def train_epoch(
         codes = torch.from_numpy(dihedral_codes(len(feed), seed=config.seed, epoch=epoch)).to(bench.device)
     seeds = draw_seeds(len(feed), stream=(config.seed, epoch))
     set_train_mode(adapted)
-    torch.manual_seed(_dropout_seed(config.seed, epoch=epoch, process=bench.accelerator.process_index))
+    dropout = np.random.SeedSequence((config.seed, epoch, bench.accelerator.process_index))
+    torch.manual_seed(int(dropout.generate_state(1)[0]))
     sums, weights = [], []
     for rows, batch in zip(batches, feed.batches(bench.shares(batches), seeds=seeds), strict=True):
         state.rates.before_step(state.n_steps)
@@ -249,10 +243,8 @@ def train_epoch(
 
 
 def _turned(batch: Batch, *, codes: Tensor) -> Batch:
-    turned = {
-        name: turn_and_mirror(values, codes=codes[batch.rows]) if values.ndim == 4 else values
-        for name, values in batch.inputs.items()
-    }
+    mine = codes[batch.rows]
+    turned = {n: turn_and_mirror(v, codes=mine) if v.ndim == 4 else v for n, v in batch.inputs.items()}
     return replace(batch, inputs=turned)
 
 
@@ -273,21 +265,21 @@ def validate(network: nn.Module, *, feed: Feed, bench: Workbench) -> float:
     return bench.mean_of_batch_means(sums, weights=list(weights.values()))
 
 
-def _dropout_seed(seed: int, *, epoch: int, process: int) -> int:
-    return int(np.random.SeedSequence((seed, epoch, process)).generate_state(1)[0])
-
-
 def _train(adapted: Adapted, *, state: TrainingState, bench: Workbench, kept: Checkpoint, shown: Progress) -> None:
     data, hardware = bench.data, bench.hardware
     train = make_feed(data.train, data=data, hardware=hardware, clamp=bench.config.label_clamp)
     validation = make_feed(data.validation, data=data, hardware=hardware)
     if bench.device.type == "cpu" and hardware.precision == "bfloat16":
         _require_sound_bfloat16(adapted, train=train, validation=validation, bench=bench)
-    network = _compiled(data.objective.model(adapted.network), bench=bench)
+    network = data.objective.model(adapted.network)
+    if bench.config.compile:
+        torch.compiler.reset()  # torch compiles a few networks a process, and then goes on uncompiled without a word
+        mode = "reduce-overhead" if bench.device.type == "cuda" else None
+        network = torch.compile(network, dynamic=False, mode=mode)
     model = bench.accelerator.prepare_model(network, device_placement=False)
     while state.stopped is None:
-        begun, epoch = perf_counter(), len(state.history) + 1
-        train_loss = train_epoch(adapted, model=model, state=state, feed=train, bench=bench, epoch=epoch)
+        begun = perf_counter()
+        train_loss = train_epoch(adapted, model=model, state=state, feed=train, bench=bench)
         validation_loss = validate(network, feed=validation, bench=bench)
         _require_finite(train_loss, validation_loss=validation_loss, state=state, kept=kept)
         state.end_epoch(train_loss=train_loss, validation_loss=validation_loss, time_s=perf_counter() - begun)
@@ -298,11 +290,7 @@ def _train(adapted: Adapted, *, state: TrainingState, bench: Workbench, kept: Ch
 
 
 def _require_sound_bfloat16(adapted: Adapted, *, train: Feed, validation: Feed, bench: Workbench) -> None:
-    """Refuse bfloat16 where a product of this network is not sound at its own batch sizes.
-
-    A copy takes one step with a batch of each size that training has, forward and backward, and one look at a batch of
-    each size that validation has.
-    """
+    """Refuse bfloat16 where a product of a copy of this network is not sound, at any batch size that it will meet."""
     adapted = copy.deepcopy(adapted)
     model = bench.data.objective.model(adapted.network)
     in_order = batches_in_order(np.arange(len(validation)), batch_size=bench.config.batch_size)
@@ -325,33 +313,28 @@ def _proven_data(
     adapted: Adapted, *, train: Survey, validation: Survey, scaling: Scaling, config: TrainConfig
 ) -> TrainingData:
     objective = make_objective(config, network=adapted.network)
-    data = TrainingData(train, validation, scaling, adapted.inputs, objective)
+    data = TrainingData(train, validation, scaling, adapted.network.inputs, objective)
     data.require_fit(config)
     return data
 
 
 def _workbench(adapted: Adapted, *, data: TrainingData, config: TrainConfig) -> Workbench:
     accelerator = Accelerator(mixed_precision="no")
-    hardware = choose_hardware(config, accelerator=accelerator, has_images=data.has_images, n_bytes=data.n_bytes)
+    hardware = choose_hardware(config, accelerator=accelerator, has_images=bool(data.images), n_bytes=data.n_bytes)
     bench = Workbench(config, data, hardware, accelerator, keys=sampler_keys(config.sampler, survey=data.train))
-    _require_batches(adapted, bench=bench)
-    return bench
-
-
-def _require_batches(adapted: Adapted, *, bench: Workbench) -> None:
-    """Refuse batches too small for every process to have an object, or two where BatchNorm needs a spread."""
-    survey, n_processes = bench.data.train, bench.hardware.n_processes
+    survey, n_processes = data.train, hardware.n_processes
     least = 2 if adapted.plan.batchnorm == "update" else 1
     smallest = min(len(batch) for batch in bench.epoch_batches(1))
     if smallest < least * n_processes:
         why = " for the spread that BatchNorm divides by" if least == 2 else ""
         raise ConfigError(
             f"A network was to be trained on {len(survey):,} {survey.objects} in {n_processes} processes.",
-            received=f"batch_size={bench.config.batch_size}: a batch of {smallest}",
+            received=f"batch_size={config.batch_size}: a batch of {smallest}",
             available=f"batches of at least {least * n_processes}: {least} a process{why}",
             remedy="Use a larger batch_size or fewer processes"
             + (", or adapt(..., batchnorm='freeze')." if least == 2 else "."),
         )
+    return bench
 
 
 def _identity(adapted: Adapted, *, data: TrainingData, config: TrainConfig) -> dict[str, Any]:
@@ -359,15 +342,11 @@ def _identity(adapted: Adapted, *, data: TrainingData, config: TrainConfig) -> d
     left_out = (*CIRCUMSTANTIAL, *(["precision"] if config.precision == "auto" else []))
     spec = adapted.network.spec
     options = {name: value for name, value in spec.options.items() if name != "task"}
+    network = {"name": spec.name, "options": options, "digest": digest(adapted.network)}
     return {
         "config": {name: value for name, value in config.to_dict().items() if name not in left_out},
         "data": data.identity(config),
-        "network": {
-            "name": spec.name,
-            "options": options,
-            "digest": digest(adapted.network),
-            "strategy": adapted.settings.to_dict(),
-        },
+        "network": {**network, "strategy": adapted.settings.to_dict()},
     }
 
 
@@ -384,18 +363,6 @@ def _compare_circumstances(state: TrainingState, *, bench: Workbench, descriptio
         )
     if state.stopped is None and (changed or not there):
         state.circumstances = {**here, RESUMED_FROM: there} if changed else here
-
-
-def _placed(network: nn.Module, *, bench: Workbench) -> nn.Module:
-    network.to(bench.device)
-    return to_channels_last(network) if bench.hardware.channels_last else network
-
-
-def _compiled(network: nn.Module, *, bench: Workbench) -> nn.Module:
-    if not bench.config.compile:
-        return network
-    torch.compiler.reset()  # torch compiles a few networks a process, and then goes on uncompiled without a word
-    return torch.compile(network, dynamic=False, mode="reduce-overhead" if bench.device.type == "cuda" else None)
 
 
 def _require_finite(train_loss: float, *, validation_loss: float, state: TrainingState, kept: Checkpoint) -> None:

@@ -33,10 +33,6 @@ def lorentzian_loss(pred: Tensor, *, truth: Tensor, quantity: Quantity) -> Tenso
 
     The loss is bounded: a catastrophic outlier pulls hardly more than a moderate one, and far from the truth the
     gradient vanishes (Tanaka et al. 2018, PASJ 70, S9, eq. 3; Seenivasan et al. 2025, arXiv:2601.00146, eq. 1).
-
-    >>> from astrolab.tasks import QUANTITIES
-    >>> lorentzian_loss(torch.tensor([0.3]), truth=torch.tensor([0.0]), quantity=QUANTITIES["z"])
-    tensor([0.8000])
     """
     return 1 - 1 / (1 + (quantity.residual(truth=truth, pred=pred) / LORENTZIAN_WIDTH).square())
 
@@ -67,19 +63,14 @@ class Supervised:
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
         """Compare what the network predicts with the truth, label by label (m, n_labels)."""
         pred, of = model(batch.inputs).float(), LOSSES[self.loss]
-        columns = [
-            of(pred[:, k], truth=batch.truth[:, k], quantity=quantity) for k, quantity in enumerate(self.task.labels)
-        ]
+        labels = enumerate(self.task.labels)
+        columns = [of(pred[:, k], truth=batch.truth[:, k], quantity=quantity) for k, quantity in labels]
         return torch.stack(columns, dim=1)
 
 
 @dataclass(frozen=True)
 class MaskedReconstruction:
-    """Fill in what is hidden of the inputs (He et al. 2022, arXiv:2111.06377); needs no labels.
-
-    What is hidden of an object depends on its own seed alone: in training another one every epoch, else always the
-    same.
-    """
+    """Fill in what is hidden of the inputs, by each object's own seed (He et al. 2022, arXiv:2111.06377)."""
 
     inputs: tuple[str, ...]
     ratio: float = Objective().ratio

@@ -13,8 +13,6 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from astrolab.errors import unknown_name
 from astrolab.trainers.config import Schedule, TrainConfig
 
-PLATEAU_THRESHOLD = 1.0e-4
-SMALLEST_STEP = 1.0e-8
 MOMENTUM = 0.9
 
 
@@ -51,15 +49,9 @@ class Rates:
         self.first = [group["lr"] for group in optimiser.param_groups]
         self.plateau = None
         if schedule.name == "plateau":
-            self.plateau = ReduceLROnPlateau(
-                optimiser,
-                mode="min",
-                factor=schedule.factor,
-                patience=schedule.patience,
-                threshold=PLATEAU_THRESHOLD,
-                threshold_mode="rel",
-                eps=SMALLEST_STEP,  # a smaller change is refused, hence the published "final learning rate 1e-8"
-            )
+            # As published, torch's defaults: a fall by less than 1e-4 of the loss is none, a rate changes by more than
+            # 1e-8 or not at all (hence the "final learning rate 1e-8").
+            self.plateau = ReduceLROnPlateau(optimiser, factor=schedule.factor, patience=schedule.patience)
 
     def before_step(self, step: int) -> None:
         """Set the rates of a step, counted from 0."""
@@ -93,9 +85,6 @@ def scheduled_share(schedule: Schedule, *, step: int, n_steps: int) -> float:
 
     `cosine`: up in a straight line, then down along half a cosine to the floor (Loshchilov & Hutter 2017,
     arXiv:1608.03983). `cyclic`: triangles between the floor and the rate (Smith 2017, arXiv:1506.01186).
-
-    >>> [round(scheduled_share(Schedule(name="cosine"), step=k, n_steps=4), 3) for k in range(5)]
-    [1.0, 0.854, 0.5, 0.146, 0.0]
     """
     floor, place = schedule.floor_frac, step / max(n_steps, 1)
     if schedule.name == "cosine":

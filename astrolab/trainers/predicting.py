@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,21 +42,14 @@ def predict(
 ) -> pd.DataFrame:
     """Predict the labels of every object of a survey, beside their truth.
 
-    The network is put in evaluation mode on `device` and afterwards back as it was; inputs are read and scaled batch
-    by batch, in the survey's order. A network without labels fills in a part of its inputs instead, the same of an
-    object each time: ``error.<input>`` is the mean squared error of what was hidden. The part is a half, or
-    ``network.mask_ratio``.
+    Inputs are read and scaled batch by batch, in the survey's order; the network is afterwards on the device and in the
+    mode that it was in. A network without labels fills in a part of its inputs instead, the same of an object each
+    time: a half, or ``network.mask_ratio``; ``error.<input>`` is the mean squared error of what was hidden.
 
     Parameters
     ----------
-    model : Adapted or Network
-        The network, adapted or plain. Its ``inputs`` say what it reads, its task which labels it predicts.
-    survey : Survey
-        Objects to predict.
     scaling : Scaling
         The input scaling the network was trained with.
-    batch_size : int
-        Objects at a time.
     device : str
         A torch device, or ``"auto"``: the accelerator if there is one.
     keep : sequence of str
@@ -70,19 +64,14 @@ def predict(
 
     Raises
     ------
-    ConfigError
-        If `batch_size` is not positive, or a column to keep has the name of one of the table's own.
-    UnknownNameError
-        If the survey has no such column.
+    ConfigError, UnknownNameError
+        If `batch_size` is not positive; if a column to keep does not exist, or has the name of one of the table's own.
     SchemaError
-        If inputs, channels or units are not those of the scaling; if the pixel scale, the size or the unit of an input
-        is not the one that the network was trained on.
-    PixelError
-        If the scaled inputs of an object are NaN or infinite.
-    PredictionError
-        If the network answers NaN or infinity, or not one number an object and label.
+        If the survey is not of the kind that the scaling was fitted on and the network trained on.
+    PixelError, PredictionError
+        If scaled inputs are NaN or infinite, or what the network answers to finite ones.
     """
-    network = _network_of(model)
+    network = model.network if isinstance(model, Adapted) else model
     task, seeds = network.task, torch.from_numpy(draw_seeds(len(survey), stream=VALIDATION))
     hide = MaskedReconstruction(network.inputs, ratio=getattr(network, "mask_ratio", Objective().ratio))
 
@@ -127,9 +116,7 @@ def predict_path(
     surveys: Sequence[Survey],
     scaling: Scaling,
     batchnorm: str = "interpolate",
-    batch_size: int = 1024,
-    device: str = "auto",
-    keep: Sequence[str] = (),
+    **options: Any,
 ) -> pd.DataFrame:
     """Predict surveys at several places of the straight line from a base network to its adapted one.
 
@@ -141,12 +128,8 @@ def predict_path(
         0 is the base network, 1 the adapted one; less and more go beyond.
     surveys : sequence of Survey
         Usually a test set of the old survey and one of the new.
-    scaling : Scaling
-        The input scaling that both networks were trained with.
-    batchnorm : {"interpolate", "base", "adapted"}
-        As for :func:`astrolab.interpolate`.
-    batch_size, device, keep
-        As for :func:`astrolab.predict`.
+    batchnorm, **options
+        As for :func:`astrolab.interpolate`; `batch_size`, `device` and `keep` as for :func:`astrolab.predict`.
 
     Returns
     -------
@@ -167,47 +150,27 @@ def predict_path(
             available="different numbers, and one survey or more",
             remedy="Give e.g. scales=[0, 0.25, 0.5, 0.75, 1, 1.25].",
         )
-    end, settings = merge(adapted), {"scaling": scaling, "batch_size": batch_size, "device": device, "keep": keep}
+    end = merge(adapted)
     identity = {"arm": adapted.strategy, "strategy": adapted.strategy, "seed": adapted.settings.seed}
     tables = []
     for scale in map(float, scales):
         network = interpolate(base, adapted=end, scale=scale, batchnorm=batchnorm)
-        answers = [predict(network, survey=survey, **settings) for survey in surveys]
+        answers = [predict(network, survey=survey, scaling=scaling, **options) for survey in surveys]
         tables.append(concat_predictions(answers, scale=scale, **identity))
     return concat_predictions(tables)
 
 
-def embed(
-    model: Adapted | Network, *, survey: Survey, scaling: Scaling, batch_size: int = 1024, device: str = "auto"
-) -> Survey:
-    """Give the hidden features of every object as a survey with the one input ``"embedding"``.
+def embed(model: Adapted | Network, *, survey: Survey, scaling: Scaling, **options: Any) -> Survey:
+    """Give the hidden features of every object as a survey with the one input ``"embedding"``, of shape (n, hidden).
 
-    They are computed once, and kept in the data folder by what they depend on: the network and the data.
-
-    Parameters
-    ----------
-    scaling : Scaling
-        The input scaling the network was trained with.
-    batch_size, device
-        As for :func:`astrolab.predict`.
-
-    Returns
-    -------
-    Survey
-        The same objects with their labels, weights and catalogue; ``inputs["embedding"]`` is of shape (n, hidden).
-
-    Raises
-    ------
-    ConfigError, SchemaError, PixelError, PredictionError
-        As for :func:`astrolab.predict`.
-    DiskFullError
-        If there is no room to keep them.
+    They are computed once, and kept in the data folder by what they depend on: the network and the data. Labels,
+    weights and catalogue stay. `batch_size`, `device` and errors are those of :func:`astrolab.predict`.
 
     Examples
     --------
     ``make_model("mlp", survey=embed(model, survey=stars, scaling=scaling), seed=0)``
     """
-    network = _network_of(model)
+    network = model.network if isinstance(model, Adapted) else model
     options = {name: value for name, value in network.spec.options.items() if name != "task"}
     known = {
         "network": [network.spec.name, options, digest(network)],
@@ -218,8 +181,8 @@ def embed(
     key = sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
     path = data_dir() / "embeddings" / f"{key}.safetensors"
     if not path.is_file() or digest_fault(path):
-        settings = {"survey": survey, "scaling": scaling, "batch_size": batch_size, "device": device}
-        hidden = _answers(network, answer=lambda inputs, part: network.embed(inputs), **settings)
+        options |= {"survey": survey, "scaling": scaling}
+        hidden = _answers(network, answer=lambda inputs, part: network.embed(inputs), **options)
         path.parent.mkdir(parents=True, exist_ok=True)
         require_space(path, needed_bytes=hidden.nbytes)
         with write_atomically(path) as part:
@@ -233,18 +196,14 @@ def embed(
     )
 
 
-def _network_of(model: Adapted | Network) -> Network:
-    return model.network if isinstance(model, Adapted) else model
-
-
 def _answers(
     network: Network,
     *,
     answer: Callable[[dict[str, Tensor], slice], Tensor],
     survey: Survey,
     scaling: Scaling,
-    batch_size: int,
-    device: str,
+    batch_size: int = 1024,
+    device: str = "auto",
     n_columns: int | None = None,
 ) -> np.ndarray:
     """Ask a network about all objects of a survey that is proven to be of the kind it was trained on."""
@@ -254,7 +213,7 @@ def _answers(
     if network.trained_on is not None:
         network.trained_on.require_same(survey)
     parts = []
-    with _evaluating(network, device=_device(device)) as place, torch.inference_mode():
+    with _evaluating(network, device=device) as place, torch.inference_mode():
         for start in range(0, len(survey), batch_size):
             part = slice(start, start + batch_size)
             read = {name: np.array(survey.inputs[name][part], dtype=np.float32) for name in network.inputs}
@@ -279,16 +238,12 @@ def _answers(
     return made
 
 
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    return "cpu" if accelerator is None else accelerator.type
-
-
 @contextmanager
 def _evaluating(network: torch.nn.Module, *, device: str) -> Iterator[str]:
     """Evaluation mode on `device`; afterwards every module has its own mode and place again."""
+    if device == "auto":
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        device = "cpu" if accelerator is None else accelerator.type
     modes = [(module, module.training) for module in network.modules()]
     home = next((parameter.device for parameter in network.parameters()), device)
     try:

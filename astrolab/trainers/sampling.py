@@ -55,11 +55,7 @@ def _draw(group: np.ndarray, *, n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def training_batches(rows: np.ndarray, *, batch_size: int, n_processes: int = 1) -> list[np.ndarray]:
-    """Cut an epoch into batches.
-
-    The last is as small as what is left over; where it would hold a single object for some process, it is joined to the
-    one before it, because BatchNorm has no spread to divide by.
-    """
+    """Cut an epoch into batches; a last one of a single object for some process, without a spread, joins another."""
     batches = batches_in_order(rows, batch_size=batch_size)
     if len(batches) > 1 and len(batches[-1]) < min(2 * n_processes, batch_size):
         batches[-2:] = [np.concatenate(batches[-2:])]

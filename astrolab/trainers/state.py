@@ -30,13 +30,9 @@ _PLAIN = ("history", "n_steps", "n_seen", "peak_memory_bytes", "stopped", "circu
 
 
 def smoothed(loss: float, *, before: float | None, config: TrainConfig) -> float:
-    r"""Smooth a validation loss with what it was smoothed to one epoch before: :math:`e_t = w\,v_t + (1 - w)\,e_{t-1}`.
+    """Smooth a validation loss v with what it was one epoch before: w v + (1 - w) e, w = 2 / (n + 1) for n epochs.
 
-    An average over n epochs has :math:`w = 2 / (n + 1)`; the published code, n = 10, has the two coefficients
-    exchanged, :math:`w = 9/11`, which hardly smooths. Both are offered by name in `TrainConfig.ema`.
-
-    >>> smoothed(0.0, before=1.0, config=TrainConfig(ema_span=3))
-    0.5
+    The published code, n = 10, has the two coefficients exchanged, w = 9/11, which hardly smooths (`TrainConfig.ema`).
     """
     weight = 2 / (config.ema_span + 1)
     weight = weight if config.ema == "corrected" else 1 - weight
@@ -147,12 +143,11 @@ class Checkpoint:
     """Where a training run is written down, if anywhere: a whole file or none, tied to what it was made with."""
 
     path: Path | None
-    every: int
     identity: Mapping[str, Any]
 
     def save(self, state: TrainingState) -> None:
-        """Write a training run down, if it is time to; a reader sees the old file or the new one, never half."""
-        if self.path is None or (state.stopped is None and len(state.history) % self.every):
+        """Write a training run down; a reader sees the old file or the new one, never half."""
+        if self.path is None:
             return
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.to_tensors().items()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,11 +179,7 @@ class Checkpoint:
 
 
 def differences(there: Mapping[str, Any], *, other: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Name what differs between two nested mappings: one in the checkpoint, the other as asked for now.
-
-    >>> list(differences({"config": {"seed": 0}}, other={"config": {"seed": 1}}))
-    ['config.seed was 0, is 1']
-    """
+    """Name what differs between two nested mappings: one in the checkpoint, the other as asked for now."""
     for name in sorted({*there, *other}):
         was, now = there.get(name), other.get(name)
         if isinstance(was, Mapping) and isinstance(now, Mapping):

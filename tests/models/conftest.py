@@ -143,7 +143,7 @@ def take_steps(adapted):
         with seeded(1):
             for step in range(3):
                 values = draw_inputs(SHAPES, n=8, seed=step)
-                shifted = {name: 2 + values[name] for name in adapted.inputs}
+                shifted = {name: 2 + values[name] for name in adapted.network.inputs}
                 optimizer.zero_grad()
                 (adapted.network(shifted) - 1).square().mean().backward()
                 optimizer.step()

@@ -157,7 +157,7 @@ def test_a_network_of_two_inputs_and_many_labels_moves_like_any_other(
     labels = tuple(f"label{k}" for k in range(37))
     network, x = make_model("two_inputs", survey=make_survey(labels=labels), seed=0).eval(), inputs()
     adapted = adapt(network, strategy=strategy, layers=["pixels"], rank=2)
-    assert (adapted.inputs, adapted.labels) == (("image", "magnitudes"), labels)
+    assert (adapted.network.inputs, adapted.network.labels) == (("image", "magnitudes"), labels)
     assert torch.equal(adapted.network(x), network(x)) and network(x).shape == (12, 37)
     frozen = adapted.plan.frozen_digests(adapted.network)
     moved(adapted)
@@ -170,7 +170,7 @@ def test_a_network_of_two_inputs_and_many_labels_moves_like_any_other(
 def test_a_network_without_labels_is_adapted_too(way, own_networks, make_survey, inputs):
     network, x = make_model("autoencoder", survey=make_survey(labels=()), seed=0), inputs()
     adapted = adapt(network, **way)
-    assert adapted.labels == () and adapted.plan.n_trainable > 0
+    assert adapted.network.labels == () and adapted.plan.n_trainable > 0
     assert torch.equal(adapted.network(x), network.embed(x))
     mask = {"spectrum": torch.arange(20).expand(12, 20) < 5}
     filled = adapted.network.reconstruct(x, mask)["spectrum"]

@@ -1,9 +1,10 @@
 import pytest
 import torch
+from peft import get_peft_model_state_dict
 
 from astrolab.errors import PlanError
 from astrolab.models.adapt import ADAPTERS, Strategy, adapt, merge, set_train_mode
-from astrolab.models.adapters import ResidualNetwork, adapter_config, adapter_weights, to_channels_last
+from astrolab.models.adapters import ResidualNetwork, adapter_config, to_channels_last
 
 
 @pytest.mark.parametrize("name", ["cnn", "mlp"])
@@ -33,7 +34,7 @@ def test_the_merged_weight_is_the_low_rank_product(small_network, moved):
     """A linear layer by hand: W + (alpha / r) B A."""
     network = small_network("mlp")
     adapted = moved(adapt(network, strategy="lora", rank=2, alpha=8))
-    weights = adapter_weights(adapted.network)
+    weights = get_peft_model_state_dict(adapted.network)
     a, b = (weights[f"base_model.model.classifier.0.lora_{part}.weight"] for part in "AB")
     assert a.shape == (2, 21)
     expected = network.classifier[0].weight + 4 * b @ a
@@ -43,7 +44,7 @@ def test_the_merged_weight_is_the_low_rank_product(small_network, moved):
 def test_the_seed_decides_the_adapters_and_torch_keeps_its_random_state(small_network):
     network = small_network("mlp")
     before = torch.get_rng_state()
-    first, same, other = (adapter_weights(adapt(network, strategy="lora", seed=s).network) for s in (0, 0, 1))
+    first, same, other = (get_peft_model_state_dict(adapt(network, strategy="lora", seed=s).network) for s in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[name], same[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
@@ -63,7 +64,9 @@ def test_a_kronecker_factor_sets_the_size_of_both_factors(small_network):
     network = small_network("mlp")
     adapted = adapt(network, strategy="lora", adapter="lokr", rank=64, kronecker_factor=4, targets=["classifier.0"])
     shapes = {
-        name.split(".")[-1]: tuple(w.shape) for name, w in adapter_weights(adapted.network).items() if "lokr" in name
+        name.split(".")[-1]: tuple(w.shape)
+        for name, w in get_peft_model_state_dict(adapted.network).items()
+        if "lokr" in name
     }
     assert shapes == {"lokr_w1": (4, 3), "lokr_w2": (2, 7)}
 

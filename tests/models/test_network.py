@@ -243,7 +243,7 @@ def test_the_seed_decides_the_weights_and_nothing_else_does(make_survey):
 )
 def test_a_spec_survives_json_and_rebuilds_the_network(name, options, own_networks, make_survey):
     network = make_model(name, survey=make_survey(labels=("z", "mass")), seed=7, **options)
-    spec = ModelSpec(**json.loads(json.dumps(network.spec.to_dict())))
+    spec = ModelSpec(**json.loads(json.dumps(dataclasses.asdict(network.spec))))
     assert spec == network.spec
     again = rebuild(spec, seed=7)
     assert digest(again) == digest(network)
@@ -291,7 +291,7 @@ def test_a_network_of_ones_own_needs_a_name_of_its_own(monkeypatch):
 def test_a_network_knows_what_it_was_trained_on(make_survey):
     survey = make_survey()
     record = TrainingRecord.of(survey, inputs=("image", "spectrum"))
-    assert TrainingRecord.from_dict(json.loads(json.dumps(record.to_dict()))) == record
+    assert TrainingRecord.from_dict(json.loads(json.dumps(dataclasses.asdict(record)))) == record
     record.require_same(survey)
 
     def changed(name, **changes):

@@ -37,7 +37,7 @@ def test_what_is_loaded_predicts_like_what_was_saved_to_the_last_bit(way, name, 
     assert loaded.settings == adapted.settings
     assert loaded.base_digest == adapted.base_digest
     assert loaded.plan.table.equals(adapted.plan.table)
-    assert loaded.trained_on == adapted.trained_on
+    assert loaded.network.trained_on == adapted.network.trained_on
     loaded.plan.assert_holds(loaded.network)
 
 
@@ -186,15 +186,16 @@ def test_a_network_of_ones_own_comes_back_too(way, name, labels, own_networks, m
     survey, x = make_survey(labels=labels), inputs()
     base = make_model(name, survey=survey, seed=0, width=5)
     adapted = moved(adapt(base, **way))
-    adapted.network.trained_on = TrainingRecord.of(survey, inputs=adapted.inputs)
+    adapted.network.trained_on = TrainingRecord.of(survey, inputs=adapted.network.inputs)
     loaded = load_model(save_model(adapted, directory=tmp_path / "model", base=base))
     assert torch.equal(loaded.network(x), adapted.network(x))
     if not labels:
         mask = {"spectrum": torch.rand(12, 20) < 0.5}
         filled, expected = (one.network.reconstruct(x, mask)["spectrum"] for one in (loaded, adapted))
         assert torch.equal(filled, expected)
-    assert (loaded.task, loaded.inputs, loaded.trained_on) == (survey.task, base.inputs, adapted.trained_on)
-    assert loaded.trained_on.declared == ("image: lsst-g as subaru-g",)
+    network = loaded.network
+    assert (network.task, network.inputs, network.trained_on) == (survey.task, base.inputs, adapted.network.trained_on)
+    assert network.trained_on.declared == ("image: lsst-g as subaru-g",)
 
 
 def test_a_class_that_is_not_registered_is_named(own_networks, make_survey, monkeypatch, tmp_path):

@@ -82,7 +82,7 @@ def test_what_a_network_was_last_trained_on_travels_with_it_and_other_pixels_are
     config = case.config.with_changes(epochs=1)
     base = fit(case.cnn, **case.arguments(config=config)).adapted.network
     again = fit(adapt(base, strategy="lora"), **case.arguments(train=replace(case.train, name="new"), config=config))
-    assert (base.trained_on.survey, again.adapted.trained_on.survey) == ("mock", "new")
+    assert (base.trained_on.survey, again.adapted.network.trained_on.survey) == ("mock", "new")
     loaded = load_model(save_model(again.adapted, directory=tmp_path / "model", base=base))
     cropped = {**case.validation.inputs, "image": case.validation.inputs["image"][..., :6, :6]}
     other = replace(case.validation, inputs=cropped)

@@ -84,7 +84,7 @@ def test_it_says_why_it_stopped(case):
 
 @pytest.fixture
 def kept(case, tmp_path):
-    checkpoint = Checkpoint(tmp_path / "new" / "run.safetensors", every=1, identity=IDENTITY)
+    checkpoint = Checkpoint(tmp_path / "new" / "run.safetensors", identity=IDENTITY)
     checkpoint.save(trained_state(case, [1.0, 0.5])[1])
     return checkpoint
 

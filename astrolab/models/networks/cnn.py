@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from astrolab.models.network import Network, Shape, perceptron, require_options
-from astrolab.tasks import InputSpec, Task
+from astrolab.tasks import Task
 
 _BLOCKS = ("features.4", "features.5", "features.6", "features.7")
 
@@ -27,7 +27,7 @@ class CNN(Network):
     """
 
     name = "cnn"
-    reads_one = True
+    n_axes = 3
 
     def __init__(
         self,
@@ -44,11 +44,6 @@ class CNN(Network):
         super().__init__(inputs={name: (shape[0], None, None)}, task=task, stages=STAGES, **options)
         self.features = _resnet18(shape[0], width=width)
         self.classifier = perceptron(8 * width, hidden=hidden, n_labels=len(task.labels), dropout=dropout)
-
-    @classmethod
-    def reads(cls, specs: Mapping[str, InputSpec]) -> tuple[str, ...]:
-        """Return the images among some inputs."""
-        return tuple(name for name, spec in specs.items() if len(spec.axes) == 3)
 
     def embed(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the last hidden features of images (n, channel, y, x)."""
@@ -69,12 +64,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 
 
 def _resnet18(n_channels: int, *, width: int) -> nn.Sequential:
-    blocks = [
-        _block(width, width, stride=1),
-        _block(width, 2 * width, stride=2),
-        _block(2 * width, 4 * width, stride=2),
-        _block(4 * width, 8 * width, stride=2),
-    ]
+    blocks = [_block(width, width, stride=1), *(_block(k * width, 2 * k * width, stride=2) for k in (1, 2, 4))]
     for module in (m for block in blocks for m in block.modules() if isinstance(m, nn.Conv2d)):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return nn.Sequential(

@@ -8,20 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from astrolab.models.network import Network, Shape, perceptron, require_options
-from astrolab.tasks import InputSpec, Task
+from astrolab.tasks import Task
 
 
 class MLP(Network):
-    """Labels of an object from numbers in a row.
+    """Labels of an object from numbers in a row: fully connected layers with SiLU.
 
-    Fully connected layers with SiLU; the input reaches the head a second time past all layers, as in the network of the
-    GalaxiesML examples (four layers of 200 and a skip; Do et al. 2024, arXiv:2410.00271). `hidden` are the widths, at
-    least two: first layer, blocks, and last the hidden layer of the head. `batchnorm` puts a BatchNorm behind each
-    linear layer before the head.
+    The input reaches the head a second time past all layers, as in the network of the GalaxiesML examples (four layers
+    of 200 and a skip; Do et al. 2024, arXiv:2410.00271). `hidden` are the widths, at least two, the last that of the
+    head's hidden layer. `batchnorm` puts a BatchNorm behind each linear layer before the head.
     """
 
     name = "mlp"
-    reads_one = True
+    n_axes = 1
 
     def __init__(
         self,
@@ -40,11 +39,6 @@ class MLP(Network):
         layers = [_layer(a, b, batchnorm=batchnorm) for a, b in zip((n_in, *before), before, strict=False)]
         self.features = nn.Sequential(*layers)
         self.classifier = perceptron(before[-1] + n_in, hidden=last, n_labels=len(task.labels), dropout=dropout)
-
-    @classmethod
-    def reads(cls, specs: Mapping[str, InputSpec]) -> tuple[str, ...]:
-        """Return the inputs of one axis among some."""
-        return tuple(name for name, spec in specs.items() if len(spec.axes) == 1)
 
     def embed(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the last hidden features of rows of numbers (n, number)."""
