@@ -31,6 +31,7 @@ IMPLIED = ("fit", "strategy", "trained_on")  # mostly by the others; chosen only
 ABSENT = "–"  # what a model has in a column that only others have, e.g. `fraction` where several studies meet
 FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv"}
 DEFAULT_NAME = "selection"
+Surveys = Survey | Mapping[str, Survey] | Iterable[Survey] | None
 
 
 def gather_predictions(source: Any, *, task: Task | None = None) -> pd.DataFrame:
@@ -107,9 +108,7 @@ def _unknown_source(source: Any) -> PredictionError:
     )
 
 
-def surveys_by_name(
-    survey: Survey | Mapping[str, Survey] | Iterable[Survey] | None, *, predicted: Iterable[str]
-) -> dict[str, Survey]:
+def surveys_by_name(survey: Surveys, *, predicted: Iterable[str]) -> dict[str, Survey]:
     """Give test sets by name, however they were passed."""
     if survey is None:
         return {}
