@@ -1,8 +1,4 @@
-"""Explorers for JupyterLab: controls wired to the functions of `astrolab.exploring`, `plots` and `datasets.twins`.
-
-Nothing is computed here. Every explorer has ``figure()``, ``table()`` and ``snapshot(path)``, and is that figure under
-papermill and nbconvert, and in exported HTML.
-"""
+"""Explorers for JupyterLab; each has ``figure()``, ``table()``, ``snapshot(path)``, and is that figure when exported."""
 
 from __future__ import annotations
 

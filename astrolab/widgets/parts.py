@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Any, TypeVar
 
@@ -183,31 +182,21 @@ def marked_picture(source: str, *, alt: str, spans: Sequence[tuple[float, float,
     return f'<div style="position:relative;display:inline-block">{image}{"".join(marks)}</div>'
 
 
-@dataclass(frozen=True)
-class Card:
-    """An object in pictures, each with what it shows."""
-
-    pictures: Mapping[str, str]
-    caption: Sequence[str]
-    is_framed: bool = False
-
-
 def object_cards(objects: pd.DataFrame, *, survey: Survey) -> str:
     """Return pictures of objects with their ids, truths and predictions below: cut-outs in colour, or spectra."""
     kind, name = picture_input(survey)
     if kind == "image":
         stamps, channels = read_stamps(survey, object_ids=objects["object_id"].to_numpy())
         pictures = [_cut_out(stamp, channels=channels) for stamp in stamps]
-        note = "Cut-outs, brightest outliers first (framed)" + f"; below each: {', '.join(channels)}" * (
-            len(pictures) > 0 and len(pictures[0]) > 1
-        )
+        below = f"; below each: {', '.join(channels)}" if pictures and len(pictures[0]) > 1 else ""
+        note = f"Cut-outs, brightest outliers first (framed){below}"
     else:
         spec, rows = survey.specs[name], rows_of(survey, object_ids=objects["object_id"].to_numpy())
         spectra = np.asarray(survey.inputs[name][rows])
         pictures = [{"Spectrum": spectrum_source(values, grid=spec.grid)} for values in spectra]
         note = f"Spectra from {spec.grid[0]:.0f} to {spec.grid[-1]:.0f} Å, brightest outliers first (framed)"
     rows = zip(pictures, (one for _, one in objects.iterrows()), strict=True)
-    return picture_cards([Card(p, _caption(one), bool(one["is_outlier"])) for p, one in rows], note=note)
+    return picture_cards([(p, _caption(one), bool(one["is_outlier"])) for p, one in rows], note=note)
 
 
 def _cut_out(stamp: np.ndarray, *, channels: Sequence[str]) -> dict[str, str]:
@@ -223,15 +212,15 @@ def _caption(one: pd.Series) -> list[str]:
     return lines + ([f"other → {number(one['pred_other'], digits=3)}"] if "pred_other" in one else [])
 
 
-def picture_cards(cards: Sequence[Card], *, note: str = "") -> str:
-    """Return pictures of objects beside each other, each with a caption."""
+def picture_cards(cards: Sequence[tuple[Mapping[str, str], Sequence[str], bool]], *, note: str = "") -> str:
+    """Return objects beside each other: pictures, by what each shows, the lines of a caption, whether it is framed."""
     figures = []
-    for card in cards:
-        of = escape(f" of {', '.join(card.caption)}", quote=True)
-        images = "".join(f'<img src="{source}" alt="{escape(what)}{of}">' for what, source in card.pictures.items())
-        frame = ' class="framed"' if card.is_framed else ""
-        caption = "<br>".join(map(escape, card.caption))
-        figures.append(f"<figure{frame}>{images}<figcaption>{caption}</figcaption></figure>")
+    for pictures, caption, is_framed in cards:
+        of = escape(f" of {', '.join(caption)}", quote=True)
+        images = "".join(f'<img src="{source}" alt="{escape(what)}{of}">' for what, source in pictures.items())
+        frame = ' class="framed"' if is_framed else ""
+        below = "<br>".join(map(escape, caption))
+        figures.append(f"<figure{frame}>{images}<figcaption>{below}</figcaption></figure>")
     return f'{text_note(note)}<div class="astrolab-cards">{"".join(figures)}</div>'
 
 
