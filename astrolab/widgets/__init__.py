@@ -1,4 +1,4 @@
-"""Explorers for JupyterLab; each has ``figure()``, ``table()``, ``snapshot(path)``, and is that figure when exported."""
+"""Explorers for JupyterLab; each has ``figure()``, ``table()``, ``snapshot(path)``, and is its figure when exported."""
 
 from __future__ import annotations
 
