@@ -1,4 +1,1 @@
-"""What the explorers compute: choosing, slicing, scoring, comparing and exporting objects of a predictions table.
-
-Nothing here knows of widgets; the widgets only wire these functions to controls.
-"""
+"""What the explorers compute, without any widget: choosing, slicing, scoring, comparing and exporting objects."""

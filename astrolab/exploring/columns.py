@@ -33,7 +33,6 @@ _DERIVED = ("deviation", "is_outlier", "pred_other", "deviation_other", "change"
 _NOT_SLICED = {*KEYS, *CONDITIONS, "simulated", "label", "truth", "pred", *_DERIVED}
 _OF_A_LABEL = ("truth.", "pred.", "error.")
 N_OTHERS = 2
-PREFERRED_BANDS = "ir"
 VALUE = Quantity("value")
 
 
@@ -69,9 +68,9 @@ def column_label(name: str, *, quantity: Quantity = VALUE) -> str:
     >>> column_label("i_half_light_radius"), column_label("truth", quantity=QUANTITIES["z"])
     ('i half light radius (pix)', 'true redshift')
     """
-    if name in ("truth", "pred"):
-        word = {"truth": "true ", "pred": "predicted "}[name] if has_truth(quantity) else ""
-        return word + quantity.axis
+    words = {"truth": "true ", "pred": "predicted "}
+    if name in words:
+        return (words[name] if has_truth(quantity) else "") + quantity.axis
     unit = column_unit(name)
     words = re.sub(r"\bmag\b", "magnitude", name.replace("_", " "))
     return f"{words} ({unit})" if unit else words
@@ -103,17 +102,15 @@ def _kind(name: str) -> str:
 def describe_objects(objects: pd.DataFrame, *, survey: Survey) -> pd.DataFrame:
     """Add to predictions what their survey knows of each object: position, a magnitude, a size."""
     place = rows_of(survey, object_ids=objects["object_id"].to_numpy())
-    columns = {}
-    if survey.sky_deg is not None:
-        columns |= {"ra": survey.sky_deg[:, 0], "dec": survey.sky_deg[:, 1]}
+    columns = {} if survey.sky_deg is None else {"ra": survey.sky_deg[:, 0], "dec": survey.sky_deg[:, 1]}
     has = {_kind(str(name)) for name in objects}
-    bands = next((spec.channels for spec in survey.specs.values() if spec.axes[0] == "band" and spec.channels), ())
-    preferred = _preferred(bands)
-    magnitudes = next((name for name, spec in survey.specs.items() if _are_magnitudes(spec)), None)
-    if magnitudes and "magnitude" not in has:
-        channels = survey.specs[magnitudes].channels
-        number = channels.index(preferred) if preferred in channels else channels.index(_preferred(channels))
-        columns[f"{_short(channels[number])}_mag"] = np.asarray(survey.inputs[magnitudes][:])[:, number]
+    banded = {name: spec for name, spec in survey.specs.items() if spec.axes[0] == "band" and spec.channels}
+    preferred = _preferred(next((spec.channels for spec in banded.values()), ()))
+    measured = [name for name, spec in banded.items() if spec.axes == ("band",) and "mag" in (spec.unit or "mag")]
+    if measured and "magnitude" not in has:
+        channels = banded[measured[0]].channels
+        number = channels.index(preferred if preferred in channels else _preferred(channels))
+        columns[f"{_short(channels[number])}_mag"] = np.asarray(survey.inputs[measured[0]][:])[:, number]
     sizes = [name for name in survey.catalogue if _kind(name) == "size"]
     if sizes and "size" not in has:
         start = f"{_short(preferred)}_"
@@ -122,14 +119,10 @@ def describe_objects(objects: pd.DataFrame, *, survey: Survey) -> pd.DataFrame:
     return objects.assign(**{name: values[place] for name, values in columns.items() if name not in objects})
 
 
-def _are_magnitudes(spec) -> bool:
-    return spec.axes == ("band",) and bool(spec.channels) and (not spec.unit or "mag" in spec.unit)
-
-
 def _preferred(channels: Sequence[str]) -> str:
     """The channel that galaxies are sorted by: i, or r, or the middle one."""
     shorts = [_short(channel) for channel in channels]
-    number = next((shorts.index(letter) for letter in PREFERRED_BANDS if letter in shorts), len(shorts) // 2)
+    number = next((shorts.index(letter) for letter in "ir" if letter in shorts), len(shorts) // 2)
     return channels[number] if channels else ""
 
 

@@ -15,22 +15,18 @@ from astrolab.datasets.survey import Survey
 from astrolab.errors import ConfigError, PredictionError, unknown_name
 from astrolab.exploring.columns import column_unit
 from astrolab.files import short_names, with_ending, write_atomically
-from astrolab.predictions import (
-    concat_predictions,
-    labels_of,
-    load_predictions,
-    one_label,
-    task_of,
-    truth_and_pred,
-)
+from astrolab.predictions import concat_predictions, labels_of, load_predictions, one_label, task_of, truth_and_pred
 from astrolab.tasks import Task
 
 FILE = "predictions.parquet"
+EXPLORED = "Predictions were to be explored."
+PASS_A_TABLE = "Pass the table that `predict` returned, or the folder of a finished run."
 GROUPING = ("run", "direction", "trained_on", "survey", "split", "arm", "strategy", "fraction", "scale", "seed", "fit")
 IMPLIED = ("fit", "strategy", "trained_on")  # mostly by the others; chosen only where they are not
 ABSENT = "–"  # what a model has in a column that only others have, e.g. `fraction` where several studies meet
 FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv"}
 DEFAULT_NAME = "selection"
+Surveys = Survey | Mapping[str, Survey] | Iterable[Survey] | None
 
 
 def gather_predictions(source: Any, *, task: Task | None = None) -> pd.DataFrame:
@@ -49,8 +45,7 @@ def gather_predictions(source: Any, *, task: Task | None = None) -> pd.DataFrame
 def _gather(source: Any, *, task: Task | None) -> pd.DataFrame:
     if isinstance(source, pd.DataFrame):
         return source
-    if hasattr(source, "folder"):  # an open run
-        return load_predictions(Path(source.folder) / FILE)
+    source = getattr(source, "folder", source)  # of an open run
     if hasattr(source, "predictions"):  # a ledger of runs
         return source.predictions()
     if isinstance(source, str | Path):
@@ -60,9 +55,7 @@ def _gather(source: Any, *, task: Task | None) -> pd.DataFrame:
         raise _unknown_source(source)
     named = dict(source) if isinstance(source, Mapping) else _by_name(list(source))
     if not named:
-        raise PredictionError(
-            "Predictions were to be explored.", received="no run", remedy="Pass at least one run or predictions table."
-        )
+        raise PredictionError(EXPLORED, received="no run", remedy="Pass at least one run or predictions table.")
     tables = {name: gather_predictions(one, task=task) for name, one in named.items()}
     _require_one_range(tables)
     return concat_predictions([table.assign(run=name) for name, table in tables.items()])
@@ -70,16 +63,13 @@ def _gather(source: Any, *, task: Task | None) -> pd.DataFrame:
 
 def _by_name(sources: list[Any]) -> dict[str, Any]:
     """Sources by the short names of their folders; the same folder twice is one."""
-    places = {_place(source): source for source in sources}
+    folders = [getattr(source, "folder", source) for source in sources]
+    for folder in folders:
+        if not isinstance(folder, str | Path):
+            raise _unknown_source(folder)
+    places = {Path(os.path.abspath(folder)): source for folder, source in zip(folders, sources, strict=True)}
     names = short_names(list(places))
     return {names[place]: source for place, source in places.items()}
-
-
-def _place(source: Any) -> Path:
-    source = getattr(source, "folder", source)
-    if not isinstance(source, str | Path):
-        raise _unknown_source(source)
-    return Path(os.path.abspath(source))
 
 
 def _require_one_range(tables: Mapping[str, pd.DataFrame]) -> None:
@@ -99,17 +89,11 @@ def _require_one_range(tables: Mapping[str, pd.DataFrame]) -> None:
 
 
 def _unknown_source(source: Any) -> PredictionError:
-    return PredictionError(
-        "Predictions were to be explored.",
-        received=f"a {type(source).__name__}",
-        available="a predictions table, a run or its folder, a ledger, a mapping of names to these, a list of runs",
-        remedy="Pass the table that `predict` returned, or the folder of a finished run.",
-    )
+    known = "a predictions table, a run or its folder, a ledger, a mapping of names to these, a list of runs"
+    return PredictionError(EXPLORED, received=f"a {type(source).__name__}", available=known, remedy=PASS_A_TABLE)
 
 
-def surveys_by_name(
-    survey: Survey | Mapping[str, Survey] | Iterable[Survey] | None, *, predicted: Iterable[str]
-) -> dict[str, Survey]:
+def surveys_by_name(survey: Surveys, *, predicted: Iterable[str]) -> dict[str, Survey]:
     """Give test sets by name, however they were passed."""
     if survey is None:
         return {}
@@ -140,12 +124,9 @@ class Choices:
         labels = labels_of(table)
         missing = [name for name in ("survey", "object_id") if name not in table] + ["pred.<label>"] * (not labels)
         if missing or table.empty:
-            raise PredictionError(
-                "Predictions were to be explored.",
-                received=f"a table without {', '.join(missing)}" if missing else "a table without rows",
-                available=", ".join(map(str, table.columns)),
-                remedy="Pass the table that `predict` returned, or the folder of a finished run.",
-            )
+            received = f"a table without {', '.join(missing) or 'rows'}"
+            available = ", ".join(map(str, table.columns))
+            raise PredictionError(EXPLORED, received=received, available=available, remedy=PASS_A_TABLE)
         for label in labels:
             _require_numbers(table, label=label)
         factors = {name: pd.factorize(table[name], use_na_sentinel=False) for name in GROUPING if name in table}
@@ -155,9 +136,8 @@ class Choices:
         found, starts = np.unique(number[order], return_index=True)
         codes = dict(zip(factors, np.unravel_index(found, shape), strict=True))
         names = _without_implied(codes)
-        options = {
-            name: tuple(ABSENT if pd.isna(value) else value for value in factors[name][1].tolist()) for name in names
-        }
+        values = {name: factors[name][1].tolist() for name in names}
+        options = {name: tuple(ABSENT if pd.isna(one) else one for one in known) for name, known in values.items()}
         keys = zip(*([options[name][place] for place in codes[name]] for name in names), strict=True)
         rows = dict(zip(keys, np.split(order, starts[1:]), strict=True))
         return cls(table, options | {"label": labels}, rows)
@@ -200,11 +180,9 @@ def _require_numbers(table: pd.DataFrame, *, label: str) -> None:
     truth, pred = truth_and_pred(table, label=label)
     for name, bad in ((f"truth.{label}", np.isinf(truth)), (f"pred.{label}", ~np.isfinite(pred))):
         if bad.any():
-            raise PredictionError(
-                "Predictions were to be explored.",
-                received=f"{bad.sum():,} of {len(bad):,} rows where {name} is not a finite number",
-                remedy="Find out why; an object without a prediction is not left out as if it were not there.",
-            )
+            received = f"{bad.sum():,} of {len(bad):,} rows where {name} is not a finite number"
+            remedy = "Find out why; an object without a prediction is not left out as if it were not there."
+            raise PredictionError(EXPLORED, received=received, remedy=remedy)
 
 
 def _without_implied(codes: Mapping[str, np.ndarray]) -> list[str]:
@@ -246,19 +224,14 @@ def save_selection(objects: pd.DataFrame, *, path: str | Path, comment: str = ""
             available=", ".join(FORMATS),
             remedy="Let the name end in one of these.",
         )
-    table = Table({str(name): _plain(objects[name]) for name in objects})
-    for name in table.colnames:
-        unit = column_unit(name)
-        if unit:
-            table[name].unit = unit
+    columns = {str(name): objects[name] for name in objects}
+    numbers = {name: one.to_numpy() for name, one in columns.items()}
+    text = {
+        name: columns[name].astype(str).to_numpy(dtype=str) for name, v in numbers.items() if v.dtype.kind not in "iufb"
+    }
+    table = Table(numbers | text, units={name: column_unit(name) for name in columns if column_unit(name)})
     if comment:
         table.meta["comments"] = [comment]
     with write_atomically(path) as part:
         table.write(part, format=FORMATS[path.suffix])
     return path
-
-
-def _plain(column: pd.Series):
-    """A numpy column that astropy can write: text for anything that is neither a number nor a truth value."""
-    values = column.to_numpy()
-    return values if values.dtype.kind in "iufb" else column.astype(str).to_numpy(dtype=str)

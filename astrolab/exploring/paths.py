@@ -33,10 +33,6 @@ class PathOfSurvey:
     preds: np.ndarray
     scored: np.ndarray
 
-    def sample(self, number: int, *, quantity: Quantity) -> Sample:
-        """Give what is scored at one of the scales."""
-        return Sample(self.truth[self.scored], self.preds[number, self.scored], quantity)
-
 
 @dataclass(frozen=True, eq=False)
 class AdapterPath:
@@ -71,10 +67,10 @@ class AdapterPath:
         }
         rows = [
             {"scale": scale, "survey": name, "label": quantity.name, "metric": metric}
-            | {"value": find_metric(metric)(path.sample(number, quantity=quantity))}
-            for name, path in surveys.items()
+            | {"value": find_metric(metric)(Sample(one.truth[one.scored], preds[one.scored], quantity))}
+            for name, one in surveys.items()
             for metric in default_metrics(task)[:N_METRICS]
-            for number, scale in enumerate(scales)
+            for scale, preds in zip(scales, one.preds, strict=True)
         ]
         scores = pd.DataFrame(rows)
         scores.attrs = {"task": task.to_dict()}
@@ -83,26 +79,6 @@ class AdapterPath:
 
     def predictions_at(self, scale: float, *, survey: str) -> np.ndarray:
         """Give the predictions at a scale, linearly between the two nearest scales that were computed."""
-        self._require_inside(scale)
-        preds = self.surveys[survey].preds
-        upper = int(np.clip(np.searchsorted(self.scales, scale), 1, len(self.scales) - 1))
-        step = (scale - self.scales[upper - 1]) / (self.scales[upper] - self.scales[upper - 1])
-        return (1.0 - step) * preds[upper - 1] + step * preds[upper]
-
-    def scores_at(self, scale: float) -> pd.DataFrame:
-        """Give the scores of every survey at a scale, linearly between the two nearest scales that were computed."""
-        self._require_inside(scale)
-        rows = []
-        for (survey, metric), curve in self.scores.groupby(["survey", "metric"], sort=False):
-            at = {"value": scale, "base": 0.0, "adapted": 1.0}
-            values = {name: self._at(place, curve["value"].to_numpy()) for name, place in at.items()}
-            rows.append({"survey": survey, "metric": metric} | values)
-        return pd.DataFrame(rows)
-
-    def _at(self, scale: float, values: np.ndarray) -> float:
-        return float(np.interp(scale, self.scales, values, left=np.nan, right=np.nan))
-
-    def _require_inside(self, scale: float) -> None:
         if not self.scales[0] <= scale <= self.scales[-1]:
             raise ConfigError(
                 "Predictions at a scale of an adapter were asked for.",
@@ -110,6 +86,18 @@ class AdapterPath:
                 available=f"{self.scales[0]} to {self.scales[-1]}",
                 remedy="Choose a scale on the path, or predict at more scales.",
             )
+        preds = self.surveys[survey].preds
+        upper = int(np.clip(np.searchsorted(self.scales, scale), 1, len(self.scales) - 1))
+        step = (scale - self.scales[upper - 1]) / (self.scales[upper] - self.scales[upper - 1])
+        return (1.0 - step) * preds[upper - 1] + step * preds[upper]
+
+    def scores_at(self, scale: float) -> pd.DataFrame:
+        """Give the scores of every survey at a scale, linearly between the two nearest scales that were computed."""
+        rows = []
+        for (survey, metric), curve in self.scores.groupby(["survey", "metric"], sort=False):
+            values = np.interp([scale, 0.0, 1.0], self.scales, curve["value"].to_numpy(), left=np.nan, right=np.nan)
+            rows.append((survey, metric, *values.tolist()))
+        return pd.DataFrame(rows, columns=["survey", "metric", "value", "base", "adapted"])
 
 
 def _arrange(rows: pd.DataFrame, *, scales: np.ndarray, name: str, quantity: Quantity) -> PathOfSurvey:
@@ -121,17 +109,15 @@ def _arrange(rows: pd.DataFrame, *, scales: np.ndarray, name: str, quantity: Qua
         preds[np.searchsorted(scales, rows["scale"].to_numpy()), place] = rows["pred"].to_numpy(float)
     truth = first["truth"].to_numpy(float)
     scored = quantity.is_scored(truth)
-    if not np.isfinite(preds).all() or not scored.any():
-        is_whole = np.isfinite(preds).all()
-        raise PredictionError(
-            f"Objects of {name!r} were to be followed along the scale of an adapter, and scored.",
-            received=f"no object with truth in {quantity.scored}"
-            if is_whole
-            else "objects that are not there exactly once at every scale",
-            remedy=f"Widen the range: task=task.with_scored({quantity.name}=None) scores all objects."
-            if is_whole
-            else "Predict the same test set at every scale, with one seed.",
-        )
+    is_whole = np.isfinite(preds).all()
+    if not is_whole or not scored.any():
+        received = f"no object with truth in {quantity.scored}"
+        remedy = f"Widen the range: task=task.with_scored({quantity.name}=None) scores all objects."
+        if not is_whole:
+            received = "objects that are not there exactly once at every scale"
+            remedy = "Predict the same test set at every scale, with one seed."
+        asked = f"Objects of {name!r} were to be followed along the scale of an adapter, and scored."
+        raise PredictionError(asked, received=received, remedy=remedy)
     return PathOfSurvey(first["object_id"].to_numpy(), truth, preds, scored)
 
 

@@ -1,10 +1,4 @@
-"""A place in a predictions table: model and test set, second model, slices, selection; and what follows from them.
-
-::
-
-    predictions ─→ Choices ─→ objects of one model on one test set ─→ deviations ─→ selection ─→ scores, table, export
-                                              survey ─→ columns ┘        others ─→ match_models ┘
-"""
+"""A place in a predictions table: model and test set, second model, slices, selection; and what follows from them."""
 
 from __future__ import annotations
 
@@ -58,13 +52,10 @@ def _sigma(deviation: np.ndarray) -> float:
     return MAD_TO_SIGMA * float(np.median(np.abs(deviation - np.median(deviation))))
 
 
-def match_models(
-    objects: pd.DataFrame, *, others: pd.DataFrame, quantity: Quantity, at_least: float | None = None
-) -> pd.DataFrame:
+def match_models(objects: pd.DataFrame, *, others: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
     """Put another model's predictions beside those of a first one, object by object.
 
-    A change of the deviation below `at_least` counts as none: by default what surveys ask of the scatter, or half the
-    sigma of the first model.
+    A change of the deviation counts from what surveys ask of the scatter on, or half the sigma of the first model.
     """
     ids = pd.Index(others["object_id"])
     if not (ids.is_unique and objects["object_id"].is_unique):
@@ -80,9 +71,8 @@ def match_models(
     ours = objects if "deviation" in objects else with_deviations(objects, quantity=quantity)
     theirs = with_deviations(others.iloc[place], quantity=quantity)
     change = theirs["deviation"].abs().to_numpy() - ours["deviation"].abs().to_numpy()
-    if at_least is None:
-        asked = find_requirement("scatter", label=quantity.name)
-        at_least = asked.limit if asked else 0.5 * _sigma(ours["deviation"].to_numpy())
+    asked = find_requirement("scatter", label=quantity.name)
+    at_least = asked.limit if asked else 0.5 * _sigma(ours["deviation"].to_numpy())
     number = 1 + (change >= at_least).astype(int) - (change <= -at_least)
     return ours.assign(
         pred_other=theirs["pred"].to_numpy(),
@@ -113,32 +103,27 @@ def inside_slices(objects: pd.DataFrame, *, ranges: Mapping[str, tuple[float, fl
 
 
 def score_objects(
-    objects: pd.DataFrame, *, quantity: Quantity, task: Task, rows: np.ndarray | None = None, seed: int = 0
+    objects: pd.DataFrame, *, quantity: Quantity, task: Task, rows: np.ndarray | None = None
 ) -> pd.DataFrame:
     """Score objects of one model by the metrics of their task, all of them or a selection."""
-    metrics = list(default_metrics(task))
-    found, asked = [find_metric(name) for name in metrics], [find_requirement(m, label=quantity.name) for m in metrics]
-    units = [one.unit_of(quantity) for one in found]
-    about = pd.DataFrame(
-        {
-            "metric": metrics,
-            "label": [f"{one.label} ({unit})" if unit else one.label for one, unit in zip(found, units, strict=True)],
-            "asked_by": [one.survey if one else "" for one in asked],
-            "limit": [one.limit if one else np.nan for one in asked],
-        }
-    )
     chosen = objects if rows is None else objects.iloc[np.arange(len(objects))[rows]]
     truth, pred = (chosen[name].to_numpy(float) for name in ("truth", "pred"))
     scored = quantity.is_scored(truth)
-    n = int(scored.sum())
-    about = about.assign(value=np.nan, low=np.nan, high=np.nan, n=n)
+    n, metrics = int(scored.sum()), list(default_metrics(task))
+    found, asked = [find_metric(name) for name in metrics], [find_requirement(m, label=quantity.name) for m in metrics]
+    about = pd.DataFrame({"metric": metrics}).assign(
+        label=[f"{one.label} ({one.unit_of(quantity)})".removesuffix(" ()") for one in found],
+        asked_by=[one.survey if one else "" for one in asked],
+        limit=[one.limit if one else np.nan for one in asked],
+        **{"value": np.nan, "low": np.nan, "high": np.nan, "n": n},
+    )
     possible = metrics if n > 1 else [name for name in metrics if n and name not in SPREADS]
     if not possible:
         return about
     name = quantity.name
     names = (f"truth.{name}", f"pred.{name}") if has_truth(quantity) else ("", name)
     table = pd.DataFrame(dict(zip(names, (truth[scored], pred[scored]), strict=True)))
-    resampling = Resampling(n=N_RESAMPLES if n <= RESAMPLED_UP_TO else 0, seed=seed)
+    resampling = Resampling(n=N_RESAMPLES if n <= RESAMPLED_UP_TO else 0, seed=0)
     scores = score(table, metrics=possible, labels=[name], by=(), task=task, resampling=resampling)
     numbers = scores.set_index("metric")[["value", "low", "high"]].reindex(metrics)
     if n < RESAMPLED_FROM:
@@ -146,14 +131,12 @@ def score_objects(
     return about.assign(**{column: numbers[column].to_numpy() for column in numbers})
 
 
-def brightest_outliers_first(
-    objects: pd.DataFrame, *, magnitude: str | None = None, n: int | None = None
-) -> np.ndarray:
+def brightest_outliers_first(objects: pd.DataFrame, *, magnitude: str | None = None) -> np.ndarray:
     """Put objects in the order in which they are worth a look."""
     farthest = -np.abs(objects["deviation"].to_numpy(float))
     is_outlier = objects["is_outlier"].to_numpy(bool)
     bright = objects[magnitude].to_numpy(float) if magnitude else farthest
-    return np.lexsort((farthest, np.where(is_outlier, bright, farthest), ~is_outlier))[:n]
+    return np.lexsort((farthest, np.where(is_outlier, bright, farthest), ~is_outlier))
 
 
 def difference(values: Mapping[str, Any], *, other: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,15 +153,6 @@ def short_name(values: Mapping[str, Any], *, other: Mapping[str, Any]) -> str:
     """
     changed = difference(values, other=other)
     return str(changed["arm"]) if list(changed) == ["arm"] else _listed(changed)
-
-
-def other_models(choices: Choices, *, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Give the models that a first one can be compared with, by short name: others on its test set, nearest first."""
-    same = [name for name in _OF_THE_TEST_SET if name in values]
-    alike = [model for model in choices.combinations if all(model[name] == values[name] for name in same)]
-    changed = {short_name(values, other=model): difference(values, other=model) for model in alike if model != values}
-    ranked = sorted(changed.items(), key=lambda one: (len(one[1]), "arm" not in one[1]))
-    return {name: {**values, **changes} for name, changes in ranked}
 
 
 def _listed(values: Mapping[str, Any]) -> str:
@@ -222,8 +196,13 @@ class Exploration:
 
     @property
     def others(self) -> dict[str, dict[str, Any]]:
-        """The models on the same test set that can be the second one, by short name."""
-        return other_models(self.choices, values=self.values)
+        """The models on the same test set that can be the second one, by short name, the nearest first."""
+        values, combinations = self.values, self.choices.combinations
+        same = [name for name in _OF_THE_TEST_SET if name in values]
+        alike = [model for model in combinations if all(model[name] == values[name] for name in same)]
+        changed = {short_name(values, other=one): difference(values, other=one) for one in alike if one != values}
+        ranked = sorted(changed.items(), key=lambda one: (len(one[1]), "arm" not in one[1]))
+        return {name: values | changes for name, changes in ranked}
 
     def _load(self, values: dict[str, Any], *, other: dict[str, Any] | None) -> None:
         if other == values:
@@ -246,7 +225,8 @@ class Exploration:
             self.selected, self.ranges = self.selected if is_same else NONE, {}
         self.objects, self.n_unknown, self.quantity = objects, n_unknown, quantity
         self.values, self.other = values, other
-        self._forget("whole", "slice_columns", "inside")
+        for name in ("whole", "slice_columns", "inside"):
+            vars(self).pop(name, None)
 
     def _known(self, values: Mapping[str, Any]) -> tuple[pd.DataFrame, int]:
         """The objects whose truth is known, and the number of the others: they are no part of what is explored."""
@@ -263,15 +243,11 @@ class Exploration:
     def slice(self, ranges: Mapping[str, tuple[float, float]]) -> None:
         """Keep to objects inside some ranges."""
         self.ranges = dict(ranges)
-        self._forget("inside")
+        vars(self).pop("inside", None)
 
     def select(self, rows: np.ndarray) -> None:
         """Select objects."""
         self.selected = np.asarray(rows, dtype=int)
-
-    def _forget(self, *names: str) -> None:
-        for name in names:
-            self.__dict__.pop(name, None)
 
     @property
     def survey(self) -> Survey | None:
@@ -303,11 +279,8 @@ class Exploration:
     def cuts(self) -> dict[str, tuple[float, float]]:
         """The slices that leave objects out, by column: lowest and highest value inside."""
         whole = {column.name: (column.low, column.high) for column in self.slice_columns}
-        inside = {
-            name: (max(low, whole[name][0]), min(high, whole[name][1])) if name in whole else (low, high)
-            for name, (low, high) in self.ranges.items()
-        }
-        return {name: both for name, both in inside.items() if both != whole.get(name)}
+        inside = {n: tuple(np.clip(both, *whole[n]).tolist()) for n, both in self.ranges.items() if n in whole}
+        return {name: both for name, both in inside.items() if both != whole[name]}
 
     @property
     def cuts_in_words(self) -> list[str]:
@@ -362,7 +335,7 @@ class Exploration:
         """Give the objects in view that are most worth a look."""
         rows = self.rows
         magnitude = next((column.name for column in self.slice_columns if column.kind == "magnitude"), None)
-        return rows[brightest_outliers_first(self.objects.iloc[rows], magnitude=magnitude, n=n)]
+        return rows[brightest_outliers_first(self.objects.iloc[rows], magnitude=magnitude)[:n]]
 
     def table(self, rows: np.ndarray) -> pd.DataFrame:
         """Give objects with ids, positions, truth and predictions."""

@@ -1,12 +1,8 @@
-"""Explorers for JupyterLab: controls wired to the functions of `astrolab.exploring`, `plots` and `datasets.twins`.
-
-Nothing is computed here. Every explorer has ``figure()``, ``table()`` and ``snapshot(path)``, and is that figure under
-papermill and nbconvert, and in exported HTML.
-"""
+"""Explorers for JupyterLab; each has ``figure()``, ``table()``, ``snapshot(path)``, and is its figure when exported."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from astrolab.datasets.scaling import Scaling
-    from astrolab.datasets.survey import Survey
     from astrolab.datasets.twins.galaxies import HscTwinKnobs
+    from astrolab.exploring.gathering import Surveys
     from astrolab.models.adapt import Adapted
     from astrolab.tasks import Task
     from astrolab.widgets.adapter import AdapterExplorer
@@ -32,7 +28,7 @@ NEEDED = ("ipywidgets", "anywidget", "jscatter")
 def explore_predictions(
     predictions: Any,
     *,
-    survey: Survey | Mapping[str, Survey] | Iterable[Survey] | None = None,
+    survey: Surveys = None,
     task: Task | None = None,
     directory: str | Path | None = None,
     n_cutouts: int = 12,
@@ -70,8 +66,8 @@ def explore_predictions(
     _require_notebook_stack("explore_predictions")
     from astrolab.widgets.predictions import PredictionsExplorer
 
-    shown = {"n_cutouts": n_cutouts, "n_listed": n_listed}
-    return PredictionsExplorer(predictions, survey=survey, task=task, directory=directory, **shown)
+    at_most = (n_cutouts, n_listed)
+    return PredictionsExplorer(predictions, survey=survey, task=task, directory=directory, at_most=at_most)
 
 
 def explore_adapter(
@@ -86,17 +82,10 @@ def explore_adapter(
     label : str, optional
         By default the first.
     task : Task, optional
-        By default that of the predictions; ``task.with_scored(z=(0.0, 0.3))`` scores other true values.
-
-    Returns
-    -------
-    AdapterExplorer
-        A widget; ``snapshot(path)`` keeps what it shows.
+        As in `explore_predictions`.
 
     Raises
     ------
-    ConfigError
-        If the notebook extra is not installed.
     PredictionError
         If the table is no path.
     """
@@ -124,15 +113,10 @@ def explore_twin(
         Side of the stamp (px); by default the size that the networks were trained on, where they know it (those of
         :func:`astrolab.reload_model` do), else the twin's own.
 
-    Returns
-    -------
-    TwinExplorer
-        A widget; ``snapshot(path)`` keeps what it shows.
-
     Raises
     ------
     ConfigError
-        If the notebook extra is not installed, or a network was trained on stamps of another size.
+        If a network was trained on stamps of another size.
     UnknownNameError, ManifestError
         If there is no such twin, or a network does not predict redshifts.
     SchemaError

@@ -9,6 +9,7 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.pyplot import close
 
 from astrolab.exploring.columns import column_label
 from astrolab.exploring.paths import AdapterPath
@@ -19,7 +20,7 @@ from astrolab.plots.style import survey_looks
 from astrolab.tasks import Task
 from astrolab.widgets import parts
 from astrolab.widgets.cloud import Cloud, CloudContent, side_px
-from astrolab.widgets.explorer import Explorer, detached
+from astrolab.widgets.explorer import Explorer
 
 N_STEPS = 100
 CURVES_DPI = 110
@@ -44,13 +45,9 @@ class AdapterExplorer(Explorer):
         self._curves, self._spans = self._draw_curves(low, high)
         self.cloud_row = parts.row()
         self.places["title"].value = parts.title_line(self.summary)
-        self.children = [
-            self.page,
-            self.places["title"],
-            parts.row(self.scale, self.base, self.adapted),
-            parts.row(self.places["curves"], self.places["scores"]),
-            self.cloud_row,
-        ]
+        moves = parts.row(self.scale, self.base, self.adapted)
+        scores = parts.row(self.places["curves"], self.places["scores"])
+        self.children = [self.page, self.places["title"], moves, scores, self.cloud_row]
         self._draw()
         self.scale.observe(lambda _: self._move(), names="value")
         self.go_live_if_watched()
@@ -59,12 +56,13 @@ class AdapterExplorer(Explorer):
         """A button that goes to a scale, or one that cannot be pressed and says why: the path does not reach it."""
         is_there = self.path.scales[0] <= scale <= self.path.scales[-1]
         hint = "" if is_there else f"{label}: scale {scale:g} is not on this path"
-        button = parts.button(name, label=label, on_click=lambda: self._go(scale), hint=hint)
+        button = parts.button(name, label=label, on_click=lambda: setattr(self.scale, "value", scale), hint=hint)
         button.disabled = not is_there
         return button
 
-    def _go(self, scale: float) -> None:
-        self.scale.value = scale
+    def _preds(self) -> dict[str, np.ndarray]:
+        """Predictions of each survey at this scale."""
+        return {name: self.path.predictions_at(self.scale.value, survey=name) for name in self.path.surveys}
 
     @property
     def summary(self) -> str:
@@ -80,27 +78,25 @@ class AdapterExplorer(Explorer):
         ]
 
     def _draw(self) -> None:
-        quantity = self.path.quantity
+        quantity, preds, names = self.path.quantity, self._preds(), []
         for name, cloud in self.clouds.items():
             survey = self.path.surveys[name]
             both, _ = cloud_ranges(pd.DataFrame({"truth": survey.truth}), quantity=quantity)
             groups = pd.Categorical(np.where(survey.scored, *GROUPS), categories=GROUPS)
-            lines = reference_lines(quantity, x_range=both)
-            cloud.draw(
-                CloudContent(
-                    x=survey.truth,
-                    y=self.path.predictions_at(self.scale.value, survey=name),
-                    x_label=column_label("truth", quantity=quantity),
-                    y_label=axis_label("pred", quantity=quantity),
-                    x_range=both,
-                    y_range=both,
-                    colour=pd.Series(groups),
-                    colours=dict(zip(GROUPS, (self.looks[name].colour, SAME), strict=True)),
-                    lines=[(line.vertices, line.colour, line.width) for line in lines],
-                ),
-                side_px=side_px(len(self.clouds)),
+            content = CloudContent(
+                x=survey.truth,
+                y=preds[name],
+                x_label=column_label("truth", quantity=quantity),
+                y_label=axis_label("pred", quantity=quantity),
+                x_range=both,
+                y_range=both,
+                colour=pd.Series(groups),
+                colours=dict(zip(GROUPS, (self.looks[name].colour, SAME), strict=True)),
+                lines=reference_lines(quantity, x_range=both),
             )
-        self.page.cloud_names = [f"{self.looks[name].label}: {cloud.in_words}" for name, cloud in self.clouds.items()]
+            cloud.draw(content, side_px=side_px(len(self.clouds)))
+            names.append(f"{self.looks[name].label}: {content.in_words}")
+        self.page.cloud_names = names
         self._write()
 
     def _move(self) -> None:
@@ -108,20 +104,20 @@ class AdapterExplorer(Explorer):
         self._write()
 
     def _move_clouds(self) -> None:
-        for name, cloud in self.clouds.items():
-            cloud.move(self.path.predictions_at(self.scale.value, survey=name))
+        for name, pred in self._preds().items():
+            self.clouds[name].move(pred)
 
     def _write(self) -> None:
         low, high = self.path.scales[0], self.path.scales[-1]
         at = (self.scale.value - low) / (high - low)
         self.places["scores"].value = parts.plain_table(self._in_words(), note=f"at scale {self.scale.value:.2f}")
-        self.places["curves"].value = parts.marked_picture(
-            self._curves, alt="Scores of both surveys against the scale of the adapter", spans=self._spans, at=at
-        )
+        alt = "Scores of both surveys against the scale of the adapter"
+        self.places["curves"].value = parts.marked_picture(self._curves, alt=alt, spans=self._spans, at=at)
 
     def _draw_curves(self, low: float, high: float) -> tuple[str, list[tuple[float, float, float, float]]]:
         """The curves as a picture, drawn once, and where the ends of the path are in it."""
-        figure, file = detached(plot_adapter_path(self.path.scores, title="Along the path")), io.BytesIO()
+        figure, file = plot_adapter_path(self.path.scores, title="Along the path"), io.BytesIO()
+        close(figure)
         spans = scale_spans(figure, low=low, high=high)
         figure.set_layout_engine("none")  # or it would be laid out anew, and the marks lie beside their places
         figure.savefig(file, format="png", dpi=CURVES_DPI, bbox_inches=None)
@@ -144,17 +140,7 @@ class AdapterExplorer(Explorer):
         scores.insert(0, "scale", self.scale.value)
         return scores
 
-    def figure(self) -> Figure:
-        """Return what is shown, as a figure."""
-        clouds = {
-            name: (survey.truth, self.path.predictions_at(self.scale.value, survey=name))
-            for name, survey in self.path.surveys.items()
-        }
-        figure = plot_adapter_path(
-            self.path.scores,
-            scale=self.scale.value,
-            clouds=clouds,
-            label=self.path.quantity.name,
-            simulated=self.path.simulated,
-        )
-        return detached(figure)
+    def _figure(self) -> Figure:
+        clouds = {name: (self.path.surveys[name].truth, pred) for name, pred in self._preds().items()}
+        about = {"label": self.path.quantity.name, "simulated": self.path.simulated}
+        return plot_adapter_path(self.path.scores, scale=self.scale.value, clouds=clouds, **about)

@@ -29,15 +29,7 @@ def is_watched() -> bool:
     from IPython import get_ipython
 
     kernel = getattr(get_ipython(), "kernel", None)
-    if kernel is None:
-        return False
-    return bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin", True))
-
-
-def detached(figure: Figure) -> Figure:
-    """Take a figure out of pyplot's hands, or a notebook would show it a second time below the widget."""
-    close(figure)
-    return figure
+    return kernel is not None and bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin", True))
 
 
 class Page(anywidget.AnyWidget):
@@ -86,32 +78,24 @@ class Page(anywidget.AnyWidget):
 class Explorer(ipywidgets.VBox):
     """A widget with a static figure and a table behind it.
 
-    Subclasses build their controls, set `children`, and say what `figure` and `table` hold.
+    Subclasses build their controls, set `children`, and have `summary` (one line), `table` and `_figure`.
     """
 
     def __init__(self, *, css_class: str):
         super().__init__()
-        self.add_class("astrolab-explorer")
-        self.add_class(css_class)
+        self.add_class("astrolab-explorer").add_class(css_class)
         self.is_live = False
         self.page = Page()
         self._own = set(vars(self)) | {"_own"}
 
-    @property
-    def summary(self) -> str:
-        """What is shown, in one line."""
-        raise NotImplementedError
-
     def figure(self) -> Figure:
-        """Return what is shown, as a figure that pyplot knows nothing of."""
-        raise NotImplementedError
+        """Return what is shown, as a figure that pyplot does not know: it would be shown below the widget again."""
+        figure = self._figure()
+        close(figure)
+        return figure
 
-    def table(self) -> pd.DataFrame:
-        """Return what is shown, as a table."""
-        raise NotImplementedError
-
-    def whole_table(self) -> pd.DataFrame:
-        """Return what a snapshot keeps beside the figure: `table`, with what did not fit on the page."""
+    def _whole_table(self) -> pd.DataFrame:
+        """What a snapshot keeps beside the figure: `table`, with what did not fit on the page."""
         return self.table()
 
     def snapshot(self, path: str | Path) -> tuple[Path, Path]:
@@ -121,7 +105,7 @@ class Explorer(ipywidgets.VBox):
         with write_atomically(image) as part:
             part.write_bytes(self._png(dpi=200))
         with write_atomically(table) as part:
-            self.whole_table().to_csv(part, index=False)
+            self._whole_table().to_csv(part, index=False)
         return image, table
 
     def go_live(self) -> None:

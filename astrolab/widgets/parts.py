@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Any, TypeVar
 
@@ -20,7 +19,6 @@ from astrolab.exploring.columns import column_label, column_unit, picture_input
 from astrolab.exploring.view import RESAMPLED_FROM
 from astrolab.plots.surveys import band_pictures, colour_picture, read_stamps
 
-DESCRIPTION = {"description_width": "initial"}
 DASH = "–"
 Control = TypeVar("Control", bound=ipywidgets.DOMWidget)
 SPECTRUM_PX = (128, 96)
@@ -29,10 +27,9 @@ _SHOWN = (0.5, 99.5)  # percentiles of a spectrum
 
 def control(name: str, *, kind: type[Control], label: str, width: str, **options: Any) -> Control:
     """Return a labelled control of class ``astrolab-<name>``, e.g. an ``ipywidgets.Dropdown``."""
-    made = kind(**{"description": label, "style": DESCRIPTION} | options)
+    made = kind(**{"description": label, "style": {"description_width": "initial"}} | options)
     made.layout.width = width
-    made.add_class(f"astrolab-{name}")
-    return made
+    return made.add_class(f"astrolab-{name}")
 
 
 def range_slider(name: str, *, label: str, low: float, high: float) -> ipywidgets.FloatRangeSlider:
@@ -53,30 +50,22 @@ def button(name: str, *, label: str, on_click: Callable[[], None], hint: str = "
 
 def places(*names: str) -> dict[str, ipywidgets.HTML]:
     """Return empty places for HTML, each of class ``astrolab-<name>``."""
-    made = {name: ipywidgets.HTML() for name in names}
-    for name, place in made.items():
-        place.add_class(f"astrolab-{name}")
-    return made
+    return {name: ipywidgets.HTML().add_class(f"astrolab-{name}") for name in names}
 
 
 def row(*controls: ipywidgets.Widget) -> ipywidgets.HBox:
     """Return controls in a row that wraps where the page is narrow."""
-    box = ipywidgets.HBox(controls)
-    box.add_class("astrolab-row")
-    return box
+    return ipywidgets.HBox(controls).add_class("astrolab-row")
 
 
 def column(*controls: ipywidgets.Widget) -> ipywidgets.VBox:
     """Return controls one below the other, of class ``astrolab-side``."""
-    box = ipywidgets.VBox(controls)
-    box.add_class("astrolab-side")
-    return box
+    return ipywidgets.VBox(controls).add_class("astrolab-side")
 
 
 def under_title(control: ipywidgets.Widget, *, title: str) -> ipywidgets.VBox:
     """Return a control with a title above it, no wider than the control."""
-    place = ipywidgets.VBox([ipywidgets.HTML(), control])
-    place.add_class("astrolab-titled")
+    place = ipywidgets.VBox([ipywidgets.HTML(), control]).add_class("astrolab-titled")
     set_title(place, title=title)
     return place
 
@@ -117,12 +106,10 @@ def title_line(text: str) -> str:
 
 def legend(dots: Mapping[str, str], *, lines: Mapping[str, str]) -> str:
     """Return what colours of points and lines mean."""
-    entries = [f'<span><i style="background:{colour}"></i>{escape(text)}</span>' for text, colour in dots.items()]
-    entries += [
-        f'<span><i class="line" style="border-color:{colour}"></i>{escape(text)}</span>'
-        for text, colour in lines.items()
-    ]
-    return f'<div class="astrolab-legend">{"".join(entries)}</div>'
+    marks = [(f'<i style="background:{colour}"></i>', text) for text, colour in dots.items()]
+    marks += [(f'<i class="line" style="border-color:{colour}"></i>', text) for text, colour in lines.items()]
+    entries = "".join(f"<span>{mark}{escape(text)}</span>" for mark, text in marks)
+    return f'<div class="astrolab-legend">{entries}</div>'
 
 
 def score_table(sides: Mapping[str, pd.DataFrame], *, note: str = "") -> str:
@@ -155,8 +142,8 @@ def _score_cell(score: pd.Series) -> str:
 def object_table(objects: pd.DataFrame, *, note: str = "") -> str:
     """Return objects as a table, with the units of their columns."""
     short = {"truth": "true", "pred": "predicted", "pred_other": "the other model"}
-    heads = [escape(short.get(name, column_label(name))) for name in map(str, objects)]
     names = list(map(str, objects))
+    heads = [escape(short.get(name, column_label(name))) for name in names]
     rows = [[_cell(v, name=n) for v, n in zip(one, names, strict=True)] for one in objects.itertuples(index=False)]
     table = _table(heads, rows, note=note)
     return f'<div class="astrolab-scroll" tabindex="0" role="region" aria-label="Objects">{table}</div>'
@@ -179,10 +166,8 @@ def plain_table(table: pd.DataFrame, *, note: str = "") -> str:
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, note: str) -> str:
     caption = f"<caption>{escape(note)}</caption>" if note else ""
     head = "".join(f'<th scope="col">{text}</th>' for text in heads)
-    body = "".join(
-        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
-        for first, *cells in rows
-    )
+    filled = [(first, "".join(f"<td>{cell}</td>" for cell in cells)) for first, *cells in rows]
+    body = "".join(f'<tr><th scope="row">{first}</th>{cells}</tr>' for first, cells in filled)
     return f'<table class="astrolab">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
@@ -197,31 +182,21 @@ def marked_picture(source: str, *, alt: str, spans: Sequence[tuple[float, float,
     return f'<div style="position:relative;display:inline-block">{image}{"".join(marks)}</div>'
 
 
-@dataclass(frozen=True)
-class Card:
-    """An object in pictures, each with what it shows."""
-
-    pictures: Mapping[str, str]
-    caption: Sequence[str]
-    is_framed: bool = False
-
-
 def object_cards(objects: pd.DataFrame, *, survey: Survey) -> str:
     """Return pictures of objects with their ids, truths and predictions below: cut-outs in colour, or spectra."""
     kind, name = picture_input(survey)
     if kind == "image":
         stamps, channels = read_stamps(survey, object_ids=objects["object_id"].to_numpy())
         pictures = [_cut_out(stamp, channels=channels) for stamp in stamps]
-        note = "Cut-outs, brightest outliers first (framed)" + f"; below each: {', '.join(channels)}" * (
-            len(pictures) > 0 and len(pictures[0]) > 1
-        )
+        below = f"; below each: {', '.join(channels)}" if pictures and len(pictures[0]) > 1 else ""
+        note = f"Cut-outs, brightest outliers first (framed){below}"
     else:
         spec, rows = survey.specs[name], rows_of(survey, object_ids=objects["object_id"].to_numpy())
         spectra = np.asarray(survey.inputs[name][rows])
         pictures = [{"Spectrum": spectrum_source(values, grid=spec.grid)} for values in spectra]
         note = f"Spectra from {spec.grid[0]:.0f} to {spec.grid[-1]:.0f} Å, brightest outliers first (framed)"
     rows = zip(pictures, (one for _, one in objects.iterrows()), strict=True)
-    return picture_cards([Card(p, _caption(one), bool(one["is_outlier"])) for p, one in rows], note=note)
+    return picture_cards([(p, _caption(one), bool(one["is_outlier"])) for p, one in rows], note=note)
 
 
 def _cut_out(stamp: np.ndarray, *, channels: Sequence[str]) -> dict[str, str]:
@@ -237,15 +212,15 @@ def _caption(one: pd.Series) -> list[str]:
     return lines + ([f"other → {number(one['pred_other'], digits=3)}"] if "pred_other" in one else [])
 
 
-def picture_cards(cards: Sequence[Card], *, note: str = "") -> str:
-    """Return pictures of objects beside each other, each with a caption."""
+def picture_cards(cards: Sequence[tuple[Mapping[str, str], Sequence[str], bool]], *, note: str = "") -> str:
+    """Return objects beside each other: pictures, by what each shows, the lines of a caption, whether it is framed."""
     figures = []
-    for card in cards:
-        of = escape(f" of {', '.join(card.caption)}", quote=True)
-        images = "".join(f'<img src="{source}" alt="{escape(what)}{of}">' for what, source in card.pictures.items())
-        frame = ' class="framed"' if card.is_framed else ""
-        caption = "<br>".join(map(escape, card.caption))
-        figures.append(f"<figure{frame}>{images}<figcaption>{caption}</figcaption></figure>")
+    for pictures, caption, is_framed in cards:
+        of = escape(f" of {', '.join(caption)}", quote=True)
+        images = "".join(f'<img src="{source}" alt="{escape(what)}{of}">' for what, source in pictures.items())
+        frame = ' class="framed"' if is_framed else ""
+        below = "<br>".join(map(escape, caption))
+        figures.append(f"<figure{frame}>{images}<figcaption>{below}</figcaption></figure>")
     return f'{text_note(note)}<div class="astrolab-cards">{"".join(figures)}</div>'
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from astrolab.datasets.survey import Survey
 from astrolab.errors import AstrolabError
+from astrolab.exploring import gathering
 from astrolab.exploring.columns import SliceColumn, has_truth, picture_input
-from astrolab.exploring.gathering import (
-    gather_predictions,
-    save_selection,
-    selection_file,
-    selections_folder,
-    surveys_by_name,
-)
-from astrolab.exploring.view import Exploration, short_name
+from astrolab.exploring.gathering import Surveys
+from astrolab.exploring.view import NONE, Exploration, short_name
 from astrolab.plots.explorers import brief_names, colour_points, in_words, name_models, plot_exploration
 from astrolab.plots.predictions import reference_lines
 from astrolab.plots.style import is_simulated
@@ -30,14 +24,14 @@ from astrolab.predictions import quantity_of
 from astrolab.tasks import Task
 from astrolab.widgets import parts
 from astrolab.widgets.cloud import SELECTED_COLOUR, Cloud, CloudContent, cloud_contents, side_px
-from astrolab.widgets.explorer import Explorer, detached
+from astrolab.widgets.explorer import Explorer
 
 LABELS = {"survey": "Test survey", "split": "Part", "arm": "Model", "fraction": "Data fraction"}
 LABELS |= {"scale": "Adapter scale", "trained_on": "Trained on"}
 ALWAYS_SHOWN = ("survey", "arm", "seed")
 DRAWN = ("truth", "pred")
 AXIS_OPTIONS = (("prediction", "pred"), ("deviation", "deviation"))
-BY_GROUP, ALONE = "group", ""
+BY_GROUP = ALONE = ""
 NO_OTHER = ("no other model", ALONE)
 
 
@@ -45,21 +39,15 @@ class PredictionsExplorer(Explorer):
     """Predicted against true, with everything linked; made by :func:`astrolab.explore_predictions`."""
 
     def __init__(
-        self,
-        predictions: Any,
-        *,
-        survey: Survey | Mapping[str, Survey] | Iterable[Survey] | None,
-        task: Task | None,
-        directory: str | Path | None,
-        n_cutouts: int,
-        n_listed: int,
+        self, source: Any, *, survey: Surveys, task: Task | None, directory: str | Path | None, at_most: tuple[int, int]
     ):
         super().__init__(css_class="astrolab-predictions")
-        table = gather_predictions(predictions, task=task)
-        surveys = surveys_by_name(survey, predicted=list(table["survey"].unique()) if "survey" in table else [])
+        table = gathering.gather_predictions(source, task=task)
+        predicted = list(table["survey"].unique()) if "survey" in table else []
+        surveys = gathering.surveys_by_name(survey, predicted=predicted)
         self.view = Exploration(table, surveys=surveys, task=task)
-        self.n_cutouts, self.n_listed = n_cutouts, n_listed
-        self.directory = Path(directory or selections_folder(predictions))
+        self.n_cutouts, self.n_listed = at_most
+        self.directory = Path(directory or gathering.selections_folder(source))
         self.clouds = (Cloud(on_select=self.select), Cloud(on_select=self.select))
         self._listening = True
         self._make_choosers()
@@ -100,29 +88,23 @@ class PredictionsExplorer(Explorer):
             parts.button(
                 "select-shown", label="Select all shown", on_click=lambda: self.select(np.flatnonzero(self.view.inside))
             ),
-            parts.button("clear", label="Clear selection", on_click=lambda: self.select(np.zeros(0, dtype=int))),
+            parts.button("clear", label="Clear selection", on_click=lambda: self.select(NONE)),
         )
-        self.filename = parts.control(
-            "filename", kind=ipywidgets.Text, label="Save selection as", width="260px", value="selection"
-        )
-        self.export = parts.row(
-            self.filename,
-            parts.button("save-csv", label="CSV", hint="Save as CSV", on_click=partial(self._save, ".csv")),
-            parts.button(
-                "save-ecsv", label="ECSV", hint="Save as ECSV, with units", on_click=partial(self._save, ".ecsv")
-            ),
-        )
+        text, hint = {"kind": ipywidgets.Text, "value": gathering.DEFAULT_NAME}, "Save as ECSV, with units"
+        self.filename = parts.control("filename", label="Save selection as", width="260px", **text)
+        csv = parts.button("save-csv", label="CSV", hint="Save as CSV", on_click=partial(self._save, ".csv"))
+        ecsv = parts.button("save-ecsv", label="ECSV", hint=hint, on_click=partial(self._save, ".ecsv"))
+        self.export = parts.row(self.filename, csv, ecsv)
 
     def _make_places(self) -> None:
         self.places = parts.places("title", "legend", "scores", "status", "cutouts", "galaxies")
         self.slice_row, self.cloud_row = parts.row(), parts.row()
         self.cloud_row.layout.align_items = "flex-end"  # one title may have more lines than the other
-        side = [self.places["legend"], self.places["scores"], self.actions, self.export, self.places["status"]]
-        main = parts.row(self.cloud_row, parts.column(*side))
+        title, legend, scores, status, *below = self.places.values()
+        main = parts.row(self.cloud_row, parts.column(legend, scores, self.actions, self.export, status))
         main.layout.align_items = "flex-start"
         choices = parts.row(*self.choosers.values(), self.compare, self.axis, self.colour)
-        below = [self.places["cutouts"], self.places["galaxies"]]
-        self.children = [self.page, self.places["title"], choices, self.slice_row, main, *below]
+        self.children = [self.page, title, choices, self.slice_row, main, *below]
 
     def _when(self, control: ipywidgets.Widget, follow) -> None:
         """Follow a control, unless it was this explorer that changed it; what cannot be followed is said and undone."""
@@ -154,8 +136,7 @@ class PredictionsExplorer(Explorer):
 
     def _loaded(self) -> None:
         """Offer what there is to compare, slice and colour by now, and draw."""
-        models = [self.view.values, *filter(None, [self.view.other])]
-        self._names, self._shared = name_models(models, options=self.view.choices.options)
+        self._names, self._shared = self._named(*filter(None, [self.view.other]))
         self._others = self.view.others
         self._show_choices()
         self._listening = False
@@ -168,12 +149,16 @@ class PredictionsExplorer(Explorer):
         self._listening = True
         self._draw()
 
+    def _named(self, *others: Mapping[str, Any]) -> tuple[list[str], str]:
+        return name_models([self.view.values, *others], options=self.view.choices.options)
+
     def _show_choices(self) -> None:
         """Set the dropdowns to what is chosen."""
         self._listening = False
         for name, value in self.view.values.items():
             self.choosers[name].value = value
-        self.compare.options = [NO_OTHER, *((self._name_of(model), name) for name, model in self._others.items())]
+        others = [(self._named(model)[0][1], name) for name, model in self._others.items()]
+        self.compare.options = [NO_OTHER, *others]
         self.compare.value = ALONE if self.view.other is None else short_name(self.view.values, other=self.view.other)
         self._listening = True
 
@@ -213,14 +198,10 @@ class PredictionsExplorer(Explorer):
     # What is shown.
 
     def _draw(self) -> None:
-        self._colours = colour_points(self.view.objects, by=self._colour_column)
+        self._colours = colour_points(self.view.objects, by=self.colour.value or None)
         contents = cloud_contents(self.view, axis=self._axis, colours=self._colours)
         self.page.draw(partial(self._draw_clouds, contents, self._names))
         self._refresh()
-
-    @property
-    def _colour_column(self) -> str | None:
-        return None if self.colour.value == BY_GROUP else self.colour.value
 
     @property
     def _axis(self) -> str:
@@ -237,8 +218,7 @@ class PredictionsExplorer(Explorer):
         for cloud, content in zip(self.clouds, contents, strict=False):
             cloud.draw(content, side_px=side_px(len(contents)))
         self._titles = titles
-        names = zip(titles, self.clouds, strict=False)
-        self.page.cloud_names = [f"{title}: {cloud.in_words}" for title, cloud in names]
+        self.page.cloud_names = [f"{title}: {one.in_words}" for title, one in zip(titles, contents, strict=True)]
         if self.is_live:
             self.go_live()
         self._mark()
@@ -258,13 +238,9 @@ class PredictionsExplorer(Explorer):
         self.places["legend"].value = self._legend()
         self.places["scores"].value = parts.score_table(self._sides(), note=self._scored())
         self.listed = view.listed(max(self.n_listed, self.n_cutouts))
-        shown = min(len(rows), self.n_listed)
-        note = (
-            f"{shown:,} of {len(rows):,} {view.word} of the {view.what}"
-            if view.what != "all"
-            else f"{shown:,} {view.word}"
-        )
-        self.places["galaxies"].value = parts.object_table(self.table(), note=f"{note}, brightest outliers first")
+        note, order = f"{min(len(rows), self.n_listed):,}", "brightest outliers first"
+        note += f" {view.word}" if view.what == "all" else f" of {len(rows):,} {view.word} of the {view.what}"
+        self.places["galaxies"].value = parts.object_table(self.table(), note=f"{note}, {order}")
         self.places["cutouts"].value = self._pictures()
         self.places["status"].value = parts.text_note(self._status())
 
@@ -281,9 +257,6 @@ class PredictionsExplorer(Explorer):
             return parts.text_note(f"No pictures: pass the survey of {name} to explore_predictions, as survey=….")
         listed = self.view.objects.iloc[self.listed[: self.n_cutouts]]
         return parts.object_cards(listed, survey=survey) if any(picture_input(survey)) else ""
-
-    def _name_of(self, other: Mapping[str, Any]) -> str:
-        return name_models([self.view.values, other], options=self.view.choices.options)[0][1]
 
     @property
     def summary(self) -> str:
@@ -312,34 +285,32 @@ class PredictionsExplorer(Explorer):
         """Return the objects that are listed, brightest outliers first."""
         return self.view.table(self.listed[: self.n_listed])
 
-    def whole_table(self) -> pd.DataFrame:
-        """Return all objects in view, brightest outliers first."""
+    def _whole_table(self) -> pd.DataFrame:
         return self.view.table(self.view.listed(len(self.view.rows)))
 
-    def figure(self) -> Figure:
-        """Return what is shown, as a figure."""
-        figure = plot_exploration(
-            self.view.objects,
-            quantity=self.view.quantity,
-            x=self.view.x,
-            rows=self.view.rows if self.view.what == "selection" else None,
-            inside=self.view.inside,
+    def _figure(self) -> Figure:
+        view, title = self.view, [f"Predictions on {self._where}", self._shared, *self.view.cuts_in_words]
+        return plot_exploration(
+            view.objects,
+            quantity=view.quantity,
+            x=view.x,
+            rows=view.rows if view.what == "selection" else None,
+            inside=view.inside,
             sides=self._sides(),
             models=self._names,
             axis=self._axis,
-            colour=self._colour_column,
-            survey=self.view.survey,
+            colour=self.colour.value or None,
+            survey=view.survey,
             listed=self.listed,
-            objects=self.view.word,
-            title=" · ".join(filter(None, [f"Predictions on {self._where}", self._shared, *self.view.cuts_in_words])),
+            objects=view.word,
+            title=" · ".join(filter(None, title)),
         )
-        return detached(figure)
 
     def _save(self, ending: str) -> None:
-        path = selection_file(self.filename.value, folder=self.directory, ending=ending)
+        path = gathering.selection_file(self.filename.value, folder=self.directory, ending=ending)
         rows, was_there = self.view.rows, path.exists()
         try:
-            save_selection(self.view.table(rows), path=path, comment=self.view.about)
+            gathering.save_selection(self.view.table(rows), path=path, comment=self.view.about)
         except (OSError, AstrolabError) as error:
             self.places["status"].value = parts.text_note(f"Not saved: {error}")
         else:

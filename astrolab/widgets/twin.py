@@ -18,7 +18,7 @@ from astrolab.plots.explorers import plot_one_galaxy
 from astrolab.plots.style import arm_looks
 from astrolab.plots.surveys import band_pictures, colour_picture
 from astrolab.widgets import parts
-from astrolab.widgets.explorer import Explorer, detached
+from astrolab.widgets.explorer import Explorer
 
 if TYPE_CHECKING:
     from astrolab.datasets.scaling import Scaling
@@ -31,11 +31,7 @@ class TwinExplorer(Explorer):
     """One galaxy under a survey's knobs; made by :func:`astrolab.explore_twin`."""
 
     def __init__(
-        self,
-        survey: str | HscTwinKnobs,
-        *,
-        models: Mapping[str, tuple[Adapted, Scaling]],
-        image_size: int | None,
+        self, survey: str | HscTwinKnobs, *, models: Mapping[str, tuple[Adapted, Scaling]], image_size: int | None
     ):
         super().__init__(css_class="astrolab-twin")
         self.models = dict(models)
@@ -54,9 +50,8 @@ class TwinExplorer(Explorer):
         self.seed = 0
         self.places = parts.places("title", "galaxy", "answers", "magnitudes")
         knobs = parts.column(self.kind, *self.knobs.values(), self.noise)
-        seen = parts.column(self.places["galaxy"])
         answers = parts.column(self.places["answers"], self.places["magnitudes"])
-        main = parts.row(knobs, seen, answers)
+        main = parts.row(knobs, parts.column(self.places["galaxy"]), answers)
         main.layout.align_items = "flex-start"
         self.children = [self.page, self.places["title"], main]
         self._look()
@@ -68,10 +63,8 @@ class TwinExplorer(Explorer):
             sharpest = min(self.survey.seeing_arcsec) / self.survey.seeing_arcsec[self.survey.i_band]
             low = np.ceil(100 * MIN_FWHM_PX * self.survey.pixel_scale_arcsec / sharpest) / 100 + 0.01
         ends = {"min": low, "max": high, "step": step, "value": getattr(start, name), "readout_format": f".{digits}f"}
-        style = {"description_width": "180px"}
-        knob = parts.control(
-            name.replace("_", "-"), kind=ipywidgets.FloatSlider, label=label, width="400px", style=style, **ends
-        )
+        shown = {"kind": ipywidgets.FloatSlider, "width": "400px", "style": {"description_width": "180px"}}
+        knob = parts.control(name.replace("_", "-"), label=label, **shown, **ends)
         knob.observe(lambda _: self._look(), names="value")
         return knob
 
@@ -93,21 +86,21 @@ class TwinExplorer(Explorer):
 
     def _look(self) -> None:
         """Observe the galaxy, and ask the models."""
-        self.galaxy = simulate_galaxy(self.survey, settings=self.settings)
-        inputs, channels = self.galaxy.inputs, dict.fromkeys(self.galaxy.inputs, self.galaxy.bands)
+        self.galaxy = galaxy = simulate_galaxy(self.survey, settings=self.settings)
+        image, bands, inputs = galaxy.image, galaxy.bands, galaxy.inputs
+        channels = dict.fromkeys(inputs, bands)
         self.answers = {
             name: answer(model, label=LABEL, scaling=scaling, inputs=inputs, channels=channels)
             for name, (model, scaling) in self.models.items()
         }
         self.places["title"].value = parts.title_line(self.summary)
-        self.places["galaxy"].value = parts.large_picture(
-            colour_picture(self.galaxy.image, channels=self.galaxy.bands),
-            bands=dict(
-                zip(self.galaxy.bands, band_pictures(self.galaxy.image, channels=self.galaxy.bands), strict=True)
-            ),
-        )
+        small = dict(zip(bands, band_pictures(image, channels=bands), strict=True))
+        self.places["galaxy"].value = parts.large_picture(colour_picture(image, channels=bands), bands=small)
         self.places["answers"].value = self._answers()
-        self.places["magnitudes"].value = parts.plain_table(self._magnitudes(), note="AB magnitudes")
+        columns = {"true": galaxy.mag, "measured": galaxy.measured_mag, "±": galaxy.measured_mag_error}
+        numbers = {name: [f"{value:.2f}" for value in values] for name, values in columns.items()}
+        table = pd.DataFrame({"band": bands} | numbers)
+        self.places["magnitudes"].value = parts.plain_table(table, note="AB magnitudes")
 
     def _answers(self) -> str:
         if not self.models:
@@ -121,31 +114,18 @@ class TwinExplorer(Explorer):
         table = pd.DataFrame(rows).map(lambda text: text.replace("-", "−") if text[:1] in "+-" else text)
         return parts.plain_table(table, note=f"true redshift {z:.3f}")
 
-    def _magnitudes(self) -> pd.DataFrame:
-        galaxy = self.galaxy
-        return pd.DataFrame(
-            {
-                "band": galaxy.bands,
-                "true": [f"{value:.2f}" for value in galaxy.mag],
-                "measured": [f"{value:.2f}" for value in galaxy.measured_mag],
-                "±": [f"{value:.2f}" for value in galaxy.measured_mag_error],
-            }
-        )
-
     def table(self) -> pd.DataFrame:
         """Return the settings, magnitudes and answers in one row."""
         row = self.settings.model_dump()
         for number, band in enumerate(self.galaxy.bands):
-            measured = self.galaxy.measured_mag[number], self.galaxy.measured_mag_error[number]
-            row |= {f"{band}_mag": self.galaxy.mag[number], f"{band}_measured_mag": measured[0]}
-            row |= {f"{band}_measured_mag_error": measured[1]}
+            row |= {f"{band}_{name}": getattr(self.galaxy, name)[number] for name in _MAGNITUDES}
         return pd.DataFrame([row | {f"pred_{name}": value for name, value in self.answers.items()}])
 
-    def figure(self) -> Figure:
-        """Return what is shown, as a figure."""
-        return detached(plot_one_galaxy(self.galaxy, answers=self.answers))
+    def _figure(self) -> Figure:
+        return plot_one_galaxy(self.galaxy, answers=self.answers)
 
 
+_MAGNITUDES = ("mag", "measured_mag", "measured_mag_error")
 # label with its unit, smallest and largest value, step, digits
 _KNOBS = {
     "seeing_arcsec": ("Seeing in i, FWHM (arcsec)", 0.4, 2.0, 0.01, 2),

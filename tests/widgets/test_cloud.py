@@ -5,6 +5,7 @@ from matplotlib.colors import to_rgba
 
 from astrolab.exploring.view import Exploration
 from astrolab.plots.explorers import colour_points
+from astrolab.plots.predictions import ReferenceLine
 from astrolab.widgets.cloud import Cloud, CloudContent, cloud_contents, on_axis, side_px
 
 
@@ -19,7 +20,7 @@ def content(n=6, *, groups=("good", "bad"), **changes):
         "y_range": (0.0, 1.0),
         "colour": pd.Series(pd.Categorical([groups[k % 2] for k in range(n)], categories=list(groups))),
         "colours": dict(zip(groups, ("#0072B2", "#D55E00"), strict=True)),
-        "lines": [(np.array([[0.0, 0.0], [1.0, 1.0]]), "#222222", 1)],
+        "lines": [ReferenceLine(np.array([[0.0, 0.0], [1.0, 1.0]]), "#222222", 1, "equality")],
     }
     return CloudContent(**parts | changes)
 

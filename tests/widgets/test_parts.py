@@ -110,7 +110,7 @@ def test_text_is_escaped_everywhere():
         parts.legend({wild: "#000000"}, lines={wild: "#000000"}),
         parts.plain_table(pd.DataFrame({wild: [wild]}), note=wild),
         parts.marked_picture("data:,", alt=wild, spans=[(0, 1, 0, 1)], at=0.5),
-        parts.picture_cards([parts.Card({wild: "data:,"}, [wild])], note=wild),
+        parts.picture_cards([({wild: "data:,"}, [wild], False)], note=wild),
         parts.large_picture(np.zeros((2, 2, 3), "u1"), bands={wild: np.zeros((2, 2), "u1")}),
     ):
         assert "<script" not in html
@@ -125,7 +125,7 @@ def test_pictures_come_out_pixel_by_pixel():
 
 
 def test_every_picture_says_what_it_shows():
-    card = parts.Card({"Cut-out": "data:,"}, ["42", "0.5 → 0.7"], is_framed=True)
+    card = ({"Cut-out": "data:,"}, ["42", "0.5 → 0.7"], True)
     tree = parse(parts.picture_cards([card, card], note="outliers"))
     figures = tree.findall(".//figure")
     assert len(figures) == 2 and figures[0].get("class") == "framed"

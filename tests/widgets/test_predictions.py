@@ -282,7 +282,7 @@ def test_a_full_disk_is_said_and_a_file_that_is_replaced_too(explorer, monkeypat
     def full(*_, path, **__):
         raise disk_full(path)
 
-    monkeypatch.setattr("astrolab.widgets.predictions.save_selection", full)
+    monkeypatch.setattr("astrolab.exploring.gathering.save_selection", full)
     button.click()
     assert "Not saved" in explorer.places["status"].value and "MB free" in explorer.places["status"].value
 

@@ -1,7 +1,4 @@
-"""Twin surveys: simulated objects with known truth and a known shift, in the real surveys' own file formats.
-
-A simulator is found by its name, the `simulator` of a manifest's ``[twin]``. Each has a folder of its own here.
-"""
+"""Twin surveys: simulated objects with known truth and a known shift, in the real surveys' own file formats."""
 
 from __future__ import annotations
 
@@ -59,12 +56,8 @@ def simulate_survey(
     ------
     ManifestError
         If the manifest is not of a twin, or names no files of this size.
-    UnknownNameError
-        If no simulator has the name.
     ConfigError
         If knobs do not exist or are outside what they can be, or n is too small for three splits.
-    DiskFullError
-        If the files would not fit.
     ChecksumError
         If files that are there are not as they were written.
     """

@@ -3,11 +3,12 @@ import time
 import numpy as np
 import pytest
 from astropy.cosmology import Planck18
+from photometry import ab_magnitudes
 
 from astrolab.datasets.twins.galaxies import HscTwinKnobs
 from astrolab.datasets.twins.galaxies.one_galaxy import GalaxySettings, observing, simulate_galaxy
 from astrolab.datasets.twins.galaxies.population import TYPES
-from astrolab.datasets.twins.galaxies.spectra import ab_magnitudes, galaxy_sed, igm_transmission
+from astrolab.datasets.twins.galaxies.spectra import galaxy_sed, igm_transmission
 from astrolab.errors import ConfigError
 
 KNOBS = HscTwinKnobs(layout="galaxiesml")

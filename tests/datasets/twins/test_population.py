@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy.cosmology import Planck18
+from photometry import ab_magnitudes
 from sklearn.neighbors import KNeighborsRegressor
 from speclite.filters import load_filters
 
@@ -19,13 +20,7 @@ from astrolab.datasets.twins.galaxies.population import (
     kpc_per_arcsec,
     make_shapes,
 )
-from astrolab.datasets.twins.galaxies.spectra import (
-    ab_magnitudes,
-    calzetti_transmission,
-    colour_grid,
-    galaxy_sed,
-    igm_transmission,
-)
+from astrolab.datasets.twins.galaxies.spectra import calzetti_transmission, colour_grid, galaxy_sed, igm_transmission
 
 BANDS = ("hsc2017-g", "hsc2017-r2", "hsc2017-i2", "hsc2017-z", "hsc2017-y")
 MEGACAM = ("cfht_megacam-g", "cfht_megacam-r", "cfht_megacam-i", "cfht_megacam-z", "hsc2017-y")

@@ -86,7 +86,9 @@ def test_sources_on_one_stamp_add_up_and_empty_stamps_stay_dark():
 def test_the_gpu_draws_what_the_cpu_draws():
     sources, fwhm_px = make_sources(50), torch.full((50, 2), 3.5)
     cpu = render_stamps(sources, n_stamps=50, size=64, fwhm_px=fwhm_px)
-    gpu = render_stamps(sources.to("cuda"), n_stamps=50, size=64, fwhm_px=fwhm_px.cuda()).cpu()
+    gpu = render_stamps(
+        Sources(*(one.cuda() for one in vars(sources).values())), n_stamps=50, size=64, fwhm_px=fwhm_px.cuda()
+    ).cpu()
     torch.testing.assert_close(gpu, cpu, rtol=1e-2, atol=1e-2 * float(cpu.max()) / 100)
 
 

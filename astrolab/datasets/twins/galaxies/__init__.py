@@ -1,10 +1,4 @@
-"""The simulator of Hyper Suprime-Cam surveys, and its knobs.
-
-::
-
-    knobs ─→ population (spectra) ─→ render ─→ catalogue
-           simulation: all of it, block by block ─→ files: HDF5
-"""
+"""The simulator of Hyper Suprime-Cam surveys, and its knobs."""
 
 from __future__ import annotations
 

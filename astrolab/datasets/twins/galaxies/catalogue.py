@@ -126,10 +126,6 @@ def measure_fluxes(central: Tensor, *, noise: Tensor, variance: Tensor) -> tuple
 
 def measure_shapes(central: Tensor, *, sky_sigma: Tensor) -> dict[str, Tensor]:
     """Isophotal and aperture measurements of galaxies on their stamps."""
-    return {**_moments(central, sky_sigma=sky_sigma), **_growth(central)}
-
-
-def _moments(central: Tensor, *, sky_sigma: Tensor) -> dict[str, Tensor]:
     size = central.shape[-1]
     peak = central.amax((-1, -2))
     threshold = torch.minimum(ISOPHOTE_SIGMA * sky_sigma, 0.5 * peak)  # the faintest keep their core
@@ -151,6 +147,7 @@ def _moments(central: Tensor, *, sky_sigma: Tensor) -> dict[str, Tensor]:
         "ellipticity": 1.0 - minor / major,
         "pos_angle": 0.5 * torch.atan2(2.0 * xy, xx - yy) * (180.0 / math.pi),
         "peak": peak,
+        **_growth(central),
     }
 
 

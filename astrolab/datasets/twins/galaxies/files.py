@@ -27,19 +27,16 @@ SPLIT_FRACTIONS = {  # as published: 204,573 / 40,914 / 40,914 galaxies, and 80/
 COLUMN_BYTES = 600  # of a galaxy's catalogue, about
 
 
-def simulate(
-    manifest: Manifest, *, n: int, seed: int, directory: Path, image_size: int | None = None, device: str = "auto"
-) -> list[Path]:
+def simulate(manifest: Manifest, *, n: int, seed: int, directory: Path, image_size: int | None = None) -> list[Path]:
     """Write the files of a twin, on a GPU if there is one: the galaxies are the same anywhere, their noise is not."""
     knobs = twin_knobs(manifest, image_size=image_size)
     counts = split_counts(n, layout=knobs.layout)
     entries = {entry.split: entry for entry in _entries(manifest, size=knobs.image_size)}
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
     def write(paths: list[Path]) -> None:
         with ExitStack() as stack:
             opened = [stack.enter_context(h5py.File(path, "w")) for path in paths]
-            _fill(dict(zip(counts, opened, strict=True)), counts=counts, knobs=knobs, seed=seed, device=device)
+            _fill(dict(zip(counts, opened, strict=True)), counts=counts, knobs=knobs, seed=seed)
 
     return write_once(
         directory,
@@ -92,18 +89,15 @@ def _entries(manifest: Manifest, *, size: int) -> list[FileEntry]:
     return entries
 
 
-def _fill(
-    files: Mapping[str, h5py.File], *, counts: Mapping[str, int], knobs: HscTwinKnobs, seed: int, device: str
-) -> None:
+def _fill(files: Mapping[str, h5py.File], *, counts: Mapping[str, int], knobs: HscTwinKnobs, seed: int) -> None:
     """Write consecutive blocks into consecutive files, and into each that it is simulated, and how."""
     n, start = sum(counts.values()), 0
-    edges = np.cumsum([0, *counts.values()])
+    device, edges = "cuda" if torch.cuda.is_available() else "cpu", np.cumsum([0, *counts.values()])
     for block in simulate_blocks(knobs, n=n, seed=seed, device=device):
         for (split, file), low, high in zip(files.items(), edges[:-1], edges[1:], strict=True):
             first, last = max(start, low), min(start + len(block), high)
             if first < last:
-                piece = block.take(np.arange(first - start, last - start))
-                _write(file, piece, at=first - low, n=counts[split])
+                _write(file, block.take(np.arange(first - start, last - start)), at=first - low, n=counts[split])
         start += len(block)
     for split, file in files.items():
         file.attrs.update({"simulated": True, "simulator": SIMULATOR, "seed": seed, "n_survey": n, "split": split})
@@ -112,8 +106,7 @@ def _fill(
 
 
 def _write(file: h5py.File, piece: Block, *, at: int, n: int) -> None:
-    arrays = {"image": piece.images.cpu().numpy(), **piece.columns}
-    for name, array in arrays.items():
+    for name, array in {"image": piece.images.cpu().numpy(), **piece.columns}.items():
         if array.dtype.kind == "S":  # published as a column of one
             array = array[:, None]
         if name not in file:

@@ -1,9 +1,4 @@
-"""Which galaxies exist, and which of them a survey selects.
-
-Galaxies come from luminosity functions by type that evolve with redshift, in a real cosmology, and reach the observer
-through distance and k-corrected colours. A survey is a set of programmes, each a range of magnitude, redshift and type
-over that same population: colour, redshift and magnitude are related by physics alone.
-"""
+"""Which galaxies exist, by evolving luminosity functions of four types, and which of them a survey selects."""
 
 from __future__ import annotations
 
@@ -290,8 +285,7 @@ def _bulge_fraction(galaxies: Galaxies, *, rng: Generator) -> np.ndarray:
 
 
 def _half_light_radius_px(galaxies: Galaxies, *, knobs: HscTwinKnobs, rng: Generator) -> np.ndarray:
-    names = ("size_kpc", "size_slope", "size_evolution")
-    size, slope, evolution = (_by_type(name, galaxies.kind) for name in names)
+    size, slope, evolution = (_by_type(f"size_{name}", galaxies.kind) for name in ("kpc", "slope", "evolution"))
     luminosity = 10.0 ** (-0.4 * (galaxies.abs_mag + 20.5))
     kpc = size * np.maximum(luminosity, 0.02) ** slope * (1.0 + galaxies.z) ** evolution
     kpc = np.maximum(kpc * np.exp(SIZE_SCATTER * rng.normal(size=len(galaxies))), 0.2)

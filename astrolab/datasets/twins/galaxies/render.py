@@ -4,19 +4,16 @@ A centred galaxy looks the same upside down, so its transform is real and its im
 
     I(y, x) = Σ F(ky, kx) cos(ky y + kx x) = Cyᵀ Fe Cx - Syᵀ Fo Sx,
 
-with Fe and Fo the halves of F that are even and odd in kx. Products of small matrices are what CPUs and GPUs do best,
-they need no complex numbers, they give only the pixels of the stamp however long the period of the series is, and a
-galaxy's sub-pixel position is just a phase in Cx and Cy. A galaxy is a bulge (Sérsic n = 4, de Vaucouleurs 1948) and a
-disc (n = 1, Freeman 1970). The transform of an exponential disc is closed, (1 + k² h²)^(-3/2), so a bulge is written as
-a short sum of exponentials: the idea of Hogg & Lang (2013, PASP 125, 719) with a basis whose wings fall off almost as
-slowly as the bulge's own. The seeing is a sum of outer products (see `seeing_terms`).
+with Fe and Fo the halves of F that are even and odd in kx. They give only the pixels of the stamp however long the
+period is, and a sub-pixel position is a phase in Cx and Cy. A galaxy is a bulge (Sérsic n = 4) and a disc (n = 1). The
+transform of a disc is closed, (1 + k² h²)^(-3/2), and a bulge a sum of five (after Hogg & Lang 2013, PASP 125, 719).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -52,10 +49,6 @@ class Sources(Columns):
     radius_px: Tensor
     axis_ratio: Tensor
     angle_rad: Tensor
-
-    def to(self, device: torch.device | str) -> Sources:
-        """Give the sources on a device."""
-        return Sources(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 def render_scene(
@@ -173,18 +166,13 @@ class _Series:
         waves = self.along_x.waves(sources.x_px).view(2 * n, h, -1)
         half = torch.bmm(spectrum.view(2 * n, n_bands * h, h), waves)
         half = half.view(n, 2, n_bands, h, -1).transpose(2, 3).reshape(n, 2 * h, -1)
-        first, offset = self._first_row(sources.y_px)
-        waves = self.along_y.waves(offset)
+        spare = self.size - self.height
+        first = (sources.y_px + 0.5 * spare).round().clamp(0, spare)  # of the rows that a source reaches
+        waves = self.along_y.waves(sources.y_px + 0.5 * spare - first)
         waves[:, 1].neg_()
         light = torch.bmm(waves.view(n, 2 * h, -1).transpose(1, 2), half)
-        rows = (sources.stamp * self.size + first)[:, None] + torch.arange(self.height, device=first.device)
+        rows = (sources.stamp * self.size + first.long())[:, None] + torch.arange(self.height, device=first.device)
         return rows.view(-1), light.view(n * self.height, -1)
-
-    def _first_row(self, y_px: Tensor) -> tuple[Tensor, Tensor]:
-        """First of the rows that a source reaches, and its position from their middle."""
-        spare = self.size - self.height
-        first = (y_px + 0.5 * spare).round().clamp(0, spare)
-        return first.long(), y_px + 0.5 * spare - first
 
     def _components(self, sources: Sources) -> Tensor:
         """Even and odd halves in kx of the transforms of bulge and disc: (n, half, component, ky, kx)."""
@@ -256,7 +244,8 @@ def _exponentials(q: Tensor, scales: tuple[float, ...], weights: tuple[float, ..
 def seeing_terms(beta: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Moffat seeing of FWHM 1 as a sum of round Gaussians."""
     wavenumber = np.linspace(1e-3, 12.0, 300)
-    truth = _moffat_transform(wavenumber, beta=beta)
+    x = wavenumber * 0.5 / np.sqrt(2.0 ** (1.0 / beta) - 1.0)
+    truth = 2.0 / gamma(beta - 1.0) * (x / 2.0) ** (beta - 1.0) * kv(beta - 1.0, x)  # Hankel transform of the profile
 
     def unpack(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         weights = np.exp(parameters[N_SEEING_TERMS:])
@@ -270,9 +259,3 @@ def seeing_terms(beta: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
     sigmas, weights = unpack(least_squares(residual, start, bounds=(-6.0, 3.0)).x)
     order = np.argsort(sigmas)
     return tuple(sigmas[order].tolist()), tuple(weights[order].tolist())
-
-
-def _moffat_transform(wavenumber: np.ndarray, *, beta: float) -> np.ndarray:
-    """Hankel transform of a Moffat profile of FWHM 1: a modified Bessel function of the second kind."""
-    x = wavenumber * 0.5 / np.sqrt(2.0 ** (1.0 / beta) - 1.0)
-    return 2.0 / gamma(beta - 1.0) * (x / 2.0) ** (beta - 1.0) * kv(beta - 1.0, x)

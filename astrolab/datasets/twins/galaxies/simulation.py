@@ -1,8 +1,4 @@
-"""A twin survey in memory: blocks of galaxies with their pixels and catalogue, each from its own seed.
-
-Every block of galaxies is drawn from a seed of its own: memory stays bounded however large the survey, and the
-galaxies that both twins share come from blocks that both draw alike.
-"""
+"""A twin survey in memory: blocks of galaxies with their pixels and catalogue, each from its own seed."""
 
 from __future__ import annotations
 
@@ -25,6 +21,8 @@ from astrolab.datasets.twins.galaxies.render import Sources, render_scene, seein
 EXPOSURE = {"cpu": 128, "cuda": BLOCK}  # stamps made at once, on one core
 COMMON_BLOCK = 64
 Item, Result = TypeVar("Item"), TypeVar("Result")
+Device = torch.device | str
+Key = tuple[int, ...]
 # depth (mag) and seeing (arcsec) of HSC's ultra-deep COSMOS coadds, from which the shared galaxies' pixels are taken
 COSMOS = {"g": (27.8, 0.72), "r": (27.7, 0.50), "i": (27.3, 0.56), "z": (26.8, 0.53), "y": (25.9, 0.64)}
 
@@ -62,7 +60,7 @@ class Scene:
         shapes, neighbours = self.shapes.take(rows), self.neighbours.take(inside)
         return Scene(self.galaxies.take(rows), shapes, self.where[inside] - start, neighbours, self.fwhm_px[rows])
 
-    def sources(self, *, device: torch.device | str) -> tuple[Sources, Sources]:
+    def sources(self, *, device: Device) -> tuple[Sources, Sources]:
         """Give the central galaxies and the neighbours as the renderer takes them."""
         return (
             as_sources(self.shapes, stamp=np.arange(len(self.galaxies)), device=device),
@@ -71,7 +69,7 @@ class Scene:
 
 
 def simulate_blocks(
-    knobs: HscTwinKnobs, *, n: int, seed: int, device: torch.device | str = "cpu", morphology: bool = True
+    knobs: HscTwinKnobs, *, n: int, seed: int, device: Device = "cpu", morphology: bool = True
 ) -> Iterator[Block]:
     """Simulate a survey piece by piece, in the order of its catalogue."""
     common = _common_block(knobs, n=n, seed=seed, device=device, morphology=morphology)
@@ -89,7 +87,7 @@ def simulate_blocks(
 
 
 def simulate_arrays(
-    knobs: HscTwinKnobs, *, n: int, seed: int, device: torch.device | str = "cpu", morphology: bool = False
+    knobs: HscTwinKnobs, *, n: int, seed: int, device: Device = "cpu", morphology: bool = False
 ) -> tuple[Tensor, dict[str, np.ndarray]]:
     """Simulate a survey into one tensor on the device and the columns of its catalogue, without any file."""
     block = _joined(list(simulate_blocks(knobs, n=n, seed=seed, device=device, morphology=morphology)))
@@ -102,10 +100,7 @@ def n_common(knobs: HscTwinKnobs, *, n: int) -> int:
 
 
 def _common_block(knobs: HscTwinKnobs, *, n: int, seed: int, **options) -> Block:
-    """Galaxies of both twins: spectroscopic targets in the COSMOS field.
-
-    They have its depth and seeing, where HSC has the band and the pixels sample that seeing.
-    """
+    """Galaxies of both twins: spectroscopic targets in COSMOS, with its depth and seeing where the pixels sample it."""
     wanted = n_common(knobs, n=n)
     own = zip(knobs.letters, knobs.depth_mag, knobs.seeing_arcsec, strict=True)
     depth, seeing = zip(*(COSMOS.get(letter, (depth, seeing)) for letter, depth, seeing in own), strict=True)
@@ -131,19 +126,12 @@ def _interleave(own: Block, common: Block, places: np.ndarray) -> Block:
 
 
 def _simulate(
-    knobs: HscTwinKnobs,
-    *,
-    n: int,
-    key: tuple[int, ...],
-    device: torch.device | str,
-    morphology: bool,
-    is_common: bool = False,
+    knobs: HscTwinKnobs, *, n: int, key: Key, device: Device, morphology: bool, is_common: bool = False
 ) -> Block:
     rng = np.random.default_rng(key)
     scene = draw_scene(knobs, n=n, rng=rng)
-    columns = base_columns(
-        scene.galaxies, shapes=scene.shapes, knobs=knobs, key=key, is_common=is_common, rng=rng
-    ) | _crowding(knobs, scene=scene)
+    about = {"shapes": scene.shapes, "knobs": knobs, "key": key, "is_common": is_common}
+    columns = base_columns(scene.galaxies, **about, rng=rng) | _crowding(knobs, scene=scene)
     device, seed = torch.device(device), int(rng.integers(2**62))
     at_once = EXPOSURE[device.type]
 
@@ -167,7 +155,7 @@ def draw_scene(knobs: HscTwinKnobs, *, n: int, rng: np.random.Generator) -> Scen
     return Scene(galaxies, shapes, where, neighbours, fwhm_px)
 
 
-def as_sources(shapes: Shapes, *, stamp: np.ndarray, device: torch.device | str = "cpu") -> Sources:
+def as_sources(shapes: Shapes, *, stamp: np.ndarray, device: Device = "cpu") -> Sources:
     """Give galaxies on the stamps of these numbers as the renderer takes them."""
     arrays = [getattr(shapes, field.name) for field in fields(Sources)[1:]]
     tensors = [torch.as_tensor(array, dtype=torch.float32, device=device) for array in arrays]
@@ -241,9 +229,8 @@ def _crowding(knobs: HscTwinKnobs, *, scene: Scene) -> dict[str, np.ndarray]:
 def map_on_cores(function: Callable[[Item], Result], *, items: Sequence[Item], device: torch.device) -> list[Result]:
     """Apply a function to independent items, a core of a CPU and a single thread each, or one after the other on a GPU.
 
-    Rendering is many short tensor operations. Sharing each of them between threads means waiting for the slowest thread
-    thousands of times a second, which costs more than it gains, and ten times more on a machine that is busy with
-    anything else. It would also make the last bit of a result depend on the number of cores.
+    Threads that share the many short operations of rendering would wait for the slowest of them thousands of times a
+    second, and the last bit of a result would depend on their number.
     """
     n_threads = torch.get_num_threads()
     if device.type != "cpu" or n_threads == 1:

@@ -1,9 +1,6 @@
 """Spectra of galaxies, from old and red to young and blue, as one continuous family, and their AB magnitudes.
 
-Three stellar populations (old, intermediate, young) are sums of black bodies with the breaks that metal lines and
-hydrogen cut into them; a galaxy is a mixture of the three, plus the emission lines that its young stars excite, behind
-a screen of dust. No template library is copied: `docs/twins.md` compares the family with published ones. Magnitudes are
-synthetic, through real filter curves, on a grid of the whole family at every redshift.
+A mixture of three stellar populations, sums of black bodies with breaks, plus emission lines, behind a screen of dust.
 """
 
 from __future__ import annotations
@@ -35,7 +32,6 @@ LINES = (
 )
 H_ALPHA_WIDTH_ANG = 420.0  # equivalent width of Hα over the young stars alone
 LINE_SIGMA_LN = 6e-4  # 180 km/s
-LIGHT_ANG_PER_S = 2.99792458e18
 LN_STEP = 4e-4  # of the logarithmic wavelength grid: 120 km/s, finer than the lines are wide
 Z_STRIDE = 12  # redshifts are this many steps of the grid apart
 Z_MAX = 4.6
@@ -139,28 +135,15 @@ def _lines(wave_ang: np.ndarray, *, metal_poor: np.ndarray) -> np.ndarray:
     return H_ALPHA_WIDTH_ANG * total
 
 
-def ab_magnitudes(wave_ang: np.ndarray, *, flux: np.ndarray, bands: tuple[str, ...]) -> np.ndarray:
-    """AB magnitudes of observed spectra, photon-counting (Bessell & Murphy 2012, PASP 124, 140, eq. A11)."""
-    from speclite.filters import load_filters
-
-    edges = [np.log(one.wavelength[[0, -1]]) for one in load_filters(*bands)]
-    wave = np.exp(np.arange(np.min(edges), np.max(edges), LN_STEP))
-    flux_nu = np.asarray(flux) * np.asarray(wave_ang) ** 2 / LIGHT_ANG_PER_S
-    flat = flux_nu.reshape(-1, flux_nu.shape[-1])
-    resampled = np.stack([np.interp(wave, wave_ang, one) for one in flat])
-    mean = (resampled @ filter_weights(wave, bands=bands)).reshape(*flux_nu.shape[:-1], len(bands))
-    return -2.5 * np.log10(mean) - 48.6
-
-
 def filter_weights(wave_ang: np.ndarray, *, bands: tuple[str, ...]) -> np.ndarray:
-    """Weights that turn f_ν on a logarithmic wavelength grid into its mean through each filter."""
+    """Weights that turn f_ν on a logarithmic wavelength grid into its mean through each filter, by photons.
+
+    Bessell & Murphy (2012, PASP 124, 140, eq. A11).
+    """
     from speclite.filters import load_filters
 
-    curves = [
-        np.interp(wave_ang, np.asarray(one.wavelength), np.asarray(one.response), left=0.0, right=0.0)
-        for one in load_filters(*bands)
-    ]
-    weights = np.stack(curves, axis=1)
+    curves = [(np.asarray(one.wavelength), np.asarray(one.response)) for one in load_filters(*bands)]
+    weights = np.stack([np.interp(wave_ang, *one, left=0.0, right=0.0) for one in curves], axis=1)
     return weights / weights.sum(axis=0)
 
 
