@@ -7,22 +7,20 @@ from collections.abc import Iterable, Iterator
 import pandas as pd
 
 from astrolab.datasets.fetching import find_file, realisations, survey_dir
-from astrolab.datasets.manifest import FileEntry, Manifest, list_manifests, load_manifest
+from astrolab.datasets.manifest import Manifest, list_manifests, load_manifest
 from astrolab.errors import AstrolabError
 
 
 def survey_table() -> pd.DataFrame:
     """Return `name`, `kind`, `title`, `n` and `on_disk` of each survey that can be asked for by name."""
-    rows = [_survey_row(name) for name in list_manifests()]
+    rows: list[tuple] = []
+    for name in list_manifests():
+        try:
+            manifest = load_manifest(name)
+            rows.append((name, _kind(manifest), manifest.title, manifest.n_objects, on_disk(manifest)))
+        except AstrolabError as error:
+            rows.append((name, "?", f"unusable: {type(error).__name__}", None, "?"))
     return pd.DataFrame(rows, columns=["name", "kind", "title", "n", "on_disk"]).astype({"n": "Int64"})
-
-
-def _survey_row(name: str) -> tuple[str, str, str, int | None, str]:
-    try:
-        manifest = load_manifest(name)
-        return name, _kind(manifest), manifest.title, manifest.n_objects, on_disk(manifest)
-    except AstrolabError as error:
-        return name, "?", f"unusable: {type(error).__name__}", None, "?"
 
 
 def _kind(manifest: Manifest) -> str:
@@ -84,10 +82,8 @@ def _column_facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "", f"{one.scale_arcsec} arcsec/px" if one.scale_arcsec else ""
         yield "", ", ".join(f"{size} px" for size in one.sizes)
         yield "", f"missing is {', '.join(f'{v:g}' for v in one.missing)}" if one.missing else ""
-        yield (
-            "",
-            f"with {', '.join(f'{name} ({key})' for name, key in one.companions.items())}" if one.companions else "",
-        )
+        beside = ", ".join(f"{name} ({key})" for name, key in one.companions.items())
+        yield "", f"with {beside}" if beside else ""
     if manifest.id:
         yield "ids", f"{manifest.id.column} ({manifest.id.scheme})"
     if manifest.sky:
@@ -100,21 +96,11 @@ def _file_lines(manifest: Manifest) -> Iterator[str]:
         return
     rows: list[tuple] = [("file", "split", "px", "n", "size", "hash")]
     for entry in manifest.files:
-        n = f"{entry.n:,}" if entry.n else "-"
-        rows.append((entry.path, entry.split or "-", entry.size or "-", n, _size(entry), _hash(entry)))
+        n, about = f"{entry.n:,}" if entry.n else "-", f"about {entry.about_gb:g} GB" if entry.about_gb else "-"
+        n_bytes = about if entry.bytes is None else f"{entry.bytes:,} bytes"
+        hashed = (entry.known_hash or ("on first use" if entry.urls else "-")).split(":")[0]
+        rows.append((entry.path, entry.split or "-", entry.size or "-", n, n_bytes, hashed))
     yield in_columns(rows)
-
-
-def _size(entry: FileEntry) -> str:
-    if entry.bytes is not None:
-        return f"{entry.bytes:,} bytes"
-    return f"about {entry.about_gb:g} GB" if entry.about_gb else "-"
-
-
-def _hash(entry: FileEntry) -> str:
-    if entry.known_hash:
-        return entry.known_hash.split(":")[0]
-    return "on first use" if entry.urls else "-"
 
 
 def in_columns(rows: Iterable[Iterable[object]]) -> str:
@@ -135,8 +121,10 @@ def cite(manifest: Manifest | str) -> str:
     A recipe brings the citations of its members, a twin those of its original.
     """
     surveys = list(_all_thanked(load_manifest(manifest)))
-    texts = dict.fromkeys(_sentence(survey) for survey in surveys)
-    entries = dict.fromkeys(entry for survey in surveys for entry in _entries(survey.citation.bibtex))
+    simulated = "The {0.objects} of {0.title!r} are simulated by astrolab; it stands for {0.twin.of!r}."
+    texts = dict.fromkeys(simulated.format(one) if one.twin else one.citation.text.strip() for one in surveys)
+    bibtex = "".join("\n" + one.citation.bibtex.strip() for one in surveys)
+    entries = dict.fromkeys(("@" + entry).strip() for entry in bibtex.split("\n@")[1:])
     parts = [" ".join(filter(None, texts)), *entries]
     return "\n\n".join(filter(None, parts)) or f"The manifest of {surveys[0].name!r} names no work to cite."
 
@@ -146,13 +134,3 @@ def _all_thanked(manifest: Manifest) -> Iterator[Manifest]:
     others = manifest.recipe.members if manifest.recipe else (manifest.twin.of,) if manifest.twin else ()
     for name in others:
         yield from _all_thanked(load_manifest(name))
-
-
-def _sentence(survey: Manifest) -> str:
-    if survey.twin:
-        return f"The {survey.objects} of {survey.title!r} are simulated by astrolab; it stands for {survey.twin.of!r}."
-    return survey.citation.text.strip()
-
-
-def _entries(bibtex: str) -> list[str]:
-    return [("@" + entry).strip() for entry in ("\n" + bibtex.strip()).split("\n@")[1:]]

@@ -28,14 +28,16 @@ from astrolab.datasets.manifest import (
     shipped_manifests,
 )
 from astrolab.datasets.reading import TableRows, read_file
-from astrolab.datasets.rows import Rows, TakenRows
+from astrolab.datasets.rows import TakenRows
 from astrolab.datasets.survey import Survey
 from astrolab.errors import AstrolabError, AstrolabWarning, ManifestError, SchemaError
 
 POSSIBLE_MAG, PLAUSIBLE_MEDIAN_MAG = (-40.0, 60.0), (0.0, 40.0)
 N_CODES = 20  # a catalogue has a few ways to say "not measured"; more values than these are a wrong unit
 N_NAMES_SHOWN = 30
-EVERYWHERE = ("import", "load")
+# What a finding stops; where it stops nothing, it is a warning.
+NOTHING, IMPORT, EVERYWHERE = (), ("import",), ("import", "load")
+Finding = tuple[str, tuple[str, ...]]
 Row = tuple[str, str, bool, str]
 _log = logging.getLogger(__name__)
 
@@ -43,14 +45,8 @@ _log = logging.getLogger(__name__)
 def import_survey(path: str | Path, *, directory: str | Path | None = None) -> Manifest:
     """Check a user's survey against its manifest and, if all is well, make it known by its name.
 
-    The files stay where they are. Importing again replaces what was known under the name.
-
-    Parameters
-    ----------
-    path : str or Path
-        The manifest, a ``.toml`` file; see ``data_manifests/README.md``.
-    directory : str or Path, optional
-        Where the files are, if not beside the manifest.
+    `path` is the manifest, a ``.toml`` file (see ``data_manifests/README.md``), `directory` where the files are, if not
+    beside it. They stay there. Importing again replaces what was known under the name.
 
     Raises
     ------
@@ -71,8 +67,11 @@ def import_survey(path: str | Path, *, directory: str | Path | None = None) -> M
 def _problems(manifest: Manifest) -> Iterator[str]:
     if manifest.name in shipped_manifests():
         yield f"name: {manifest.name!r} is a survey that comes with astrolab; choose another"
-    if manifest.recipe:
-        yield from _unknown_members(manifest)
+    for member in manifest.recipe.members if manifest.recipe else ():
+        try:
+            load_manifest(member)
+        except AstrolabError as error:
+            yield f"[recipe] members: {_in_one_line(error)}"
     far = {entry.path for entry in manifest.files if entry.urls or manifest.twin}
     for file, kind, ok, detail in _check_files(manifest, entries=manifest.files):
         if kind == "present" and not ok and file in far:
@@ -85,59 +84,36 @@ def _problems(manifest: Manifest) -> Iterator[str]:
             warnings.warn(f"{file}: {detail}", AstrolabWarning, stacklevel=4)
 
 
-def _unknown_members(manifest: Manifest) -> Iterator[str]:
-    for member in manifest.recipe.members:
-        try:
-            load_manifest(member)
-        except AstrolabError as error:
-            yield f"[recipe] members: {_in_one_line(error)}"
-
-
 def verify_survey(manifest: Manifest | str, *, directory: Path | None = None) -> pd.DataFrame:
     """Check a survey's files on this machine, every byte and every pixel of them.
 
-    Parameters
-    ----------
-    manifest : Manifest or str
-        The survey; of a recipe all members are checked, of a twin every realisation made so far.
-    directory : Path, optional
-        Where to look instead of beside the user's manifest and in the data folder.
+    Of a recipe all members are checked, of a twin every realisation made so far. `directory` is where to look instead
+    of beside the user's manifest and in the data folder.
 
     Returns
     -------
     DataFrame
-        One row a check: `file`, `check`, `ok`, `detail`. Nothing is raised for a check that fails; what is only
+        One row a check: `file`, `check`, `ok`, `detail`; ``query("not ok")`` shows what is wrong. What is only
         suspected is ok, and said.
 
     Raises
     ------
     DataNotFoundError
         If no file of the survey is here.
-
-    Examples
-    --------
-    ``verify_survey("galaxiesml").query("not ok")`` shows what is wrong.
     """
     manifest = load_manifest(manifest)
     if manifest.recipe:
         members = (verify_survey(name, directory=directory) for name in manifest.recipe.members)
         return pd.concat(members, ignore_index=True)
-    return pd.DataFrame(_survey_rows(manifest, directory), columns=["file", "check", "ok", "detail"])
-
-
-def _survey_rows(manifest: Manifest, directory: Path | None) -> Iterator[Row]:
-    folders: list[Path | None] = [directory]
-    if manifest.twin and directory is None:
-        folders = list(realisations(manifest)) or [None]
+    folders = (realisations(manifest) if manifest.twin and directory is None else None) or [directory]
+    rows: list[Row] = []
     for folder in folders:
-        yield from _folder_rows(manifest, folder)
-
-
-def _folder_rows(manifest: Manifest, folder: Path | None) -> Iterator[Row]:
-    sizes = {entry.size for entry in manifest.files if find_file(manifest, entry=entry, directory=folder)}
-    if not sizes:
-        locate(manifest, directory=folder)  # raises, and says how to get the files
-    yield from _check_files(manifest, entries=[entry for entry in manifest.files if entry.size in sizes], folder=folder)
+        sizes = {entry.size for entry in manifest.files if find_file(manifest, entry=entry, directory=folder)}
+        if not sizes:
+            locate(manifest, directory=folder)  # raises, and says how to get the files
+        entries = [entry for entry in manifest.files if entry.size in sizes]
+        rows += _check_files(manifest, entries=entries, folder=folder)
+    return pd.DataFrame(rows, columns=["file", "check", "ok", "detail"])
 
 
 def _check_files(manifest: Manifest, *, entries: Iterable[FileEntry], folder: Path | None = None) -> Iterator[Row]:
@@ -148,7 +124,7 @@ def _check_files(manifest: Manifest, *, entries: Iterable[FileEntry], folder: Pa
         if part is not None:
             parts.append(part)
     for names, finding in common_ids(parts):
-        yield names, "ids in common", finding is None, finding.text if finding else "none"
+        yield names, "ids in common", finding is None, finding[0] if finding else "none"
 
 
 def _file_rows(manifest: Manifest, entry: FileEntry, folder: Path | None) -> Generator[Row, None, Part | None]:
@@ -163,17 +139,15 @@ def _file_rows(manifest: Manifest, entry: FileEntry, folder: Path | None) -> Gen
     name = str(path.relative_to(survey_dir(manifest))) if path.is_relative_to(survey_dir(manifest)) else entry.path
     for row in _byte_checks(manifest, entry, path):
         yield name, *row
-    survey, problems = _read_or_probe(path, manifest=manifest)
-    for problem in problems:
-        yield name, "schema", False, problem
-    if survey is None:
+    try:
+        survey = read_file(path, manifest=manifest, image_size=manifest.entry_for(path).size)
+    except AstrolabError as error:  # everything that is wrong, not only the first
+        yield from ((name, "schema", False, text) for text in list(_probe(path, manifest)) or [_in_one_line(error)])
         return None
     yield name, "schema", True, repr(survey)
     part = Part(survey, manifest, entry)
     for kind, findings in check(part):
-        yield from ((name, kind, "import" not in finding.stops, finding.text) for finding in findings)
-        if not findings:
-            yield name, kind, True, ""
+        yield from ((name, kind, "import" not in stops, text) for text, stops in findings or [("", ())])
     return part
 
 
@@ -200,14 +174,6 @@ class Part:
     every_pixel: bool = True
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What is wrong, and what it stops; what stops nothing, or not the loading, is a warning there."""
-
-    text: str
-    stops: tuple[str, ...] = ()
-
-
 def check(part: Part) -> Iterator[tuple[str, list[Finding]]]:
     """Go through every check of one file, and give what each found."""
     for name, of in CHECKS.items():
@@ -216,17 +182,17 @@ def check(part: Part) -> Iterator[tuple[str, list[Finding]]]:
 
 def report(parts: Sequence[Part], *, name: str) -> None:
     """Refuse what is certainly wrong with a survey, as `load_survey` does for its caller, and warn of the rest."""
-    found = [(part.entry.path, finding) for part in parts for _, findings in check(part) for finding in findings]
-    found += [("the files", finding) for _, finding in common_ids(parts) if finding]
-    if stopping := [f"{path}: {finding.text}" for path, finding in found if "load" in finding.stops]:
+    found = [(part.entry.path, *finding) for part in parts for _, findings in check(part) for finding in findings]
+    found += [("the files", *finding) for _, finding in common_ids(parts) if finding]
+    if stopping := [f"{path}: {text}" for path, text, stops in found if "load" in stops]:
         raise SchemaError(
             f"The survey {name!r} was loaded and its values were checked.",
             received="; ".join(stopping),
             remedy="Correct the manifest, or leave these rows out of the files.",
         )
     if found:
-        text = "\n".join(f"  {path}: {finding.text}" for path, finding in found)
-        warnings.warn(f"Look at what {name!r} holds:\n{text}", AstrolabWarning, stacklevel=4)
+        texts = "\n".join(f"  {path}: {text}" for path, text, _ in found)
+        warnings.warn(f"Look at what {name!r} holds:\n{texts}", AstrolabWarning, stacklevel=4)
 
 
 def common_ids(parts: Sequence[Part]) -> Iterator[tuple[str, Finding | None]]:
@@ -235,7 +201,7 @@ def common_ids(parts: Sequence[Part]) -> Iterator[tuple[str, Finding | None]]:
         if one.manifest.id and one.entry.size == other.entry.size:
             common = np.intersect1d(one.survey.ids, other.survey.ids)
             text = f"[id]: {len(common):,} ids are both in {one.entry.path} and in {other.entry.path}"
-            finding = Finding(f"{text}, e.g. {common[0]}", ("import",)) if len(common) else None
+            finding = (f"{text}, e.g. {common[0]}", IMPORT) if len(common) else None
             yield f"{one.entry.path} / {other.entry.path}", finding
 
 
@@ -280,7 +246,7 @@ def repeated_far_out(values: np.ndarray) -> np.ndarray:
 def _rows(part: Part) -> Iterator[Finding]:
     n, expected = len(part.survey), part.entry.n
     if expected not in (None, n):
-        yield Finding(f"{n:,} {part.survey.objects}, {expected:,} expected by the manifest", EVERYWHERE)
+        yield f"{n:,} {part.survey.objects}, {expected:,} expected by the manifest", EVERYWHERE
 
 
 def _labels(part: Part) -> Iterator[Finding]:
@@ -289,29 +255,29 @@ def _labels(part: Part) -> Iterator[Finding]:
         values = values[np.isfinite(values)]
         of = f"of {len(values):,} {part.survey.objects}"
         if not len(values):
-            yield Finding(f"{where}: not one value is known")
+            yield f"{where}: not one value is known", NOTHING
             continue
         if quantity.possible:
             (low, high), is_outside = quantity.possible, _outside(values, quantity.possible)
             if is_outside.any():
                 text = f"{is_outside.sum():,} {of} outside what is possible, [{low:g}, {high:g}]"
                 median = f"the median of all is {np.median(values):.4g}"
-                yield Finding(f"{where}: {text}: {counted(values[is_outside])}; {median}", EVERYWHERE)
+                yield f"{where}: {text}: {counted(values[is_outside])}; {median}", EVERYWHERE
             values = values[~is_outside]
         codes = repeated_far_out(values)
         if label.possible is None and len(codes):
             text = f"looks like 'unknown': {counted(values[np.isin(values, codes)])}"
-            yield Finding(f"{where}: {text}; give these as missing, or say what is possible", ("import",))
+            yield f"{where}: {text}; give these as missing, or say what is possible", IMPORT
         logarithms = [name for name in label.column if re.search(r"(ln|log).?\(?1\W*p?\W*z", name.casefold())]
         if label.name == "z" and logarithms:
-            yield Finding(f"{where}: the column {logarithms[0]!r} looks like log(1 + z), not z")
+            yield f"{where}: the column {logarithms[0]!r} looks like log(1 + z), not z", NOTHING
 
 
 def _ids(part: Part) -> Iterator[Finding]:
     different, counts = np.unique(part.survey.ids, return_counts=True)
     if len(repeated := different[counts > 1]):
         shown = ", ".join(map(str, repeated[:5])) + (", …" if len(repeated) > 5 else "")
-        yield Finding(f"{len(repeated):,} ids occur more than once: {shown}", ("import",))
+        yield f"{len(repeated):,} ids occur more than once: {shown}", IMPORT
 
 
 def _sky(part: Part) -> Iterator[Finding]:
@@ -323,13 +289,13 @@ def _sky(part: Part) -> Iterator[Finding]:
         if len(outside):
             column = getattr(part.manifest.sky, name)
             text = f"{len(outside):,} values outside [{span[0]}, {span[1]}] deg: {counted(outside)}"
-            yield Finding(f"[sky] {name} (column {column!r}): {text}", EVERYWHERE)
+            yield f"[sky] {name} (column {column!r}): {text}", EVERYWHERE
     if len(ra) < 3:
         return
     if ra.max() <= 2 * np.pi and np.abs(dec).max() <= np.pi / 2:
-        yield Finding(f"[sky]: no position is beyond {ra.max():.3g}, {np.abs(dec).max():.3g}: radians, not degrees?")
+        yield f"[sky]: no position is beyond {ra.max():.3g}, {np.abs(dec).max():.3g}: radians, not degrees?", NOTHING
     elif ra.max() <= 24 < np.ptp(dec):
-        yield Finding(f"[sky]: dec spans {np.ptp(dec):.0f} deg, ra ends at {ra.max():.4g}: hours, not degrees?")
+        yield f"[sky]: dec spans {np.ptp(dec):.0f} deg, ra ends at {ra.max():.4g}: hours, not degrees?", NOTHING
 
 
 def _tables(part: Part) -> Iterator[Finding]:
@@ -343,22 +309,20 @@ def _tables(part: Part) -> Iterator[Finding]:
             raw = np.asarray(stored[:])
             where = f"[input.{name}] {channel} (column {column!r})"
             for text, stops in _values(raw, rows.measured(raw), section=section, are_magnitudes=are_magnitudes):
-                yield Finding(f"{where}: {text}", stops)
+                yield f"{where}: {text}", stops
             if same := [other for other, values in seen.items() if _are_same(values, raw)]:
-                yield Finding(f"{where}: holds what {same[0]} holds, in every row", ("import",))
+                yield f"{where}: holds what {same[0]} holds, in every row", IMPORT
             if any(_are_same(label, raw) for label in labels):
-                yield Finding(f"{where}: holds the label, in every row", EVERYWHERE)
+                yield f"{where}: holds the label, in every row", EVERYWHERE
             seen[channel] = raw
 
 
-def _values(
-    raw: np.ndarray, values: np.ndarray, *, section: Input, are_magnitudes: bool
-) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _values(raw: np.ndarray, values: np.ndarray, *, section: Input, are_magnitudes: bool) -> Iterator[Finding]:
     measured = np.isfinite(values)
     impossible = _outside(values, POSSIBLE_MAG) & are_magnitudes
     rest = values[measured & ~impossible]
     if not measured.any():
-        yield "not one value is measured", ("import",)
+        yield "not one value is measured", IMPORT
         return
     codes = repeated_far_out(rest)
     kept = rest[~np.isin(rest, codes)] if len(rest) else values[measured]
@@ -370,32 +334,36 @@ def _values(
         return
     text = f"looks like 'not measured' but is not under missing = {list(section.missing)}: "
     if impossible.any():
-        yield f"{text}{counted(raw[impossible])}; taken as not measured, since no magnitude can be that", ("import",)
+        yield f"{text}{counted(raw[impossible])}; taken as not measured, since no magnitude can be that", IMPORT
     if len(codes):
-        yield text + counted(raw[np.isin(values, codes)]), ("import",)
+        yield text + counted(raw[np.isin(values, codes)]), IMPORT
 
 
 def _arrays(part: Part) -> Iterator[Finding]:
     for name, spec in part.survey.specs.items():
         if not spec.may_miss:
-            content = read_content(_looked_at(part.survey.inputs[name], every=part.every_pixel))
+            rows = part.survey.inputs[name]
+            n = BATCH_BYTES // max(int(np.prod(rows.shape[1:])) * rows.dtype.itemsize, 1)
+            if not part.every_pixel and n < len(rows) and not is_kept(rows):
+                rows = TakenRows(rows, numbers=np.linspace(0, len(rows) - 1, n).astype(int))
+            content = read_content(rows)
             channels = [f" {channel}" for channel in spec.channels] if len(spec.axes) > 1 else [""]
             found = _pixels(content, survey=part.survey, channels=channels)
-            yield from (Finding(f"[input.{name}]{text}", stops) for text, stops in found)
+            yield from ((f"[input.{name}]{text}", stops) for text, stops in found)
 
 
-def _pixels(content: Content, *, survey: Survey, channels: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _pixels(content: Content, *, survey: Survey, channels: Sequence[str]) -> Iterator[Finding]:
     low, high, is_whole = content.low, content.high, len(content.low) == len(survey)
     of = f"of {len(low):,} {survey.objects}" + " looked at" * (not is_whole)
     finite = (np.isfinite(low) & np.isfinite(high)).all(axis=1)
     if not finite.all():
         bad = [str(survey.ids[n]) for n in np.flatnonzero(~finite)[:5]] if is_whole else []
-        yield ", ".join([f": NaN or infinity in {(~finite).sum():,} {of}", *bad]), ("import",)
+        yield ", ".join([f": NaN or infinity in {(~finite).sum():,} {of}", *bad]), IMPORT
     empty = finite[:, None] & (low == high)
     for number, channel in enumerate(channels):
         if n := int(empty[:, number].sum()):
             text = f"every pixel of {n:,} {of} has one value: {counted(low[empty[:, number], number])}"
-            yield f"{channel}: {text}", ("import",) if n == len(low) else ()
+            yield f"{channel}: {text}", IMPORT if n == len(low) else ()
     low, high = (extremes[finite & ~empty.any(axis=1)] for extremes in (low, high))
     for extremes in (low, high):
         is_code = np.isin(extremes, np.concatenate([repeated_far_out(band) for band in extremes.T] or [[]]))
@@ -410,13 +378,6 @@ def _pixels(content: Content, *, survey: Survey, channels: Sequence[str]) -> Ite
         yield f": {n:,} {of} have the pixels of another, each bit of them", ()
 
 
-def _looked_at(rows: Rows, *, every: bool) -> Rows:
-    n = BATCH_BYTES // max(int(np.prod(rows.shape[1:])) * rows.dtype.itemsize, 1)
-    if every or n >= len(rows) or is_kept(rows):
-        return rows
-    return TakenRows(rows, numbers=np.linspace(0, len(rows) - 1, n).astype(int))
-
-
 def _doubled(part: Part) -> Iterator[Finding]:
     tables = [np.asarray(rows[:]) for rows in part.survey.inputs.values() if isinstance(rows, TableRows)]
     if tables:
@@ -425,18 +386,11 @@ def _doubled(part: Part) -> Iterator[Finding]:
         n = int((table.duplicated() & np.isfinite(measured).any(axis=1)).sum())
         if n:
             text = "rows have the measurements and the labels of another, each bit of them"
-            yield Finding(f"{n:,} of {len(table):,} {text}")
+            yield f"{n:,} of {len(table):,} {text}", NOTHING
 
 
-CHECKS: dict[str, Callable[[Part], Iterator[Finding]]] = {
-    "rows": _rows,
-    "labels": _labels,
-    "ids": _ids,
-    "sky": _sky,
-    "tables": _tables,
-    "arrays": _arrays,
-    "doubled": _doubled,
-}
+_ALL = (_rows, _labels, _ids, _sky, _tables, _arrays, _doubled)
+CHECKS: dict[str, Callable[[Part], Iterator[Finding]]] = {of.__name__[1:]: of for of in _ALL}
 
 
 def _outside(values: np.ndarray, span: tuple[float, float]) -> np.ndarray:
@@ -453,19 +407,8 @@ def counted(values: np.ndarray) -> str:
     different, counts = np.unique(values, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     shown = [f"{v:g}" if float(f"{v:g}") == v else str(v) for v in different[order[:6]]]
-    return _listed([f"{value} ({counts[k]:,} times)" for value, k in zip(shown, order, strict=False)])
-
-
-def _listed(words: list[str]) -> str:
+    words = [f"{value} ({counts[k]:,} times)" for value, k in zip(shown, order, strict=False)]
     return ", ".join(words[:5]) + (", …" if len(words) > 5 else "")
-
-
-def _read_or_probe(path: Path, *, manifest: Manifest) -> tuple[Survey | None, list[str]]:
-    """Read a file at its full image size; if it cannot be read, find everything that is wrong, not only the first."""
-    try:
-        return read_file(path, manifest=manifest, image_size=manifest.entry_for(path).size), []
-    except AstrolabError as error:
-        return None, list(_probe(path, manifest)) or [_in_one_line(error)]
 
 
 def _in_one_line(error: AstrolabError) -> str:
@@ -475,26 +418,26 @@ def _in_one_line(error: AstrolabError) -> str:
 
 def _probe(path: Path, manifest: Manifest) -> Iterator[str]:
     """Try each statement of a manifest alone: its arrays, then what it says of columns."""
-    bare = manifest.as_stored()
+    bare, size = manifest.as_stored(), manifest.entry_for(path).size
     for name, one in manifest.inputs.items():
         if not one.is_table:
-            try:
-                read_file(
-                    path, manifest=bare.with_changes(inputs={name: one}), image_size=manifest.entry_for(path).size
-                )
-            except AstrolabError as error:
-                yield f"[input.{name}]: {_in_one_line(error)}"
-    try:
-        read_file(path, manifest=bare)
-    except AstrolabError as error:
-        if manifest.array_input is None:
-            yield _in_one_line(error)
+            changed = bare.with_changes(inputs={name: one})
+            yield from _fault(path, changed, where=f"[input.{name}]: ", image_size=size)
+    unreadable = list(_fault(path, bare))
+    if unreadable:
+        yield from unreadable if not manifest.has_arrays else ()
         return  # there are no columns, or none of them can be read
     for where, column, statement in _statements(manifest):
-        try:
-            read_file(path, manifest=bare.with_changes(**statement))
-        except AstrolabError as error:
-            yield f"{where}: {_missing_column(error, column) or _in_one_line(error)}"
+        yield from _fault(path, bare.with_changes(**statement), where=f"{where}: ", column=column)
+
+
+def _fault(
+    path: Path, manifest: Manifest, *, where: str = "", column: str | None = None, image_size: int | None = None
+) -> Iterator[str]:
+    try:
+        read_file(path, manifest=manifest, image_size=image_size)
+    except AstrolabError as error:
+        yield where + ((column and _missing_column(error, column)) or _in_one_line(error))
 
 
 def _statements(manifest: Manifest) -> Iterator[tuple[str, str, dict]]:

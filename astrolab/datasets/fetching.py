@@ -10,9 +10,8 @@ import re
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ _HASH = re.compile("sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}")
 _BEGINNINGS = {"fits": (b"SIMPLE", b"BZh"), "parquet": b"PAR1", "npz": b"PK"}
 _GZIP = b"\x1f\x8b"
 CHUNK_BYTES = 1 << 20
+PUBLISHED_ANEW = "Fetch again; if it stays so, the published file has changed: take a newer version of the survey."
 TIMEOUT_S = (10, 60)  # to connect, and between two packets
 N_TRIES = 3
 WAIT_S = 1.0
@@ -74,25 +74,10 @@ def fetch(
 ) -> list[Path]:
     """Download a survey's files, as far as they are not here yet, and check each against its hash.
 
-    A file whose hash its publisher does not state is trusted the first time, if it is of the manifest's format; its
-    hash is then recorded in ``hashes.json`` beside it, and it is held to that unless `forget` is set. Where
-    another process fetches the same file, this one waits for it, and says so.
-
-    Parameters
-    ----------
-    manifest : Manifest or str
-        The survey; of a recipe all members are fetched.
-    split : {"train", "validation", "test"}, optional
-        The published split; by default all.
-    size : int, optional
-        Wanted image side length (px); by default the first that the manifest lists.
-    forget : bool, optional
-        Forget the hashes that were recorded on first use, and trust once more; published ones count always.
-
-    Returns
-    -------
-    list of Path
-        The files, in the manifest's order.
+    Fetched are all files, or those of one published split or image size (px); of a recipe those of its members. A file
+    whose hash its publisher does not state is trusted the first time, if it is of the manifest's format; its hash is
+    then recorded in ``hashes.json`` beside it, and it is held to that unless `forget` is set. Where another process
+    fetches the same file, this one waits for it, and says so.
 
     Raises
     ------
@@ -107,12 +92,12 @@ def fetch(
     manifest = load_manifest(manifest)
     if manifest.recipe:
         options = {"split": split, "size": size, "progress": progress, "forget": forget}
-        members = [fetch(name, **options) for name in manifest.recipe.members]
-        return list(chain.from_iterable(members))
+        return [path for name in manifest.recipe.members for path in fetch(name, **options)]
     entries = manifest.select_files(split=split, size=size)
     absent = [entry for entry in entries if not entry.urls and find_file(manifest, entry=entry) is None]
     if absent or manifest.twin:
-        raise _not_found(manifest, absent, split=split, size=size)
+        options = (f" --split {split}" if split else "") + (f" --size {size}" if size else "")
+        raise _not_found(manifest, absent, options=options)
     return [_fetch_file(manifest, entry, progress=progress, forget=forget) for entry in entries]
 
 
@@ -125,7 +110,7 @@ def locate(manifest: Manifest, *, size: int | None = None, directory: Path | Non
     found = {entry: find_file(manifest, entry=entry, directory=directory) for entry in entries}
     absent = [entry for entry, path in found.items() if path is None]
     if absent:
-        raise _not_found(manifest, absent, split=None, size=size)
+        raise _not_found(manifest, absent, options=f" --size {size}" if size else "")
     return [path for path in found.values() if path is not None]
 
 
@@ -135,26 +120,15 @@ def realisations(manifest: Manifest) -> list[Path]:
     return sorted(folders, key=lambda path: path.stat().st_mtime_ns)
 
 
-def _folders(manifest: Manifest, directory: Path | None) -> Iterator[Path]:
-    if directory is not None:
-        yield Path(directory)
-        return
-    if manifest.folder is not None:
-        yield manifest.folder
-    yield survey_dir(manifest)
-
-
 def find_file(manifest: Manifest, *, entry: FileEntry, directory: Path | None = None) -> Path | None:
     """Find one file of a survey on this machine, under any of its names; None if it is not here."""
-    paths = (inside(folder, path=name) for folder in _folders(manifest, directory) for name in entry.names)
+    folders = [directory] if directory else [manifest.folder, survey_dir(manifest)]
+    paths = (inside(Path(folder), path=name) for folder in folders if folder for name in entry.names)
     return next((path for path in paths if path.is_file()), None)
 
 
-def _not_found(
-    manifest: Manifest, absent: list[FileEntry], *, split: str | None, size: int | None
-) -> DataNotFoundError:
+def _not_found(manifest: Manifest, absent: list[FileEntry], *, options: str) -> DataNotFoundError:
     home = manifest.folder or survey_dir(manifest)
-    options = (f" --split {split}" if split else "") + (f" --size {size}" if size else "")
     if manifest.twin:
         remedy = f"astrolab data simulate {manifest.name}"
     elif all(entry.urls for entry in absent):
@@ -208,23 +182,41 @@ def _begin(path: Path) -> bytes:
 
 def _fetch_file(manifest: Manifest, entry: FileEntry, *, progress: bool, forget: bool) -> Path:
     here = find_file(manifest, entry=entry)
-    if here is not None and (not entry.urls or _is_users_own(manifest, here)):
+    is_users_own = here and manifest.folder and here.is_relative_to(manifest.folder)
+    if here is not None and (not entry.urls or is_users_own):
         prove(here, known_hash=entry.known_hash)
         return here
     target = here or inside(survey_dir(manifest), path=entry.path)
-    if not forget and _was_proven(manifest, entry, target, entry.known_hash or recorded_hash(manifest, entry=entry)):
+    if not forget and _was_proven(manifest, entry, target):
         return target  # nothing is written, so that a folder of a cluster may be read-only
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with _held(target):
+            if not forget and _was_proven(manifest, entry, target):
+                return target
             known_hash = entry.known_hash or (None if forget else recorded_hash(manifest, entry=entry))
-            if not _is_good(manifest, entry, target, known_hash):
-                _download(manifest, entry, target, known_hash, progress=progress)
+            try:
+                recognise(target, manifest=manifest, entry=entry)
+                prove(target, known_hash=known_hash)
+            except (FileNotFoundError, CorruptFileError, ChecksumError):
+                again = f"If the file was published anew: astrolab data fetch {manifest.name} --forget   (the hash was "
+                download(
+                    entry.urls,
+                    target=target,
+                    known_hash=known_hash,
+                    recognise=lambda part: recognise(part, manifest=manifest, entry=entry),
+                    expected_bytes=entry.bytes or (int(entry.about_gb * 1e9) if entry.about_gb else None),
+                    progress=progress,
+                    if_other=PUBLISHED_ANEW if entry.known_hash else again + "only recorded when it was first fetched)",
+                )
+            _record(manifest, entry, target, known_hash)
     return target
 
 
-def _is_users_own(manifest: Manifest, path: Path) -> bool:
-    return manifest.folder is not None and path.is_relative_to(manifest.folder)
+def _was_proven(manifest: Manifest, entry: FileEntry, path: Path) -> bool:
+    """Whether this file was proven before, by size and date: hashing 17 GB takes a minute."""
+    record = _records(manifest).get(entry.path)
+    return bool(record) and path.is_file() and record == _stamp(path, entry.known_hash or record["hash"])
 
 
 def _held(target: Path) -> AbstractContextManager:
@@ -237,68 +229,17 @@ def _held(target: Path) -> AbstractContextManager:
         return lock.acquire()
 
 
-def _was_proven(manifest: Manifest, entry: FileEntry, path: Path, known_hash: str | None) -> bool:
-    """Whether this file was proven before, by size and date: hashing 17 GB takes a minute."""
-    if known_hash is None or not path.is_file():
-        return False
-    return _records(manifest).get(entry.path) == _stamp(path, known_hash)
-
-
-def _is_good(manifest: Manifest, entry: FileEntry, path: Path, known_hash: str | None) -> bool:
-    """Whether a file is here that was proven before, or is now."""
-    if not path.is_file():
-        return False
-    if _was_proven(manifest, entry, path, known_hash):
-        return True
-    try:
-        recognise(path, manifest=manifest, entry=entry)
-        prove(path, known_hash=known_hash)
-    except (CorruptFileError, ChecksumError):
-        return False
-    _record(manifest, entry, path, known_hash)
-    return True
-
-
-def _download(manifest: Manifest, entry: FileEntry, target: Path, known_hash: str | None, *, progress: bool) -> None:
-    recorded = known_hash is not None and not entry.known_hash
-    again = f"astrolab data fetch {manifest.name} --forget   (the hash was only recorded when it was first fetched)"
-    download(
-        entry.urls,
-        target=target,
-        known_hash=known_hash,
-        recognise=lambda part: recognise(part, manifest=manifest, entry=entry),
-        expected_bytes=entry.bytes or (int(entry.about_gb * 1e9) if entry.about_gb else None),
-        progress=progress,
-        **({"if_other": f"If the file was published anew: {again}"} if recorded else {}),
-    )
-    _record(manifest, entry, target, known_hash)
-
-
-def _hashes_path(manifest: Manifest) -> Path:
-    return survey_dir(manifest) / "hashes.json"
-
-
 def _records(manifest: Manifest) -> dict[str, Any]:
     """Return what `hashes.json` says of every file; what is torn of it is left out, and that is said."""
-    path = _hashes_path(manifest)
+    path = survey_dir(manifest) / "hashes.json"
     records = read_note(path)
-    whole = {name: record for name, record in (records or {}).items() if _is_record(record)}
-    if whole != records:
-        warnings.warn(
-            f"{path} is damaged: the hashes of some files are forgotten, and recorded again when they are fetched",
-            AstrolabWarning,
-            stacklevel=2,
-        )
-    return whole
-
-
-def _is_record(record: Any) -> bool:
-    return isinstance(record, dict) and _HASH.fullmatch(str(record.get("hash"))) is not None
-
-
-def recorded_hash(manifest: Manifest, *, entry: FileEntry) -> str | None:
-    """Return the hash that a file had when it was first fetched, ``"sha256:…"`` or ``"md5:…"``, or None."""
-    return _records(manifest).get(entry.path, {}).get("hash")
+    is_whole = {
+        name: isinstance(one, dict) and _HASH.fullmatch(str(one.get("hash"))) for name, one in (records or {}).items()
+    }
+    if records is None or not all(is_whole.values()):
+        text = "the hashes of some files are forgotten, and recorded again when they are fetched"
+        warnings.warn(f"{path} is damaged: {text}", AstrolabWarning, stacklevel=2)
+    return {name: records[name] for name, whole in is_whole.items() if whole}
 
 
 def _stamp(path: Path, known_hash: str) -> dict[str, Any]:
@@ -306,13 +247,17 @@ def _stamp(path: Path, known_hash: str) -> dict[str, Any]:
     return {"hash": known_hash, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
 
 
+def recorded_hash(manifest: Manifest, *, entry: FileEntry) -> str | None:
+    """Return the hash that a file had when it was first fetched, ``"sha256:…"`` or ``"md5:…"``, or None."""
+    return _records(manifest).get(entry.path, {}).get("hash")
+
+
 def _record(manifest: Manifest, entry: FileEntry, path: Path, known_hash: str | None) -> None:
     if known_hash is None:
         known_hash = f"sha256:{pooch.file_hash(str(path))}"
-        _log.warning(
-            "%s: its publisher's hash is not known; trusted on first use, recorded as %s", path.name, known_hash
-        )
-    target = _hashes_path(manifest)
+        said = "%s: its publisher's hash is not known; trusted on first use, recorded as %s"
+        _log.warning(said, path.name, known_hash)
+    target = survey_dir(manifest) / "hashes.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(".hashes.json.lock")), write_atomically(target) as part:
         records = {**_records(manifest), entry.path: _stamp(path, known_hash)}
@@ -356,7 +301,11 @@ class ResumingDownloader:
 
     def _transfer(self, url: str) -> None:
         with self._open(url) as response:
-            offset = self._offset(response)
+            # A server that ignores the wish to go on sends the whole file with another status.
+            offset = self.n_bytes if response.status_code == requests.codes.partial_content else 0
+            if offset and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+                self.discard()
+                raise requests.ConnectionError("the server went on at another byte than asked")
             self.resumed |= offset > 0
             if self.part.name.endswith(".gz.part"):
                 response.raw.headers.discard("Content-Encoding")  # what is stored packed is kept so
@@ -365,8 +314,10 @@ class ResumingDownloader:
             total = offset + int(length) if length.isdecimal() and not is_packed else None
             if total:
                 require_space(self.part, needed_bytes=total - offset)
+            etag = response.headers.get("ETag", "W/")
+            validator = response.headers.get("Last-Modified") if etag.startswith("W/") or not etag else etag
             with write_atomically(self.note) as note:
-                validator = None if is_packed else _validator(response)
+                validator = None if is_packed else validator
                 note.write_text(json.dumps({"url": url, "validator": validator}), encoding="utf-8")
             self._write(response, offset=offset, total=total)
         if total is not None and self.n_bytes != total:
@@ -394,34 +345,14 @@ class ResumingDownloader:
             return {"Range": f"bytes={offset}-", "If-Range": validator}
         return {"Range": f"bytes={offset}-"} if self.known_hash else {}
 
-    def _offset(self, response: requests.Response) -> int:
-        """A server that ignores the wish to go on sends the whole file with another status."""
-        if response.status_code != requests.codes.partial_content:
-            return 0
-        offset = self.n_bytes
-        if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
-            self.discard()
-            raise requests.ConnectionError("the server went on at another byte than asked")
-        return offset
-
     def _write(self, response: requests.Response, *, offset: int, total: int | None) -> None:
-        bar = tqdm(
-            desc=self.part.name.removeprefix(".").removesuffix(".part"),
-            initial=offset,
-            total=total,
-            unit="B",
-            unit_scale=True,
-            disable=not self.progress,
-        )
+        name = self.part.name.removeprefix(".").removesuffix(".part")
+        size = {"initial": offset, "total": total, "unit": "B", "unit_scale": True}
+        bar = tqdm(desc=name, disable=not self.progress, **size)
         with bar, open(self.part, "ab" if offset else "wb") as part:
             for chunk in response.iter_content(CHUNK_BYTES):
                 part.write(chunk)
                 bar.update(len(chunk))
-
-
-def _validator(response: requests.Response) -> str | None:
-    etag = response.headers.get("ETag", "")
-    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
 
 
 def read_note(path: Path) -> dict[str, Any] | None:
@@ -454,7 +385,7 @@ def download(
     recognise: Callable[[Path], None] = lambda part: None,
     expected_bytes: int | None = None,
     progress: bool = True,
-    if_other: str = "Fetch again; if it stays so, the published file has changed: take a newer version of the survey.",
+    if_other: str = PUBLISHED_ANEW,
 ) -> None:
     """Bring a file from the first mirror that has it whole, of its kind and with the right hash.
 
@@ -494,11 +425,8 @@ def _failed(
     said = {url: error.received if isinstance(error, AstrolabError) else error for url, error in failures.items()}
     reasons = "\n    - ".join(["", *(f"{url}: {reason}" for url, reason in said.items())])
     if any(isinstance(error, ChecksumError) for error in failures.values()):
-        return ChecksumError(
-            f"{target.name} was downloaded and its hash compared with {known_hash}.",
-            received=f"another file{reasons}",
-            remedy=if_other,
-        )
+        asked = f"{target.name} was downloaded and its hash compared with {known_hash}."
+        return ChecksumError(asked, received=f"another file{reasons}", remedy=if_other)
     return DownloadError(
         f"{target.name} was asked for from {len(failures)} place(s).",
         received=f"no answer with the file{reasons}",

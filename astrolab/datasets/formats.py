@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -31,9 +31,10 @@ from astrolab.datasets.rows import (
     or_absent,
     reading,
     require_file,
+    unread,
     with_nulls,
 )
-from astrolab.errors import AstrolabWarning, CorruptFileError, DataError, DataNotFoundError, SchemaError
+from astrolab.errors import AstrolabWarning, CorruptFileError, DataError, DataNotFoundError
 
 INTEGERS = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
 WITH_NULLS = {pa.type_for_alias(name.lower()): pd.api.types.pandas_dtype(name) for name in INTEGERS}
@@ -61,7 +62,7 @@ def read_contents(path: Path, *, layout: Format, arrays: Mapping[str, int], id_c
     A column that cannot be read says so when it is asked for, an array at once. An array of a FITS or npz file with an
     axis less is that of a single object. A column of ids is never read as floats, which round them.
     """
-    return _READERS[layout.format](require_file(path), layout, dict(arrays), id_column)
+    return READERS[layout.format](require_file(path), layout, dict(arrays), id_column)
 
 
 def _among_columns(columns: Columns, keys: Iterable[str], *, path: Path) -> dict[str, Array]:
@@ -110,17 +111,16 @@ def _refuse_cut_line(path: Path, layout: Format, *, n_columns: int) -> None:
         last = file.read().rpartition(b"\n")[2].decode("utf-8", "replace")
     entries = last.split(None if layout.delimiter == "whitespace" else layout.delimiter)
     if last and len(entries) < n_columns and path.suffix not in (".gz", ".bz2", ".xz", ".zst", ".zip"):
-        raise CorruptFileError(
-            f"{n_columns} columns were to be read from {path.name}.",
-            received=f"a file cut short: its last line has {len(entries)} and no end",
-            remedy="Fetch it again, or end its last line.",
-        )
+        received = f"a file cut short: its last line has {len(entries)} and no end"
+        raise unread(path, f"{n_columns} columns", received, "Fetch it again, or end its last line.", CorruptFileError)
 
 
 def _read_parquet(path: Path, layout: Format, arrays: dict[str, int], id_column: str | None) -> Contents:
     with reading(path, kind="Parquet"):
         found = pq.ParquetFile(path, page_checksum_verification=True).read()
-        units = {field.name: _arrow_unit(field) for field in found.schema}
+        said = {field.name: field.metadata or {} for field in found.schema}
+        stated = {name: one.get(b"unit", one.get(b"units", b"")) for name, one in said.items()}
+        units = {name: unit.decode("utf-8", "replace") for name, unit in stated.items()}
         header = (found.schema.metadata or {}).get(b"table_meta_yaml")
         units |= units_in_yaml(header.decode().split("\n")) if header else {}
         found = found.cast(pa.schema([field.with_type(_plain(field.type)) for field in found.schema]))
@@ -128,11 +128,6 @@ def _read_parquet(path: Path, layout: Format, arrays: dict[str, int], id_column:
         table = found.to_pandas(ignore_metadata=True, types_mapper=WITH_NULLS.get)
         columns = _table_columns(table, names=found.column_names, path=path, units=units)
     return columns, _among_columns(columns, arrays, path=path)
-
-
-def _arrow_unit(field: pa.Field) -> str:
-    said = field.metadata or {}
-    return said.get(b"unit", said.get(b"units", b"")).decode("utf-8", "replace")
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
@@ -148,7 +143,9 @@ def _table_columns(
     columns = {}
     for number, name in enumerate(names):
         if names.count(name) > 1:
-            columns[name] = AbsentRows(_repeated(name, names.count(name), path))
+            remedy = "Rename all but one of them; for CSV, [format] names and skip_rows replace the header."
+            found = f"{names.count(name)} columns of this name"
+            columns[name] = AbsentRows(unread(path, f"The column {name!r}", found, remedy))
         else:
             columns[name] = ColumnRows(_values(table.iloc[:, number]), unit=(units or {}).get(name))
     return columns
@@ -158,14 +155,6 @@ def _values(column: pd.Series) -> np.ndarray:
     numbers = getattr(column.dtype, "numpy_dtype", None)  # of a column that knows of nulls
     values = column.to_numpy() if numbers is None else column.to_numpy(dtype=numbers, na_value=0)
     return with_nulls(values, is_null=column.isna().to_numpy())
-
-
-def _repeated(name: str, n: int, path: Path) -> SchemaError:
-    return SchemaError(
-        f"The column {name!r} of {path.name} was to be read.",
-        received=f"{n} columns of this name",
-        remedy="Rename all but one of them; for CSV, [format] names and skip_rows replace the header.",
-    )
 
 
 def _read_npz(path: Path, layout: Format, arrays: dict[str, int], id_column: str | None) -> Contents:
@@ -230,11 +219,8 @@ def _refuse_cut(hdus: fits.HDUList, *, path: Path) -> None:
     size = where["datSpan"] if isinstance(last, fits.CompImageHDU) else last.size
     missing = where["datLoc"] + size - where["file"].size
     if size and missing > 0:
-        raise CorruptFileError(
-            f"HDU {last.name or len(hdus) - 1} of {path.name} was to be read.",
-            received=f"a file cut short, {missing:,} bytes too few",
-            remedy=f"Fetch it again, or put the whole file at {path}.",
-        )
+        what, received = f"HDU {last.name or len(hdus) - 1}", f"a file cut short, {missing:,} bytes too few"
+        raise unread(path, what, received, f"Fetch it again, or put the whole file at {path}.", CorruptFileError)
 
 
 def _find_hdu(
@@ -251,20 +237,15 @@ def _find_hdu(
 def fits_columns(hdus: fits.HDUList, *, path: Path, wanted: str | None = None) -> dict[str, Rows]:
     """Read a table of an open FITS file: the one of a name or number, or the first."""
     if not _has_table(hdus):
-        raise SchemaError(
-            f"A table was to be read from {path.name}.",
-            received=f"a FITS file of {len(hdus)} HDUs without one",
-            remedy="Name the HDU of an array in the manifest: [input.<name>] key.",
-        )
+        remedy = "Name the HDU of an array in the manifest: [input.<name>] key."
+        raise unread(path, "A table", f"a FITS file of {len(hdus)} HDUs without one", remedy)
     first = next(str(number) for number, hdu in enumerate(hdus) if isinstance(hdu, TABLES))
     table = _find_hdu(hdus, wanted or first, path=path, kinds=TABLES)
     names = table.columns.names
     if len(set(names)) < len(names):
-        raise SchemaError(
-            f"The columns of {path.name} were to be known by their names.",
-            received="more than one column named " + ", ".join(sorted({n for n in names if names.count(n) > 1})),
-            remedy="Rename all but one of them (TTYPE in the header).",
-        )
+        repeated = ", ".join(sorted({n for n in names if names.count(n) > 1}))
+        remedy = "Rename all but one of them (TTYPE in the header)."
+        raise unread(path, "Each column, by its name,", f"more than one column named {repeated}", remedy)
     return {name: or_absent(partial(_fits_column, table, name), path=path, kind="FITS") for name in names}
 
 
@@ -289,28 +270,19 @@ def fits_pixels(hdu: fits.hdu.base.ExtensionHDU, *, path: Path, n_dims: int) -> 
     """
     shape = tuple(hdu.shape)
     if not shape:
-        raise SchemaError(
-            f"The pixels of HDU {hdu.name} of {path.name} were to be read.",
-            received="an HDU without pixels",
-            remedy="Correct the key in the manifest: it names the HDU, or a list of one a channel.",
-        )
+        remedy = "Correct the key in the manifest: it names the HDU, or a list of one a channel."
+        raise unread(path, f"An image of HDU {hdu.name}", "an HDU without pixels", remedy)
     if len(shape) == n_dims - 1:
         shape = (1, *shape)
-    if not _is_plain(hdu, path=path):
-        blank, zero = hdu.header.get("BLANK"), hdu.header.get("BZERO", 0)
+    with path.open("rb") as file:
+        is_packed = file.read(6) != b"SIMPLE" or isinstance(hdu, fits.CompImageHDU)
+    scale, zero, blank = (hdu.header.get(key, plain) for key, plain in (("BSCALE", 1), ("BZERO", 0), ("BLANK", None)))
+    if is_packed or scale != 1 or zero != 0 or blank is not None:
         values = hdu.data.reshape(shape)
         if blank is not None and values.dtype.kind == "u":  # of other types astropy itself makes NaN
             values = with_nulls(values, is_null=values == blank + zero)
         return values.astype(values.dtype.newbyteorder("="), copy=False)
     return MappedRows(path, offset=hdu.fileinfo()["datLoc"], shape=shape, dtype=np.dtype(DTYPES[hdu.header["BITPIX"]]))
-
-
-def _is_plain(hdu: fits.hdu.base.ExtensionHDU, *, path: Path) -> bool:
-    with path.open("rb") as file:
-        is_packed = file.read(6) != b"SIMPLE"
-    header = hdu.header
-    is_scaled = header.get("BSCALE", 1) != 1 or header.get("BZERO", 0) != 0 or "BLANK" in header
-    return not (is_packed or is_scaled or isinstance(hdu, fits.CompImageHDU))
 
 
 def _read_hdf5(path: Path, layout: Format, arrays: dict[str, int], id_column: str | None) -> Contents:
@@ -334,40 +306,33 @@ class H5Rows(LazyRows):
         self.path, self.key, self.field = Path(dataset.file.filename), dataset.name, field  # a link may lead elsewhere
         values = dataset.dtype[field] if field else dataset.dtype
         self.shape, self.dtype = (*dataset.shape, *values.shape), values.base.newbyteorder("=")
-        self._mapped = None if field else _mapped(self.path, dataset)
+        offset = None if field or dataset.dtype.hasobject else dataset.id.get_offset()
+        is_plain = offset is not None
+        self._mapped = (
+            MappedRows(self.path, offset=offset, shape=dataset.shape, dtype=dataset.dtype) if is_plain else None
+        )
         self._chunk_rows = dataset.chunks[0] if dataset.chunks else max(len(dataset), 1)
         self._source, self._process = None, None
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_source": None, "_process": None}
 
-    def _open(self) -> h5py.Dataset:
-        if self._source is None or self._process != os.getpid():
-            dataset = _find_dataset(open_h5(self.path), self.key, path=self.path)
-            self._source = dataset.fields(self.field) if self.field else dataset
-            self._process = os.getpid()
-        return self._source
-
     def _read(self, numbers: np.ndarray) -> np.ndarray:
         if self._mapped is not None:
             return self._mapped[numbers]
-        with reading(self.path, kind="HDF5"):
-            return self._read_chunks(self._open(), numbers)
-
-    def _read_chunks(self, dataset: h5py.Dataset, numbers: np.ndarray) -> np.ndarray:
         wanted, places = np.unique(numbers, return_inverse=True)
         found = np.empty((len(wanted), *self.shape[1:]), dtype=self.dtype)
         cuts = np.flatnonzero(np.diff(wanted // self._chunk_rows)) + 1
-        for begin, end in zip([0, *cuts], [*cuts, len(wanted)], strict=True):
-            if end > begin:
-                first, last = wanted[begin], wanted[end - 1]
-                found[begin:end] = dataset[first : last + 1][wanted[begin:end] - first]
+        with reading(self.path, kind="HDF5"):
+            if self._source is None or self._process != os.getpid():
+                dataset = _find_dataset(open_h5(self.path), self.key, path=self.path)
+                self._source = dataset.fields(self.field) if self.field else dataset
+                self._process = os.getpid()
+            for begin, end in zip([0, *cuts], [*cuts, len(wanted)], strict=True):
+                if end > begin:
+                    first, last = wanted[begin], wanted[end - 1]
+                    found[begin:end] = self._source[first : last + 1][wanted[begin:end] - first]
         return found[places]
-
-
-def _mapped(path: Path, dataset: h5py.Dataset) -> MappedRows | None:
-    offset = None if dataset.dtype.hasobject else dataset.id.get_offset()
-    return None if offset is None else MappedRows(path, offset=offset, shape=dataset.shape, dtype=dataset.dtype)
 
 
 def _find_dataset(group: h5py.Group, key: str, *, path: Path) -> h5py.Dataset:
@@ -379,26 +344,15 @@ def _find_dataset(group: h5py.Group, key: str, *, path: Path) -> h5py.Dataset:
         if isinstance(link, h5py.HardLink):
             raise
         where = f"{link.path} in {link.filename}" if isinstance(link, h5py.ExternalLink) else link.path
-        raise _absent(path, key, f"a link to {where}, which is not there") from None
+        raise unread(path, repr(key), f"a link to {where}, which is not there", *_put(path)) from None
     if not isinstance(dataset, h5py.Dataset):
         raise missing_key(path, key=key, keys=h5_keys(group))
     if not dataset.shape:
-        raise SchemaError(
-            f"{key!r} of {path.name} was to be read, one entry an object.",
-            received="no value at all" if dataset.shape is None else "a single value",
-            remedy="Correct the name in the manifest.",
-        )
+        found = "no value at all" if dataset.shape is None else "a single value"
+        raise unread(path, f"{key!r}, one entry an object,", found, "Correct the name in the manifest.")
     _refuse_unknown_filter(dataset, key, path)
     _refuse_absent_parts(dataset, key, path)
     return dataset
-
-
-def _absent(path: Path, key: str, received: str) -> DataNotFoundError:
-    return DataNotFoundError(
-        f"{key!r} was to be read from {path.name}.",
-        received=received,
-        remedy=f"Put what is missing beside {path}, or the whole survey in its place.",
-    )
 
 
 def _refuse_unknown_filter(dataset: h5py.Dataset, key: str, path: Path) -> None:
@@ -408,11 +362,9 @@ def _refuse_unknown_filter(dataset: h5py.Dataset, key: str, path: Path) -> None:
             with suppress(ImportError):
                 import hdf5plugin  # noqa: F401  (tells HDF5 of its filters)
         if not h5py.h5z.filter_avail(code):
-            raise DataError(
-                f"{key!r} was to be read from {path.name}.",
-                received=f"values packed by the filter {name.decode(errors='replace')!r} ({code}), not installed here",
-                remedy="pip install hdf5plugin, and start again. Nothing is wrong with the file.",
-            )
+            found = f"values packed by the filter {name.decode(errors='replace')!r} ({code}), not installed here"
+            remedy = "pip install hdf5plugin, and start again. Nothing is wrong with the file."
+            raise unread(path, repr(key), found, remedy, DataError)
 
 
 def _refuse_absent_parts(dataset: h5py.Dataset, key: str, path: Path) -> None:
@@ -422,34 +374,32 @@ def _refuse_absent_parts(dataset: h5py.Dataset, key: str, path: Path) -> None:
         sources = dataset.virtual_sources()
         for name, inner in sorted({(source.file_name, source.dset_name) for source in sources}):
             places = [path] if name == "." else [path.parent / name, Path(name)]
-            if "%" not in name + inner and not any(_holds(place, inner) for place in places):
-                raise _absent(path, key, f"a part of it in {name} ({inner}), which is not there")
+            is_there = "%" in name + inner
+            for place in filter(Path.is_file, places):
+                with open_h5(place) as file:
+                    is_there |= inner in file
+            if not is_there:
+                raise unread(path, repr(key), f"a part of it in {name} ({inner}), which is not there", *_put(path))
         if None not in dataset.maxshape:
             n_found = sum(source.vspace.get_select_npoints() for source in sources)
     elif dataset.external:
-        there = [max(min(_size(name) - start, size), 0) for name, start, size in dataset.external]
+        sizes = [Path(name).stat().st_size if Path(name).is_file() else 0 for name, *_ in dataset.external]
+        there = [max(min(n - start, size), 0) for n, (_, start, size) in zip(sizes, dataset.external, strict=True)]
         n_found = sum(there) // dataset.dtype.itemsize
     if n_found < dataset.size:
         parts = ", ".join(name for name, *_ in dataset.external or ()) or "its sources"
-        raise _absent(path, key, f"{n_found:,} of {dataset.size:,} values in {parts}")
+        raise unread(path, repr(key), f"{n_found:,} of {dataset.size:,} values in {parts}", *_put(path))
 
 
-def _size(name: str) -> int:
-    return Path(name).stat().st_size if Path(name).is_file() else 0
-
-
-def _holds(path: Path, key: str) -> bool:
-    if not path.is_file():
-        return False
-    with open_h5(path) as file:
-        return key in file
+def _put(path: Path) -> tuple[str, type[DataError]]:
+    return f"Put what is missing beside {path}, or the whole survey in its place.", DataNotFoundError
 
 
 def h5_columns(path: Path, *, file: h5py.File, table: str | None = None) -> dict[str, Rows]:
     """Describe the datasets of an open HDF5 file, or of one group of it, as columns.
 
-    A compound dataset is a table, as astropy writes it: each of its fields is a column. It may be `table` itself; where
-    there are several, their names come before those of the fields.
+    A compound dataset is a table, as astropy writes it, and may be `table`: each of its fields is a column. Where there
+    are several, their names come before those of the fields.
     """
     with reading(path, kind="HDF5"):
         found = file if table is None else file.get(table)
@@ -462,7 +412,8 @@ def h5_columns(path: Path, *, file: h5py.File, table: str | None = None) -> dict
         n_tables = sum(map(bool, fields.values()))
         columns = {}
         for key, names in fields.items():
-            units = _astropy_units(group, key) if names else {}
+            header = group.get(key + ASTROPY_HEADER) if names else None
+            units = units_in_yaml([line.decode() for line in header[:]]) if header else {}
             for field in names or (None,):
                 name = key if field is None else field if n_tables == 1 else f"{key}/{field}"
                 read = partial(_h5_column, group, key, path=path, field=field, unit=units.get(field))
@@ -485,11 +436,6 @@ def declared_unit(dataset: h5py.Dataset) -> str:
     """What an attribute of a dataset says of its unit."""
     found = next((dataset.attrs[name] for name in ("unit", "units") if name in dataset.attrs), "")
     return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
-
-
-def _astropy_units(group: h5py.Group, key: str) -> dict[str, str]:
-    header = group.get(key + ASTROPY_HEADER)
-    return units_in_yaml([line.decode() for line in header[:]]) if header else {}
 
 
 def units_in_yaml(lines: list[str]) -> dict[str, str]:
@@ -519,10 +465,4 @@ def h5_keys(group: h5py.Group) -> tuple[str, ...]:
     return tuple(keys)
 
 
-_READERS: dict[str, Callable[[Path, Format, dict[str, int], str | None], Contents]] = {
-    "csv": _read_csv,
-    "parquet": _read_parquet,
-    "fits": _read_fits,
-    "hdf5": _read_hdf5,
-    "npz": _read_npz,
-}
+READERS = {"csv": _read_csv, "parquet": _read_parquet, "fits": _read_fits, "hdf5": _read_hdf5, "npz": _read_npz}

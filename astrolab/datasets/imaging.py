@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +24,13 @@ def sky_sigma(stamps: np.ndarray) -> np.ndarray:
     return SIGMA_PER_MAD * np.median(difference, axis=(-2, -1)) / np.sqrt(2.0)
 
 
+def _images(survey: Survey) -> list[str]:
+    found = [name for name, spec in survey.specs.items() if len(spec.axes) == 3]
+    if not found:
+        raise unknown_name(f"input of {survey.name!r}", name="image", names=survey.specs)
+    return found
+
+
 def measure_imaging(survey: Survey, *, n_max: int = 1000) -> pd.DataFrame:
     """Measure seeing, noise, zero point and depth of a survey in every band, beside what it states of itself.
 
@@ -34,12 +40,7 @@ def measure_imaging(survey: Survey, *, n_max: int = 1000) -> pd.DataFrame:
     source five times as bright as the noise under the best weighting, the profile itself: noise per pixel times the
     square root of the profile's noise-equivalent area, ``π α² (2β - 1) / (β - 1)²``.
 
-    Parameters
-    ----------
-    survey : Survey
-        With images.
-    n_max : int
-        At most so many galaxies are looked at, spread evenly over the survey.
+    At most `n_max` galaxies are looked at, spread evenly over the survey.
 
     Returns
     -------
@@ -58,48 +59,30 @@ def measure_imaging(survey: Survey, *, n_max: int = 1000) -> pd.DataFrame:
     spec = survey.specs[name]
     rows = np.unique(np.linspace(0, len(survey) - 1, min(n_max, len(survey))).round().astype(int))
     part = survey.take(rows)
-    stamps, magnitudes = np.asarray(part.inputs[name][:], dtype=float), _magnitudes(part)
-    sky = np.median(sky_sigma(_rim(stamps)), axis=0)
-    measured = []
+    stamps, magnitudes = np.asarray(part.inputs[name][:], dtype=float), {}
+    for key, other in part.specs.items():
+        if other.axes == ("band",) and "mag" in other.unit:
+            magnitudes |= dict(zip(other.channels, np.asarray(part.inputs[key][:]).T, strict=True))
+    quarter = max(1, stamps.shape[-2] // 4)  # above and below there is least of the galaxy
+    rim = np.concatenate([stamps[..., :quarter, :], stamps[..., -quarter:, :]], axis=-2)
+    sky, measured = np.median(sky_sigma(rim), axis=0), []
     for number, band in enumerate(spec.channels):
         mags = magnitudes.get(band, np.full(len(part), np.nan))
         found = _measure_band(stamps[:, number], sky=sky[number], mags=mags, scale=spec.scale_arcsec or np.nan)
         measured.append({"band": band, **found})
-    knobs = survey.provenance.knobs
-    stated = {f"stated_{name}": _stated(knobs, key, n_bands=len(spec.channels)) for name, key in _STATED.items()}
+    nothing, knobs = [np.nan] * len(spec.channels), survey.provenance.knobs
+    stated = {"stated_fwhm_arcsec": knobs.get("seeing_arcsec", nothing)}
+    stated |= {"stated_depth_mag": knobs.get("depth_mag", nothing)}
     table = pd.DataFrame(measured).assign(**stated, simulated=survey.provenance.simulated)
     table.insert(0, "survey", survey.name)
     return table
-
-
-def _images(survey: Survey) -> list[str]:
-    found = [name for name, spec in survey.specs.items() if len(spec.axes) == 3]
-    if not found:
-        raise unknown_name(f"input of {survey.name!r}", name="image", names=survey.specs)
-    return found
-
-
-def _magnitudes(survey: Survey) -> dict[str, np.ndarray]:
-    """Catalogue magnitudes by band, from every input in magnitudes."""
-    columns = {}
-    for name, spec in survey.specs.items():
-        if spec.axes == ("band",) and "mag" in spec.unit:
-            columns |= dict(zip(spec.channels, np.asarray(survey.inputs[name][:]).T, strict=True))
-    return columns
-
-
-_STATED = {"fwhm_arcsec": "seeing_arcsec", "depth_mag": "depth_mag"}
-
-
-def _stated(knobs: dict, key: str, *, n_bands: int) -> Sequence[float]:
-    return knobs.get(key, [np.nan] * n_bands)
 
 
 def _measure_band(stamps: np.ndarray, *, sky: float, mags: np.ndarray, scale: float) -> dict[str, float]:
     compact = _most_compact(stamps, sky=sky)
     found = {"sky_sigma": sky, "zero_point_mag": np.nan, "fwhm_arcsec": np.nan, "depth_mag": np.nan}
     if len(compact) >= N_COMPACT_MIN:
-        flux = _in_box(stamps[compact], WHOLE_PX)
+        flux = _middle(stamps[compact], WHOLE_PX).sum(axis=(-2, -1))
         zero_point = np.nanmedian(mags[compact] + 2.5 * np.log10(flux)) if np.isfinite(mags[compact]).any() else np.nan
         fwhm_px, noise_area_px = fit_moffat(np.median(stamps[compact] / flux[:, None, None], axis=0))
         depth = zero_point - 2.5 * np.log10(5 * sky * np.sqrt(noise_area_px))
@@ -109,24 +92,14 @@ def _measure_band(stamps: np.ndarray, *, sky: float, mags: np.ndarray, scale: fl
 
 def _most_compact(stamps: np.ndarray, *, sky: float) -> np.ndarray:
     """Numbers of the galaxies with most of their light in the middle, among the bright ones."""
-    core, body = _in_box(stamps, CORE_PX), _in_box(stamps, BODY_PX)
+    core, body = (_middle(stamps, side).sum(axis=(-2, -1)) for side in (CORE_PX, BODY_PX))
     bright = np.flatnonzero(body > BRIGHT_SN * sky * BODY_PX)
     n = max(N_COMPACT_MIN, round(COMPACT_FRAC * len(bright)))
     return bright[np.argsort(-core[bright] / body[bright])[:n]]
 
 
-def _rim(stamps: np.ndarray) -> np.ndarray:
-    """Upper and lower quarter of each stamp, where there is least of the galaxy."""
-    quarter = max(1, stamps.shape[-2] // 4)
-    return np.concatenate([stamps[..., :quarter, :], stamps[..., -quarter:, :]], axis=-2)
-
-
-def _in_box(stamps: np.ndarray, side: int) -> np.ndarray:
-    """Sum a square in the middle of each stamp; the whole stamp, where that is smaller."""
-    return _middle(stamps, side).sum(axis=(-2, -1))
-
-
 def _middle(stamps: np.ndarray, side: int) -> np.ndarray:
+    """A square in the middle of each stamp; the whole stamp, where that is smaller."""
     size = stamps.shape[-1]
     start = max(0, (size - side + 1) // 2)
     middle = slice(start, start + min(side, size))
@@ -196,14 +169,8 @@ def resample(survey: Survey, *, scale_arcsec: float, size: int | None = None) ->
     Returns
     -------
     Survey
-        With the images resampled when they are read, and without companions of them.
-
-    Raises
-    ------
-    UnknownNameError
-        If the survey has no images.
-    SchemaError
-        If it does not say their pixel scale, or they are smaller than `size`.
+        With the images resampled when they are read, and without companions of them. A SchemaError says where it does
+        not know their pixel scale, or they are smaller than `size`.
     """
     inputs, specs, declared = dict(survey.inputs), dict(survey.specs), list(survey.provenance.declared)
     for name in _images(survey):

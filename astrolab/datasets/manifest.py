@@ -254,7 +254,8 @@ class Manifest(Settings):
     def as_stored(self) -> Manifest:
         """Give the manifest of the same files with no column or array given a meaning."""
         layout = self.format or Format(format="hdf5")
-        return self.with_changes(labels=(), id=None, sky=None, inputs={}, columns={}, task_name=None, format=layout)
+        nothing = {"labels": (), "id": None, "sky": None, "inputs": {}, "columns": {}, "task_name": None}
+        return self.with_changes(**nothing, format=layout)
 
     @property
     def task(self) -> Task:
@@ -263,9 +264,9 @@ class Manifest(Settings):
         return make_task(labels) if self.task_name is None else replace(TASKS[self.task_name], labels=labels)
 
     @property
-    def array_input(self) -> str | None:
-        """Name of the input that decides how many objects a file holds: an array, if there is one."""
-        return next((name for name, one in self.inputs.items() if not one.is_table), None)
+    def has_arrays(self) -> bool:
+        """Whether an input is an array, which decides how many objects a file holds."""
+        return not all(one.is_table for one in self.inputs.values())
 
     @property
     def n_objects(self) -> int | None:
@@ -324,7 +325,7 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
         yield "a survey needs an [input.<name>] section: a network must have something to see"
     if manifest.recipe is None and not manifest.files:
         yield "a survey needs [[files]]"
-    if manifest.array_input is None and manifest.recipe is None and manifest.format is None:
+    if not manifest.has_arrays and manifest.recipe is None and manifest.format is None:
         yield "table columns need the section [format], which says how the file is written"
     names = [label.name for label in manifest.labels]
     if len(set(names)) < len(names):
@@ -354,8 +355,7 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
 
 def manifest_error(name: str, *, problems: list[str]) -> ManifestError:
     """Build the one error that names everything wrong with a manifest."""
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    listed = "\n    - ".join([count, *problems])
+    listed = "\n    - ".join([f"{len(problems)} problem{'s' * (len(problems) != 1)}", *problems])
     return ManifestError(f"The manifest of {name!r} was read.", received=listed, remedy=README)
 
 
@@ -364,13 +364,7 @@ _OF_THE_ORIGINAL = ("sha256", "md5", "bytes", "about_gb", "n", "urls")
 
 
 def data_dir() -> Path:
-    """Return the folder that holds every survey on this machine.
-
-    Returns
-    -------
-    Path
-        ``$ASTROLAB_DATA_DIR`` if set, else the cache folder of the operating system. It need not exist yet.
-    """
+    """Return the folder of all surveys: ``$ASTROLAB_DATA_DIR``, or the system's cache; it need not exist yet."""
     return Path(os.environ.get("ASTROLAB_DATA_DIR") or pooch.os_cache("astrolab")).expanduser().absolute()
 
 
@@ -380,15 +374,8 @@ def registry_dir() -> Path:
 
 
 def list_manifests() -> tuple[str, ...]:
-    """Return the names of all surveys that can be asked for: those shipped and those imported.
+    """Return the names of all surveys that can be asked for, shipped and imported, sorted.
 
-    Returns
-    -------
-    tuple of str
-        Sorted.
-
-    Examples
-    --------
     >>> "galaxiesml" in list_manifests()
     True
     """
@@ -402,25 +389,10 @@ def shipped_manifests() -> tuple[str, ...]:
 
 
 def load_manifest(name_or_path: str | Path | Manifest) -> Manifest:
-    """Return the manifest of a survey, by its name or from a user's own TOML file.
+    """Return the manifest of a survey, by its name or from a ``.toml`` file, beside which its files lie.
 
-    Parameters
-    ----------
-    name_or_path : str, Path or Manifest
-        A name from `list_manifests`, the path of a ``.toml`` file (whose survey lies beside it), or a manifest,
-        which is returned as it is.
+    A manifest is returned as it is. If it is wrong, a ManifestError names every problem.
 
-    Raises
-    ------
-    UnknownNameError
-        If no survey has this name.
-    DataNotFoundError
-        If there is no file at this path.
-    ManifestError
-        If the manifest is wrong; every problem is named.
-
-    Examples
-    --------
     >>> load_manifest("galaxiesml").inputs["image"].channels
     ('hsc-g', 'hsc-r', 'hsc-i', 'hsc-z', 'hsc-y')
     """
@@ -445,8 +417,7 @@ def load_manifest(name_or_path: str | Path | Manifest) -> Manifest:
 def register(manifest: Manifest, *, text: str) -> Path:
     """Keep a user's manifest so that its survey, which stays where it is, can be asked for by name."""
     path = registry_dir() / f"{manifest.name}.toml"
-    # A TOML basic string escapes what JSON escapes, and keys outside tables must come first.
-    folder = json.dumps(str(manifest.folder))
+    folder = json.dumps(str(manifest.folder))  # a TOML basic string escapes what JSON escapes
     with write_atomically(path) as part:
         part.write_text(f"folder = {folder}\n\n{text}", encoding="utf-8")
     return path
@@ -463,9 +434,8 @@ def _read(path: Path) -> dict[str, Any]:
             remedy=f"Check the path. {README}",
         ) from error
     except (ValueError, OSError) as error:
-        raise ManifestError(
-            f"The manifest {path} was read.", received=f"not TOML: {error}", remedy=f"Correct the line. {README}"
-        ) from error
+        asked, remedy = f"The manifest {path} was read.", f"Correct the line. {README}"
+        raise ManifestError(asked, received=f"not TOML: {error}", remedy=remedy) from error
 
 
 def _inherit(table: dict[str, Any]) -> dict[str, Any]:

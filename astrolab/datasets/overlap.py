@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -56,13 +57,11 @@ def in_common(survey: Survey, *, other: Survey, by: str, radius_arcsec: float = 
     Nothing is known from ids of different schemes, positions that one lacks, and inputs of other channels, shapes,
     types, units or decimals; nor from "none in common" where ids are written in different ways, as numbers and as text.
     """
-    if by == "id":
-        return _same_id(survey, other)
+    if by not in WAYS:
+        raise unknown_name("way to compare surveys", name=by, names=WAYS)
     if by == "sky":
         return _same_place(survey, other, radius_arcsec)
-    if by == "inputs":
-        return _same_inputs(survey, other)
-    raise unknown_name("way to compare surveys", name=by, names=WAYS)
+    return _same_id(survey, other) if by == "id" else _same_inputs(survey, other)
 
 
 def _same_id(survey: Survey, other: Survey) -> np.ndarray | None:
@@ -114,17 +113,12 @@ def same_values(survey: Survey, *, other: Survey, input_name: str) -> np.ndarray
         mine, theirs = (np.asarray(rows[:], dtype=np.float32) for rows in (mine, theirs))
     if (mine.shape[1:], mine.dtype) != (theirs.shape[1:], theirs.dtype):
         return None
-    marks = np.isin(read_content(mine).hashes, read_content(theirs).hashes) & _is_measured(mine)
+    content = read_content(mine)
+    is_table = isinstance(mine, np.ndarray) and mine.ndim == 2  # compared are channels measured, stamps not empty
+    is_there = (np.isfinite(mine) if is_table else content.low < content.high).any(axis=1)
+    marks = np.isin(content.hashes, read_content(theirs).hashes) & is_there
     could_be = marks.any() or not spec.may_miss or _decimals(mine) == _decimals(theirs) is not None
     return marks if could_be else None
-
-
-def _is_measured(rows: Rows) -> np.ndarray:
-    """Where there is something to compare: a channel that was measured, a stamp or spectrum that is not empty."""
-    if isinstance(rows, np.ndarray) and rows.ndim == 2:
-        return np.isfinite(rows).any(axis=1)
-    content = read_content(rows)
-    return (content.low < content.high).any(axis=1)
 
 
 def _decimals(rows: Rows) -> int | None:
@@ -159,27 +153,19 @@ class LeakAudit:
 
     def require_clean(self, *, allow_unknown: bool = False) -> LeakAudit:
         """Stop where an object is in a train set and a test set, or where that cannot be known."""
-        if not self.leaks.empty:
-            raise self._leaking()
+        asked = "No object may be in a train set and in a test set."
+        common = "{0.n_common:,} of {0.n_test:,} objects of {0.test!r} are in train {0.train!r} by {0.by}"
+        if found := [common.format(leak) for leak in self.leaks.itertuples()]:
+            remedy = "Take them out of the train set: drop_common(train, against=[test])."
+            raise LeakError(asked, received="; ".join(found), remedy=remedy)
         if self.unknown and not allow_unknown:
             raise LeakError(
-                "No object may be in a train set and in a test set.",
+                asked,
                 received="no way to know for " + "; ".join(f"train {a!r} and test {b!r}" for a, b in self.unknown),
                 available="comparison by ids of one scheme and kind, by position, by inputs of the same channels",
                 remedy="Add [id] or [sky] to the manifests, or allow it (allow_unknown) and say so.",
             )
         return self
-
-    def _leaking(self) -> LeakError:
-        found = [
-            f"{leak.n_common:,} of {leak.n_test:,} objects of {leak.test!r} are in train {leak.train!r} by {leak.by}"
-            for leak in self.leaks.itertuples()
-        ]
-        return LeakError(
-            "No object may be in a train set and in a test set.",
-            received="; ".join(found),
-            remedy="Take them out of the train set: drop_common(train, against=[test]).",
-        )
 
     def __repr__(self) -> str:
         pairs = len(self.table) // len(WAYS)
@@ -191,31 +177,19 @@ class LeakAudit:
 def audit_leaks(*, train: Mapping[str, Survey], test: Mapping[str, Survey], radius_arcsec: float = 1.0) -> LeakAudit:
     """Compare every train set with every test set by object id, by position and by identical inputs.
 
-    Parameters
-    ----------
-    train, test : mapping of str to Survey
-        Under the names that the table shall show.
-    radius_arcsec : float
-        Positions nearer than this are one object (arcsec).
+    Positions nearer than `radius_arcsec` are one object; the table shows the sets under the names given.
     """
-    rows = [
-        _compare(seen, unseen, by=by, radius_arcsec=radius_arcsec) | {"train": train_name, "test": test_name}
-        for train_name, seen in train.items()
-        for test_name, unseen in test.items()
-        for by in WAYS
-    ]
+    rows = []
+    for (train_name, seen), (test_name, unseen), by in product(train.items(), test.items(), WAYS):
+        marks = in_common(unseen, other=seen, by=by, radius_arcsec=radius_arcsec)
+        n_common = None if marks is None else int(marks.sum())
+        rows.append((train_name, test_name, by, n_common, len(seen), len(unseen), marks is not None))
     columns = ["train", "test", "by", "n_common", "n_train", "n_test", "comparable"]
     return LeakAudit(pd.DataFrame(rows, columns=columns).astype({"n_common": "Int64"}))
 
 
 def drop_common(survey: Survey, *, against: Sequence[Survey], radius_arcsec: float = 1.0) -> Survey:
-    """Take out of a survey every object that is also in one of the others, by id, position or identical inputs.
-
-    Parameters
-    ----------
-    radius_arcsec : float
-        Positions nearer than this are one object.
-    """
+    """Take out of a survey every object that is also in one of the others, by id, position or identical inputs."""
     common = np.zeros(len(survey), dtype=bool)
     for other in against:
         for by in WAYS:
@@ -226,25 +200,10 @@ def drop_common(survey: Survey, *, against: Sequence[Survey], radius_arcsec: flo
 
 
 def clear_training(splits: Splits, *, against: Sequence[Survey], radius_arcsec: float = 1.0) -> Splits:
-    """Take objects of any test set out of the train and validation parts of a split; its own test part stays.
-
-    Parameters
-    ----------
-    against : sequence of Survey
-        Every test set of the study.
-    radius_arcsec : float
-        Positions nearer than this are one object.
-    """
-    train, validation = (
-        drop_common(part, against=against, radius_arcsec=radius_arcsec) for part in (splits.train, splits.validation)
-    )
+    """Take objects of any test set out of the train and validation parts of a split; its own test part stays."""
+    options = {"against": against, "radius_arcsec": radius_arcsec}
+    train, validation = (drop_common(part, **options) for part in (splits.train, splits.validation))
     return replace(splits, train=train, validation=validation)
-
-
-def _compare(train: Survey, test: Survey, *, by: str, radius_arcsec: float) -> dict[str, object]:
-    marks = in_common(test, other=train, by=by, radius_arcsec=radius_arcsec)
-    counts = {"n_common": None if marks is None else int(marks.sum()), "n_train": len(train), "n_test": len(test)}
-    return {"by": by, **counts, "comparable": marks is not None}
 
 
 def concat(surveys: Sequence[Survey], *, name: str) -> Survey:
@@ -266,8 +225,25 @@ def concat(surveys: Sequence[Survey], *, name: str) -> Survey:
         raise SchemaError("Surveys were to be joined.", received="none", remedy="Give at least one survey.")
     if len({survey.provenance.id_scheme for survey in surveys}) > 1:
         surveys = [replace(survey, ids=qualified_ids(survey).astype(str)) for survey in surveys]
-    members = [_with_member(survey) for survey in surveys]
-    return stack_surveys(members, name=name, provenance=_joint_provenance(surveys, name))
+    members = []
+    for survey in surveys:
+        member = np.full(len(survey), survey.name, dtype=object)
+        members.append(replace(survey, catalogue={**survey.catalogue, "member": member}))
+    sources = [survey.provenance for survey in surveys]
+    provenance = Provenance(
+        survey=name,
+        title=" + ".join(dict.fromkeys(source.title for source in sources)),
+        version="+".join(dict.fromkeys(source.version for source in sources)),
+        simulated=any(source.simulated for source in sources),
+        twin_of=" + ".join(dict.fromkeys(source.twin_of for source in sources if source.twin_of)),
+        files=tuple(dict.fromkeys(file for source in sources for file in source.files)),
+        digest=partial(digest_joined, [(survey.provenance.digest, survey.ids) for survey in surveys]),
+        id_scheme="+".join(sorted(frozenset.union(*(source.id_schemes for source in sources)))),
+        citation=tuple(dict.fromkeys(key for source in sources for key in source.citation)),
+        knobs={survey.name: survey.provenance.knobs for survey in surveys},
+        declared=tuple(dict.fromkeys(said for source in sources for said in source.declared)),
+    )
+    return stack_surveys(members, name=name, provenance=provenance)
 
 
 def combine(
@@ -282,10 +258,8 @@ def combine(
     ----------
     surveys : sequence of Survey
         With the same channels and labels, and with comparable ids or positions.
-    keep : str
-        Name of the survey whose rows are kept.
-    name : str
-        Name of the result.
+    keep, name : str
+        Name of the survey whose rows are kept, and of the result.
     allow_unknown_overlap : bool
         Join surveys that cannot be compared too: an object may then be in the union twice.
 
@@ -311,13 +285,7 @@ def combine(
 def combine_splits(
     splits: Sequence[Splits], *, keep: str, name: str = "combo", allow_unknown_overlap: bool = False
 ) -> Splits:
-    """Make the union of split surveys, part by part, as the published splits of Combo are the unions of its members'.
-
-    Parameters
-    ----------
-    keep, name, allow_unknown_overlap
-        As for `combine`.
-    """
+    """Make the union of split surveys, part by part, as `combine` does; Combo's published splits are such unions."""
     options = {"keep": keep, "name": name, "allow_unknown_overlap": allow_unknown_overlap}
     return Splits(*(combine([getattr(one, part) for one in splits], **options) for part in PARTS))
 
@@ -335,26 +303,3 @@ def _same_object(survey: Survey, other: Survey, *, allow_unknown: bool) -> np.nd
             remedy="Add [sky] columns or a common [id] scheme to the manifests, or allow_unknown_overlap and say so.",
         )
     return np.logical_or.reduce([np.zeros(len(survey), dtype=bool), *known])
-
-
-def _with_member(survey: Survey) -> Survey:
-    member = np.full(len(survey), survey.name, dtype=object)
-    return replace(survey, catalogue={**survey.catalogue, "member": member})
-
-
-def _joint_provenance(surveys: Sequence[Survey], name: str) -> Provenance:
-    sources = [survey.provenance for survey in surveys]
-    schemes = sorted(frozenset.union(*(source.id_schemes for source in sources)))
-    return Provenance(
-        survey=name,
-        title=" + ".join(dict.fromkeys(source.title for source in sources)),
-        version="+".join(dict.fromkeys(source.version for source in sources)),
-        simulated=any(source.simulated for source in sources),
-        twin_of=" + ".join(dict.fromkeys(source.twin_of for source in sources if source.twin_of)),
-        files=tuple(dict.fromkeys(file for source in sources for file in source.files)),
-        digest=partial(digest_joined, [(survey.provenance.digest, survey.ids) for survey in surveys]),
-        id_scheme="+".join(schemes),
-        citation=tuple(dict.fromkeys(key for source in sources for key in source.citation)),
-        knobs={survey.name: survey.provenance.knobs for survey in surveys},
-        declared=tuple(dict.fromkeys(said for source in sources for said in source.declared)),
-    )

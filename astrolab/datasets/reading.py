@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +23,7 @@ from astrolab.datasets.rows import (
     LazyRows,
     Rows,
     missing_key,
+    unread,
     with_nulls,
 )
 from astrolab.datasets.survey import Provenance, Survey
@@ -31,6 +31,11 @@ from astrolab.errors import SchemaError
 from astrolab.tasks import InputSpec
 
 NUMBER = re.compile(r"-?(inf|(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?)")  # without leading zeros: "0022" is a name
+
+NO_NUMBERS = (
+    "Write numbers with a decimal point, and nothing where there is none; or check delimiter, comment, names and "
+    "skip_rows under [format] in the manifest."
+)
 
 
 class TableRows(LazyRows):
@@ -60,6 +65,13 @@ class TableRows(LazyRows):
         return np.where(is_missing, np.nan, values)
 
 
+def _is_number(value: object) -> bool:
+    try:
+        return float(value) is not None
+    except (TypeError, ValueError):
+        return False
+
+
 @dataclass(frozen=True)
 class Columns:
     """The columns of one file, asked for by name: numbers, one an object, in the unit that the manifest says."""
@@ -74,12 +86,9 @@ class Columns:
             raise missing_key(self.path, key=name, keys=list(self.found))
         self.found[name][:0]  # what cannot be read says so
         if tuple(self.found[name].shape) != (self.n_rows,):
-            raise SchemaError(
-                f"{name!r} in {self.path.name} must be one value an object: shape ({self.n_rows},) or "
-                f"({self.n_rows}, 1).",
-                received=f"an array of shape {tuple(self.found[name].shape)}",
-                remedy="Name the right column in the manifest, or repair the file.",
-            )
+            what = f"{name!r}, one value an object, so of shape ({self.n_rows},) or ({self.n_rows}, 1),"
+            received = f"an array of shape {tuple(self.found[name].shape)}"
+            raise unread(self.path, what, received, "Name the right column in the manifest, or repair the file.")
         return self.found[name]
 
     def numbers(self, name: str, *, unit: str = "") -> Rows:
@@ -88,12 +97,8 @@ class Columns:
         if column.dtype.kind not in "fiu":
             values = column[:].tolist()
             row = next((row for row, value in enumerate(values) if not _is_number(value)), 0)
-            raise SchemaError(
-                f"{name!r} in {self.path.name} must be numbers.",
-                received=f"a column of type {column.dtype}: row {row} holds {values[row]!r}",
-                remedy="Write numbers with a decimal point, and nothing where there is none; or check delimiter, "
-                "comment, names and skip_rows under [format] in the manifest.",
-            )
+            received = f"a column of type {column.dtype}: row {row} holds {values[row]!r}"
+            raise SchemaError(f"{name!r} in {self.path.name} must be numbers.", received=received, remedy=NO_NUMBERS)
         refuse_other_unit(getattr(column, "unit", ""), expected=unit, what=f"{name!r} in {self.path.name}")
         return column
 
@@ -118,19 +123,19 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
         if not one.is_table:
             rows, specs[name] = _array_input(name, one=one, arrays=arrays, path=path)
             inputs |= rows
-    n_rows = len(next(iter(inputs.values()))) if inputs else _n_rows(found)
+    lengths = [len(rows) for rows in found.values() if rows.shape and not isinstance(rows, AbsentRows)]
+    n_rows = len(next(iter(inputs.values()))) if inputs else max(lengths, key=lengths.count, default=0)
     if n_rows == 0:
-        raise SchemaError(
-            f"{manifest.objects.capitalize()} were to be read from {path.name}.",
-            received="a file with no rows",
-            remedy="Fetch or simulate it again, or take it out of the manifest.",
-        )
+        remedy = "Fetch or simulate it again, or take it out of the manifest."
+        raise unread(path, f"A table or array of {manifest.objects}", "a file with no rows", remedy)
     columns = Columns(_masked({name: rows for name, rows in found.items() if name not in keys}), path, n_rows)
     for name, one in manifest.inputs.items():
         if one.is_table:
             parts = [columns.numbers(column, unit=one.unit) for column in one.columns]
             inputs[name], specs[name] = TableRows(parts, missing=one.missing, unit=one.unit), one.spec
     labels, weights = _labels(columns, manifest=manifest)
+    sky = (manifest.sky.ra, manifest.sky.dec) if manifest.sky else ()
+    degrees = [columns.numbers(name, unit="deg")[:] for name in sky]
     named = {name: columns.column(column) for name, column in manifest.columns.items()}
     survey = Survey(
         name=manifest.name,
@@ -142,27 +147,42 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
         objects=manifest.objects,
         ids=_ids(columns, manifest=manifest, entry=entry),
         catalogue=named or {name: rows for name, rows in columns.found.items() if rows.shape == (n_rows,)},
-        sky_deg=_sky(columns, manifest=manifest),
+        sky_deg=np.stack(degrees, axis=1).astype(np.float64) if sky else None,
         published_split=None if entry.split is None else np.full(n_rows, entry.split),
-        provenance=_provenance(manifest, path=path, entry=entry),
+        provenance=Provenance(
+            survey=manifest.name,
+            title=manifest.title,
+            version=manifest.version,
+            simulated=manifest.simulated,
+            twin_of=manifest.twin.of if manifest.twin else "",
+            files=(entry.path,),
+            digest=partial(digest_file, path),
+            id_scheme=manifest.id.scheme if manifest.id else manifest.name,
+            citation=manifest.citation.keys,
+        ),
     )
-    sections = {key: manifest.inputs[key.partition(".")[0]] for key in inputs}
-    cut = {key: _cut(rows, one=sections[key], entry=entry, image_size=image_size) for key, rows in inputs.items()}
-    return replace(survey, inputs=cut)
+    return replace(survey, inputs=_cut(inputs, manifest=manifest, entry=entry, image_size=image_size))
 
 
-def _provenance(manifest: Manifest, *, path: Path, entry: FileEntry) -> Provenance:
-    return Provenance(
-        survey=manifest.name,
-        title=manifest.title,
-        version=manifest.version,
-        simulated=manifest.simulated,
-        twin_of=manifest.twin.of if manifest.twin else "",
-        files=(entry.path,),
-        digest=partial(digest_file, path),
-        id_scheme=manifest.id.scheme if manifest.id else manifest.name,
-        citation=manifest.citation.keys,
-    )
+def _cut(
+    inputs: Mapping[str, Rows], *, manifest: Manifest, entry: FileEntry, image_size: int | None
+) -> dict[str, Rows]:
+    """Images of the size that is wanted, from a file of the size that it says."""
+    cut = dict(inputs)
+    for key, rows in inputs.items():
+        one, sides = manifest.inputs[key.partition(".")[0]], rows.shape[-2:]
+        if len(one.spec.axes) != 3:
+            continue
+        if entry.size is not None and one.sizes and sides != (entry.size, entry.size):
+            raise SchemaError(
+                f"The images of {entry.path} are {entry.size} × {entry.size} px, says the manifest.",
+                received=f"images of {sides[0]} × {sides[1]} px",
+                remedy="Correct the size under [[files]], or put the right file in its place.",
+            )
+        size = image_size or next(iter(one.sizes), None)
+        if size is not None and sides != (size, size):
+            cut[key] = CroppedRows(rows, size=size)
+    return cut
 
 
 def _array_keys(manifest: Manifest) -> dict[str, int]:
@@ -184,7 +204,11 @@ def _array_input(
     for part in parts:
         refuse_other_unit(part.unit, expected=one.unit, what=f"the {name} of {path.name}")
         _refuse_other_channels(part.channels, one=one, path=path)
-    rows = {name: _stacked([part.rows for part in parts], path=path)}
+    shapes = list(dict.fromkeys(part.rows.shape for part in parts))
+    if len(shapes) > 1:
+        received = ", ".join(f"shape {shape}" for shape in shapes)
+        raise unread(path, "One array a channel", received, "Correct the keys in the manifest.")
+    rows = {name: parts[0].rows if len(parts) == 1 else ChannelRows([part.rows for part in parts])}
     rows |= {f"{name}.{companion}": arrays[key].rows for companion, key in one.companions.items()}
     for key, values in rows.items():
         if values.dtype.kind not in "fiub" or values.shape[1:] != rows[name].shape[1:]:
@@ -203,39 +227,6 @@ def _array_input(
     return rows, replace(one.spec, grid=tuple(grid.tolist()))
 
 
-def _stacked(parts: Sequence[Rows], *, path: Path) -> Rows:
-    """The arrays that a manifest names as one (n, channel, ...): one array, or one (n, ...) a channel."""
-    if len(parts) == 1:
-        return parts[0]
-    shapes = list(dict.fromkeys(part.shape for part in parts))
-    if len(shapes) > 1:
-        raise SchemaError(
-            f"One array a channel was to be read from {path.name}.",
-            received=", ".join(f"shape {shape}" for shape in shapes),
-            remedy="Correct the keys in the manifest.",
-        )
-    return ChannelRows(parts)
-
-
-def _cut(rows: Rows, *, one: Input, entry: FileEntry, image_size: int | None) -> Rows:
-    """Images of the size that is wanted, from a file of the size that it says."""
-    if len(one.spec.axes) != 3:
-        return rows
-    if entry.size is not None and one.sizes and rows.shape[-2:] != (entry.size, entry.size):
-        raise SchemaError(
-            f"The images of {entry.path} are {entry.size} × {entry.size} px, says the manifest.",
-            received=f"images of {rows.shape[-2]} × {rows.shape[-1]} px",
-            remedy="Correct the size under [[files]], or put the right file in its place.",
-        )
-    size = image_size or (one.sizes[0] if one.sizes else None)
-    return rows if size is None or rows.shape[-2:] == (size, size) else CroppedRows(rows, size=size)
-
-
-def _n_rows(columns: Mapping[str, Rows]) -> int:
-    lengths = Counter(len(rows) for rows in columns.values() if rows.shape and not isinstance(rows, AbsentRows))
-    return lengths.most_common(1)[0][0] if lengths else 0
-
-
 def _masked(columns: Mapping[str, Rows]) -> dict[str, Rows]:
     """What astropy writes of a masked column, "g" and "g.mask", becomes one column with nulls."""
     masked = dict(columns)
@@ -245,14 +236,6 @@ def _masked(columns: Mapping[str, Rows]) -> dict[str, Rows]:
             values = with_nulls(np.asarray(columns[name][:]), is_null=np.asarray(mask[:]))
             masked[name] = ColumnRows(values, unit=getattr(columns[name], "unit", ""))
     return masked
-
-
-def _is_number(value: object) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _refuse_other_channels(found: Sequence[str], *, one: Input, path: Path) -> None:
@@ -269,7 +252,9 @@ def _refuse_other_channels(found: Sequence[str], *, one: Input, path: Path) -> N
 
 def refuse_other_unit(found: str, *, expected: str, what: str) -> None:
     """Refuse a unit in a file that contradicts the manifest; what astropy does not know as a unit says nothing."""
-    ours, theirs = (_unit(text) for text in (expected, found))
+    plain = (re.sub(r"\b(AB|Vega|asinh)\b", "", text).strip() for text in (expected, found))
+    units = (u.Unit(text, parse_strict="silent") for text in plain)
+    ours, theirs = (getattr(unit, "function_unit", None) or unit for unit in units)
     if isinstance(ours, u.UnrecognizedUnit) or isinstance(theirs, u.UnrecognizedUnit) or not (expected and found):
         return
     try:
@@ -282,11 +267,6 @@ def refuse_other_unit(found: str, *, expected: str, what: str) -> None:
             received=f"a file that declares {found}",
             remedy="Correct the unit or the column in the manifest; or, if the file is wrong, the file.",
         )
-
-
-def _unit(text: str) -> u.UnitBase:
-    unit = u.Unit(re.sub(r"\b(AB|Vega|asinh)\b", "", text).strip(), parse_strict="silent")
-    return getattr(unit, "function_unit", None) or unit
 
 
 def _labels(columns: Columns, *, manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame | None]:
@@ -350,10 +330,3 @@ def _ids_of_texts(entries: list) -> tuple[np.ndarray, np.ndarray]:
         fits = all(-(2**63) <= int(text) < 2**63 for text in texts)
         return np.array([int(text) for text in texts] if fits else texts), np.zeros(len(texts), dtype=bool)
     return _ids_of_floats(np.array([float(text) for text in texts]))
-
-
-def _sky(columns: Columns, *, manifest: Manifest) -> np.ndarray | None:
-    if manifest.sky is None:
-        return None
-    values = [columns.numbers(name, unit="deg")[:] for name in (manifest.sky.ra, manifest.sky.dec)]
-    return np.stack(values, axis=1).astype(np.float64)

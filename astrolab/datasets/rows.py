@@ -1,8 +1,7 @@
 """Arrays that stay on disk until rows of them are asked for, and what is said of a file that cannot give them.
 
-Everything here answers to `Rows`: a shape, a dtype, a length, and ``rows[index]`` for a slice or an array of integers,
-in the order asked, repeats allowed. An ordinary array is Rows already. The others compose: a survey of 30 GB that was
-cropped, split and concatenated is a few small objects until a batch of it is read.
+An ordinary array is `Rows` already. The others compose: a survey of 30 GB that was cropped, split and concatenated is a
+few small objects until a batch of it is read.
 """
 
 from __future__ import annotations
@@ -35,15 +34,8 @@ from astrolab.errors import AstrolabError, CorruptFileError, DataError, DataNotF
 Index = slice | np.ndarray | Sequence[int]
 
 # What the libraries raise on files that are damaged, cut short, or not what they claim to be.
-OF_FORMATS = (
-    fits.VerifyError,
-    CfitsioException,
-    YamlParseError,
-    ParserWarning,
-    TokenError,
-    pa.ArrowException,
-    zipfile.BadZipFile,
-)
+OF_TABLES = (YamlParseError, ParserWarning, TokenError, pa.ArrowException)
+OF_FORMATS = (*OF_TABLES, fits.VerifyError, CfitsioException, zipfile.BadZipFile)
 OF_STREAMS = (OSError, EOFError, zlib.error, lzma.LZMAError, struct.error)
 OF_CONTENTS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError)
 UNREADABLE = (*OF_FORMATS, *OF_STREAMS, *OF_CONTENTS, RuntimeError, SystemError, SyntaxError, MemoryError, ImportError)
@@ -54,7 +46,7 @@ BEGINS = {"HDF5": b"\x89HDF\r\n\x1a\n", "FITS": (b"SIMPLE", b"PK", *PACKED), "Pa
 
 @runtime_checkable
 class Rows(Protocol):
-    """Anything whose rows can be read by number."""
+    """Anything whose rows can be read by number: by a slice or integers, in the order asked, repeats allowed."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -289,9 +281,8 @@ def reading(path: str | Path, *, kind: str) -> Iterator[None]:
         raise
     except UNREADABLE as error:
         received, remedy = _fault(require_file(path), kind, error)
-        raise CorruptFileError(
-            f"The file {Path(path).name} was to be read as {kind}.", received=received, remedy=remedy
-        ) from error
+        asked = f"The file {Path(path).name} was to be read as {kind}."
+        raise CorruptFileError(asked, received=received, remedy=remedy) from error
 
 
 def _fault(path: Path, kind: str, error: BaseException) -> tuple[str, str]:
@@ -314,10 +305,8 @@ def _fault(path: Path, kind: str, error: BaseException) -> tuple[str, str]:
     if isinstance(error, EOFError) or "truncated" in reason:
         return f"a {kind} file cut short, {size} ({reason})", again
     if kind == "CSV":
-        return (
-            f"{size} that do not fit ({reason})",
-            "Check delimiter, comment, names and skip_rows under [format] in the manifest, or the file itself.",
-        )
+        remedy = "Check delimiter, comment, names and skip_rows under [format] in the manifest, or the file itself."
+        return f"{size} that do not fit ({reason})", remedy
     return f"{kind} that is damaged or cut short, {size} ({reason})", again
 
 
@@ -326,11 +315,13 @@ def require_file(path: str | Path) -> Path:
     path = Path(path)
     if path.is_file():
         return path
-    raise DataNotFoundError(
-        f"The file {path.name} was to be read.",
-        received=f"no file at {path}",
-        remedy="Check the path, or fetch or simulate the survey again.",
-    )
+    remedy = "Check the path, or fetch or simulate the survey again."
+    raise DataNotFoundError(f"The file {path.name} was to be read.", received=f"no file at {path}", remedy=remedy)
+
+
+def unread(path: str | Path, what: str, received: str, remedy: str, kind: type[DataError] = SchemaError) -> DataError:
+    """Build the error for a part of a file that cannot be read."""
+    return kind(f"{what} was to be read from {Path(path).name}.", received=received, remedy=remedy)
 
 
 def missing_key(path: str | Path, *, key: str, keys: Sequence[str]) -> SchemaError:

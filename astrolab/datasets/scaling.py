@@ -63,20 +63,17 @@ class InputScaling:
                 object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
         fits = len(self.centre) == len(self.width) and len(self.channels) in (0, len(self.width))
         if not (fits and np.isfinite(self.centre).all() and _are_positive(*self.width, self.scale)):
-            raise ConfigError(
-                f"A scaling of {len(self.channels) or len(self.width)} channels was to be made.",
-                received=f"{len(self.centre)} centres, {len(self.width)} widths, scale {self.scale}",
-                remedy="Give one finite centre and one positive width a channel, and a positive scale.",
-            )
+            received = f"{len(self.centre)} centres, {len(self.width)} widths, scale {self.scale}"
+            asked = f"A scaling of {len(self.channels) or len(self.width)} channels was to be made."
+            remedy = "Give one finite centre and one positive width a channel, and a positive scale."
+            raise ConfigError(asked, received=received, remedy=remedy)
 
     def apply(self, values: Values) -> Values:
         """Scale raw values (n, channel, ...) to float32; NumPy and torch give the same to rounding."""
         if values.ndim < 2 or values.shape[1] != len(self.width):
-            raise SchemaError(
-                f"Values (n, {len(self.width)}, …) were to be scaled.",
-                received=f"an array of shape {tuple(values.shape)}",
-                remedy="Use the scaling that was fitted on a survey of the same channels.",
-            )
+            asked, received = f"Values (n, {len(self.width)}, …) were to be scaled.", f"shape {tuple(values.shape)}"
+            remedy = "Use the scaling that was fitted on a survey of the same channels."
+            raise SchemaError(asked, received=received, remedy=remedy)
         torch = sys.modules.get("torch")
         is_tensor = torch is not None and isinstance(values, torch.Tensor)
         values = values.float() if is_tensor else np.asarray(values, dtype=np.float32)
@@ -95,13 +92,7 @@ class InputScaling:
 
 @dataclass(frozen=True)
 class Scaling:
-    """How the inputs of a survey become numbers of order one for a network, each in its own way.
-
-    Parameters
-    ----------
-    fitted_on : str
-        Digest of the objects it was fitted on.
-    """
+    """How the inputs of a survey become numbers of order one, each in its own way; `fitted_on` is their digest."""
 
     inputs: Mapping[str, InputScaling]
     fitted_on: str = ""
@@ -119,16 +110,15 @@ class Scaling:
     def require_fits(self, survey: Survey, *, inputs: Sequence[str]) -> None:
         """Refuse a survey whose inputs (those that a network reads) have other channels, another order or unit."""
         for name in inputs:
+            asked = f"The {name} of {survey.name} was to be scaled."
             if name not in self.inputs or name not in survey.specs:
-                raise SchemaError(
-                    f"The {name} of {survey.name} was to be scaled.",
-                    received=f"a survey with {', '.join(survey.specs)}; a scaling of {', '.join(self.inputs)}",
-                    remedy="Use a survey that has this input, and fit the scaling on it too.",
-                )
+                received = f"a survey with {', '.join(survey.specs)}; a scaling of {', '.join(self.inputs)}"
+                remedy = "Use a survey that has this input, and fit the scaling on it too."
+                raise SchemaError(asked, received=received, remedy=remedy)
             spec, own = survey.specs[name], self.inputs[name]
             if spec.channels != own.channels or (spec.unit and own.unit and spec.unit != own.unit):
                 raise SchemaError(
-                    f"The {name} of {survey.name} was to be scaled.",
+                    asked,
                     received=f"channels {' '.join(spec.channels)}" + f" in {spec.unit}" * bool(spec.unit),
                     available=f"a scaling of channels {' '.join(own.channels)}" + f" in {own.unit}" * bool(own.unit),
                     remedy="Declare which channels stand for which with survey.as_channels(...), convert the unit, or "
@@ -146,11 +136,9 @@ class Scaling:
             inputs = {name: InputScaling(**one) for name, one in values["inputs"].items()}
             return cls(inputs, values["fitted_on"])
         except (TypeError, KeyError, AttributeError) as error:
-            raise CheckpointError(
-                "A saved scaling was to be read.",
-                received=f"entries that are not those of a scaling ({error})",
-                remedy="Fit the scaling again on the train survey.",
-            ) from error
+            received = f"entries that are not those of a scaling ({error})"
+            remedy = "Fit the scaling again on the train survey."
+            raise CheckpointError("A saved scaling was to be read.", received=received, remedy=remedy) from error
 
     def save(self, path: str | Path) -> Path:
         """Write the scaling as JSON, with a digest of the file in it."""
@@ -165,30 +153,22 @@ class Scaling:
         """Read a scaling that was saved; a file that is not as it was written is refused with a CheckpointError."""
         path = Path(path)
         if fault := digest_fault(path):
-            raise CheckpointError(
-                f"A saved scaling was to be read from {path}.",
-                received=fault,
-                remedy="Copy the file again, or fit the scaling again on the train survey.",
-            )
+            remedy = "Copy the file again, or fit the scaling again on the train survey."
+            raise CheckpointError(f"A saved scaling was to be read from {path}.", received=fault, remedy=remedy)
         return cls.from_dict(json.loads(path.read_text("utf-8")))
 
 
 def fit_scaling(
     survey: Survey, *, inputs: Sequence[str] = (), method: str | Mapping[str, str] = "auto", seed: int = 0
 ) -> Scaling:
-    """Measure how the inputs of a survey are to be scaled; give it train objects only.
+    """Measure how the inputs of a survey (by default all) are to be scaled; give it train objects only.
 
     Parameters
     ----------
-    survey : Survey
-        The train objects.
-    inputs : sequence of str, optional
-        Those that a network reads; by default all.
     method : {"auto", "asinh", "standard", "none"} or mapping of input to one of these
-        See `InputScaling`; ``"auto"`` takes asinh for images, standard for the rest. Of images no more than 1,024
-        objects are looked at, of other inputs all.
+        See `InputScaling`; ``"auto"`` takes asinh for images, standard for the rest.
     seed : int
-        Chooses the objects looked at.
+        Chooses 1,024 objects to look at where inputs are images; of other inputs all are looked at.
 
     Raises
     ------
@@ -202,14 +182,10 @@ def fit_scaling(
     for name in inputs:
         if name not in survey.specs:
             raise unknown_name(f"input of {survey.name!r}", name=name, names=survey.specs)
-    methods = method if isinstance(method, Mapping) else dict.fromkeys(inputs or survey.specs, method)
-    return Scaling(
-        {
-            name: _fit_input(survey, name=name, method=methods.get(name, "auto"), seed=seed)
-            for name in inputs or survey.specs
-        },
-        survey.digest,
-    )
+    names = inputs or survey.specs
+    methods = method if isinstance(method, Mapping) else dict.fromkeys(names, method)
+    fitted = {name: _fit_input(survey, name=name, method=methods.get(name, "auto"), seed=seed) for name in names}
+    return Scaling(fitted, survey.digest)
 
 
 def _fit_input(survey: Survey, *, name: str, method: str, seed: int) -> InputScaling:
@@ -229,17 +205,19 @@ def _fit_input(survey: Survey, *, name: str, method: str, seed: int) -> InputSca
             )
         chosen = subsample(survey, n=min(N_SAMPLE, len(survey)), seed=seed) if is_image else survey
         values = np.asarray(chosen.inputs[name][:])
-        measured |= _measure_asinh(values) if method == "asinh" else _measure_standard(values)
+        if method == "asinh":
+            width = 2 * OPTIMAL_SOFTENING * sky_noise(values)
+            brightest = np.arcsinh(np.abs(values).max(axis=(-2, -1)) / width).max(axis=1)
+            measured |= {"width": tuple(width.tolist()), "scale": float(np.median(brightest))}
+        else:
+            measured |= _measure_standard(values)
     if not _are_positive(*measured["width"], measured.get("scale", 1.0)):
-        places = spec.channels or tuple(map(str, range(n_places)))
-        wrong = [
-            f"{p} {w:.3g}" for p, w in zip(places, measured["width"], strict=True) if not (np.isfinite(w) and w > 0)
-        ]
+        places = zip(spec.channels or range(n_places), measured["width"], strict=True)
+        wrong = [f"{place} {width:.3g}" for place, width in places if not _are_positive(width)]
         raise PixelError(
             f"A scaling {method!r} was to be fitted on the {name} of {survey.name!r}.",
             received=f"noise or spread of {', '.join(wrong[:5]) or 'the channels'}; scale {measured.get('scale', 1.0)}",
-            remedy="Each channel needs finite values that differ: look for empty channels and NaN with "
-            "`astrolab data verify`.",
+            remedy="Each channel needs finite values that differ: `astrolab data verify` finds empty channels and NaN.",
         )
     return InputScaling(method, spec.channels, **measured, may_miss=may_miss, unit=spec.unit)
 
@@ -264,13 +242,6 @@ def sky_noise(images: np.ndarray) -> np.ndarray:
     overall = np.full(images.shape[1], np.nan)
     overall[known] = np.nanmedian(noise[:, known], axis=0)
     return overall
-
-
-def _measure_asinh(images: np.ndarray) -> dict[str, Any]:
-    width = 2 * OPTIMAL_SOFTENING * sky_noise(images)
-    brightest = np.abs(images).max(axis=(-2, -1)) / width
-    scale = float(np.median(np.arcsinh(brightest).max(axis=1)))
-    return {"width": tuple(width.tolist()), "scale": scale}
 
 
 def _measure_standard(values: np.ndarray) -> dict[str, Any]:

@@ -47,8 +47,6 @@ def split(
 
     Parameters
     ----------
-    survey : Survey
-        The objects.
     fractions : (float, float, float)
         Shares of train, validation and test, where none are published.
     seed : int
@@ -64,10 +62,15 @@ def split(
     EmptySplitError
         Where a part would hold no object.
     """
-    _refuse_fractions(fractions)
+    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
+        asked, remedy = "The shares of train, validation and test were given.", "Give three positive numbers of sum 1."
+        raise ConfigError(asked, received=str(tuple(fractions)), remedy=remedy)
     uniform = id_uniform(survey, seed=seed, stream=_SPLIT_STREAM)
     if honour_published and survey.published_split is not None:
-        part = _published_parts(survey, uniform=uniform, fractions=fractions)
+        part = np.array([PARTS.index(name) for name in survey.published_split.tolist()])
+        if not (part == PARTS.index("validation")).any():
+            share = fractions[1] / (fractions[0] + fractions[1])
+            part[(part == PARTS.index("train")) & (uniform < share)] = PARTS.index("validation")
     else:
         part = np.searchsorted(np.cumsum(fractions)[:2], uniform, side="right")
     counts = np.bincount(part, minlength=3)
@@ -83,28 +86,10 @@ def split(
 
 
 def subsample(survey: Survey, *, n: int | None = None, frac: float | None = None, seed: int = 0) -> Survey:
-    """Choose some objects by a hash of their ids; a smaller choice is always part of a larger one.
+    """Choose `n` objects, or a fraction in (0, 1], by a hash of their ids; a smaller choice is part of a larger one.
 
-    Parameters
-    ----------
-    survey : Survey
-        The objects.
-    n : int, optional
-        How many; this or `frac`.
-    frac : float, optional
-        Which fraction, in (0, 1].
-    seed : int
-        Another seed, another choice.
-
-    Returns
-    -------
-    Survey
-        In the order of `survey`.
-
-    Raises
-    ------
-    ConfigError
-        Where not exactly one of `n` and `frac` is given, or it asks for none or more than there are.
+    They keep their order; another seed is another choice. A ConfigError says where not exactly one of `n` and `frac` is
+    given, or it asks for none or more than there are.
     """
     if (n is None) == (frac is None):
         raise ConfigError(
@@ -137,12 +122,7 @@ def take_fraction(splits: Splits, *, frac: float, seed: int, validation: str = "
     validation : {"fixed", "as_published"}
         ``"fixed"``: every fraction is validated on the same objects. ``"as_published"``: the validation objects are
         cut down in proportion, as the published code does (it draws both at random from fixed seeds, here both are
-        nested), so that smaller fractions also know less well when to stop.
-
-    Returns
-    -------
-    Splits
-        With the test objects as they are.
+        nested), so that smaller fractions also know less well when to stop. Test objects stay as they are.
 
     Raises
     ------
@@ -200,20 +180,3 @@ def splitmix64(state: np.ndarray) -> np.ndarray:
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))
-
-
-def _published_parts(survey: Survey, *, uniform: np.ndarray, fractions: Sequence[float]) -> np.ndarray:
-    part = np.array([PARTS.index(name) for name in survey.published_split.tolist()])
-    if not (part == PARTS.index("validation")).any():
-        share = fractions[1] / (fractions[0] + fractions[1])
-        part[(part == PARTS.index("train")) & (uniform < share)] = PARTS.index("validation")
-    return part
-
-
-def _refuse_fractions(fractions: Sequence[float]) -> None:
-    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
-        raise ConfigError(
-            "The shares of train, validation and test were given.",
-            received=str(tuple(fractions)),
-            remedy="Give three positive numbers that add up to 1, such as (0.8, 0.1, 0.1).",
-        )

@@ -47,32 +47,22 @@ class Survey:
 
     Parameters
     ----------
-    name : str
-        What the survey is called in tables and figures.
-    inputs : mapping of str to Rows
-        What a network may see, e.g. ``"image"`` (n, band, y, x), raw; a companion is ``"<input>.<companion>"``.
-    specs : mapping of str to InputSpec
-        What each input (no companion) is made of.
-    labels : DataFrame, n rows
-        What a network may learn, one column a label of the task; NaN where it is unknown.
+    inputs, specs : mapping
+        What a network may see, e.g. ``"image"`` (n, band, y, x), raw, with what it is made of; a companion is
+        ``"<input>.<companion>"`` and has no spec.
+    labels, weights : DataFrame, n rows
+        What a network may learn, one column a label of the task, NaN where it is unknown; and how much each label that
+        has weights counts in training.
     ids : ndarray of int64 or str, shape (n,)
         Object ids; integers never pass through a float.
-    provenance : Provenance
-        Where it comes from.
-    task : Task
-        What its labels ask of a network.
-    weights : DataFrame, n rows, or None
-        How much each label counts in training, one column for each label that has weights.
     catalogue : mapping of str to Rows
         Every other column (n,), read when asked for.
     sky_deg : ndarray of float64, shape (n, 2), or None
         Right ascension and declination (deg, ICRS); NaN where unknown.
     published_split : ndarray of str, shape (n,), or None
         ``"train"``, ``"validation"`` or ``"test"``, where the survey was published in parts.
-    part : str
-        Which part of a split it is; empty where it is whole.
-    objects : str
-        What its rows are: ``"galaxies"``, ``"stars"``.
+    part, objects : str
+        Which part of a split it is (empty where it is whole); what its rows are: ``"galaxies"``, ``"stars"``.
 
     Raises
     ------
@@ -102,28 +92,14 @@ class Survey:
         for name in ("ids", "sky_deg", "published_split"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, read_only(np.asarray(getattr(self, name))))
-        self._refuse_unequal_lengths()
-        self._refuse_other_inputs()
-        if tuple(self.labels) != self.task.label_names:
-            raise SchemaError(
-                f"The survey {self.name!r} was to be put together for the task {self.task.name!r}.",
-                received=f"labels {', '.join(self.labels) or 'none'}",
-                available=", ".join(self.task.label_names) or "no labels",
-                remedy="Give one column a label of the task, in its order.",
-            )
-
-    def _refuse_unequal_lengths(self) -> None:
+        asked = f"The survey {self.name!r} was to be put together"
         parts = {**self.inputs, "labels": self.labels, "weights": self.weights, **self.catalogue}
         parts |= {"sky_deg": self.sky_deg, "published_split": self.published_split}
         wrong = {name: len(part) for name, part in parts.items() if part is not None and len(part) != len(self.ids)}
         if wrong:
-            raise SchemaError(
-                f"The survey {self.name!r} was to be put together from {len(self.ids):,} ids.",
-                received=", ".join(f"{name} of length {length:,}" for name, length in wrong.items()),
-                remedy=f"Give every part one row for each of the {self.objects}.",
-            )
-
-    def _refuse_other_inputs(self) -> None:
+            received = ", ".join(f"{name} of length {length:,}" for name, length in wrong.items())
+            remedy = f"Give every part one row for each of the {self.objects}."
+            raise SchemaError(f"{asked} from {len(self.ids):,} ids.", received=received, remedy=remedy)
         companions = {f"{name}.{one}" for name, spec in self.specs.items() for one in spec.companions}
         if set(self.inputs) != set(self.specs) | companions:
             raise SchemaError(
@@ -142,6 +118,13 @@ class Survey:
                     available=f"channels {', '.join(spec.channels) or '(none named)'}",
                     remedy="Correct the channels in the manifest, or the order of the file's axes.",
                 )
+        if tuple(self.labels) != self.task.label_names:
+            raise SchemaError(
+                f"{asked} for the task {self.task.name!r}.",
+                received=f"labels {', '.join(self.labels) or 'none'}",
+                available=", ".join(self.task.label_names) or "no labels",
+                remedy="Give one column a label of the task, in its order.",
+            )
 
     def __reduce__(self):
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -157,7 +140,8 @@ class Survey:
         parts = [f"{len(self):,} {self.objects}"]
         for name, spec in self.specs.items():
             shape = "×".join(map(str, self.inputs[name].shape[1:]))
-            parts.append(f"{name} {shape} {_span(spec.channels)}".rstrip())
+            span = "…".join(dict.fromkeys((*spec.channels[:1], *spec.channels[-1:])))
+            parts.append(f"{name} {shape} {span}".rstrip())
         parts += [_label_span(self.labels[name]) for name in self.labels if len(self)]
         return f"{title}: {' · '.join([*parts, *self.provenance.declared])}"
 
@@ -245,10 +229,6 @@ def _rebuild(values: dict[str, Any]) -> Survey:
     return Survey(**values)
 
 
-def _span(channels: tuple[str, ...]) -> str:
-    return "…".join(dict.fromkeys((channels[0], channels[-1]))) if channels else ""
-
-
 def _label_span(label: pd.Series) -> str:
     unknown = int(label.isna().sum())
     known = f"{label.min():.2g}–{label.max():.2g} (median {label.median():.2f})" if unknown < len(label) else "unknown"
@@ -264,36 +244,26 @@ def stack_surveys(parts: Sequence[Survey], *, name: str, provenance: Provenance)
     _refuse_differences(parts, inputs=common)
     has_sky = any(part.sky_deg is not None for part in parts)
     has_split = all(part.published_split is not None for part in parts)
-    specs = {one: parts[0].specs[one] for one in common}
+    skies = [np.full((len(part), 2), np.nan) if part.sky_deg is None else part.sky_deg for part in parts]
+    bare = [pd.DataFrame(index=range(len(part))) if part.weights is None else part.weights for part in parts]
+    weights = pd.concat(bare, ignore_index=True).fillna(1.0)
     arrays = [one for one in parts[0].inputs if one.partition(".")[0] in common]
     columns = [one for one in parts[0].catalogue if all(one in part.catalogue for part in parts)]
     return replace(
         parts[0],
         name=name,
         inputs={one: stack_rows([part.inputs[one] for part in parts]) for one in arrays},
-        specs=specs,
+        specs={one: parts[0].specs[one] for one in common},
         labels=pd.concat([part.labels for part in parts], ignore_index=True),
-        weights=_stacked_weights(parts),
+        weights=weights if len(weights.columns) else None,
         ids=np.concatenate([part.ids for part in parts]),
         catalogue={one: stack_rows([part.catalogue[one] for part in parts]) for one in columns},
-        sky_deg=np.concatenate([_sky_or_nan(part) for part in parts]) if has_sky else None,
+        sky_deg=np.concatenate(skies) if has_sky else None,
         published_split=np.concatenate([part.published_split for part in parts]) if has_split else None,
         part=parts[0].part if len({part.part for part in parts}) == 1 else "",
         objects=parts[0].objects if len({part.objects for part in parts}) == 1 else "objects",
         provenance=provenance,
     )
-
-
-def _stacked_weights(parts: Sequence[Survey]) -> pd.DataFrame | None:
-    names = list(dict.fromkeys(name for part in parts if part.weights is not None for name in part.weights))
-    if not names:
-        return None
-    none = [pd.DataFrame(index=range(len(part))) if part.weights is None else part.weights for part in parts]
-    return pd.concat([one.reindex(columns=names) for one in none], ignore_index=True).fillna(1.0)
-
-
-def _sky_or_nan(survey: Survey) -> np.ndarray:
-    return np.full((len(survey), 2), np.nan) if survey.sky_deg is None else survey.sky_deg
 
 
 def _refuse_differences(parts: Sequence[Survey], *, inputs: Sequence[str]) -> None:
@@ -316,18 +286,10 @@ def _refuse_differences(parts: Sequence[Survey], *, inputs: Sequence[str]) -> No
 
 
 def describe_surveys(surveys: Mapping[str, Survey]) -> pd.DataFrame:
-    """Count the objects of surveys or splits, with how far they reach.
+    """Count the objects of surveys or splits, by the names that the table shall show, with how far they reach.
 
-    Parameters
-    ----------
-    surveys : mapping of str to Survey
-        Under the names that the table shall show.
-
-    Returns
-    -------
-    DataFrame, one row a survey
-        ``n``; of every label its median and 90th percentile (``z_median``, ``z_p90``); of every channel of an input in
-        columns its 90th percentile (``hsc-i_p90``); ``simulated``.
+    One row a survey: ``n``; of every label its median and 90th percentile (``z_median``, ``z_p90``); of every channel
+    of an input in columns its 90th percentile (``hsc-i_p90``); ``simulated``.
     """
     return pd.DataFrame({name: _describe(survey) for name, survey in surveys.items()}).T.infer_objects()
 
@@ -338,8 +300,7 @@ def _describe(survey: Survey) -> dict[str, Any]:
         if spec.axes == ("band",) and len(survey):
             values = pd.DataFrame(np.asarray(survey.inputs[name][:]), columns=list(spec.channels))
             depth |= {f"{channel}_p90": values[channel].quantile(0.9) for channel in spec.channels}
-    reach = {f"{name}_{word}": survey.labels[name].quantile(q) for name in survey.labels for word, q in _QUANTILES}
+    reach = {}
+    for name, label in survey.labels.items():
+        reach |= {f"{name}_median": label.quantile(0.5), f"{name}_p90": label.quantile(0.9)}
     return {"n": len(survey), **reach, **depth, "simulated": survey.provenance.simulated}
-
-
-_QUANTILES = (("median", 0.5), ("p90", 0.9))
