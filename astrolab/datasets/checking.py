@@ -185,11 +185,9 @@ def report(parts: Sequence[Part], *, name: str) -> None:
     found = [(part.entry.path, *finding) for part in parts for _, findings in check(part) for finding in findings]
     found += [("the files", *finding) for _, finding in common_ids(parts) if finding]
     if stopping := [f"{path}: {text}" for path, text, stops in found if "load" in stops]:
-        raise SchemaError(
-            f"The survey {name!r} was loaded and its values were checked.",
-            received="; ".join(stopping),
-            remedy="Correct the manifest, or leave these rows out of the files.",
-        )
+        asked = f"The survey {name!r} was loaded and its values were checked."
+        remedy = "Correct the manifest, or leave these rows out of the files."
+        raise SchemaError(asked, received="; ".join(stopping), remedy=remedy)
     if found:
         texts = "\n".join(f"  {path}: {text}" for path, text, _ in found)
         warnings.warn(f"Look at what {name!r} holds:\n{texts}", AstrolabWarning, stacklevel=4)

@@ -212,18 +212,14 @@ def _array_input(
     rows |= {f"{name}.{companion}": arrays[key].rows for companion, key in one.companions.items()}
     for key, values in rows.items():
         if values.dtype.kind not in "fiub" or values.shape[1:] != rows[name].shape[1:]:
-            raise SchemaError(
-                f"The {key} of {path.name} must be numbers" + f", shaped as the {name}." * (key != name),
-                received=f"an array of {values.dtype}, shape {values.shape}",
-                remedy="Correct the key in the manifest.",
-            )
+            asked = f"The {key} of {path.name} must be numbers" + f", shaped as the {name}." * (key != name)
+            received = f"an array of {values.dtype}, shape {values.shape}"
+            raise SchemaError(asked, received=received, remedy="Correct the key in the manifest.")
     grid = np.asarray(arrays[one.grid].rows[:]).ravel() if isinstance(one.grid, str) else np.asarray(one.grid)
     if len(grid) not in (0, rows[name].shape[-1]):
-        raise SchemaError(
-            f"The {name} of {path.name} has a grid of {len(grid):,} values.",
-            received=f"an array of shape {rows[name].shape}",
-            remedy="Correct the grid in the manifest: one value a pixel, the same for every object.",
-        )
+        remedy = "Correct the grid in the manifest: one value a pixel, the same for every object."
+        asked, received = f"The {name} of {path.name} has a grid of {len(grid):,} values.", f"shape {rows[name].shape}"
+        raise SchemaError(asked, received=received, remedy=remedy)
     return rows, replace(one.spec, grid=tuple(grid.tolist()))
 
 
@@ -262,11 +258,9 @@ def refuse_other_unit(found: str, *, expected: str, what: str) -> None:
     except u.UnitConversionError:
         factor = None
     if factor is None or abs(factor - 1) > 1e-3:
-        raise SchemaError(
-            f"The unit of {what} is {expected}, says the manifest.",
-            received=f"a file that declares {found}",
-            remedy="Correct the unit or the column in the manifest; or, if the file is wrong, the file.",
-        )
+        asked, received = f"The unit of {what} is {expected}, says the manifest.", f"a file that declares {found}"
+        remedy = "Correct the unit or the column in the manifest; or, if the file is wrong, the file."
+        raise SchemaError(asked, received=received, remedy=remedy)
 
 
 def _labels(columns: Columns, *, manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame | None]:
@@ -288,11 +282,10 @@ def _labels(columns: Columns, *, manifest: Manifest) -> tuple[pd.DataFrame, pd.D
 def _without(is_wrong: np.ndarray, values: np.ndarray, *, name: str, columns: Columns) -> np.ndarray:
     if is_wrong.any():
         row = int(np.flatnonzero(is_wrong)[0])
-        raise SchemaError(
-            f"{name!r} of {columns.path.name} must be a number, or nothing where it is unknown.",
-            received=f"{is_wrong.sum():,} of {len(values):,} rows with {values[row]}, the first is row {row}",
-            remedy="Leave the entry empty (NaN) where it is unknown; weights are not negative.",
-        )
+        asked = f"{name!r} of {columns.path.name} must be a number, or nothing where it is unknown."
+        received = f"{is_wrong.sum():,} of {len(values):,} rows with {values[row]}, the first is row {row}"
+        remedy = "Leave the entry empty (NaN) where it is unknown; weights are not negative."
+        raise SchemaError(asked, received=received, remedy=remedy)
     return values
 
 
@@ -305,11 +298,10 @@ def _ids(columns: Columns, *, manifest: Manifest, entry: FileEntry) -> np.ndarra
         return values.astype(np.int64)
     ids, is_wrong = _ids_of_floats(values) if values.dtype.kind == "f" else _ids_of_texts(values.tolist())
     if is_wrong.any():
-        raise SchemaError(
-            f"The ids {column!r} of {columns.path.name} must be whole numbers or text, one an object.",
-            received=f"{values[is_wrong][0]!r} in row {np.flatnonzero(is_wrong)[0]} of a column of {values.dtype}",
-            remedy="Store the ids as int64 or as text, without gaps; a float cannot hold every id above 2^53.",
-        )
+        asked = f"The ids {column!r} of {columns.path.name} must be whole numbers or text, one an object."
+        received = f"{values[is_wrong][0]!r} in row {np.flatnonzero(is_wrong)[0]} of a column of {values.dtype}"
+        remedy = "Store the ids as int64 or as text, without gaps; a float cannot hold every id above 2^53."
+        raise SchemaError(asked, received=received, remedy=remedy)
     return ids
 
 

@@ -63,7 +63,10 @@ def split(
         Where a part would hold no object.
     """
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
-        asked, remedy = "The shares of train, validation and test were given.", "Give three positive numbers of sum 1."
+        asked, remedy = (
+            "The shares of train, validation and test were given.",
+            "Give three positive numbers that add up to 1.",
+        )
         raise ConfigError(asked, received=str(tuple(fractions)), remedy=remedy)
     uniform = id_uniform(survey, seed=seed, stream=_SPLIT_STREAM)
     if honour_published and survey.published_split is not None:
@@ -75,12 +78,11 @@ def split(
         part = np.searchsorted(np.cumsum(fractions)[:2], uniform, side="right")
     counts = np.bincount(part, minlength=3)
     if (counts == 0).any():
-        raise EmptySplitError(
-            f"The survey {survey.name!r} was to be split into train, validation and test.",
-            received=", ".join(f"{name} {count:,}" for name, count in zip(PARTS, counts, strict=True)),
-            remedy="Load more objects, choose other fractions, or set honour_published=False "
-            "where the published files lack a part.",
+        received = ", ".join(f"{name} {count:,}" for name, count in zip(PARTS, counts, strict=True))
+        remedy = (
+            "Load more objects, choose other fractions, or honour_published=False if files lack a part."
         )
+        raise EmptySplitError(f"The survey {survey.name!r} was to be split.", received=received, remedy=remedy)
     parts = (survey.take(np.flatnonzero(part == number)) for number in range(3))
     return Splits(*(replace(one, part=name) for name, one in zip(PARTS, parts, strict=True)))
 
