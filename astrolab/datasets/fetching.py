@@ -218,13 +218,12 @@ def _records(manifest: Manifest) -> dict[str, Any]:
     """Return what `hashes.json` says of every file; what is torn of it is left out, and that is said."""
     path = survey_dir(manifest) / "hashes.json"
     records = read_note(path)
-    is_whole = {
-        name: isinstance(one, dict) and _HASH.fullmatch(str(one.get("hash"))) for name, one in (records or {}).items()
-    }
-    if records is None or not all(is_whole.values()):
+    dicts = {name: one for name, one in (records or {}).items() if isinstance(one, dict)}
+    whole = {name: one for name, one in dicts.items() if _HASH.fullmatch(str(one.get("hash")))}
+    if whole != records:
         text = "the hashes of some files are forgotten, and recorded again when they are fetched"
         warnings.warn(f"{path} is damaged: {text}", AstrolabWarning, stacklevel=2)
-    return {name: records[name] for name, whole in is_whole.items() if whole}
+    return whole
 
 
 def _stamp(path: Path, known_hash: str) -> dict[str, Any]:
@@ -407,9 +406,7 @@ def _failed(
     if any(isinstance(error, ChecksumError) for error in failures.values()):
         asked = f"{target.name} was downloaded and its hash compared with {known_hash}."
         return ChecksumError(asked, received=f"another file{reasons}", remedy=if_other)
-    return DownloadError(
-        f"{target.name} was asked for from {len(failures)} place(s).",
-        received=f"no answer with the file{reasons}",
-        remedy="Check the network and fetch again (what has arrived is kept), or open the address in a browser: "
-        f"it may ask for a login, or have moved. Then put the file into {target.parent}.",
-    )
+    remedy = "Check the network and fetch again (what has arrived is kept), or open the address in a browser: it may "
+    remedy += f"ask for a login, or have moved. Then put the file into {target.parent}."
+    asked = f"{target.name} was asked for from {len(failures)} place(s)."
+    return DownloadError(asked, received=f"no answer with the file{reasons}", remedy=remedy)

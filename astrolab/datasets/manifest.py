@@ -276,12 +276,10 @@ class Manifest(Settings):
         sizes = next((one.sizes for one in self.inputs.values() if one.sizes), ())
         large_enough = list(sizes[:1] or [None]) if size is None or not sizes else sorted(s for s in sizes if s >= size)
         if not large_enough:
-            raise ConfigError(
-                f"Images of {size} px were asked for of {self.name!r}.",
-                received=f"{size} px",
-                available=", ".join(f"{s} px" for s in sizes) + " (smaller ones are cut from the centre)",
-                remedy="Ask for a size that the survey has.",
-            )
+            asked = f"Images of {size} px were asked for of {self.name!r}."
+            available = ", ".join(f"{s} px" for s in sizes) + " (smaller ones are cut from the centre)"
+            remedy = "Ask for a size that the survey has."
+            raise ConfigError(asked, received=f"{size} px", available=available, remedy=remedy)
         return large_enough[0]
 
     def select_files(self, *, split: str | None = None, size: int | None = None) -> tuple[FileEntry, ...]:
@@ -289,12 +287,10 @@ class Manifest(Settings):
         on_disk = self.size_on_disk(size)
         files = [f for f in self.files if split in (None, f.split) and (f.size is None or f.size == on_disk)]
         if not files:
-            raise ConfigError(
-                f"The files of split {split!r}, size {size!r} of {self.name!r} were asked for.",
-                received="no such file",
-                available=", ".join(sorted({str(f.split) for f in self.files})) or "a survey without files",
-                remedy="Leave the split away to get all files.",
-            )
+            asked = f"The files of split {split!r}, size {size!r} of {self.name!r} were asked for."
+            available = ", ".join(sorted({str(f.split) for f in self.files})) or "a survey without files"
+            remedy = "Leave the split away to get all files."
+            raise ConfigError(asked, received="no such file", available=available, remedy=remedy)
         return tuple(files)
 
     def entry_for(self, path: Path) -> FileEntry:
@@ -303,12 +299,9 @@ class Manifest(Settings):
         for entry in self.files:
             if any(parts[-len(name.parts) :] == name.parts for name in map(PurePosixPath, entry.names)):
                 return entry
-        raise ManifestError(
-            f"The manifest of {self.name!r} was asked about a file.",
-            received=str(path),
-            available=", ".join(f.path for f in self.files),
-            remedy="Rename the file as the manifest does, or add it under [[files]].",
-        )
+        asked = f"The manifest of {self.name!r} was asked about a file."
+        remedy = "Rename the file as the manifest does, or add it under [[files]]."
+        raise ManifestError(asked, received=str(path), available=", ".join(f.path for f in self.files), remedy=remedy)
 
 
 def _contradictions(manifest: Manifest) -> Iterator[str]:
@@ -420,12 +413,10 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DataNotFoundError(
-            "A survey manifest was asked for by its path.",
-            received=f"no file {path}",
-            available=", ".join(list_manifests()) + " (by name)",
-            remedy=f"Check the path. {README}",
-        ) from error
+        asked = "A survey manifest was asked for by its path."
+        available = ", ".join(list_manifests()) + " (by name)"
+        remedy = f"Check the path. {README}"
+        raise DataNotFoundError(asked, received=f"no file {path}", available=available, remedy=remedy) from error
     except (ValueError, OSError) as error:
         asked, remedy = f"The manifest {path} was read.", f"Correct the line. {README}"
         raise ManifestError(asked, received=f"not TOML: {error}", remedy=remedy) from error

@@ -111,12 +111,8 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
     """
     path = Path(path)
     keys = _array_keys(manifest)
-    found, arrays = read_contents(
-        path,
-        layout=manifest.format or Format(format="hdf5"),
-        arrays=keys,
-        id_column=manifest.id.column if manifest.id else None,
-    )
+    layout, id_column = manifest.format or Format(format="hdf5"), manifest.id.column if manifest.id else None
+    found, arrays = read_contents(path, layout=layout, arrays=keys, id_column=id_column)
     entry = manifest.entry_for(path)
     inputs, specs = {}, {}
     for name, one in manifest.inputs.items():
@@ -174,11 +170,9 @@ def _cut(
         if len(one.spec.axes) != 3:
             continue
         if entry.size is not None and one.sizes and sides != (entry.size, entry.size):
-            raise SchemaError(
-                f"The images of {entry.path} are {entry.size} × {entry.size} px, says the manifest.",
-                received=f"images of {sides[0]} × {sides[1]} px",
-                remedy="Correct the size under [[files]], or put the right file in its place.",
-            )
+            asked = f"The images of {entry.path} are {entry.size} × {entry.size} px, says the manifest."
+            remedy = "Correct the size under [[files]], or put the right file in its place."
+            raise SchemaError(asked, received=f"images of {sides[0]} × {sides[1]} px", remedy=remedy)
         size = image_size or next(iter(one.sizes), None)
         if size is not None and sides != (size, size):
             cut[key] = CroppedRows(rows, size=size)
@@ -238,12 +232,9 @@ def _refuse_other_channels(found: Sequence[str], *, one: Input, path: Path) -> N
     """Refuse channels that a file names in another order; a file may leave out the instrument, "g" for "hsc-g"."""
     short = tuple(channel.rsplit("-", 1)[-1] for channel in one.channels)
     if found and one.channels and len(one.spec.axes) == 3 and tuple(found) not in (one.channels, short):
-        raise SchemaError(
-            f"The channels of {path.name} must be those of the manifest, in the same order.",
-            received=", ".join(found),
-            available=", ".join(one.channels),
-            remedy="Correct the channels in the manifest.",
-        )
+        asked = f"The channels of {path.name} must be those of the manifest, in the same order."
+        remedy = "Correct the channels in the manifest."
+        raise SchemaError(asked, received=", ".join(found), available=", ".join(one.channels), remedy=remedy)
 
 
 def refuse_other_unit(found: str, *, expected: str, what: str) -> None:

@@ -103,12 +103,10 @@ class Survey:
             raise SchemaError(f"{asked} from {len(self.ids):,} ids.", received=received, remedy=remedy)
         companions = {f"{name}.{one}" for name, spec in self.specs.items() for one in spec.companions}
         if set(self.inputs) != set(self.specs) | companions:
-            raise SchemaError(
-                f"The inputs of {self.name!r} must be those of its specs, and their companions.",
-                received=", ".join(self.inputs) or "none",
-                available=", ".join([*self.specs, *sorted(companions)]) or "none",
-                remedy="Give every input a spec, and every companion its values.",
-            )
+            asked = f"The inputs of {self.name!r} must be those of its specs, and their companions."
+            available = ", ".join([*self.specs, *sorted(companions)]) or "none"
+            remedy = "Give every input a spec, and every companion its values."
+            raise SchemaError(asked, received=", ".join(self.inputs) or "none", available=available, remedy=remedy)
         for name, spec in self.specs.items():
             shape = tuple(self.inputs[name].shape)
             if len(shape) != 1 + len(spec.axes) or (spec.channels and shape[1] != len(spec.channels)):
