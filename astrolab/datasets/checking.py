@@ -16,17 +16,10 @@ import numpy as np
 import pandas as pd
 import pooch
 
+from astrolab.datasets import manifest as manifests
 from astrolab.datasets.digests import BATCH_BYTES, Content, is_kept, read_content
 from astrolab.datasets.fetching import find_file, locate, realisations, recorded_hash, survey_dir
-from astrolab.datasets.manifest import (
-    FileEntry,
-    Input,
-    Manifest,
-    load_manifest,
-    manifest_error,
-    register,
-    shipped_manifests,
-)
+from astrolab.datasets.manifest import FileEntry, Input, Manifest, load_manifest
 from astrolab.datasets.reading import TableRows, read_file
 from astrolab.datasets.rows import TakenRows
 from astrolab.datasets.survey import Survey
@@ -59,13 +52,13 @@ def import_survey(path: str | Path, *, directory: str | Path | None = None) -> M
     manifest = manifest.with_changes(folder=folder)
     problems = list(_problems(manifest))
     if problems:
-        raise manifest_error(str(path), problems=problems)
-    register(manifest, text=path.read_text(encoding="utf-8"))
+        raise manifests.manifest_error(str(path), problems=problems)
+    manifests.register(manifest, text=path.read_text(encoding="utf-8"))
     return manifest
 
 
 def _problems(manifest: Manifest) -> Iterator[str]:
-    if manifest.name in shipped_manifests():
+    if manifest.name in manifests.shipped_manifests():
         yield f"name: {manifest.name!r} is a survey that comes with astrolab; choose another"
     for member in manifest.recipe.members if manifest.recipe else ():
         try:
@@ -136,9 +129,16 @@ def _file_rows(manifest: Manifest, entry: FileEntry, folder: Path | None) -> Gen
     if path is None:
         yield entry.path, "present", False, f"not here; astrolab data fetch {manifest.name}"
         return None
-    name = str(path.relative_to(survey_dir(manifest))) if path.is_relative_to(survey_dir(manifest)) else entry.path
-    for row in _byte_checks(manifest, entry, path):
-        yield name, *row
+    home, n_bytes = survey_dir(manifest), path.stat().st_size
+    name = str(path.relative_to(home)) if path.is_relative_to(home) else entry.path
+    yield name, "present", True, str(path)
+    expected = f", {entry.bytes:,} expected" if entry.bytes is not None else "; no size published"
+    yield name, "size", entry.bytes in (None, n_bytes), f"{n_bytes:,} bytes{expected}"
+    known_hash = entry.known_hash or recorded_hash(manifest, entry=entry)
+    algorithm = pooch.hashes.hash_algorithm(known_hash)
+    found = f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
+    origin = f", {'published' if entry.known_hash else 'recorded on first use'}: {known_hash}"
+    yield name, "hash", known_hash in (None, found), found + (origin if known_hash else "; no hash known")
     try:
         survey = read_file(path, manifest=manifest, image_size=manifest.entry_for(path).size)
     except AstrolabError as error:  # everything that is wrong, not only the first
@@ -146,22 +146,9 @@ def _file_rows(manifest: Manifest, entry: FileEntry, folder: Path | None) -> Gen
         return None
     yield name, "schema", True, repr(survey)
     part = Part(survey, manifest, entry)
-    for kind, findings in check(part):
-        yield from ((name, kind, "import" not in stops, text) for text, stops in findings or [("", ())])
+    for kind, of in CHECKS.items():
+        yield from ((name, kind, "import" not in stops, text) for text, stops in list(of(part)) or [("", ())])
     return part
-
-
-def _byte_checks(manifest: Manifest, entry: FileEntry, path: Path) -> Iterator[tuple[str, bool, str]]:
-    yield "present", True, str(path)
-    n_bytes = path.stat().st_size
-    expected = f", {entry.bytes:,} expected" if entry.bytes is not None else "; no size published"
-    yield "size", entry.bytes in (None, n_bytes), f"{n_bytes:,} bytes{expected}"
-    known_hash = entry.known_hash or recorded_hash(manifest, entry=entry)
-    algorithm = pooch.hashes.hash_algorithm(known_hash)
-    found = f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
-    origin = "published" if entry.known_hash else "recorded on first use"
-    detail = f"{found}; no hash known" if known_hash is None else f"{found}, {origin}: {known_hash}"
-    yield "hash", known_hash in (None, found), detail
 
 
 @dataclass(frozen=True)
@@ -174,22 +161,14 @@ class Part:
     every_pixel: bool = True
 
 
-def check(part: Part) -> Iterator[tuple[str, list[Finding]]]:
-    """Go through every check of one file, and give what each found."""
-    for name, of in CHECKS.items():
-        yield name, list(of(part))
-
-
 def report(parts: Sequence[Part], *, name: str) -> None:
     """Refuse what is certainly wrong with a survey, as `load_survey` does for its caller, and warn of the rest."""
-    found = [(part.entry.path, *finding) for part in parts for _, findings in check(part) for finding in findings]
+    found = [(part.entry.path, *finding) for part in parts for of in CHECKS.values() for finding in of(part)]
     found += [("the files", *finding) for _, finding in common_ids(parts) if finding]
     if stopping := [f"{path}: {text}" for path, text, stops in found if "load" in stops]:
-        raise SchemaError(
-            f"The survey {name!r} was loaded and its values were checked.",
-            received="; ".join(stopping),
-            remedy="Correct the manifest, or leave these rows out of the files.",
-        )
+        asked = f"The survey {name!r} was loaded and its values were checked."
+        remedy = "Correct the manifest, or leave these rows out of the files."
+        raise SchemaError(asked, received="; ".join(stopping), remedy=remedy)
     if found:
         texts = "\n".join(f"  {path}: {text}" for path, text, _ in found)
         warnings.warn(f"Look at what {name!r} holds:\n{texts}", AstrolabWarning, stacklevel=4)
@@ -206,7 +185,7 @@ def common_ids(parts: Sequence[Part]) -> Iterator[tuple[str, Finding | None]]:
 
 
 def without_impossible(survey: Survey) -> Survey:
-    """Take magnitudes that no magnitude can be as not measured; `check` names them."""
+    """Take magnitudes that no magnitude can be as not measured; the checks name them."""
     inputs = dict(survey.inputs)
     for name, rows in survey.inputs.items():
         if not (isinstance(rows, TableRows) and _are_magnitudes(survey, name)):
@@ -419,16 +398,24 @@ def _in_one_line(error: AstrolabError) -> str:
 def _probe(path: Path, manifest: Manifest) -> Iterator[str]:
     """Try each statement of a manifest alone: its arrays, then what it says of columns."""
     bare, size = manifest.as_stored(), manifest.entry_for(path).size
-    for name, one in manifest.inputs.items():
-        if not one.is_table:
-            changed = bare.with_changes(inputs={name: one})
-            yield from _fault(path, changed, where=f"[input.{name}]: ", image_size=size)
-    unreadable = list(_fault(path, bare))
-    if unreadable:
-        yield from unreadable if not manifest.has_arrays else ()
+    arrays = {name: one for name, one in manifest.inputs.items() if not one.is_table}
+    for name, one in arrays.items():
+        fault = _fault(path, bare.with_changes(inputs={name: one}), image_size=size)
+        yield from [f"[input.{name}]: {fault}"] if fault else []
+    if fault := _fault(path, bare):
+        yield from [] if arrays else [fault]
         return  # there are no columns, or none of them can be read
     for where, column, statement in _statements(manifest):
-        yield from _fault(path, bare.with_changes(**statement), where=f"{where}: ", column=column)
+        if fault := _fault(path, bare.with_changes(**statement), column=column):
+            yield f"{where}: {fault}"
+
+
+def _fault(path: Path, manifest: Manifest, *, column: str = "", image_size: int | None = None) -> str:
+    try:
+        read_file(path, manifest=manifest, image_size=image_size)
+        return ""
+    except AstrolabError as error:
+        return (column and _missing_column(error, column)) or _in_one_line(error)
 
 
 def _fault(

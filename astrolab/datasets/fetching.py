@@ -11,7 +11,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,6 @@ from astrolab.files import remove, require_space, write_atomically, writing
 
 _HASH = re.compile("sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}")
 _BEGINNINGS = {"fits": (b"SIMPLE", b"BZh"), "parquet": b"PAR1", "npz": b"PK"}
-_GZIP = b"\x1f\x8b"
 CHUNK_BYTES = 1 << 20
 PUBLISHED_ANEW = "Fetch again; if it stays so, the published file has changed: take a newer version of the survey."
 TIMEOUT_S = (10, 60)  # to connect, and between two packets
@@ -56,11 +55,9 @@ def inside(folder: Path, *, path: str) -> Path:
     """Return a survey's file inside its folder, refusing one that leads out of it through a link."""
     whole = folder / path
     if not whole.resolve().is_relative_to(folder.resolve()):
-        raise ManifestError(
-            f"The file {path!r} of a manifest was asked for.",
-            received=f"it leads to {whole.resolve()}, outside {folder}",
-            remedy="Put the file itself there, or import the manifest with --directory set to the file's own folder.",
-        )
+        received = f"it leads to {whole.resolve()}, outside {folder}"
+        remedy = "Put the file itself there, or import the manifest with --directory set to the file's own folder."
+        raise ManifestError(f"The file {path!r} of a manifest was asked for.", received=received, remedy=remedy)
     return whole
 
 
@@ -137,18 +134,20 @@ def _not_found(manifest: Manifest, absent: list[FileEntry], *, options: str) -> 
     else:
         remedy = f"Put the files into {home}, or correct their paths in the manifest."
     here = [entry.path for entry in manifest.files if entry not in absent and find_file(manifest, entry=entry)]
-    return DataNotFoundError(
-        f"The files of {manifest.name!r} were looked for in {home}.",
-        received="not there: " + ", ".join(entry.path for entry in absent),
-        available=", ".join(here),
-        remedy=remedy,
-    )
+    asked = f"The files of {manifest.name!r} were looked for in {home}."
+    received = "not there: " + ", ".join(entry.path for entry in absent)
+    return DataNotFoundError(asked, received=received, available=", ".join(here), remedy=remedy)
 
 
 def recognise(path: Path, *, manifest: Manifest, entry: FileEntry) -> None:
     """Refuse a file that cannot be what its manifest says, such as a server's page, with a CorruptFileError."""
     kind = manifest.format.format if manifest.format else "hdf5"
-    begin, size = _begin(path), path.stat().st_size
+    with path.open("rb") as file:
+        size, begin = path.stat().st_size, file.read(256)
+    if begin.startswith(b"\x1f\x8b"):
+        begin = b""  # if it is packed, but not whole
+        with suppress(OSError, EOFError, zlib.error), gzip.open(path) as file:
+            begin = file.read(256)
     if not begin:
         received = f"nothing that can be read in {size:,} bytes"
     elif begin.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{"):
@@ -161,23 +160,8 @@ def recognise(path: Path, *, manifest: Manifest, entry: FileEntry) -> None:
         if kind == "hdf5":
             open_h5(path).close()  # says also whether it is cut short
         return
-    raise CorruptFileError(
-        f"{entry.path} of {manifest.name!r} was to be a {kind} file.",
-        received=received,
-        remedy=f"Delete {path} and fetch it again.",
-    )
-
-
-def _begin(path: Path) -> bytes:
-    with path.open("rb") as file:
-        begin = file.read(256)
-    if not begin.startswith(_GZIP):
-        return begin
-    try:
-        with gzip.open(path) as file:
-            return file.read(256)
-    except (OSError, EOFError, zlib.error):  # packed, but not whole
-        return b""
+    asked = f"{entry.path} of {manifest.name!r} was to be a {kind} file."
+    raise CorruptFileError(asked, received=received, remedy=f"Delete {path} and fetch it again.")
 
 
 def _fetch_file(manifest: Manifest, entry: FileEntry, *, progress: bool, forget: bool) -> Path:
@@ -199,7 +183,8 @@ def _fetch_file(manifest: Manifest, entry: FileEntry, *, progress: bool, forget:
                 recognise(target, manifest=manifest, entry=entry)
                 prove(target, known_hash=known_hash)
             except (FileNotFoundError, CorruptFileError, ChecksumError):
-                again = f"If the file was published anew: astrolab data fetch {manifest.name} --forget   (the hash was "
+                command = f"astrolab data fetch {manifest.name} --forget"
+                anew = f"If the file was published anew: {command}   (its hash was only recorded when first fetched)"
                 download(
                     entry.urls,
                     target=target,
@@ -207,7 +192,7 @@ def _fetch_file(manifest: Manifest, entry: FileEntry, *, progress: bool, forget:
                     recognise=lambda part: recognise(part, manifest=manifest, entry=entry),
                     expected_bytes=entry.bytes or (int(entry.about_gb * 1e9) if entry.about_gb else None),
                     progress=progress,
-                    if_other=PUBLISHED_ANEW if entry.known_hash else again + "only recorded when it was first fetched)",
+                    if_other=PUBLISHED_ANEW if entry.known_hash else anew,
                 )
             _record(manifest, entry, target, known_hash)
     return target
@@ -233,13 +218,12 @@ def _records(manifest: Manifest) -> dict[str, Any]:
     """Return what `hashes.json` says of every file; what is torn of it is left out, and that is said."""
     path = survey_dir(manifest) / "hashes.json"
     records = read_note(path)
-    is_whole = {
-        name: isinstance(one, dict) and _HASH.fullmatch(str(one.get("hash"))) for name, one in (records or {}).items()
-    }
-    if records is None or not all(is_whole.values()):
+    dicts = {name: one for name, one in (records or {}).items() if isinstance(one, dict)}
+    whole = {name: one for name, one in dicts.items() if _HASH.fullmatch(str(one.get("hash")))}
+    if whole != records:
         text = "the hashes of some files are forgotten, and recorded again when they are fetched"
         warnings.warn(f"{path} is damaged: {text}", AstrolabWarning, stacklevel=2)
-    return {name: records[name] for name, whole in is_whole.items() if whole}
+    return whole
 
 
 def _stamp(path: Path, known_hash: str) -> dict[str, Any]:
@@ -302,8 +286,9 @@ class ResumingDownloader:
     def _transfer(self, url: str) -> None:
         with self._open(url) as response:
             # A server that ignores the wish to go on sends the whole file with another status.
-            offset = self.n_bytes if response.status_code == requests.codes.partial_content else 0
-            if offset and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+            goes_on = response.status_code == requests.codes.partial_content
+            offset = self.n_bytes if goes_on else 0
+            if goes_on and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
                 self.discard()
                 raise requests.ConnectionError("the server went on at another byte than asked")
             self.resumed |= offset > 0
@@ -314,8 +299,8 @@ class ResumingDownloader:
             total = offset + int(length) if length.isdecimal() and not is_packed else None
             if total:
                 require_space(self.part, needed_bytes=total - offset)
-            etag = response.headers.get("ETag", "W/")
-            validator = response.headers.get("Last-Modified") if etag.startswith("W/") or not etag else etag
+            etag = response.headers.get("ETag", "")
+            validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
             with write_atomically(self.note) as note:
                 validator = None if is_packed else validator
                 note.write_text(json.dumps({"url": url, "validator": validator}), encoding="utf-8")
@@ -324,7 +309,12 @@ class ResumingDownloader:
             raise requests.ConnectionError(f"the connection ended after {self.n_bytes:,} of {total:,} bytes")
 
     def _open(self, url: str) -> requests.Response:
-        headers = {"Accept-Encoding": "identity", **self._range(url)}
+        headers, note = {"Accept-Encoding": "identity"}, read_note(self.note)
+        if self.n_bytes and note:
+            validator, is_known = note.get("validator"), bool(self.known_hash)
+            if note.get("url") == url and isinstance(validator, str) and re.fullmatch("[!-~][ -~]*", validator):
+                headers["If-Range"], is_known = validator, True
+            headers |= {"Range": f"bytes={self.n_bytes}-"} if is_known else {}
         try:
             response = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S)
         except ValueError as error:  # an address, or one that it leads to, that is none
@@ -335,15 +325,6 @@ class ResumingDownloader:
             return self._open(url)
         response.raise_for_status()
         return response
-
-    def _range(self, url: str) -> dict[str, str]:
-        offset, note = self.n_bytes, read_note(self.note)
-        if not offset or not note:
-            return {}
-        validator = note.get("validator")
-        if note.get("url") == url and isinstance(validator, str) and re.fullmatch("[!-~][ -~]*", validator):
-            return {"Range": f"bytes={offset}-", "If-Range": validator}
-        return {"Range": f"bytes={offset}-"} if self.known_hash else {}
 
     def _write(self, response: requests.Response, *, offset: int, total: int | None) -> None:
         name = self.part.name.removeprefix(".").removesuffix(".part")
@@ -370,11 +351,9 @@ def prove(path: Path, *, known_hash: str | None) -> None:
     """Refuse a file whose hash is not the known one, ``"sha256:…"`` or ``"md5:…"``; None accepts any file."""
     if not pooch.hashes.hash_matches(str(path), known_hash):
         algorithm = pooch.hashes.hash_algorithm(known_hash)
-        raise ChecksumError(
-            f"{path} was compared with its hash {known_hash}.",
-            received=f"a file with {algorithm}:{pooch.file_hash(str(path), alg=algorithm)}",
-            remedy="The file was changed or damaged: remove it and fetch it again.",
-        )
+        received = f"a file with {algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
+        remedy = "The file was changed or damaged: remove it and fetch it again."
+        raise ChecksumError(f"{path} was compared with its hash {known_hash}.", received=received, remedy=remedy)
 
 
 def download(
@@ -427,9 +406,7 @@ def _failed(
     if any(isinstance(error, ChecksumError) for error in failures.values()):
         asked = f"{target.name} was downloaded and its hash compared with {known_hash}."
         return ChecksumError(asked, received=f"another file{reasons}", remedy=if_other)
-    return DownloadError(
-        f"{target.name} was asked for from {len(failures)} place(s).",
-        received=f"no answer with the file{reasons}",
-        remedy="Check the network and fetch again (what has arrived is kept), or open the address in a browser: "
-        f"it may ask for a login, or have moved. Then put the file into {target.parent}.",
-    )
+    remedy = "Check the network and fetch again (what has arrived is kept), or open the address in a browser: it may "
+    remedy += f"ask for a login, or have moved. Then put the file into {target.parent}."
+    asked = f"{target.name} was asked for from {len(failures)} place(s)."
+    return DownloadError(asked, received=f"no answer with the file{reasons}", remedy=remedy)

@@ -89,16 +89,9 @@ def _read_csv(path: Path, layout: Format, arrays: dict[str, int], id_column: str
         if not names:
             header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **options)
             names = header.iloc[0].tolist()
-        table = pd.read_csv(
-            path,
-            header=None if layout.names else 0,
-            names=range(len(names)),
-            index_col=False,
-            dtype={number: str for number, name in enumerate(names) if name == id_column},
-            dtype_backend="numpy_nullable",
-            low_memory=False,
-            **options,
-        )
+        options |= {"header": None if layout.names else 0, "names": range(len(names)), "index_col": False}
+        options["dtype"] = {number: str for number, name in enumerate(names) if name == id_column}
+        table = pd.read_csv(path, dtype_backend="numpy_nullable", low_memory=False, **options)
         _refuse_cut_line(path, layout, n_columns=len(names))
     columns = _table_columns(table, names=names, path=path)
     return columns, _among_columns(columns, arrays, path=path)
@@ -307,10 +300,8 @@ class H5Rows(LazyRows):
         values = dataset.dtype[field] if field else dataset.dtype
         self.shape, self.dtype = (*dataset.shape, *values.shape), values.base.newbyteorder("=")
         offset = None if field or dataset.dtype.hasobject else dataset.id.get_offset()
-        is_plain = offset is not None
-        self._mapped = (
-            MappedRows(self.path, offset=offset, shape=dataset.shape, dtype=dataset.dtype) if is_plain else None
-        )
+        options = {"offset": offset, "shape": dataset.shape, "dtype": dataset.dtype}
+        self._mapped = None if offset is None else MappedRows(self.path, **options)
         self._chunk_rows = dataset.chunks[0] if dataset.chunks else max(len(dataset), 1)
         self._source, self._process = None, None
 

@@ -176,11 +176,9 @@ def resample(survey: Survey, *, scale_arcsec: float, size: int | None = None) ->
     for name in _images(survey):
         spec = specs[name]
         if spec.scale_arcsec is None or not scale_arcsec > 0:
-            raise SchemaError(
-                f"The {name} of {survey.name!r} was to be resampled to {scale_arcsec} arcsec a pixel.",
-                received=f"pixels of {spec.scale_arcsec or 'unknown'} arcsec",
-                remedy="State scale_arcsec of the images in the manifest, and ask for a positive one.",
-            )
+            asked = f"The {name} of {survey.name!r} was to be resampled to {scale_arcsec} arcsec a pixel."
+            remedy = "State scale_arcsec of the images in the manifest, and ask for a positive one."
+            raise SchemaError(asked, received=f"pixels of {spec.scale_arcsec or 'unknown'} arcsec", remedy=remedy)
         if not np.isclose(spec.scale_arcsec, scale_arcsec):
             declared.append(f"{name}: resampled from {spec.scale_arcsec:g} to {scale_arcsec:g} arcsec a pixel")
             inputs[name] = ResampledRows(inputs[name], ratio=scale_arcsec / spec.scale_arcsec)

@@ -110,11 +110,9 @@ def _read_checked(manifest: Manifest, *, paths: Sequence[Path], image_size: int 
     report(checked, name=manifest.name)
     parts = [without_impossible(part.survey) for part in checked]
     if len({part.published_split is None for part in parts}) > 1:
-        raise ManifestError(
-            f"The files of {manifest.name!r} were to be put together.",
-            received="a split for some of them and none for others",
-            remedy="Give a split to every entry under [[files]], or to none.",
-        )
+        asked = f"The files of {manifest.name!r} were to be put together."
+        received = "a split for some of them and none for others"
+        raise ManifestError(asked, received=received, remedy="Give a split to every entry under [[files]], or to none.")
     provenance = replace(
         parts[0].provenance,
         files=tuple(file for part in parts for file in part.provenance.files),

@@ -72,9 +72,8 @@ class Label(Settings):
     @property
     def quantity(self) -> Quantity:
         """The quantity, as this manifest has it."""
-        return find_quantity(
-            self.name, **self.model_dump(exclude={"name", "column", "missing", "weight"}, exclude_none=True)
-        )
+        said = self.model_dump(exclude={"name", "column", "missing", "weight"}, exclude_none=True)
+        return find_quantity(self.name, **said)
 
     @model_validator(mode="after")
     def _can_be(self) -> Label:
@@ -135,26 +134,19 @@ class Input(Settings):
     def _hangs_together(self) -> Input:
         if (self.key is None) == (self.columns is None):
             raise ValueError("give either key (an array) or columns (one a channel)")
-        if len(set(self.channels)) < len(self.channels):
-            raise ValueError(f"a channel is named twice: {', '.join(self.channels)}")
-        names = self.columns or self.key
-        if (self.is_table or len(names) > 1) and len(names) != len(self.channels):
-            raise ValueError(f"{len(self.channels)} channels but {len(names)} {'columns' if self.is_table else 'keys'}")
-        if len(set(names)) < len(names):
-            raise ValueError(f"one column or key for several channels: {', '.join(names)}")
-        if self.missing and not self.is_table:
-            raise ValueError("missing values are those of columns; write NaN into an array")
-        if len(self.spec.axes) == 3 and not self.channels:
-            raise ValueError("images need channels, the names of their bands")
+        names, n = self.columns or self.key, len(self.channels)
+        counted, kind = self.is_table or len(names) > 1, "columns" if self.is_table else "keys"
+        checks = {
+            f"a channel is named twice: {', '.join(self.channels)}": len(set(self.channels)) < n,
+            f"{n} channels but {len(names)} {kind}": counted and len(names) != n,
+            f"one column or key for several channels: {', '.join(names)}": len(set(names)) < len(names),
+            "missing values are those of columns; write NaN into an array": self.missing and not self.is_table,
+            "images need channels, the names of their bands": len(self.spec.axes) == 3 and not self.channels,
+        }
+        for problem, is_there in checks.items():
+            if is_there:
+                raise ValueError(problem)
         return self
-
-
-def _with_default_unit(inputs: dict[str, Input]) -> dict[str, Input]:
-    """Columns under the name "magnitudes" are AB magnitudes unless their unit says otherwise."""
-    photometry = inputs.get("magnitudes")
-    if photometry is None or photometry.unit or not photometry.is_table:
-        return inputs
-    return {**inputs, "magnitudes": photometry.model_copy(update={"unit": "AB mag"})}
 
 
 class Format(Settings):
@@ -194,9 +186,7 @@ class FileEntry(Settings):
     @property
     def known_hash(self) -> str | None:
         """The published hash as ``"sha256:…"`` or ``"md5:…"``, or None if none is published."""
-        if self.sha256:
-            return f"sha256:{self.sha256}"
-        return f"md5:{self.md5}" if self.md5 else None
+        return f"sha256:{self.sha256}" if self.sha256 else f"md5:{self.md5}" if self.md5 else None
 
 
 class Twin(Settings):
@@ -232,7 +222,7 @@ class Manifest(Settings):
     labels: tuple[Label, ...] = Field(default=(), alias="label")
     id: ObjectId | None = None
     sky: Sky | None = None
-    inputs: Annotated[dict[FolderName, Input], AfterValidator(_with_default_unit)] = Field(default={}, alias="input")
+    inputs: dict[FolderName, Input] = Field(default={}, alias="input")
     columns: dict[Text, Text] = Field(default={})
     format: Format | None = None
     files: tuple[FileEntry, ...] = ()
@@ -242,6 +232,9 @@ class Manifest(Settings):
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Manifest:
+        photometry = self.inputs.get("magnitudes")
+        if photometry and photometry.is_table and not photometry.unit:
+            self.inputs["magnitudes"] = photometry.model_copy(update={"unit": "AB mag"})
         problems = list(_contradictions(self))
         if problems:
             raise ValueError("\n    - ".join(problems))
@@ -281,16 +274,12 @@ class Manifest(Settings):
         By default the first size that the manifest lists; None where it lists none.
         """
         sizes = next((one.sizes for one in self.inputs.values() if one.sizes), ())
-        if not sizes:
-            return None
-        large_enough = [sizes[0]] if size is None else sorted(s for s in sizes if s >= size)
+        large_enough = list(sizes[:1] or [None]) if size is None or not sizes else sorted(s for s in sizes if s >= size)
         if not large_enough:
-            raise ConfigError(
-                f"Images of {size} px were asked for of {self.name!r}.",
-                received=f"{size} px",
-                available=", ".join(f"{s} px" for s in sizes) + " (smaller ones are cut from the centre)",
-                remedy="Ask for a size that the survey has.",
-            )
+            asked = f"Images of {size} px were asked for of {self.name!r}."
+            available = ", ".join(f"{s} px" for s in sizes) + " (smaller ones are cut from the centre)"
+            remedy = "Ask for a size that the survey has."
+            raise ConfigError(asked, received=f"{size} px", available=available, remedy=remedy)
         return large_enough[0]
 
     def select_files(self, *, split: str | None = None, size: int | None = None) -> tuple[FileEntry, ...]:
@@ -298,12 +287,10 @@ class Manifest(Settings):
         on_disk = self.size_on_disk(size)
         files = [f for f in self.files if split in (None, f.split) and (f.size is None or f.size == on_disk)]
         if not files:
-            raise ConfigError(
-                f"The files of split {split!r}, size {size!r} of {self.name!r} were asked for.",
-                received="no such file",
-                available=", ".join(sorted({str(f.split) for f in self.files})) or "a survey without files",
-                remedy="Leave the split away to get all files.",
-            )
+            asked = f"The files of split {split!r}, size {size!r} of {self.name!r} were asked for."
+            available = ", ".join(sorted({str(f.split) for f in self.files})) or "a survey without files"
+            remedy = "Leave the split away to get all files."
+            raise ConfigError(asked, received="no such file", available=available, remedy=remedy)
         return tuple(files)
 
     def entry_for(self, path: Path) -> FileEntry:
@@ -312,28 +299,27 @@ class Manifest(Settings):
         for entry in self.files:
             if any(parts[-len(name.parts) :] == name.parts for name in map(PurePosixPath, entry.names)):
                 return entry
-        raise ManifestError(
-            f"The manifest of {self.name!r} was asked about a file.",
-            received=str(path),
-            available=", ".join(f.path for f in self.files),
-            remedy="Rename the file as the manifest does, or add it under [[files]].",
-        )
+        asked = f"The manifest of {self.name!r} was asked about a file."
+        remedy = "Rename the file as the manifest does, or add it under [[files]]."
+        raise ManifestError(asked, received=str(path), available=", ".join(f.path for f in self.files), remedy=remedy)
 
 
 def _contradictions(manifest: Manifest) -> Iterator[str]:
-    if manifest.recipe is None and not manifest.inputs:
+    names, recipe = tuple(label.name for label in manifest.labels), manifest.recipe
+    known = TASKS[manifest.task_name].label_names if manifest.task_name in TASKS else None
+    is_described = recipe or manifest.has_arrays or manifest.format
+    if not recipe and not manifest.inputs:
         yield "a survey needs an [input.<name>] section: a network must have something to see"
-    if manifest.recipe is None and not manifest.files:
+    if not recipe and not manifest.files:
         yield "a survey needs [[files]]"
-    if not manifest.has_arrays and manifest.recipe is None and manifest.format is None:
+    if not is_described:
         yield "table columns need the section [format], which says how the file is written"
-    names = [label.name for label in manifest.labels]
     if len(set(names)) < len(names):
         yield f"[[label]]: a label is named twice: {', '.join(names)}"
-    if manifest.task_name is not None and manifest.task_name not in TASKS:
+    if manifest.task_name is not None and known is None:
         yield f"task: {manifest.task_name!r} is not known; known are {', '.join(TASKS)}"
-    elif manifest.task_name is not None and tuple(names) != TASKS[manifest.task_name].label_names:
-        yield f"task: {manifest.task_name!r} has the labels {', '.join(TASKS[manifest.task_name].label_names)}"
+    elif known not in (None, names):
+        yield f"task: {manifest.task_name!r} has the labels {', '.join(known)}"
     seen = {column for one in manifest.inputs.values() for column in one.columns or one.key}
     for label in manifest.labels:
         for column in seen & set(label.column):
@@ -341,16 +327,16 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
     for path, n_entries in Counter(name for f in manifest.files for name in f.names).items():
         if n_entries > 1:
             yield f"[[files]]: {path!r} is named {n_entries} times"
-    sizes = {size for one in manifest.inputs.values() for size in one.sizes}
+    sizes = {None, *(size for one in manifest.inputs.values() for size in one.sizes)}
     for entry in manifest.files:
-        if entry.size is not None and entry.size not in sizes:
+        if entry.size not in sizes:
             yield f"[[files]] {entry.path!r}: size {entry.size} is not among the sizes of an input"
     if manifest.twin and not manifest.simulated:
         yield "a survey with a [twin] section is simulated: it needs simulated = true"
-    if manifest.recipe and manifest.name in manifest.recipe.members:
+    if recipe and manifest.name in recipe.members:
         yield "[recipe] members: a survey is no member of itself"
-    if manifest.recipe and manifest.recipe.keep not in manifest.recipe.members:
-        yield f"[recipe] keep: {manifest.recipe.keep!r} is not one of the members"
+    if recipe and recipe.keep not in recipe.members:
+        yield f"[recipe] keep: {recipe.keep!r} is not one of the members"
 
 
 def manifest_error(name: str, *, problems: list[str]) -> ManifestError:
@@ -427,12 +413,10 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DataNotFoundError(
-            "A survey manifest was asked for by its path.",
-            received=f"no file {path}",
-            available=", ".join(list_manifests()) + " (by name)",
-            remedy=f"Check the path. {README}",
-        ) from error
+        asked = "A survey manifest was asked for by its path."
+        available = ", ".join(list_manifests()) + " (by name)"
+        remedy = f"Check the path. {README}"
+        raise DataNotFoundError(asked, received=f"no file {path}", available=available, remedy=remedy) from error
     except (ValueError, OSError) as error:
         asked, remedy = f"The manifest {path} was read.", f"Correct the line. {README}"
         raise ManifestError(asked, received=f"not TOML: {error}", remedy=remedy) from error
@@ -445,9 +429,9 @@ def _inherit(table: dict[str, Any]) -> dict[str, Any]:
         return table
     original = _read(shipped_folder("data_manifests") / f"{twin['of']}.toml")
     inherited = {name: original[name] for name in _INHERITED if name in original}
-    inherited["files"] = [
-        {name: value for name, value in entry.items() if name not in _OF_THE_ORIGINAL} for entry in original["files"]
-    ]
+    for entry in inherited["files"]:
+        for name in _OF_THE_ORIGINAL:
+            entry.pop(name, None)
     return {**inherited, **table, "input": {**inherited.get("input", {}), **table.get("input", {})}}
 
 

@@ -159,12 +159,10 @@ class LeakAudit:
             remedy = "Take them out of the train set: drop_common(train, against=[test])."
             raise LeakError(asked, received="; ".join(found), remedy=remedy)
         if self.unknown and not allow_unknown:
-            raise LeakError(
-                asked,
-                received="no way to know for " + "; ".join(f"train {a!r} and test {b!r}" for a, b in self.unknown),
-                available="comparison by ids of one scheme and kind, by position, by inputs of the same channels",
-                remedy="Add [id] or [sky] to the manifests, or allow it (allow_unknown) and say so.",
-            )
+            received = "no way to know for " + "; ".join(f"train {a!r} and test {b!r}" for a, b in self.unknown)
+            available = "comparison by ids of one scheme and kind, by position, by inputs of the same channels"
+            remedy = "Add [id] or [sky] to the manifests, or allow it (allow_unknown) and say so."
+            raise LeakError(asked, received=received, available=available, remedy=remedy)
         return self
 
     def __repr__(self) -> str:

@@ -111,12 +111,8 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
     """
     path = Path(path)
     keys = _array_keys(manifest)
-    found, arrays = read_contents(
-        path,
-        layout=manifest.format or Format(format="hdf5"),
-        arrays=keys,
-        id_column=manifest.id.column if manifest.id else None,
-    )
+    layout, id_column = manifest.format or Format(format="hdf5"), manifest.id.column if manifest.id else None
+    found, arrays = read_contents(path, layout=layout, arrays=keys, id_column=id_column)
     entry = manifest.entry_for(path)
     inputs, specs = {}, {}
     for name, one in manifest.inputs.items():
@@ -174,11 +170,9 @@ def _cut(
         if len(one.spec.axes) != 3:
             continue
         if entry.size is not None and one.sizes and sides != (entry.size, entry.size):
-            raise SchemaError(
-                f"The images of {entry.path} are {entry.size} × {entry.size} px, says the manifest.",
-                received=f"images of {sides[0]} × {sides[1]} px",
-                remedy="Correct the size under [[files]], or put the right file in its place.",
-            )
+            asked = f"The images of {entry.path} are {entry.size} × {entry.size} px, says the manifest."
+            remedy = "Correct the size under [[files]], or put the right file in its place."
+            raise SchemaError(asked, received=f"images of {sides[0]} × {sides[1]} px", remedy=remedy)
         size = image_size or next(iter(one.sizes), None)
         if size is not None and sides != (size, size):
             cut[key] = CroppedRows(rows, size=size)
@@ -212,18 +206,14 @@ def _array_input(
     rows |= {f"{name}.{companion}": arrays[key].rows for companion, key in one.companions.items()}
     for key, values in rows.items():
         if values.dtype.kind not in "fiub" or values.shape[1:] != rows[name].shape[1:]:
-            raise SchemaError(
-                f"The {key} of {path.name} must be numbers" + f", shaped as the {name}." * (key != name),
-                received=f"an array of {values.dtype}, shape {values.shape}",
-                remedy="Correct the key in the manifest.",
-            )
+            asked = f"The {key} of {path.name} must be numbers" + f", shaped as the {name}." * (key != name)
+            received = f"an array of {values.dtype}, shape {values.shape}"
+            raise SchemaError(asked, received=received, remedy="Correct the key in the manifest.")
     grid = np.asarray(arrays[one.grid].rows[:]).ravel() if isinstance(one.grid, str) else np.asarray(one.grid)
     if len(grid) not in (0, rows[name].shape[-1]):
-        raise SchemaError(
-            f"The {name} of {path.name} has a grid of {len(grid):,} values.",
-            received=f"an array of shape {rows[name].shape}",
-            remedy="Correct the grid in the manifest: one value a pixel, the same for every object.",
-        )
+        remedy = "Correct the grid in the manifest: one value a pixel, the same for every object."
+        asked, received = f"The {name} of {path.name} has a grid of {len(grid):,} values.", f"shape {rows[name].shape}"
+        raise SchemaError(asked, received=received, remedy=remedy)
     return rows, replace(one.spec, grid=tuple(grid.tolist()))
 
 
@@ -242,12 +232,9 @@ def _refuse_other_channels(found: Sequence[str], *, one: Input, path: Path) -> N
     """Refuse channels that a file names in another order; a file may leave out the instrument, "g" for "hsc-g"."""
     short = tuple(channel.rsplit("-", 1)[-1] for channel in one.channels)
     if found and one.channels and len(one.spec.axes) == 3 and tuple(found) not in (one.channels, short):
-        raise SchemaError(
-            f"The channels of {path.name} must be those of the manifest, in the same order.",
-            received=", ".join(found),
-            available=", ".join(one.channels),
-            remedy="Correct the channels in the manifest.",
-        )
+        asked = f"The channels of {path.name} must be those of the manifest, in the same order."
+        remedy = "Correct the channels in the manifest."
+        raise SchemaError(asked, received=", ".join(found), available=", ".join(one.channels), remedy=remedy)
 
 
 def refuse_other_unit(found: str, *, expected: str, what: str) -> None:
@@ -262,11 +249,9 @@ def refuse_other_unit(found: str, *, expected: str, what: str) -> None:
     except u.UnitConversionError:
         factor = None
     if factor is None or abs(factor - 1) > 1e-3:
-        raise SchemaError(
-            f"The unit of {what} is {expected}, says the manifest.",
-            received=f"a file that declares {found}",
-            remedy="Correct the unit or the column in the manifest; or, if the file is wrong, the file.",
-        )
+        asked, received = f"The unit of {what} is {expected}, says the manifest.", f"a file that declares {found}"
+        remedy = "Correct the unit or the column in the manifest; or, if the file is wrong, the file."
+        raise SchemaError(asked, received=received, remedy=remedy)
 
 
 def _labels(columns: Columns, *, manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame | None]:
@@ -288,11 +273,10 @@ def _labels(columns: Columns, *, manifest: Manifest) -> tuple[pd.DataFrame, pd.D
 def _without(is_wrong: np.ndarray, values: np.ndarray, *, name: str, columns: Columns) -> np.ndarray:
     if is_wrong.any():
         row = int(np.flatnonzero(is_wrong)[0])
-        raise SchemaError(
-            f"{name!r} of {columns.path.name} must be a number, or nothing where it is unknown.",
-            received=f"{is_wrong.sum():,} of {len(values):,} rows with {values[row]}, the first is row {row}",
-            remedy="Leave the entry empty (NaN) where it is unknown; weights are not negative.",
-        )
+        asked = f"{name!r} of {columns.path.name} must be a number, or nothing where it is unknown."
+        received = f"{is_wrong.sum():,} of {len(values):,} rows with {values[row]}, the first is row {row}"
+        remedy = "Leave the entry empty (NaN) where it is unknown; weights are not negative."
+        raise SchemaError(asked, received=received, remedy=remedy)
     return values
 
 
@@ -305,11 +289,10 @@ def _ids(columns: Columns, *, manifest: Manifest, entry: FileEntry) -> np.ndarra
         return values.astype(np.int64)
     ids, is_wrong = _ids_of_floats(values) if values.dtype.kind == "f" else _ids_of_texts(values.tolist())
     if is_wrong.any():
-        raise SchemaError(
-            f"The ids {column!r} of {columns.path.name} must be whole numbers or text, one an object.",
-            received=f"{values[is_wrong][0]!r} in row {np.flatnonzero(is_wrong)[0]} of a column of {values.dtype}",
-            remedy="Store the ids as int64 or as text, without gaps; a float cannot hold every id above 2^53.",
-        )
+        asked = f"The ids {column!r} of {columns.path.name} must be whole numbers or text, one an object."
+        received = f"{values[is_wrong][0]!r} in row {np.flatnonzero(is_wrong)[0]} of a column of {values.dtype}"
+        remedy = "Store the ids as int64 or as text, without gaps; a float cannot hold every id above 2^53."
+        raise SchemaError(asked, received=received, remedy=remedy)
     return ids
 
 

@@ -35,10 +35,9 @@ Index = slice | np.ndarray | Sequence[int]
 
 # What the libraries raise on files that are damaged, cut short, or not what they claim to be.
 OF_TABLES = (YamlParseError, ParserWarning, TokenError, pa.ArrowException)
-OF_FORMATS = (*OF_TABLES, fits.VerifyError, CfitsioException, zipfile.BadZipFile)
-OF_STREAMS = (OSError, EOFError, zlib.error, lzma.LZMAError, struct.error)
-OF_CONTENTS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError)
-UNREADABLE = (*OF_FORMATS, *OF_STREAMS, *OF_CONTENTS, RuntimeError, SystemError, SyntaxError, MemoryError, ImportError)
+OF_FORMATS = (*OF_TABLES, fits.VerifyError, CfitsioException, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+OF_CONTENTS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError, struct.error)
+OF_PYTHON = (OSError, EOFError, RuntimeError, SystemError, SyntaxError, MemoryError, ImportError)
 
 PACKED = {b"\x1f\x8b": gzip.decompress, b"BZ": bz2.decompress, b"\xfd7": lzma.decompress}  # by how a file begins
 BEGINS = {"HDF5": b"\x89HDF\r\n\x1a\n", "FITS": (b"SIMPLE", b"PK", *PACKED), "Parquet": b"PAR1", "npz": b"PK"}
@@ -159,11 +158,9 @@ class CroppedRows(LazyRows):
 
     def __init__(self, rows: Rows, *, size: int):
         if min(rows.shape[-2:]) < size:
-            raise SchemaError(
-                f"The central {size} × {size} pixels of every image were asked for.",
-                received=f"images of {rows.shape[-2]} × {rows.shape[-1]} pixels",
-                remedy=f"Ask for an image_size of at most {min(rows.shape[-2:])}.",
-            )
+            asked = f"The central {size} × {size} pixels of every image were asked for."
+            remedy = f"Ask for an image_size of at most {min(rows.shape[-2:])}."
+            raise SchemaError(asked, received=f"images of {rows.shape[-2]} × {rows.shape[-1]} pixels", remedy=remedy)
         starts = [full // 2 - size // 2 for full in rows.shape[-2:]]
         self.rows = rows
         self._window = (..., *(slice(start, start + size) for start in starts))
@@ -279,7 +276,7 @@ def reading(path: str | Path, *, kind: str) -> Iterator[None]:
         yield
     except AstrolabError:
         raise
-    except UNREADABLE as error:
+    except (*OF_FORMATS, *OF_CONTENTS, *OF_PYTHON) as error:
         received, remedy = _fault(require_file(path), kind, error)
         asked = f"The file {Path(path).name} was to be read as {kind}."
         raise CorruptFileError(asked, received=received, remedy=remedy) from error
@@ -326,9 +323,6 @@ def unread(path: str | Path, what: str, received: str, remedy: str, kind: type[D
 
 def missing_key(path: str | Path, *, key: str, keys: Sequence[str]) -> SchemaError:
     """Build the error for a dataset or column that a file does not have."""
-    return SchemaError(
-        f"{key!r} was asked for in {Path(path).name}.",
-        received="a file without it",
-        available=", ".join(keys) or "nothing",
-        remedy="Correct the name in the manifest, or use the file that has it.",
-    )
+    asked = f"{key!r} was asked for in {Path(path).name}."
+    remedy = "Correct the name in the manifest, or use the file that has it."
+    return SchemaError(asked, received="a file without it", available=", ".join(keys) or "nothing", remedy=remedy)

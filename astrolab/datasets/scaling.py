@@ -197,12 +197,10 @@ def _fit_input(survey: Survey, *, name: str, method: str, seed: int) -> InputSca
     measured: dict[str, Any] = {"centre": (0.0,) * n_places, "width": (1.0,) * n_places}
     if method != "none":
         if method == "asinh" and not is_image:
-            raise ConfigError(
-                f"The {name} of {survey.name!r} were to be scaled by 'asinh'.",
-                received="numbers in a row, without a sky whose noise could be measured",
-                available="standard, none",
-                remedy="Use the scaling 'standard'.",
-            )
+            asked = f"The {name} of {survey.name!r} were to be scaled by 'asinh'."
+            received = "numbers in a row, without a sky whose noise could be measured"
+            available = "standard, none"
+            raise ConfigError(asked, received=received, available=available, remedy="Use the scaling 'standard'.")
         chosen = subsample(survey, n=min(N_SAMPLE, len(survey)), seed=seed) if is_image else survey
         values = np.asarray(chosen.inputs[name][:])
         if method == "asinh":

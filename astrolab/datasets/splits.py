@@ -63,8 +63,8 @@ def split(
         Where a part would hold no object.
     """
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
-        asked, remedy = "The shares of train, validation and test were given.", "Give three positive numbers of sum 1."
-        raise ConfigError(asked, received=str(tuple(fractions)), remedy=remedy)
+        remedy = "Give three positive numbers that add up to 1."
+        raise ConfigError("The shares of the parts were given.", received=str(tuple(fractions)), remedy=remedy)
     uniform = id_uniform(survey, seed=seed, stream=_SPLIT_STREAM)
     if honour_published and survey.published_split is not None:
         part = np.array([PARTS.index(name) for name in survey.published_split.tolist()])
@@ -75,12 +75,9 @@ def split(
         part = np.searchsorted(np.cumsum(fractions)[:2], uniform, side="right")
     counts = np.bincount(part, minlength=3)
     if (counts == 0).any():
-        raise EmptySplitError(
-            f"The survey {survey.name!r} was to be split into train, validation and test.",
-            received=", ".join(f"{name} {count:,}" for name, count in zip(PARTS, counts, strict=True)),
-            remedy="Load more objects, choose other fractions, or set honour_published=False "
-            "where the published files lack a part.",
-        )
+        received = ", ".join(f"{name} {count:,}" for name, count in zip(PARTS, counts, strict=True))
+        remedy = "Load more objects, choose other fractions, or honour_published=False if files lack a part."
+        raise EmptySplitError(f"The survey {survey.name!r} was to be split.", received=received, remedy=remedy)
     parts = (survey.take(np.flatnonzero(part == number)) for number in range(3))
     return Splits(*(replace(one, part=name) for name, one in zip(PARTS, parts, strict=True)))
 
@@ -92,19 +89,14 @@ def subsample(survey: Survey, *, n: int | None = None, frac: float | None = None
     given, or it asks for none or more than there are.
     """
     if (n is None) == (frac is None):
-        raise ConfigError(
-            f"Some {survey.objects} of {survey.name!r} were to be chosen.",
-            received=f"n={n}, frac={frac}",
-            remedy="Give either n or frac.",
-        )
+        asked = f"Some {survey.objects} of {survey.name!r} were to be chosen."
+        raise ConfigError(asked, received=f"n={n}, frac={frac}", remedy="Give either n or frac.")
     count = round(frac * len(survey)) if n is None else n
     if not 0 < count <= len(survey):
-        raise ConfigError(
-            f"{count:,} {survey.objects} of {survey.name!r} were asked for.",
-            received=f"a survey of {len(survey):,} {survey.objects}",
-            available=f"1 to {len(survey):,}",
-            remedy="Ask for a number, or a fraction, within this range.",
-        )
+        asked = f"{count:,} {survey.objects} of {survey.name!r} were asked for."
+        received = f"a survey of {len(survey):,} {survey.objects}"
+        remedy = "Ask for a number, or a fraction, within this range."
+        raise ConfigError(asked, received=received, available=f"1 to {len(survey):,}", remedy=remedy)
     order = np.argsort(id_uniform(survey, seed=seed, stream=_SUBSAMPLE_STREAM), kind="stable")
     return survey.take(np.sort(order[:count]))
 
@@ -134,12 +126,9 @@ def take_fraction(splits: Splits, *, frac: float, seed: int, validation: str = "
     Seenivasan et al. 2025, arXiv:2601.00146, section 4 and its code (``data_fraction``).
     """
     if validation not in VALIDATIONS:
-        raise ConfigError(
-            f"A fraction of {splits.train.name!r} was to be validated.",
-            received=f"validation={validation!r}",
-            available=", ".join(VALIDATIONS),
-            remedy="Use one of the two.",
-        )
+        asked = f"A fraction of {splits.train.name!r} was to be validated."
+        received = f"validation={validation!r}"
+        raise ConfigError(asked, received=received, available=", ".join(VALIDATIONS), remedy="Use one of the two.")
     kept = {"train": subsample(splits.train, frac=frac, seed=seed)}
     if validation == "as_published":
         kept["validation"] = subsample(splits.validation, frac=frac, seed=seed)

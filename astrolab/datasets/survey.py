@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -102,18 +103,16 @@ class Survey:
             raise SchemaError(f"{asked} from {len(self.ids):,} ids.", received=received, remedy=remedy)
         companions = {f"{name}.{one}" for name, spec in self.specs.items() for one in spec.companions}
         if set(self.inputs) != set(self.specs) | companions:
-            raise SchemaError(
-                f"The inputs of {self.name!r} must be those of its specs, and their companions.",
-                received=", ".join(self.inputs) or "none",
-                available=", ".join([*self.specs, *sorted(companions)]) or "none",
-                remedy="Give every input a spec, and every companion its values.",
-            )
+            asked = f"The inputs of {self.name!r} must be those of its specs, and their companions."
+            available = ", ".join([*self.specs, *sorted(companions)]) or "none"
+            remedy = "Give every input a spec, and every companion its values."
+            raise SchemaError(asked, received=", ".join(self.inputs) or "none", available=available, remedy=remedy)
         for name, spec in self.specs.items():
             shape = tuple(self.inputs[name].shape)
             if len(shape) != 1 + len(spec.axes) or (spec.channels and shape[1] != len(spec.channels)):
+                channels = f", the first of {len(spec.channels)} channels." * bool(spec.channels)
                 raise SchemaError(
-                    f"The {name} of {self.name!r} has the axes {' '.join(spec.axes)}"
-                    + f", the first of {len(spec.channels)} channels." * bool(spec.channels),
+                    f"The {name} of {self.name!r} has the axes {' '.join(spec.axes)}{channels}",
                     received=f"an array of shape {shape} in {', '.join(self.provenance.files) or 'memory'}",
                     available=f"channels {', '.join(spec.channels) or '(none named)'}",
                     remedy="Correct the channels in the manifest, or the order of the file's axes.",
@@ -128,7 +127,8 @@ class Survey:
 
     def __reduce__(self):
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return _rebuild, ({k: dict(v) if isinstance(v, MappingProxyType) else v for k, v in values.items()},)
+        plain = {k: dict(v) if isinstance(v, MappingProxyType) else v for k, v in values.items()}
+        return partial(Survey, **plain), ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -225,10 +225,6 @@ def digest_joined(parts: Sequence[tuple[str | Callable[[], str], np.ndarray]]) -
     return hashlib.sha256("\n".join(digest_objects(files, ids=ids) for files, ids in parts).encode()).hexdigest()
 
 
-def _rebuild(values: dict[str, Any]) -> Survey:
-    return Survey(**values)
-
-
 def _label_span(label: pd.Series) -> str:
     unknown = int(label.isna().sum())
     known = f"{label.min():.2g}–{label.max():.2g} (median {label.median():.2f})" if unknown < len(label) else "unknown"
@@ -278,11 +274,9 @@ def _refuse_differences(parts: Sequence[Survey], *, inputs: Sequence[str]) -> No
         values = {str(of(part)): part.name for part in parts}
         if len(values) > 1:
             what = remedies.get(trait.rpartition(" ")[2], f"join only surveys with the same {trait}")
-            raise SchemaError(
-                f"Surveys were to be joined: {', '.join(part.name for part in parts)}.",
-                received="; ".join(f"{trait} {value} in {name!r}" for value, name in values.items()),
-                remedy=what[0].upper() + what[1:] + ".",
-            )
+            received = "; ".join(f"{trait} {value} in {name!r}" for value, name in values.items())
+            asked = f"Surveys were to be joined: {', '.join(part.name for part in parts)}."
+            raise SchemaError(asked, received=received, remedy=what[0].upper() + what[1:] + ".")
 
 
 def describe_surveys(surveys: Mapping[str, Survey]) -> pd.DataFrame:
