@@ -90,20 +90,17 @@ class Parameter:
 
         from astrolab.settings import problems_of
 
+        holds, sensible = self.rule or (lambda _: True, "")
         try:
             coerced = _type_of(self.kind).validate_python(value)
+            received = "" if coerced == self.default or holds(coerced) else repr(value)
         except ValidationError as error:
+            received = f"{value!r}: {'; '.join(problems_of(error))}"
             sensible = f"a {self.kind}, such as the default {self.default!r}"
-            raise self._refused(f"{value!r}: {'; '.join(problems_of(error))}", sensible=sensible) from error
-        holds, sensible = self.rule or (lambda _: True, "")
-        if coerced != self.default and not holds(coerced):
-            raise self._refused(repr(value), sensible=sensible)
+        if received:
+            asked, remedy = f"Parameter {self.name!r} was set ({self.help}).", f"Give {self.name} such a value."
+            raise ParameterError(asked, received=received, available=sensible, remedy=remedy)
         return coerced
-
-    def _refused(self, received: str, *, sensible: str) -> ParameterError:
-        asked = f"Parameter {self.name!r} was set ({self.help})."
-        remedy = f"Give {self.name} such a value."
-        return ParameterError(asked, received=received, available=sensible, remedy=remedy)
 
 
 @cache

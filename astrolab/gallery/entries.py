@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from html import unescape
@@ -101,15 +101,13 @@ class RunEntry:
 
 def read_entry(folder: Path) -> RunEntry:
     """Read a run folder as far as it can be read; whatever is wrong with it is said, not raised."""
-    problems: list[str] = []
-    record: dict[str, Any] = {}
+    missing = "There is no run.json: the run stopped before it began, or is not one of astrolab's."
     try:
-        record = read_record(folder) or {}
-        problems += (
-            [] if record else ["There is no run.json: the run stopped before it began, or is not one of astrolab's."]
-        )
+        record = read_record(folder)
+        problems = [missing] if record is None else []
     except CorruptFileError as error:
-        problems.append(f"{error.received}.")
+        record, problems = None, [f"{error.received}."]
+    record = record or {}
     study = str(record.get("study") or folder.parent.name)
     notebook = _best_notebook(folder, study, problems)
     parameters = record.get("parameters", {})
@@ -253,23 +251,15 @@ def saved_figures(notebook: Mapping[str, Any]) -> list[SavedFigure]:
         if kind == "markdown":
             main_is_next = main_is_next or bool(_MAIN_HEADING.search(source))
             continue
+        caption = _CAPTION.search(next((text for kind, text in cells[number + 1 :] if kind == "markdown"), ""))
         for match in _SAVED.finditer(source):
-            found.append(SavedFigure(_name_pattern(match), _next_caption(cells[number + 1 :]), main_is_next))
+            parts = re.split(r"\{[^}]*\}", match["name"]) if match["f"] else [match["name"]]
+            pattern = re.compile(".+".join(map(re.escape, parts)))
+            found.append(SavedFigure(pattern, caption[0] if caption else "", main_is_next))
             main_is_next = False
     if found and not any(figure.is_main for figure in found):
         found[0].is_main = True
     return found
-
-
-def _name_pattern(match: re.Match[str]) -> re.Pattern[str]:
-    parts = re.split(r"\{[^}]*\}", match["name"]) if match["f"] else [match["name"]]
-    return re.compile(".+".join(re.escape(part) for part in parts))
-
-
-def _next_caption(cells: Sequence[tuple[str, str]]) -> str:
-    following = next((source for kind, source in cells if kind == "markdown"), "")
-    caption = _CAPTION.search(following)
-    return caption[0] if caption else ""
 
 
 def as_html(markdown: str) -> str:

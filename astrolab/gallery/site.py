@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -97,11 +97,8 @@ def _page_names(entries: Sequence[RunEntry]) -> list[str]:
     for entry in entries:
         study, run = (re.sub(r"[^\w.-]+", "-", part).strip(".") for part in (entry.study, entry.folder.name))
         wanted = f"runs/{study}/{run}"
-        name, number = wanted, 1
-        while name in names:
-            number += 1
-            name = f"{wanted}-copy{number}"
-        names.append(name)
+        candidates = [wanted, *(f"{wanted}-copy{number}" for number in range(2, len(entries) + 1))]
+        names.append(next(name for name in candidates if name not in names))
     return names
 
 
@@ -156,23 +153,16 @@ def _render(template: str, *, path: Path, **content: Any) -> None:
     path.write_text(environment.get_template(template).render(**content), encoding="utf-8")
 
 
-class Table(NamedTuple):
-    """A table as the template writes it: heads, and rows of (row heads, cells)."""
-
-    heads: list[str]
-    rows: list[tuple[list[str], list[str]]]
-
-
-def as_table(frame: pd.DataFrame) -> Table:
-    """Lay a table of scores out in rows for the template; its index are the heads of the rows.
+def as_table(frame: pd.DataFrame) -> tuple[list[str], list[tuple[list[str], list[str]]]]:
+    """Lay a table of scores out for the template: its heads, and rows of (row heads, cells).
 
     >>> as_table(pd.DataFrame({"scatter": ["0.1 *"]}, index=pd.Index(["lora"], name="arm")))
-    Table(heads=['arm', 'scatter'], rows=[(['lora'], ['0.1 *'])])
+    (['arm', 'scatter'], [(['lora'], ['0.1 *'])])
     """
     heads = [str(name) for name in (*frame.index.names, *frame.columns)]
     keys = [key if isinstance(key, tuple) else (key,) for key in frame.index]
     cells = frame.astype(object).where(frame.notna(), "–").to_numpy()
-    return Table(heads, [([str(k) for k in key], [str(c) for c in row]) for key, row in zip(keys, cells, strict=True)])
+    return heads, [([str(k) for k in key], [str(c) for c in row]) for key, row in zip(keys, cells, strict=True)]
 
 
 def _size_px(png: Path) -> tuple[int, int]:

@@ -231,23 +231,19 @@ def _describe_run(run: FoundRun) -> dict[str, Any]:
 
 
 def _identity(run: FoundRun) -> dict[str, Any]:
+    """Names of a run; runs of one experiment differ in training seeds, arms and direction at most."""
     record = run.record
+    parameters = {name: value for name, value in record["parameters"].items() if name not in _MAY_DIFFER}
+    digests = sorted(survey["digest"] for survey in record["surveys"].values())
+    shared = json.dumps([record["study"], parameters, record["task"], digests], sort_keys=True)
     return {
         "run": run.name,
-        "experiment": _experiment(record),
+        "experiment": hashlib.sha256(shared.encode()).hexdigest()[:8],
         "study": record["study"],
         "preset": recognise_preset(record["study"], parameters=record["parameters"]),
         "started": record["started"],
         "status": record["status"],
     }
-
-
-def _experiment(record: dict[str, Any]) -> str:
-    """Eight hexadecimal digits that runs share which differ in training seeds, arms and direction at most."""
-    parameters = {name: value for name, value in record["parameters"].items() if name not in _MAY_DIFFER}
-    digests = sorted(survey["digest"] for survey in record["surveys"].values())
-    shared = [record["study"], parameters, record["task"], digests]
-    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _settings(run: FoundRun) -> dict[str, Any]:

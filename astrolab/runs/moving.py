@@ -16,10 +16,10 @@ from astrolab.datasets.splits import Splits, split
 from astrolab.datasets.survey import Survey, describe_surveys
 from astrolab.errors import RunError, unknown_name
 from astrolab.runs.record import load_record
-from astrolab.runs.run import Run
 
 if TYPE_CHECKING:
     from astrolab.models.adapt import Adapted
+    from astrolab.runs.run import Run
 
 BASE = "base"
 
@@ -73,14 +73,10 @@ class Move:
         lines = [repr(survey) for survey in self.surveys.values()]
         for name, part in {"first": self.pretrain, "second": self.finetune, "both": self.union}.items():
             lines.append(f"{name:<6} {part!r}")
-        return "\n".join([*lines, repr(self.audit), *self._shift()])
-
-    def _shift(self) -> list[str]:
-        """How far the medians of the labels lie apart in the two test sets."""
-        old, new = self.pretrain.test, self.finetune.test
-        shared = [name for name in old.labels if name in new.labels]
-        medians = [f"{name} {old.labels[name].median():.3g} → {new.labels[name].median():.3g}" for name in shared]
-        return [f"shift  median of the test sets: {', '.join(medians)}"] if medians else []
+        old, new = self.pretrain.test.labels, self.finetune.test.labels
+        medians = [f"{name} {old[name].median():.3g} → {new[name].median():.3g}" for name in old if name in new]
+        shift = [f"shift  median of the test sets: {', '.join(medians)}"] if medians else []
+        return "\n".join([*lines, repr(self.audit), *shift])
 
 
 def prepare_move(
@@ -164,7 +160,7 @@ def reload_move(run: Run | str | Path) -> Move:
 
     RunError if the run has recorded no move, or the objects are other ones than those of the run.
     """
-    folder = _folder(run)
+    folder = Path(getattr(run, "folder", run))
     record = load_record(folder)
     if not record["move"]:
         raise RunError(
@@ -206,14 +202,10 @@ def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted
     """
     from astrolab.models.saving import load_model
 
-    folder = _folder(run)
+    folder = Path(getattr(run, "folder", run))
     name, models = f"{arm}-s{seed}", folder / "models"
     if not (models / name).is_dir():
         there = [path.name for path in models.glob("*") if path.is_dir()]
         raise unknown_name(f"network of {folder.name}", name=name, names=there)
     base = None if arm == BASE else load_model(models / f"{BASE}-s{seed}").network
     return load_model(models / name, base=base), Scaling.load(models / name / "scaling.json")
-
-
-def _folder(run: Run | str | Path) -> Path:
-    return Path(run.folder if isinstance(run, Run) else run)
