@@ -15,7 +15,6 @@ from astrolab.errors import AstrolabError, ConfigError, ParameterError, RunError
 from astrolab.parameters import find_notebook, list_presets, list_studies, read_declarations, read_title, read_yaml
 
 if TYPE_CHECKING:
-    from astrolab.datasets.manifest import Manifest
     from astrolab.runs.ledger import Ledger
 
 app = typer.Typer(
@@ -27,9 +26,7 @@ app = typer.Typer(
 data_app = typer.Typer(help="Surveys: list, describe, simulate, fetch, verify, import, cite.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-Study = Annotated[
-    str, typer.Argument(help="Name of a study, as `astrolab studies` lists them; or the path of a notebook.")
-]
+Study = Annotated[str, typer.Argument(help="Name of a study, see `astrolab studies`; or the path of a notebook.")]
 Name = Annotated[str, typer.Argument(help="Name of a survey, or the path of its manifest.")]
 Directory = Annotated[Path | None, typer.Option(help="Where the files are, instead of the data folder.")]
 
@@ -37,9 +34,7 @@ Directory = Annotated[Path | None, typer.Option(help="Where the files are, inste
 @app.command()
 def run(
     study: Study,
-    preset: Annotated[
-        str | None, typer.Option(help="smoke, paper, …, or a YAML file; without one: the quick run.")
-    ] = None,
+    preset: Annotated[str | None, typer.Option(help="smoke, paper, …, a YAML file; by default the quick run.")] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Set one parameter; repeatable.")
     ] = None,
@@ -74,9 +69,8 @@ def _name_and_value(text: str) -> tuple[str, Any]:
 def studies() -> None:
     """List the studies that ship with astrolab, with their question and presets."""
     for name, notebook in list_studies().items():
-        typer.echo(
-            f"{name:<22} {read_title(notebook)}\n{'':<22} presets: quick (default), {', '.join(list_presets(name))}"
-        )
+        presets = ", ".join(["quick (default)", *list_presets(name)])
+        typer.echo(f"{name:<22} {read_title(notebook)}\n{'':<22} presets: {presets}")
 
 
 @app.command()
@@ -88,9 +82,7 @@ def parameters(study: Study) -> None:
 
 @app.command()
 def gallery(
-    runs: Annotated[
-        Path | None, typer.Argument(help="Folder of runs; by default runs/, or $ASTROLAB_RUNS_DIR.")
-    ] = None,
+    runs: Annotated[Path | None, typer.Argument(help="Folder of runs; by default $ASTROLAB_RUNS_DIR or runs/.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the site; an older gallery there is replaced.")] = Path("site"),
 ) -> None:
     """Show runs as a small static site: an index with figures and scores, and one page a run."""
@@ -131,13 +123,11 @@ def results(
         ledger = ledger.where(**{column: wanted}) if wanted else ledger
     chosen = ledger.where(where)
     if where and chosen.table.empty:
-        values = {
-            name: ", ".join(map(str, ledger.table[name].unique())) for name in ("study", "arm", "survey", "metric")
-        }
+        values = {name: map(str, ledger.table[name].unique()) for name in ("study", "arm", "survey", "metric")}
         raise RunError(
             "Rows of the ledger were to be chosen by an expression.",
             received=f"{where!r}, which holds for none of {len(ledger.table):,} rows",
-            available="; ".join(f"{name}: {listed}" for name, listed in values.items()),
+            available="; ".join(f"{name}: {', '.join(listed)}" for name, listed in values.items()),
             remedy="Ask for less.",
         )
     typer.echo(describe_ledger(chosen))
@@ -206,10 +196,18 @@ def simulate(
     """Simulate a twin survey; what was made before with the same settings is used again."""
     import astrolab as al
     from astrolab.datasets.fetching import realisations
+    from astrolab.datasets.manifest import shipped_manifests
 
     manifest = al.load_manifest(name)
     if not manifest.simulated:
-        raise _not_simulated(manifest)
+        simulated = [other for other in map(al.load_manifest, shipped_manifests()) if other.simulated]
+        twins = [other.name for other in simulated if other.twin and other.twin.of == manifest.name]
+        raise ConfigError(
+            f"{manifest.name!r} was to be simulated.",
+            received=f"a survey of real {manifest.objects}",
+            available=", ".join(other.name for other in simulated),
+            remedy=f"astrolab data simulate {twins[0]}" if twins else f"astrolab data fetch {manifest.name}",
+        )
     typer.echo(repr(al.load_survey(manifest, n=n, seed=seed, directory=directory)))
     members = [al.load_manifest(member) for member in manifest.recipe.members] if manifest.recipe else [manifest]
     for folder in [directory] if directory else [realisations(member)[-1] for member in members]:
@@ -264,20 +262,6 @@ def cite(name: Name) -> None:
     from astrolab.datasets.cards import cite as cite_survey
 
     typer.echo(cite_survey(name))
-
-
-def _not_simulated(manifest: Manifest) -> ConfigError:
-    import astrolab as al
-    from astrolab.datasets.manifest import shipped_manifests
-
-    simulated = [other for other in map(al.load_manifest, shipped_manifests()) if other.simulated]
-    twins = [other.name for other in simulated if other.twin and other.twin.of == manifest.name]
-    return ConfigError(
-        f"{manifest.name!r} was to be simulated.",
-        received=f"a survey of real {manifest.objects}",
-        available=", ".join(other.name for other in simulated),
-        remedy=f"astrolab data simulate {twins[0]}" if twins else f"astrolab data fetch {manifest.name}",
-    )
 
 
 def main() -> None:

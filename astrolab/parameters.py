@@ -1,8 +1,6 @@
 """Parameters of studies: a notebook's cell of them, its presets, and which values make sense.
 
-papermill only warns about a parameter that the notebook does not have, and then runs the study with the default.
-Here an unknown or mistyped parameter is an error: on the command line and in a preset before anything runs, in plain
-papermill and after a hand edit in the notebook's first cell of code.
+papermill only warns about a parameter that the notebook does not have. Here an unknown or mistyped one is an error.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import json
 import os
 import re
 import tokenize
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +21,6 @@ from astrolab.errors import CorruptFileError, DataNotFoundError, ParameterError,
 
 RUN_DIR = "run_dir"
 NOTEBOOK = "ASTROLAB_NOTEBOOK"  # to a kernel: the notebook that it executes
-QUICK = "quick"  # the preset of the notebook as it is
 _PACKAGE = Path(__file__).resolve().parent
 _READ = "_astrolab_parameters_read"  # a name in a notebook whose parameters were read before
 _KIND = re.compile(r"(?:list|dict)|(list\[|dict\[str, )?(int|float|str|bool)(?(1)\])")
@@ -45,21 +42,15 @@ def _between(low: float, high: float) -> Rule:
     return lambda value: low < value < high, f"a number between {low:g} and {high:g}"
 
 
-def _are_several(values: Sequence[Any]) -> bool:
-    return 0 < len(values) == len(set(values))
-
-
+_SEVERAL: Rule = lambda values: 0 < len(values) == len(set(values)), "one or more, each once"
 # Which values make sense, in the notebooks that ship with astrolab; a default always does.
 RULES: Mapping[str, Rule] = {
-    "seeds": (
-        lambda values: _are_several(values) and min(values) >= 0,
-        "one or more different whole numbers from 0",
-    ),
+    "seeds": (lambda values: _SEVERAL[0](values) and min(values) >= 0, "one or more different whole numbers from 0"),
     "direction": _one_of("forward", "reverse"),
     "on_leak": _one_of("drop", "stop"),
     "validation": _one_of("fixed", "as_published"),
     "z_range": (lambda ends: len(ends) == 2 and ends[0] < ends[1], "two numbers, the smaller first"),
-    **dict.fromkeys(("strategies", "adapters", "scales", "compared_metrics"), (_are_several, "one or more, each once")),
+    **dict.fromkeys(("strategies", "adapters", "scales", "compared_metrics"), _SEVERAL),
     "ranks": (lambda ranks: all(rank >= 1 for rank in ranks), "whole numbers from 1"),
     **dict.fromkeys(("plateau_tolerance", "budget_tolerance", "level"), _between(0, 1)),
     "base_learning_rate": _between(0, float("inf")),
@@ -99,20 +90,17 @@ class Parameter:
 
         from astrolab.settings import problems_of
 
+        holds, sensible = self.rule or (lambda _: True, "")
         try:
             coerced = _type_of(self.kind).validate_python(value)
+            received = "" if coerced == self.default or holds(coerced) else repr(value)
         except ValidationError as error:
+            received = f"{value!r}: {'; '.join(problems_of(error))}"
             sensible = f"a {self.kind}, such as the default {self.default!r}"
-            raise self._refused(f"{value!r}: {'; '.join(problems_of(error))}", sensible=sensible) from error
-        holds, sensible = self.rule or (lambda _: True, "")
-        if coerced != self.default and not holds(coerced):
-            raise self._refused(repr(value), sensible=sensible)
+        if received:
+            asked, remedy = f"Parameter {self.name!r} was set ({self.help}).", f"Give {self.name} such a value."
+            raise ParameterError(asked, received=received, available=sensible, remedy=remedy)
         return coerced
-
-    def _refused(self, received: str, *, sensible: str) -> ParameterError:
-        asked = f"Parameter {self.name!r} was set ({self.help})."
-        remedy = f"Give {self.name} such a value."
-        return ParameterError(asked, received=received, available=sensible, remedy=remedy)
 
 
 @cache
@@ -192,10 +180,7 @@ def read_title(notebook: Path) -> str:
 
 
 def read_declarations(notebook: Path) -> dict[str, Parameter]:
-    """Read what a notebook's ``parameters`` cell declares, in its order.
-
-    ParameterError if it has no such cell, or a line of it is not ``name: type = literal  # help``.
-    """
+    """Read what a notebook's ``parameters`` cell declares, in its order: lines ``name: type = literal  # help``."""
     cells = [c for c in load_notebook(notebook)["cells"] if "parameters" in c["metadata"].get("tags", [])]
     if len(cells) != 1:
         raise ParameterError(
@@ -251,13 +236,9 @@ def check_parameters(given: Mapping[str, Any], *, study: str) -> dict[str, Any]:
 def _require_known(names: Any, *, declared: Mapping[str, Parameter], study: str, remedy: str = "") -> None:
     for name in names:
         if name not in declared:
-            nearest = unknown_name("parameter", name=name, names=declared)
-            raise ParameterError(
-                f"Study {study!r} was given a parameter.",
-                received=repr(name),
-                available=nearest.available,
-                remedy=f"{nearest.remedy}{remedy}",
-            )
+            near = unknown_name("parameter", name=name, names=declared)
+            given, remedy = f"Study {study!r} was given a parameter.", near.remedy + remedy
+            raise ParameterError(given, received=near.received, available=near.available, remedy=remedy)
 
 
 def read_parameters(namespace: MutableMapping[str, Any], *, study: str) -> dict[str, Any]:
@@ -280,8 +261,7 @@ def read_parameters(namespace: MutableMapping[str, Any], *, study: str) -> dict[
     Raises
     ------
     ParameterError
-        If a parameter was injected or edited under a name that the notebook does not have, or has a value that it
-        cannot have.
+        If a parameter was injected or edited that the notebook does not have, or has a value that it cannot have.
     UnknownNameError
         If the notebook of the study cannot be found.
     """
@@ -345,10 +325,7 @@ def list_presets(study: str) -> dict[str, Path]:
 
 
 def recognise_preset(study: str, *, parameters: Mapping[str, Any]) -> str:
-    """Name the shipped preset with exactly these parameters, but for its training seeds; empty if there is none.
-
-    ``"quick"`` are the notebook's own.
-    """
+    """Name the shipped preset of exactly these parameters but the seeds (``"quick"``: the notebook's own), or none."""
     given = {name: value for name, value in parameters.items() if name not in _BY_RUN}
     for preset, values in _shipped_presets(study).items():
         if {name: value for name, value in values.items() if name not in _BY_RUN} == given:
@@ -362,4 +339,5 @@ def _shipped_presets(study: str) -> dict[str, dict[str, Any]]:
         return {}
     notebook = str(list_studies()[study])
     defaults = default_parameters(Path(notebook))
-    return {QUICK: defaults} | {name: defaults | load_preset(notebook, preset=name) for name in list_presets(notebook)}
+    presets = {name: defaults | load_preset(notebook, preset=name) for name in list_presets(notebook)}
+    return {"quick": defaults} | presets

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from html import unescape
@@ -44,12 +44,11 @@ _ATTRIBUTES = {"a": ["href"], **{tag: _OF_MATH for tag in _MATH_TAGS}}
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of a run: its PNG, its PDF if there is one, its caption as HTML, and whether it is the main one."""
+    """A figure of a run: its PNG, its PDF if there is one, and its caption as HTML."""
 
     png: Path
     pdf: Path | None
     caption: str
-    is_main: bool
 
     @property
     def alt(self) -> str:
@@ -102,36 +101,31 @@ class RunEntry:
 
 def read_entry(folder: Path) -> RunEntry:
     """Read a run folder as far as it can be read; whatever is wrong with it is said, not raised."""
-    problems: list[str] = []
-    record = _read_whole_record(folder, problems)
+    missing = "There is no run.json: the run stopped before it began, or is not one of astrolab's."
+    try:
+        record = read_record(folder)
+        problems = [missing] if record is None else []
+    except CorruptFileError as error:
+        record, problems = None, [f"{error.received}."]
+    record = record or {}
     study = str(record.get("study") or folder.parent.name)
     notebook = _best_notebook(folder, study, problems)
-    settings = _settings(record.get("parameters", {}), read_declarations(notebook) if notebook else {})
+    parameters = record.get("parameters", {})
+    titles = filter(None, (notebook, list_studies().get(study)))  # papermill may have put its error above the title
     problems += _what_is_unfinished(folder, record)
     scores, headline = _read_scores(folder, record, problems)
     return RunEntry(
         folder=folder,
         study=study,
-        question=_question(notebook, study),
+        question=next(filter(None, map(read_title, titles)), study),
         record=record,
-        settings=settings,
+        settings=_settings(parameters, read_declarations(notebook) if notebook else {}),
         scores=scores,
         headline=headline,
-        preset=recognise_preset(study, parameters=record.get("parameters", {})),
+        preset=recognise_preset(study, parameters=parameters),
         pictures=_pictures(folder, notebook, problems),
         problems=tuple(problems),
     )
-
-
-def _read_whole_record(folder: Path, problems: list[str]) -> dict[str, Any]:
-    try:
-        record = read_record(folder)
-    except CorruptFileError as error:
-        problems.append(f"{error.received}.")
-        return {}
-    if record is None:
-        problems.append("There is no run.json: the run stopped before it began, or is not one of astrolab's.")
-    return record or {}
 
 
 def _best_notebook(folder: Path, study: str, problems: list[str]) -> Path | None:
@@ -144,12 +138,6 @@ def _best_notebook(folder: Path, study: str, problems: list[str]) -> Path | None
             except _UNREADABLE as error:
                 problems.append(f"{own.name} cannot be read: {_in_short(error)}.")
     return list_studies().get(study)
-
-
-def _question(notebook: Path | None, study: str) -> str:
-    """Title of the run's notebook; of the shipped one, where papermill has put its error above the title."""
-    candidates = filter(None, (notebook, list_studies().get(study)))
-    return next(filter(None, map(read_title, candidates)), study)
 
 
 def _what_is_unfinished(folder: Path, record: Mapping[str, Any]) -> list[str]:
@@ -183,12 +171,9 @@ def _in_one_line(name: str, message: str) -> str:
 
 
 def _settings(parameters: Mapping[str, Any], declared: Mapping[str, Parameter]) -> tuple[Setting, ...]:
-    settings = []
-    defaults = {name: known.coerce(known.default) for name, known in declared.items()}
-    for name, value in parameters.items():
-        known, default = declared.get(name), defaults.get(name)
-        settings.append(Setting(name, value, default, known.help if known else "", known is None or value != default))
-    return tuple(setting for setting in settings if setting.name != RUN_DIR)
+    known = {name: (one.coerce(one.default), one.help) for name, one in declared.items()}
+    given = [(name, value, *known.get(name, (None, ""))) for name, value in parameters.items() if name != RUN_DIR]
+    return tuple(Setting(*one, one[0] not in known or one[1] != one[2]) for one in given)
 
 
 def _read_scores(
@@ -220,11 +205,10 @@ def _pictures(folder: Path, notebook: Path | None, problems: list[str]) -> tuple
             problems.append(f"figures/{png.name} cannot be read.")
             continue
         place = next((n for n, figure in enumerate(saved) if figure.pattern.fullmatch(png.stem)), len(saved))
-        caption = as_html(saved[place].caption) if place < len(saved) and saved[place].caption else ""
-        is_main = place < len(saved) and saved[place].is_main
-        pdf = png.with_suffix(".pdf")
-        order = (not is_main, place, png.stat().st_mtime_ns)  # a loop saves its figures one after the other
-        pictures.append((order, Picture(png, pdf if pdf.is_file() else None, caption, is_main)))
+        figure = saved[place] if place < len(saved) else None
+        pdf, caption = png.with_suffix(".pdf"), as_html(figure.caption) if figure and figure.caption else ""
+        order = (not (figure and figure.is_main), place, png.stat().st_mtime_ns)  # a loop saves one after the other
+        pictures.append((order, Picture(png, pdf if pdf.is_file() else None, caption)))
     return tuple(picture for _, picture in sorted(pictures, key=lambda placed: placed[0]))
 
 
@@ -245,7 +229,7 @@ def _in_short(error: BaseException) -> str:
     return (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
 
 
-@dataclass(frozen=True)
+@dataclass
 class SavedFigure:
     """A figure that a notebook saves: the pattern of its name, its caption, and whether it is the main one."""
 
@@ -267,23 +251,15 @@ def saved_figures(notebook: Mapping[str, Any]) -> list[SavedFigure]:
         if kind == "markdown":
             main_is_next = main_is_next or bool(_MAIN_HEADING.search(source))
             continue
+        caption = _CAPTION.search(next((text for kind, text in cells[number + 1 :] if kind == "markdown"), ""))
         for match in _SAVED.finditer(source):
-            found.append(SavedFigure(_name_pattern(match), _next_caption(cells[number + 1 :]), main_is_next))
+            parts = re.split(r"\{[^}]*\}", match["name"]) if match["f"] else [match["name"]]
+            pattern = re.compile(".+".join(map(re.escape, parts)))
+            found.append(SavedFigure(pattern, caption[0] if caption else "", main_is_next))
             main_is_next = False
     if found and not any(figure.is_main for figure in found):
-        found[0] = SavedFigure(found[0].pattern, found[0].caption, True)
+        found[0].is_main = True
     return found
-
-
-def _name_pattern(match: re.Match[str]) -> re.Pattern[str]:
-    parts = re.split(r"\{[^}]*\}", match["name"]) if match["f"] else [match["name"]]
-    return re.compile(".+".join(re.escape(part) for part in parts))
-
-
-def _next_caption(cells: Sequence[tuple[str, str]]) -> str:
-    following = next((source for kind, source in cells if kind == "markdown"), "")
-    caption = _CAPTION.search(following)
-    return caption[0] if caption else ""
 
 
 def as_html(markdown: str) -> str:

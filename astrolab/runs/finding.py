@@ -19,14 +19,12 @@ _NUMBERS = ("seed", "value", "low", "high", "n")
 _WORDS = ("arm", "survey", "label", "metric")
 _LEFT_BY_A_RUN = ("scores.csv", "predictions.parquet", "report.html", "notebook.ipynb", "notebook.partial.ipynb")
 GALLERY_MARK = "gallery.json"
+_Directories = str | Path | Sequence[str | Path] | None
 
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A run folder whose record and scores could be read; None if the study has none, or has not come that far.
-
-    The name is that of its folder, with as many parents as it takes to tell it from the others.
-    """
+    """A run folder that could be read; its name has as many parents as tell it from others, scores may be missing."""
 
     name: str
     folder: Path
@@ -35,21 +33,10 @@ class FoundRun:
 
 
 def find_run(study: str, *, directory: str | Path = "") -> Path:
-    """Find a finished run of a study: the folder named, or the newest.
+    """Find a finished run of a study: the folder named, or the newest under ``$ASTROLAB_RUNS_DIR``, or ``runs``.
 
-    Parameters
-    ----------
-    study : str
-        e.g. ``"lora_vs_transfer"``.
-    directory : path, optional
-        Folder of one run; empty finds the newest finished one under ``$ASTROLAB_RUNS_DIR``, or ``runs``.
-
-    Raises
-    ------
-    RunError
-        If there is none, or the folder holds an unfinished run, or one of another study.
+    RunError if there is none, or the folder holds an unfinished run, or one of another study.
     """
-    command = f"Run it first: `astrolab run {study} --preset smoke` takes a minute."
     if directory:
         folder = Path(directory).resolve()
         record = load_record(folder)
@@ -67,19 +54,13 @@ def find_run(study: str, *, directory: str | Path = "") -> Path:
             f"The newest finished run of {study!r} was asked for.",
             received=f"{runs_dir()}, which holds none",
             available=", ".join(sorted({run.record["study"] for run in found})) or "no runs at all",
-            remedy=command,
+            remedy=f"Run it first: `astrolab run {study} --preset smoke` takes a minute.",
         )
     return finished[-1].folder
 
 
-def find_runs(
-    directories: str | Path | Sequence[str | Path] | None = None,
-) -> tuple[list[FoundRun], dict[Path, str]]:
-    """Find every run in some directories, however deep, by the time they were started.
-
-    Beside them come the folders that look like runs and cannot be read as one, and why not. DataNotFoundError if a
-    directory does not exist, RunError if no run in them can be read.
-    """
+def find_runs(directories: _Directories = None) -> tuple[list[FoundRun], dict[Path, str]]:
+    """Find every run in some directories by the time they were started, and why other folders cannot be read as one."""
     folders = find_run_folders(directories)
     found, skipped = [], {}
     for folder in folders:
@@ -95,13 +76,9 @@ def find_runs(
     return sorted(runs, key=lambda run: (run.record["started"], run.name)), skipped
 
 
-def find_run_folders(directories: str | Path | Sequence[str | Path] | None = None) -> list[Path]:
-    """Find every folder that holds a run, whole or damaged, in some directories, however deep: each once, in order.
-
-    The run store, galleries and hidden folders are not searched.
-    """
-    if directories is None:
-        directories = runs_dir()
+def find_run_folders(directories: _Directories = None) -> list[Path]:
+    """Find every folder that holds a run, whole or damaged, however deep, but in the run store and in galleries."""
+    directories = runs_dir() if directories is None else directories
     roots = [Path(d) for d in ([directories] if isinstance(directories, str | Path) else directories)]
     missing = [root for root in roots if not root.is_dir()]
     if missing:
@@ -173,8 +150,3 @@ def _no_runs(places: Sequence[Path], *, reasons: Mapping[Path, str] | None = Non
         available="folders with a run.json",
         remedy="Make a run first: `astrolab run lora_vs_transfer --preset smoke` takes a minute.",
     )
-
-
-def describe_skipped(skipped: dict[Path, str]) -> pd.DataFrame:
-    """Return a table of the folders that look like runs and could not be read: ``folder`` and ``reason``."""
-    return pd.DataFrame([(str(folder), reason) for folder, reason in skipped.items()], columns=["folder", "reason"])

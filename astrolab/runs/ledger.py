@@ -27,7 +27,7 @@ from astrolab.predictions import (
     keep_common_seeds,
     load_predictions,
 )
-from astrolab.runs.finding import FoundRun, describe_skipped, find_runs
+from astrolab.runs.finding import FoundRun, find_runs
 from astrolab.runs.record import cost_table, made_under, real_survey
 
 _KEYS = (*MODEL_KEYS, *TEST_KEYS, *CONDITIONS)
@@ -48,11 +48,10 @@ class Ledger:
     Attributes
     ----------
     table : DataFrame
-        One row a run, fit, test survey, label and metric: ``run``, ``experiment`` (runs of one experiment have the same
-        data, task and settings; they differ in seeds, arms and direction at most), ``study``, ``preset``, ``started``,
-        ``status``, ``fit``, the columns of the scores (empty where a study has none of a kind, e.g. no ``fraction``),
-        what the fit cost, ``real_survey`` (which a twin stands for), ``moved_from`` and ``moved_to`` (real surveys,
-        too), ``digest.<role>`` of every survey, and every notebook parameter as ``p.<name>`` (lists and dicts as JSON).
+        One row a run, fit, test survey, label and metric: what the run is (runs of one ``experiment`` have the same
+        data, task and settings), the columns of the scores, what the fit cost, ``real_survey`` (which a twin stands
+        for), ``moved_from`` and ``moved_to`` (real surveys, too), ``digest.<role>`` of every survey, and every notebook
+        parameter as ``p.<name>`` (lists and dicts as JSON).
     fits : DataFrame
         One row a fit, with or without scores; base models too.
     trials : DataFrame
@@ -83,7 +82,7 @@ class Ledger:
         return table[["study", "experiment", *columns, *_MEASURED]]
 
     def where(self, expression: str = "", **conditions: Any) -> Ledger:
-        """Return the part of the ledger that meets some conditions.
+        """Return the part of the ledger that meets some conditions; of fits without scores, those that meet them too.
 
         Parameters
         ----------
@@ -92,11 +91,6 @@ class Ledger:
             ``"metric == 'scatter' and value < 0.05 and p.epochs >= 8"``.
         **conditions
             Columns of :attr:`table` with the value, or list of values, they must have, e.g. ``arm=["tl", "lora"]``.
-
-        Returns
-        -------
-        Ledger
-            Fits are kept if they meet the conditions; if a condition is not about fits, those of the rows left.
 
         Raises
         ------
@@ -125,10 +119,9 @@ class Ledger:
         return replace(self, table=table, fits=fits, trials=_behind(self.trials, fits), runs=runs)
 
     def newest(self) -> Ledger:
-        """Return runs with scores, without what a later run of the same experiment has repeated: same arm, same seed.
+        """Return runs with scores, without arms and seeds that a later run of the same experiment has repeated.
 
-        Arms and seeds of several runs of one experiment can then be pooled: none is in it twice. RunError if no run has
-        scores.
+        RunError if no run has scores.
         """
         self._require_scores()
         table = _latest(self.table)
@@ -141,8 +134,6 @@ class Ledger:
 
         Raises
         ------
-        RunError
-            If the table is empty.
         DataNotFoundError
             If a run has scores but no predictions.
         PredictionError
@@ -175,10 +166,9 @@ class Ledger:
             )
 
     def save(self, path: str | Path, *, metrics: Sequence[str] | None = None) -> Path:
-        """Write the ledger, or some metrics of it, to a file in the format of its suffix, and return the file.
+        """Write the ledger, or some metrics of it, to a ``.csv``, ``.parquet`` or ``.tex`` file, and return the file.
 
-        ``.csv`` or ``.parquet`` hold the whole table, ``.tex`` a table of values and intervals as papers print it
-        (booktabs). ConfigError for another suffix.
+        The latter is a table of values and intervals as papers print it (booktabs).
         """
         path = Path(path)
         chosen = self if metrics is None else self.where(metric=list(metrics))
@@ -209,10 +199,8 @@ def load_ledger(directories: str | Path | Sequence[str | Path] | None = None) ->
 
     Raises
     ------
-    DataNotFoundError
-        If a directory does not exist.
-    RunError
-        If there is no run in any of them.
+    DataNotFoundError, RunError
+        If a directory does not exist, or none of them holds a run.
     """
     found, skipped = find_runs(directories)
     runs = pd.DataFrame([_describe_run(run) for run in found])
@@ -223,12 +211,10 @@ def load_ledger(directories: str | Path | Sequence[str | Path] | None = None) ->
     scores = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
     scores = scores.assign(**{name: np.nan for name in columns if name not in scores})
     of_runs = pd.DataFrame([_settings(run) for run in found])
-    table, fits = (_run_first(one.merge(of_runs, on="run", how="left")) for one in (scores, fits))
-    return Ledger(table, fits, trials, runs, describe_skipped(skipped))
-
-
-def _run_first(table: pd.DataFrame) -> pd.DataFrame:
-    return table[[*_OF_A_RUN, *(name for name in table if name not in _OF_A_RUN)]]
+    table, fits = (one.merge(of_runs, on="run", how="left") for one in (scores, fits))
+    table, fits = (one[[*_OF_A_RUN, *one.columns.drop(list(_OF_A_RUN))]] for one in (table, fits))
+    reasons = [(str(folder), reason) for folder, reason in skipped.items()]
+    return Ledger(table, fits, trials, runs, pd.DataFrame(reasons, columns=["folder", "reason"]))
 
 
 def _describe_run(run: FoundRun) -> dict[str, Any]:
@@ -245,10 +231,14 @@ def _describe_run(run: FoundRun) -> dict[str, Any]:
 
 
 def _identity(run: FoundRun) -> dict[str, Any]:
+    """Names of a run; runs of one experiment differ in training seeds, arms and direction at most."""
     record = run.record
+    parameters = {name: value for name, value in record["parameters"].items() if name not in _MAY_DIFFER}
+    digests = sorted(survey["digest"] for survey in record["surveys"].values())
+    shared = json.dumps([record["study"], parameters, record["task"], digests], sort_keys=True)
     return {
         "run": run.name,
-        "experiment": _experiment(record),
+        "experiment": hashlib.sha256(shared.encode()).hexdigest()[:8],
         "study": record["study"],
         "preset": recognise_preset(record["study"], parameters=record["parameters"]),
         "started": record["started"],
@@ -256,23 +246,12 @@ def _identity(run: FoundRun) -> dict[str, Any]:
     }
 
 
-def _experiment(record: dict[str, Any]) -> str:
-    """Eight hexadecimal digits that runs share which differ in training seeds, arms and direction at most."""
-    parameters = {name: value for name, value in record["parameters"].items() if name not in _MAY_DIFFER}
-    digests = sorted(survey["digest"] for survey in record["surveys"].values())
-    shared = [record["study"], parameters, record["task"], digests]
-    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:8]
-
-
 def _settings(run: FoundRun) -> dict[str, Any]:
     record = run.record
     digests = {f"digest.{role}": survey["digest"] for role, survey in record["surveys"].items()}
     moved = {"moved_from": real_survey(record, role="pretrain"), "moved_to": real_survey(record, role="finetune")}
-    parameters = {
-        f"p.{name}": json.dumps(value) if isinstance(value, (list, dict)) else value
-        for name, value in record["parameters"].items()
-    }
-    return _identity(run) | moved | digests | parameters
+    plain = {k: json.dumps(v) if isinstance(v, list | dict) else v for k, v in record["parameters"].items()}
+    return _identity(run) | moved | digests | {f"p.{name}": value for name, value in plain.items()}
 
 
 def _describe_fits(run: FoundRun) -> pd.DataFrame:
@@ -361,8 +340,8 @@ def summarise_costs(ledger: Ledger) -> pd.DataFrame:
     Parameters
     ----------
     ledger : Ledger
-        From :func:`astrolab.load_ledger`. Of fits that several runs of an experiment repeat, the newest counts; fits in
-        different directions, or on different fractions of the fine-tuning set, are kept apart.
+        From :func:`astrolab.load_ledger`; only its newest runs with scores count. Directions, and fractions of the
+        fine-tuning set, are kept apart.
 
     Returns
     -------
@@ -371,11 +350,6 @@ def summarise_costs(ledger: Ledger) -> pd.DataFrame:
         ``n_seeds``, ``n_train`` (objects), ``n_trainable`` (parameters), ``n_trials`` (learning rates), ``n_seen``
         (objects, one counted once an epoch), ``time_s`` (of the fit that was kept), ``search_time_s`` (of all trials)
         and ``peak_memory_MB``.
-
-    Raises
-    ------
-    RunError
-        If no run has scores.
     """
     fits = ledger.newest().fits
     fits = fits.assign(peak_memory_MB=fits["peak_memory_bytes"] / 1e6)
@@ -391,12 +365,12 @@ def compare_arms(ledger: Ledger, *, arms: Sequence[str] | None = None, **setting
     """Compare every pair of arms of each experiment, and of each direction in it, on the same objects.
 
     Arms are compared at the whole fine-tuning set, on the seeds that all of them have, in the ranges of true values in
-    which their experiment was scored.
+    which their experiment was scored; runs that a newer one repeats are left out.
 
     Parameters
     ----------
     ledger : Ledger
-        From :func:`astrolab.load_ledger`; runs that a newer one repeats are left out.
+        From :func:`astrolab.load_ledger`.
     arms : sequence of str, optional
         By default all.
     **settings
@@ -406,13 +380,7 @@ def compare_arms(ledger: Ledger, *, arms: Sequence[str] | None = None, **setting
     -------
     DataFrame
         ``study``, ``experiment``, ``direction`` (NaN where a study has none) and the columns of
-        :func:`astrolab.compare_models`. Without a row where no experiment has two arms to compare;
-        :func:`describe_pairs` says why.
-
-    Raises
-    ------
-    RunError
-        If no run has scores.
+        :func:`astrolab.compare_models`; without a row where no experiment has two arms to compare.
     """
     tables = []
     for name, names, part in _candidates(ledger, arms=arms):
@@ -423,23 +391,7 @@ def compare_arms(ledger: Ledger, *, arms: Sequence[str] | None = None, **setting
 
 
 def describe_pairs(ledger: Ledger, *, arms: Sequence[str] | None = None) -> pd.DataFrame:
-    """Say of each experiment, and of each direction in it, which arms :func:`compare_arms` compares, or why none.
-
-    Parameters
-    ----------
-    ledger, arms
-        As for :func:`compare_arms`.
-
-    Returns
-    -------
-    DataFrame
-        ``study``, ``experiment``, ``direction`` and ``compared``: in words.
-
-    Raises
-    ------
-    RunError
-        If no run has scores.
-    """
+    """Say of each experiment and direction which arms :func:`compare_arms` compares (``compared``), or why none."""
     rows = []
     for name, names, part in _candidates(ledger, arms=arms):
         if len(names) < 2:

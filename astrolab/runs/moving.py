@@ -16,10 +16,10 @@ from astrolab.datasets.splits import Splits, split
 from astrolab.datasets.survey import Survey, describe_surveys
 from astrolab.errors import RunError, unknown_name
 from astrolab.runs.record import load_record
-from astrolab.runs.run import Run
 
 if TYPE_CHECKING:
     from astrolab.models.adapt import Adapted
+    from astrolab.runs.run import Run
 
 BASE = "base"
 
@@ -58,13 +58,7 @@ class Move:
         return {"base": self.pretrain.train, "finetune": self.finetune.train, "union": self.union.train}
 
     def sample(self, name: str) -> Splits:
-        """Return what an arm trains on.
-
-        Parameters
-        ----------
-        name : {"pretrain", "finetune", "union", "nothing"}
-            ``arm.sample``; what trains on nothing is given the second survey.
-        """
+        """Return what an arm trains on, by its ``sample``; ``"nothing"`` gives the second survey."""
         samples = {"pretrain": self.pretrain, "finetune": self.finetune, "union": self.union, "nothing": self.finetune}
         if name not in samples:
             raise unknown_name("sample of a move", name=name, names=samples)
@@ -79,14 +73,10 @@ class Move:
         lines = [repr(survey) for survey in self.surveys.values()]
         for name, part in {"first": self.pretrain, "second": self.finetune, "both": self.union}.items():
             lines.append(f"{name:<6} {part!r}")
-        return "\n".join([*lines, repr(self.audit), *self._shift()])
-
-    def _shift(self) -> list[str]:
-        """How far the medians of the labels lie apart in the two test sets."""
-        old, new = self.pretrain.test, self.finetune.test
-        shared = [name for name in old.labels if name in new.labels]
-        medians = [f"{name} {old.labels[name].median():.3g} → {new.labels[name].median():.3g}" for name in shared]
-        return [f"shift  median of the test sets: {', '.join(medians)}"] if medians else []
+        old, new = self.pretrain.test.labels, self.finetune.test.labels
+        medians = [f"{name} {old[name].median():.3g} → {new[name].median():.3g}" for name in old if name in new]
+        shift = [f"shift  median of the test sets: {', '.join(medians)}"] if medians else []
+        return "\n".join([*lines, repr(self.audit), *shift])
 
 
 def prepare_move(
@@ -125,10 +115,8 @@ def prepare_move(
         Side of the images in pixels; by default, and for 0, as they are.
     directory : str, optional
         Where the files of a manifest lie, if not beside it.
-    union : str
-        What the union of both is called.
-    union_keeps : str
-        Whose row an object in both surveys keeps in the union; by default the second survey's.
+    union, union_keeps : str
+        Name of the union, and whose row an object in both surveys keeps in it (by default the second's).
     on_leak : {"drop", "stop"}
         What happens to a training object that is in a test set.
     allow_unknown_overlap : bool
@@ -149,18 +137,14 @@ def prepare_move(
     names = (finetune, pretrain) if direction == "reverse" else (pretrain, finetune)
     sizes = {pretrain: n_pretrain, finetune: n_finetune}
     surveys = []
+    options = {"seed": seed, "image_size": image_size or None, "directory": directory or None}
     for name in names:
-        survey = load_survey(
-            name, n=sizes[name] or None, seed=seed, image_size=image_size or None, directory=directory or None
-        )
+        survey = load_survey(name, n=sizes[name] or None, **options)
         survey.require_columns(columns)
         surveys.append(survey.with_task(survey.task.with_scored(**dict(scored or {}))))
     old, new = (split(survey, seed=seed) for survey in surveys)
-    together = {
-        "keep": union_keeps or surveys[1].name,
-        "name": union,
-        "allow_unknown_overlap": allow_unknown_overlap,
-    }
+    keep = union_keeps or surveys[1].name
+    together = {"keep": keep, "name": union, "allow_unknown_overlap": allow_unknown_overlap}
     tests = [old.test, new.test, combine([old.test, new.test], **together)]
     if on_leak == "drop":
         old, new = (clear_training(splits, against=tests) for splits in (old, new))
@@ -172,19 +156,11 @@ def prepare_move(
 
 
 def reload_move(run: Run | str | Path) -> Move:
-    """Make the surveys of a run ready again, from its record, and prove that they are the same objects.
+    """Make the surveys of a run ready again, from its record, or from its folder's.
 
-    Parameters
-    ----------
-    run : Run or path
-        A run that recorded its move, or its folder.
-
-    Raises
-    ------
-    RunError
-        If the run has recorded no move, or the objects are other ones than those of the run.
+    RunError if the run has recorded no move, or the objects are other ones than those of the run.
     """
-    folder = _folder(run)
+    folder = Path(getattr(run, "folder", run))
     record = load_record(folder)
     if not record["move"]:
         raise RunError(
@@ -208,7 +184,7 @@ def reload_move(run: Run | str | Path) -> Move:
 
 
 def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted, Scaling]:
-    """Load a network of a run again, with the input scaling it was trained with.
+    """Load a network of a run again, on the CPU and as it was trained to the last bit, with its input scaling.
 
     Parameters
     ----------
@@ -216,12 +192,6 @@ def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted
         e.g. ``"lora"``, or ``"base"``: the network that the others start from.
     seed : int
         Training seed.
-
-    Returns
-    -------
-    Adapted
-        On the CPU, in evaluation mode; predicts like the one that was trained, to the last bit.
-    Scaling
 
     Raises
     ------
@@ -232,15 +202,10 @@ def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted
     """
     from astrolab.models.saving import load_model
 
-    folder = _folder(run)
+    folder = Path(getattr(run, "folder", run))
     name, models = f"{arm}-s{seed}", folder / "models"
     if not (models / name).is_dir():
-        raise unknown_name(
-            f"network of {folder.name}", name=name, names=[path.name for path in models.glob("*") if path.is_dir()]
-        )
+        there = [path.name for path in models.glob("*") if path.is_dir()]
+        raise unknown_name(f"network of {folder.name}", name=name, names=there)
     base = None if arm == BASE else load_model(models / f"{BASE}-s{seed}").network
     return load_model(models / name, base=base), Scaling.load(models / name / "scaling.json")
-
-
-def _folder(run: Run | str | Path) -> Path:
-    return Path(run.folder if isinstance(run, Run) else run)

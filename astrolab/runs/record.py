@@ -18,7 +18,7 @@ from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
-from types import FunctionType, UnionType
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -39,23 +39,18 @@ _RECORDED_PACKAGES = ("astrolab", "torch", "torchvision", "peft", "accelerate", 
 _NUMBER = int | float
 _QUOTED = 40  # characters of what is wrong
 COSTS = (
-    "trained_on",
-    "n_train",
-    "strategy",
-    "learning_rate",
-    "n_trials",
-    "n_trainable",
-    "n_epochs",
-    "best_epoch",
-    "stopped",
-    "n_seen",
-    "time_s",
-    "search_time_s",
-    "peak_memory_bytes",
-    "reused",
-    "device",
-    "precision",
-    "n_threads",
+    *("trained_on", "n_train", "strategy", "learning_rate", "n_trials", "n_trainable", "n_epochs", "best_epoch"),
+    *(
+        "stopped",
+        "n_seen",
+        "time_s",
+        "search_time_s",
+        "peak_memory_bytes",
+        "reused",
+        "device",
+        "precision",
+        "n_threads",
+    ),
 )
 
 
@@ -68,8 +63,7 @@ def runs_dir() -> Path:
 def code_digest(network: type | None = None, *, package: Path = PACKAGE) -> str:
     """Return SHA-256 of astrolab's code that trains, and of the code of one network where it is given.
 
-    Comments and docstrings, other networks and the versions of libraries do not count: who changes or adds one has
-    not changed what a run made of this code would give.
+    Comments and docstrings, other networks and the versions of libraries do not count.
     """
     paths = [package / part for part in CODE_THAT_TRAINS]
     files = [file for path in paths for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
@@ -88,8 +82,7 @@ def code_digest(network: type | None = None, *, package: Path = PACKAGE) -> str:
 def parameters_digest(study: str, *, parameters: Mapping[str, Any]) -> str:
     """Return eight hexadecimal digits that name a study with its parameters, and the code that every fit uses.
 
-    A run that was cut off goes on only under the same name. The network's own code is in the names of its fits: they
-    are made anew where it has changed. Library versions and the machine are circumstances, and part of no name.
+    The network's own code is in the names of its fits. Library versions and the machine are part of no name.
     """
     text = json.dumps([study, code_digest(), dict(parameters)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -126,21 +119,8 @@ def make_run_folder(folder: Path) -> None:
         ) from error
 
 
-def _is_time(value: Any) -> bool:
-    try:
-        return bool(datetime.fromisoformat(value))
-    except (TypeError, ValueError):
-        return False
-
-
-def _is_table(value: Any) -> bool:
-    """Columns of equal length, ``epoch`` among them."""
-    columns = list(value.values()) if isinstance(value, dict) and "epoch" in value else [None]
-    are_numbers = all(isinstance(c, list) and all(isinstance(v, _NUMBER | None) for v in c) for c in columns)
-    return are_numbers and len({len(column) for column in columns}) == 1
-
-
-# The shape of a value is its type, a test, a list of what its entries are, or its keys (`...`: of any other key).
+# The shape of a value is its type, a list of what its entries are, or its keys (`...`: of any other key).
+_COLUMN = [_NUMBER | None]
 _TRIAL = {
     "learning_rate": _NUMBER | dict,
     **dict.fromkeys(("n_epochs", "n_seen", "time_s"), _NUMBER),
@@ -157,12 +137,11 @@ _FIT = {
     "strategy": {"name": str},
     "config": {"learning_rate": _NUMBER | dict},
     "trials": [_TRIAL],
-    "history": _is_table,
+    "history": {"epoch": _COLUMN, ...: _COLUMN},
 }
 _SURVEY = {**dict.fromkeys(("name", "twin_of", "repr", "digest"), str), "n": int, "simulated": bool}
 _SHAPE = {
-    **dict.fromkeys(("study", "digest", "status"), str),
-    "started": _is_time,
+    **dict.fromkeys(("study", "digest", "status", "started"), str),
     "time_s": _NUMBER,
     **dict.fromkeys(("parameters", "move"), dict),
     "task": {...: str | list},
@@ -182,14 +161,8 @@ def _misfits(value: Any, *, shape: Any, name: str = "it") -> Iterator[str]:
     elif isinstance(shape, list) and isinstance(value, list):
         for number, inside in enumerate(value):
             yield from _misfits(inside, shape=shape[0], name=f"{name} {number}")
-    elif not _is(value, shape):
+    elif isinstance(shape, Mapping | list) or not isinstance(value, shape):
         yield f"{name} is {json.dumps(value)[:_QUOTED]}"
-
-
-def _is(value: Any, shape: Any) -> bool:
-    if isinstance(shape, type | UnionType):
-        return isinstance(value, shape)
-    return not isinstance(shape, Mapping | list) and shape(value)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -200,6 +173,12 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         wrong = list(islice(_misfits(record, shape=_SHAPE), 3))
+        if not wrong:
+            datetime.fromisoformat(record["started"])
+            histories = {key: fit["history"].values() for key, fit in record["fits"].items()}
+            wrong = [
+                f"fits {key} history is uneven" for key, columns in histories.items() if len({*map(len, columns)}) > 1
+            ]
     except (OSError, ValueError, RecursionError) as error:
         wrong = [str(error)]
     if wrong:
@@ -268,15 +247,12 @@ def warn_of_other_circumstances(record: Mapping[str, Any]) -> None:
 
 def describe_survey(survey: Survey) -> dict[str, Any]:
     """Return what ``run.json`` says of a survey."""
-    found = {"name": survey.name, "repr": repr(survey), "n": len(survey), "digest": survey.digest}
-    return {**asdict(survey.provenance), **found}
+    own = {"name": survey.name, "repr": repr(survey), "n": len(survey), "digest": survey.digest}
+    return asdict(survey.provenance) | own
 
 
 def describe_fit(best: FitResult, *, trials: list[dict[str, Any]], train: Survey) -> dict[str, Any]:
-    """Return what ``run.json`` says of a fit.
-
-    ``time_s`` is of the fit that was kept, as measured when it was made, where it was taken from the run store.
-    """
+    """Return what ``run.json`` says of a fit; ``time_s`` is of the one that was kept, when it was made."""
     kept = ("n_trainable", "n_epochs", "best_epoch", "stopped", "n_seen", "time_s", "peak_memory_bytes")
     return {
         "trained_on": getattr(best.adapted.network.trained_on, "survey", train.name),
@@ -323,11 +299,8 @@ def cost_table(record: Mapping[str, Any]) -> pd.DataFrame:
 
 def history_table(record: Mapping[str, Any]) -> pd.DataFrame:
     """Return losses and learning rate of a run: one row an epoch and fit, with ``arm``, ``seed`` and conditions."""
-    tables = [
-        pd.DataFrame(fit["history"]).assign(**_identity(fit), simulated=fit["simulated"])
-        for fit in record["fits"].values()
-        if fit["history"]["epoch"]
-    ]
+    fits = [fit for fit in record["fits"].values() if fit["history"]["epoch"]]
+    tables = [pd.DataFrame(fit["history"]).assign(**_identity(fit), simulated=fit["simulated"]) for fit in fits]
     if not tables:
         return pd.DataFrame(columns=["epoch", *_identity_columns(record)])
     return pd.concat(tables, ignore_index=True)

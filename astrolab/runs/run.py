@@ -54,13 +54,7 @@ STORE = "store"
 
 @dataclass
 class Run:
-    """An open run folder; use :func:`open_run` to get one.
-
-    Attributes
-    ----------
-    record : dict
-        What is in ``run.json``.
-    """
+    """An open run folder, from :func:`open_run`; ``record`` is what is in its ``run.json``."""
 
     folder: Path
     record: dict[str, Any]
@@ -91,22 +85,18 @@ class Run:
         Parameters
         ----------
         network : Network
-            What the fit starts from. It is copied, never changed.
+            What the fit starts from; it is copied, never changed.
         adapt : mapping
-            How it is adapted: arguments of :func:`astrolab.adapt` but the seed, e.g. ``{"strategy": "lora"}``.
-        arm : str
-            Name of the arm in tables and figures.
+            Arguments of :func:`astrolab.adapt` but the seed, e.g. ``{"strategy": "lora"}``.
         seed : int
-            Of everything random in this fit: new weights, adapters, the order of the objects, dropout, augmentation.
-            The seed of `config` does not count.
+            Of everything random in this fit; the seed of `config` does not count.
         sample : Splits
             Its train part is learned, its validation part decides when to stop.
         learning_rates : sequence of float, optional
-            Rates to try, from :func:`astrolab.trial_rates`, each with the whole budget of `config`; the lowest
-            validation loss wins, and every trial is recorded. Without any, the rate of `config`.
+            Rates to try, each with the whole budget of `config`, whose own does not count then; the lowest validation
+            loss wins, and every trial is recorded.
         condition : mapping, optional
-            What else tells this fit from the others of its arm, e.g. ``{"fraction": 0.25}``: columns of costs,
-            histories and predictions.
+            What else tells this fit from the others of its arm, e.g. ``{"fraction": 0.25}``: columns of all tables.
         shared : bool
             Take the fit from the run store if any run has made the very same before, and leave it there for others.
 
@@ -128,17 +118,14 @@ class Run:
         adapted = arrange(network, **{**adapt, "seed": seed})
         config = config.with_changes(seed=seed)
         configs = [config.with_changes(learning_rate=rate) for rate in learning_rates] or [config]
+        data = {"train": sample.train, "validation": sample.validation, "scaling": scaling}
         if shared:
-            checkpoints = [
-                _stored_fit(adapted, sample=sample, scaling=scaling, config=one, code=code) for one in configs
-            ]
+            checkpoints = [_stored_fit(adapted, data, config=one, code=code) for one in configs]
         else:  # by other code of the network it is another fit
             names = [f"{key}-{code[:8]}", *(f"{key}-{code[:8]}-rate{one.learning_rate:g}" for one in configs[1:])]
             checkpoints = [self.folder / "checkpoints" / f"{name}.safetensors" for name in names]
         reused = shared and all(path.is_file() for path in checkpoints)
-        best, trials = _run_trials(
-            adapted, configs=configs, checkpoints=checkpoints, sample=sample, scaling=scaling, description=key
-        )
+        best, trials = _run_trials(adapted, data, configs=configs, checkpoints=checkpoints, description=key)
         save_model(best.adapted, directory=self.folder / "models" / key)
         scaling.save(self.folder / "models" / key / "scaling.json")
         identity = {"arm": arm, "seed": seed, "condition": condition, "code": code[:8], "reused": reused}
@@ -152,7 +139,7 @@ class Run:
         Parameters
         ----------
         fitted : FitResult
-            From :meth:`fit` of this run.
+            From :meth:`fit` of this run; RunError for any other.
         scaling : Scaling
             The input scaling that it was trained with.
         keep : sequence of str
@@ -163,11 +150,6 @@ class Run:
         DataFrame
             As from :func:`astrolab.predict`, with ``run``, ``fit``, ``arm`` and ``seed`` of the fit, its conditions as
             columns, and the ``direction`` of the run's move, if it has one.
-
-        Raises
-        ------
-        RunError
-            If the fit is none of this run.
         """
         from astrolab.predictions import concat_predictions
         from astrolab.trainers.predicting import predict
@@ -229,8 +211,7 @@ class Run:
     def finish(self, *, scores: pd.DataFrame | None = None) -> None:
         """Write scores (a study that only looks has none), histories, costs and the final record; drop the checkpoints.
 
-        Under ``astrolab run`` the run is only ``computed`` then, and keeps its checkpoints: it is finished when its
-        report is.
+        Under ``astrolab run`` it is only ``computed`` then, and keeps its checkpoints until its report is written.
         """
         if scores is not None:
             self.save_table("scores", table=scores)
@@ -257,64 +238,42 @@ def complete_run(folder: Path) -> None:
         remove(folder / "checkpoints")
 
 
-def _stored_fit(adapted: Adapted, *, sample: Splits, scaling: Scaling, config: TrainConfig, code: str) -> Path:
-    """Where the run store keeps a fit by some code, whether it has been made yet or not.
-
-    An entry is the checkpoint of a fit, named by a digest of everything its outcome depends on: the network's weights,
-    the objects, the scaling, the configuration, and the code that trains. Whoever asks for anything else gets another
-    name, and `fit` proves the identity written inside the file once more: an entry is never stale.
-    """
+def _stored_fit(adapted: Adapted, data: Mapping[str, Any], *, config: TrainConfig, code: str) -> Path:
+    """Where the run store keeps a fit: under a digest of all its outcome depends on, so that no entry is ever stale."""
     from astrolab.trainers.loop import fit_digest
 
-    fitted = fit_digest(adapted, train=sample.train, validation=sample.validation, scaling=scaling, config=config)
-    name = hashlib.sha256(f"{fitted} {code}".encode()).hexdigest()[:20]
+    name = hashlib.sha256(f"{fit_digest(adapted, **data, config=config)} {code}".encode()).hexdigest()[:20]
     return runs_dir() / STORE / f"{name}.safetensors"
 
 
 def _run_trials(
     adapted: Adapted,
+    data: Mapping[str, Any],
     *,
     configs: Sequence[TrainConfig],
     checkpoints: Sequence[Path],
-    sample: Splits,
-    scaling: Scaling,
     description: str,
 ) -> tuple[FitResult, list[dict[str, Any]]]:
-    """Train with each configuration: the fit that validates best, and what was tried.
-
-    Of several configurations, one whose loss stops being finite has lost, and is logged as such. A second process
-    that wants the checkpoint of one waits until it is complete.
-    """
+    """Train with each configuration: the fit that validates best, and what was tried, those that diverged included."""
     from astrolab.trainers.loop import fit
 
     results, log, failure = [], [], None
     for number, (config, checkpoint) in enumerate(zip(configs, checkpoints, strict=True)):
         name = description if len(configs) == 1 else f"{description} · rate {number + 1} of {len(configs)}"
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        data = {"train": sample.train, "validation": sample.validation, "scaling": scaling}
+        result = None
         try:
-            with FileLock(checkpoint.with_suffix(".lock")):
+            with FileLock(checkpoint.with_suffix(".lock")):  # another process that wants this fit waits for it
                 result = fit(adapted, **data, config=config, checkpoint=checkpoint, description=name)
+            results.append(result)
         except TrainingError as error:
             failure = error
-            log.append(_trial(config, stopped=f"diverged: {error.received}"))
-        else:
-            results.append(result)
-            log.append(_trial(config, result=result, stopped=result.stopped))
+        tried = {"learning_rate": config.learning_rate, "validation_loss": getattr(result, "selected_loss", None)}
+        tried |= {name: getattr(result, name, 0) for name in ("n_epochs", "n_seen", "time_s")}
+        log.append(tried | {"stopped": result.stopped if result else f"diverged: {failure.received}"})
     if failure and not results:
         raise failure
     return min(results, key=lambda result: result.selected_loss or 0.0), log
-
-
-def _trial(config: TrainConfig, *, stopped: str, result: FitResult | None = None) -> dict[str, Any]:
-    return {
-        "learning_rate": config.learning_rate,
-        "validation_loss": result.selected_loss if result else None,
-        "n_epochs": result.n_epochs if result else 0,
-        "n_seen": result.n_seen if result else 0,
-        "time_s": result.time_s if result else 0.0,
-        "stopped": stopped,
-    }
 
 
 def open_run(*, study: str, parameters: Mapping[str, Any], directory: str | Path = "") -> Run:
@@ -332,8 +291,7 @@ def open_run(*, study: str, parameters: Mapping[str, Any], directory: str | Path
     Raises
     ------
     RunError
-        If the folder cannot be written into, another process is in it, or it holds a run with other parameters or of
-        other code.
+        If the folder cannot be written into, another process is in it, or its run has other parameters or other code.
     CorruptFileError
         If its record is damaged.
 
@@ -372,9 +330,7 @@ def _hold(folder: Path) -> FileLock:
 
 def _other_parameters(folder: Path, record: Mapping[str, Any], parameters: Mapping[str, Any]) -> RunError:
     before = record["parameters"]
-    changed = [
-        f"{k}: {before.get(k)!r} → {parameters.get(k)!r}" for k in parameters if before.get(k) != parameters.get(k)
-    ]
+    changed = [f"{k}: {before.get(k)!r} → {now!r}" for k, now in parameters.items() if before.get(k) != now]
     return RunError(
         f"The run folder {folder.name} was opened to go on with a run.",
         received="; ".join(changed) or "other code that trains",

@@ -58,9 +58,9 @@ def load_papers() -> tuple[Paper, ...]:
     for path in sorted(PUBLISHED.glob("*.toml")):
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         moves = {name: tuple(way) for name, way in values["moves"].items()}
-        words = [values[name] for name in ("surveys", "protocols")]
         claims = tuple(claim | {"source": f"{values['title']}, {claim['source']}"} for claim in values["claim"])
-        papers.append(Paper(values["title"], tuple(values["studies"]), words[0], moves, words[1], claims))
+        studies, protocols = tuple(values["studies"]), values["protocols"]
+        papers.append(Paper(values["title"], studies, values["surveys"], moves, protocols, claims))
     return tuple(papers)
 
 
@@ -75,9 +75,7 @@ def list_published() -> tuple[str, ...]:
 
 
 def load_published(study: str, *, direction: str | None = None) -> pd.DataFrame:
-    """Return the numbers that a paper printed, each with the table it is from.
-
-    They were measured on other data, with other weights; a figure that shows them must say so.
+    """Return the numbers that a paper printed, each with the table it is from; they were measured on other data.
 
     Parameters
     ----------
@@ -89,9 +87,9 @@ def load_published(study: str, *, direction: str | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``study``, ``direction``, ``model`` (the paper's name), ``arm`` (ours), ``dataset`` (the paper's name),
-        ``survey`` (ours), ``metric``, ``value``, ``source``, and ``fraction`` (of the fine-tuning set) where that was
-        varied. Training costs have the data set ``"training"``.
+        Columns ``study``, ``direction``, ``model`` (the paper's name), ``arm`` (ours), ``dataset`` (the paper's name,
+        or ``"training"`` for costs), ``survey`` (ours), ``metric``, ``value``, ``source``, and ``fraction`` (of the
+        fine-tuning set) where that was varied.
 
     Raises
     ------
@@ -115,23 +113,10 @@ def load_published(study: str, *, direction: str | None = None) -> pd.DataFrame:
 
 
 def load_counterpart(run: Run | str | Path) -> pd.DataFrame:
-    """Return what the paper printed of models that were moved as those of a run.
+    """Return what the paper printed of models that were moved as those of a run (or of a run's folder).
 
-    Parameters
-    ----------
-    run : Run or path
-        A run, or its folder.
-
-    Returns
-    -------
-    DataFrame
-        As from :func:`astrolab.load_published`; without a row, but with its columns, where the surveys are others, or
-        nothing was printed of this direction. :func:`describe_counterpart` says which.
-
-    Raises
-    ------
-    UnknownNameError
-        If no numbers of the study were published.
+    As from :func:`astrolab.load_published`; without a row where the surveys are others, or nothing was printed of this
+    direction: :func:`describe_counterpart` says which. UnknownNameError if no numbers of the study were published.
     """
     return _printed(*_study_and_move(run))
 
@@ -139,15 +124,7 @@ def load_counterpart(run: Run | str | Path) -> pd.DataFrame:
 def describe_counterpart(run: Run | str | Path) -> str:
     """Say in words what the paper printed of models that were moved as those of a run, or that it printed nothing.
 
-    Parameters
-    ----------
-    run : Run or path
-        A run, or its folder; of any study.
-
-    Returns
-    -------
-    str
-        e.g. ``"what the paper printed of GalaxiesML → TransferZ, measured on other data"``.
+    e.g. ``"what the paper printed of GalaxiesML → TransferZ, measured on other data"``.
     """
     return _in_words(*_study_and_move(run))
 
@@ -167,12 +144,7 @@ def compare_with_paper(scores: pd.DataFrame, *, run: Run | str | Path) -> pd.Dat
     DataFrame
         :data:`COLUMNS`: ``survey`` (the real one, for a twin too), ``printed`` (NaN where the paper printed nothing of
         this arm, survey and metric), ``model`` (the paper's name). No row where it printed nothing of models that were
-        moved this way; :func:`astrolab.describe_counterpart` says why.
-
-    Raises
-    ------
-    UnknownNameError
-        If no numbers of the study were published.
+        moved this way.
     """
     study, move = _study_and_move(run)
     real = {survey["name"]: survey["twin_of"] or survey["name"] for survey in _record(run)["surveys"].values()}
@@ -180,22 +152,9 @@ def compare_with_paper(scores: pd.DataFrame, *, run: Run | str | Path) -> pd.Dat
 
 
 def compare_runs_with_paper(ledger: Ledger) -> pd.DataFrame:
-    """Return the scores of a ledger with what the paper printed, experiment by experiment and way by way.
+    """Return the scores of a ledger's newest runs with what the paper printed, experiment by experiment and way by way.
 
-    Parameters
-    ----------
-    ledger : Ledger
-        From :func:`astrolab.load_ledger`; runs that a newer one repeats are left out.
-
-    Returns
-    -------
-    DataFrame
-        ``study``, ``experiment`` and :data:`COLUMNS`; without a row where nothing was printed of any of these runs.
-
-    Raises
-    ------
-    RunError
-        If no run has scores.
+    ``study``, ``experiment`` and :data:`COLUMNS`; without a row where nothing was printed of any of these runs.
     """
     columns, tables = ["study", "experiment", *COLUMNS], []
     for name, move, part in _ways(ledger):
@@ -210,21 +169,7 @@ def compare_runs_with_paper(ledger: Ledger) -> pd.DataFrame:
 def describe_counterparts(ledger: Ledger) -> pd.DataFrame:
     """Say of each experiment of a ledger, and of each way its models were moved, what the paper printed of it.
 
-    Parameters
-    ----------
-    ledger : Ledger
-        From :func:`astrolab.load_ledger`.
-
-    Returns
-    -------
-    DataFrame
-        ``study``, ``experiment``, ``direction`` (``"elsewhere"`` between surveys that are not the paper's) and
-        ``beside``: in words.
-
-    Raises
-    ------
-    RunError
-        If no run has scores.
+    ``study``, ``experiment``, ``direction`` (``"elsewhere"`` between surveys that are not the paper's) and ``beside``.
     """
     return pd.DataFrame(
         name | {"direction": _direction(name["study"], move), "beside": _in_words(name["study"], move)}
@@ -255,11 +200,9 @@ def _direction(study: str, move: tuple[str, str]) -> str:
 
 
 def _printed(study: str, move: tuple[str, str]) -> pd.DataFrame:
-    published = load_published(study)
-    direction = _direction(study, move)
-    if direction not in set(published["direction"]):
-        return published.iloc[:0]
-    return published[published["direction"].isin([direction, "both"])].reset_index(drop=True)
+    published, direction = load_published(study), _direction(study, move)
+    is_there = direction in set(published["direction"])
+    return load_published(study, direction=direction) if is_there else published.iloc[:0]
 
 
 def _in_words(study: str, move: tuple[str, str]) -> str:

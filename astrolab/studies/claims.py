@@ -36,12 +36,7 @@ from astrolab.predictions import concat_predictions, keep_common_seeds
 from astrolab.runs.ledger import Ledger
 from astrolab.studies.beside import Paper, load_papers
 
-SUPPORTED, NOT_SUPPORTED, UNDECIDED, NOT_TESTABLE = VERDICTS = (
-    "supported",
-    "not supported",
-    "undecided",
-    "not testable",
-)
+VERDICTS = SUPPORTED, NOT_SUPPORTED, UNDECIDED, NOT_TESTABLE = "supported", "not supported", "undecided", "not testable"
 CLAIMED = Resampling(n=2000, level=0.95, seeds="auto")
 ONE_SEED = "one training seed, where intervals were to hold for others too"
 _MEASURED = ("value", "low", "high", "times", "survey", "metric", "n", "n_seeds", "simulated", "study", "experiment")
@@ -94,11 +89,7 @@ PROTOCOLS = tuple(dict.fromkeys(name for paper in load_papers() for name in pape
 
 
 def check_claims(
-    ledger: Ledger,
-    *,
-    protocol: str = "fair",
-    claims: Iterable[str] | None = None,
-    resampling: Resampling = CLAIMED,
+    ledger: Ledger, *, protocol: str = "fair", claims: Iterable[str] | None = None, resampling: Resampling = CLAIMED
 ) -> pd.DataFrame:
     """Put the sentences of the papers to the test, on all runs of a ledger.
 
@@ -120,8 +111,7 @@ def check_claims(
     -------
     DataFrame
         One row a claim and experiment that has the models for it, or one that says which are lacking: ``claim``,
-        ``protocol``, ``verdict`` (one of :data:`VERDICTS`; not testable too where predictions are lost, or models do
-        not have the objects or seeds in common that it takes), ``evidence`` in words, ``value`` (the ratio, or the
+        ``protocol``, ``verdict`` (one of :data:`VERDICTS`), ``evidence`` in words, ``value`` (the ratio, or the
         fraction), ``low``, ``high``, ``times`` (claimed), ``survey``, ``metric``, ``n`` (test objects), ``n_seeds``,
         ``simulated``, ``study``, ``experiment``, ``sentence``, ``is_quoted``, ``source``.
 
@@ -132,9 +122,12 @@ def check_claims(
     ConfigError
         If intervals are to hold for other training seeds and no experiment has two.
     """
-    chosen = [_find(name) for name in (CLAIMS if claims is None else claims)]
-    if protocol not in PROTOCOLS:
-        raise unknown_name("protocol", name=protocol, names=PROTOCOLS)
+    wanted = list(CLAIMS if claims is None else claims)
+    for kind, names, known in (("claim", wanted, CLAIMS), ("protocol", [protocol], PROTOCOLS)):
+        for name in names:
+            if name not in known:
+                raise unknown_name(kind, name=name, names=known)
+    chosen = [CLAIMS[name] for name in wanted]
     rows: list[dict[str, Any]] = []
     reasons: dict[str, list[str]] = {claim.id: [] for claim in chosen}
     newest = ledger.newest()
@@ -147,7 +140,8 @@ def check_claims(
             rows += [about | row for row in _judge(evidence, resampling=resampling)]
             for name, reason in evidence.missing.items():
                 reasons[name].append(f"{reason} ({study})")
-    _require_seeds(rows)
+    if any(ONE_SEED in row["evidence"] for row in rows) and not any(row.get("n_seeds", 1) > 1 for row in rows):
+        raise too_few_seeds()  # of no experiment at all are there several
     judged = {row["claim"] for row in rows}
     for name, why in reasons.items():
         if name not in judged:
@@ -158,18 +152,6 @@ def check_claims(
     rows = [_about(CLAIMS[row["claim"]], protocol=protocol) | row for row in rows]
     table = pd.DataFrame(sorted(rows, key=lambda row: order[row["claim"]]), columns=list(COLUMNS))
     return table.astype({"n": "Int64", "n_seeds": "Int64", "simulated": "boolean"})
-
-
-def _find(name: str) -> Claim:
-    if name not in CLAIMS:
-        raise unknown_name("claim", name=name, names=CLAIMS)
-    return CLAIMS[name]
-
-
-def _require_seeds(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse intervals about other training seeds where no experiment at all has several."""
-    if any(ONE_SEED in row["evidence"] for row in rows) and not any(row.get("n_seeds", 1) > 1 for row in rows):
-        raise too_few_seeds()
 
 
 def _about(claim: Claim, *, protocol: str) -> dict[str, Any]:
@@ -200,7 +182,8 @@ class Evidence:
 def gather_evidence(ledger: Ledger, *, claims: Sequence[Claim], protocol: str, resampling: Resampling) -> Evidence:
     """Collect what each claim of one paper is about, in one experiment."""
     evidence = Evidence()
-    ways = {run: _way(rows.iloc[0], paper=claims[0].paper) for run, rows in ledger.fits.groupby("run")}
+    moved = ledger.fits[["run", "moved_from", "moved_to"]].drop_duplicates("run")
+    ways = {run: claims[0].paper.direction((old, new)) for run, old, new in moved.itertuples(index=False)}
     fits, scores = ledger.fits.assign(model=_model_names(ledger.fits, ways=ways)), _name_models(ledger.table, ways=ways)
     evidence.n_trials = fits.groupby("model")["n_trials"].max().astype(int).to_dict()
     for claim in (claim for claim in claims if claim.kind == "time"):
@@ -221,11 +204,6 @@ def gather_evidence(ledger: Ledger, *, claims: Sequence[Claim], protocol: str, r
         on_survey = predictions[predictions["real_survey"] == survey]
         _collect_ratios(on_survey, here, protocol=protocol, resampling=resampling, evidence=evidence)
     return evidence
-
-
-def _way(row: pd.Series, *, paper: Paper) -> str:
-    """What the names of models of a run end in: which way of the paper's they were moved."""
-    return paper.direction((row["moved_from"], row["moved_to"]))
 
 
 def _read_predictions(ledger: Ledger, *, ways: Mapping[str, str]) -> tuple[pd.DataFrame, str]:

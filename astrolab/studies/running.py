@@ -67,14 +67,9 @@ def run_study(
     parameters : mapping, optional
         Single parameters; they win over the preset.
     directory : str or Path, optional
-        The run folder; by default one under ``$ASTROLAB_RUNS_DIR``, or ``runs``, named by time and digest.
+        The run folder, which is returned; by default one under ``$ASTROLAB_RUNS_DIR``, or ``runs``.
     progress : bool
         Show the training bars on stderr.
-
-    Returns
-    -------
-    Path
-        The run folder.
 
     Raises
     ------
@@ -89,19 +84,16 @@ def run_study(
     notebook = find_notebook(study)
     given = load_preset(str(notebook), preset=preset) if preset else {}
     given |= check_parameters(parameters or {}, study=str(notebook))
-    folder = Path(directory).resolve() if directory else _choose_folder(notebook, given=given)
+    name, parameters = study_name(notebook), default_parameters(notebook) | given
+    parameters.pop(RUN_DIR, None)
+    digest = parameters_digest(name, parameters=parameters)
+    folder = Path(directory).resolve() if directory else find_unfinished(name, digest=digest)
+    folder = folder or new_run_folder(name, digest=digest)
     executed = execute(notebook, parameters=given, folder=folder, progress=progress)
-    write_report(executed, path=folder / "report.html", title=f"{study_name(notebook)} · {folder.name}")
+    write_report(executed, path=folder / "report.html", title=f"{name} · {folder.name}")
     if (folder / "run.json").is_file():  # a notebook that opens no run leaves its report alone
         complete_run(folder)
     return folder
-
-
-def _choose_folder(notebook: Path, *, given: Mapping[str, Any]) -> Path:
-    study, parameters = study_name(notebook), default_parameters(notebook) | dict(given)
-    parameters.pop(RUN_DIR, None)
-    digest = parameters_digest(study, parameters=parameters)
-    return find_unfinished(study, digest=digest) or new_run_folder(study, digest=digest)
 
 
 def execute(notebook: Path, *, parameters: Mapping[str, Any], folder: Path, progress: bool = True) -> Path:
@@ -159,7 +151,7 @@ def _drop_progress(path: Path) -> None:
 
 
 def _kernel_environment(directory: Path) -> dict[str, str]:
-    """Environment variables of a kernel; the directory is where IPython looks instead of at home."""
+    """The directory is where IPython looks instead of at home."""
     import matplotlib
 
     kept = {name: value for name, value in os.environ.items() if not _OF_THE_SHELL.fullmatch(name)}

@@ -5,7 +5,7 @@ import pytest
 from simulated_runs import write_run
 
 from astrolab.errors import DataNotFoundError, RunError
-from astrolab.runs.finding import describe_skipped, find_run, find_run_folders, find_runs
+from astrolab.runs.finding import find_run, find_run_folders, find_runs
 
 ARMS = {"lora": {"s": (0.0, 0.02)}}
 
@@ -78,8 +78,8 @@ def test_a_folder_that_cannot_be_read_is_listed_with_the_reason(tmp_path, kind, 
     _damage(tmp_path / "bad", kind)
     runs, skipped = find_runs(tmp_path)
     assert [run.name for run in runs] == ["good"]
-    (row,) = describe_skipped(skipped).to_dict("records")
-    assert row["folder"].endswith("bad") and reason in row["reason"]
+    ((folder, why),) = skipped.items()
+    assert folder.name == "bad" and reason in why
 
 
 def test_where_there_is_no_run_the_error_says_which_command_makes_one(tmp_path):

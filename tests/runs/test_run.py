@@ -249,11 +249,16 @@ def test_other_code_of_the_network_makes_its_fits_anew_and_those_of_others_stand
     assert second.equals(first) and not other.equals(first), "its epochs took the same times: it was not made anew"
 
 
+def data_of(sample, *, scaling):
+    return {"train": sample.train, "validation": sample.validation, "scaling": scaling}
+
+
 @pytest.fixture
 def place(case, setup):
     def find(network=None, **changes):
-        given = {name: setup[name] for name in ("sample", "scaling", "config")} | {"code": "abc"} | changes
-        return _stored_fit(al.adapt(network or case.network(), strategy="full"), **given)
+        given = {"config": setup["config"], "code": "abc", "sample": setup["sample"]} | changes
+        data = data_of(given.pop("sample"), scaling=setup["scaling"])
+        return _stored_fit(al.adapt(network or case.network(), strategy="full"), data, **given)
 
     return find
 
@@ -280,10 +285,9 @@ def run_rates(case, setup, tmp_path):
     def run(*rates):
         return _run_trials(
             al.adapt(case.network(), strategy="full"),
+            data_of(setup["sample"], scaling=setup["scaling"]),
             configs=[setup["config"].with_changes(learning_rate=rate) for rate in rates],
             checkpoints=[tmp_path / f"{rate}.safetensors" for rate in rates],
-            sample=setup["sample"],
-            scaling=setup["scaling"],
             description="test",
         )
 
