@@ -418,15 +418,6 @@ def _fault(path: Path, manifest: Manifest, *, column: str = "", image_size: int 
         return (column and _missing_column(error, column)) or _in_one_line(error)
 
 
-def _fault(
-    path: Path, manifest: Manifest, *, where: str = "", column: str | None = None, image_size: int | None = None
-) -> Iterator[str]:
-    try:
-        read_file(path, manifest=manifest, image_size=image_size)
-    except AstrolabError as error:
-        yield where + ((column and _missing_column(error, column)) or _in_one_line(error))
-
-
 def _statements(manifest: Manifest) -> Iterator[tuple[str, str, dict]]:
     for label in manifest.labels:
         yield f"[[label]] {label.name}", label.column[0], {"labels": (label.model_copy(update={"weight": None}),)}

@@ -42,10 +42,6 @@ class Content:
     low: np.ndarray
     high: np.ndarray
 
-    def take(self, numbers: np.ndarray) -> Content:
-        """Choose rows by number."""
-        return Content(self.hashes[numbers], self.low[numbers], self.high[numbers])
-
 
 def digest_rows(survey: Survey, *, input_name: str) -> str:
     """Return SHA-256 over the shape, the type and every value of one input, in the order of the objects."""
@@ -68,7 +64,8 @@ def digest_file(path: Path, *, algorithm: str = "sha256") -> str:
 def read_content(rows: Rows) -> Content:
     """Read every value once; what was read from files that have not changed since is known already."""
     if isinstance(rows, TakenRows) and (4 * len(rows) >= len(rows.rows) or is_kept(rows.rows)):
-        return read_content(rows.rows).take(rows.numbers)
+        whole = read_content(rows.rows)
+        return Content(*(part[rows.numbers] for part in (whole.hashes, whole.low, whole.high)))
     if isinstance(rows, StackedRows) and all(part.dtype == rows.dtype for part in rows.parts):
         parts = [read_content(part) for part in rows.parts]
         return Content(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("hashes", "low", "high")))

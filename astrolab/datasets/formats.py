@@ -76,10 +76,6 @@ def _among_columns(columns: Columns, keys: Iterable[str], *, path: Path) -> dict
     return found
 
 
-def _texts(values: Iterable[str | bytes]) -> tuple[str, ...]:
-    return tuple(value.decode() if isinstance(value, bytes) else str(value) for value in values)
-
-
 def _read_csv(path: Path, layout: Format, arrays: dict[str, int], id_column: str | None) -> Contents:
     sep = r"\s+" if layout.delimiter == "whitespace" else layout.delimiter
     options = {"sep": sep, "comment": layout.comment, "skiprows": layout.skip_rows, "encoding": "utf-8-sig"}
@@ -155,7 +151,7 @@ def _read_npz(path: Path, layout: Format, arrays: dict[str, int], id_column: str
         names = file.files
         columns = {name: or_absent(lambda name=name: ColumnRows(file[name]), path=path, kind="npz") for name in names}
     named = columns.get("bands", columns.get("filters"))
-    channels = () if named is None else _texts(named[:])
+    channels = () if named is None else tuple(map(str, named[:]))
     found = {}
     for key, array in _among_columns(columns, arrays, path=path).items():
         values = array.rows.rows
@@ -283,7 +279,8 @@ def _read_hdf5(path: Path, layout: Format, arrays: dict[str, int], id_column: st
         found = {}
         for key in arrays:
             dataset = _find_dataset(file, key, path=path)
-            found[key] = Array(H5Rows(dataset), declared_unit(dataset), _texts(dataset.attrs.get("bands", ())))
+            bands = [one.decode() if isinstance(one, bytes) else str(one) for one in dataset.attrs.get("bands", ())]
+            found[key] = Array(H5Rows(dataset), declared_unit(dataset), tuple(bands))
         return h5_columns(path, file=file, table=layout.table), found
 
 
@@ -311,10 +308,10 @@ class H5Rows(LazyRows):
     def _read(self, numbers: np.ndarray) -> np.ndarray:
         if self._mapped is not None:
             return self._mapped[numbers]
-        wanted, places = np.unique(numbers, return_inverse=True)
-        found = np.empty((len(wanted), *self.shape[1:]), dtype=self.dtype)
-        cuts = np.flatnonzero(np.diff(wanted // self._chunk_rows)) + 1
         with reading(self.path, kind="HDF5"):
+            wanted, places = np.unique(numbers, return_inverse=True)
+            found = np.empty((len(wanted), *self.shape[1:]), dtype=self.dtype)
+            cuts = np.flatnonzero(np.diff(wanted // self._chunk_rows)) + 1
             if self._source is None or self._process != os.getpid():
                 dataset = _find_dataset(open_h5(self.path), self.key, path=self.path)
                 self._source = dataset.fields(self.field) if self.field else dataset
@@ -323,7 +320,7 @@ class H5Rows(LazyRows):
                 if end > begin:
                     first, last = wanted[begin], wanted[end - 1]
                     found[begin:end] = self._source[first : last + 1][wanted[begin:end] - first]
-        return found[places]
+            return found[places]
 
 
 def _find_dataset(group: h5py.Group, key: str, *, path: Path) -> h5py.Dataset:
@@ -399,7 +396,10 @@ def h5_columns(path: Path, *, file: h5py.File, table: str | None = None) -> dict
         else:
             found = _find_dataset(file, table, path=path)
             group, keys = found.parent, (found.name.rpartition("/")[2],)
-        fields = {key: _fields(group, key) for key in keys if not key.endswith(ASTROPY_HEADER)}
+        fields: dict[str, tuple[str, ...]] = {key: () for key in keys if not key.endswith(ASTROPY_HEADER)}
+        for key in fields:
+            with suppress(KeyError, RuntimeError, OSError, TypeError):  # said when the column is asked for
+                fields[key] = group[key].dtype.names or ()
         n_tables = sum(map(bool, fields.values()))
         columns = {}
         for key, names in fields.items():
@@ -410,12 +410,6 @@ def h5_columns(path: Path, *, file: h5py.File, table: str | None = None) -> dict
                 read = partial(_h5_column, group, key, path=path, field=field, unit=units.get(field))
                 columns[name] = or_absent(read, path=path, kind="HDF5")
         return columns
-
-
-def _fields(group: h5py.Group, key: str) -> tuple[str, ...]:
-    with suppress(KeyError, RuntimeError, OSError, TypeError):  # said when the column is asked for
-        return group[key].dtype.names or ()
-    return ()
 
 
 def _h5_column(group: h5py.Group, key: str, *, path: Path, field: str | None, unit: str | None) -> ColumnRows:

@@ -50,10 +50,6 @@ def measure_imaging(survey: Survey, *, n_max: int = 1000) -> pd.DataFrame:
         with), ``n_compact``, ``simulated``. NaN where fewer than eight compact galaxies are bright enough, or where the
         survey lacks what it takes: pixel scale, magnitudes.
 
-    Raises
-    ------
-    UnknownNameError
-        If the survey has no images.
     """
     name = _images(survey)[0]
     spec = survey.specs[name]
@@ -151,20 +147,12 @@ def _shares(n: int, *, ratio: float) -> np.ndarray:
 
 
 def resample(survey: Survey, *, scale_arcsec: float, size: int | None = None) -> Survey:
-    """Bring the images of a survey to another pixel scale, so that surveys of different cameras can be joined.
+    """Bring the images of a survey to another pixel scale (arcsec), so that surveys of different cameras can be joined.
 
     Flux is conserved: what a pixel holds is divided by area between the new pixels that it lies in; where the new
     pixels are a whole number of times as wide, they are sums of blocks. Neighbouring pixels may share noise afterwards,
-    and the point-spread function stays as it is. What was done is recorded, and shown beside every result.
-
-    Parameters
-    ----------
-    survey : Survey
-        With images whose pixels hold flux, and their scale.
-    scale_arcsec : float
-        Wanted pixel scale (arcsec).
-    size : int, optional
-        Side of the images (new px), cut from the centre; by default as many whole pixels as there are.
+    and the point-spread function stays as it is. `size` is the side of the images (new px), cut from the centre; by
+    default as many whole pixels as there are. What was done is recorded, and shown beside every result.
 
     Returns
     -------

@@ -45,15 +45,11 @@ def load_survey(
 
     Raises
     ------
-    UnknownNameError
-        For a name that no manifest has.
     DataNotFoundError
         Where files are not here; says how to get them.
     CorruptFileError, SchemaError, ChecksumError
         Where files cannot be read, are not what the manifest says, or hold what cannot be. What is only suspected is
         an `AstrolabWarning` with counts; magnitudes that no magnitude can be are NaN, and named.
-    ConfigError
-        For a number or a size that the survey does not have.
     """
     manifest = load_manifest(name_or_path)
     if n is not None and n < 1:

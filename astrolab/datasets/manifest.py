@@ -257,11 +257,6 @@ class Manifest(Settings):
         return make_task(labels) if self.task_name is None else replace(TASKS[self.task_name], labels=labels)
 
     @property
-    def has_arrays(self) -> bool:
-        """Whether an input is an array, which decides how many objects a file holds."""
-        return not all(one.is_table for one in self.inputs.values())
-
-    @property
     def n_objects(self) -> int | None:
         """How many objects the survey has, a twin unless asked otherwise; None where nothing says."""
         counts = [entry.n for entry in self.files if entry.size in (None, self.size_on_disk())]
@@ -307,7 +302,7 @@ class Manifest(Settings):
 def _contradictions(manifest: Manifest) -> Iterator[str]:
     names, recipe = tuple(label.name for label in manifest.labels), manifest.recipe
     known = TASKS[manifest.task_name].label_names if manifest.task_name in TASKS else None
-    is_described = recipe or manifest.has_arrays or manifest.format
+    is_described = recipe or manifest.format or not all(one.is_table for one in manifest.inputs.values())
     if not recipe and not manifest.inputs:
         yield "a survey needs an [input.<name>] section: a network must have something to see"
     if not recipe and not manifest.files:

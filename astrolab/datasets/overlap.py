@@ -146,11 +146,6 @@ class LeakAudit:
         seen = self.table.groupby(["train", "test"], sort=False)["comparable"].any()
         return [pair for pair, comparable in seen.items() if not comparable]
 
-    @property
-    def is_clean(self) -> bool:
-        """Whether every pair could be compared and nothing in common was found."""
-        return self.leaks.empty and not self.unknown
-
     def require_clean(self, *, allow_unknown: bool = False) -> LeakAudit:
         """Stop where an object is in a train set and a test set, or where that cannot be known."""
         asked = "No object may be in a train set and in a test set."
@@ -207,17 +202,8 @@ def clear_training(splits: Splits, *, against: Sequence[Survey], radius_arcsec: 
 def concat(surveys: Sequence[Survey], *, name: str) -> Survey:
     """Put surveys one after the other; the catalogue column ``member`` says which object is from which.
 
-    Ids are kept. Where the surveys' ids are of different schemes they become text, ``"scheme:id"``.
-
-    Parameters
-    ----------
-    surveys : sequence of Survey
-        With the same channels, units, scales and labels; what they do not have in common is left out.
-
-    Raises
-    ------
-    SchemaError
-        Where the surveys do not fit each other, with what would make them fit.
+    Ids are kept, as text, ``"scheme:id"``, where the schemes differ. Channels, units, scales and labels must be the
+    same, else a SchemaError says what would make them fit; inputs that only some have are left out.
     """
     if not surveys:
         raise SchemaError("Surveys were to be joined.", received="none", remedy="Give at least one survey.")
@@ -249,24 +235,15 @@ def combine(
 ) -> Survey:
     """Make the union of surveys; of an object that several of them have, one row is kept.
 
-    This is the recipe of Combo (Seenivasan et al. 2025, arXiv:2601.00146, section 2): the row of survey `keep` goes
-    before all others, then the order given decides. A published split is the union of the members' splits.
+    This is the recipe of Combo (Seenivasan et al. 2025, arXiv:2601.00146, section 2): the row of the survey named
+    `keep` goes before all others, then the order given decides. A published split is the union of the members' splits.
 
     Parameters
     ----------
     surveys : sequence of Survey
-        With the same channels and labels, and with comparable ids or positions.
-    keep, name : str
-        Name of the survey whose rows are kept, and of the result.
+        With the same channels and labels, and with comparable ids or positions, else a SchemaError.
     allow_unknown_overlap : bool
         Join surveys that cannot be compared too: an object may then be in the union twice.
-
-    Raises
-    ------
-    UnknownNameError
-        Where `keep` is none of the surveys.
-    SchemaError
-        Where two surveys cannot be compared, and that is not allowed.
     """
     if keep not in {survey.name for survey in surveys}:
         raise unknown_name("survey whose rows are kept", name=keep, names=[survey.name for survey in surveys])

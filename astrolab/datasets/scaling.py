@@ -172,10 +172,6 @@ def fit_scaling(
 
     Raises
     ------
-    UnknownNameError
-        For an input or a method that does not exist.
-    ConfigError
-        For numbers in a row that were to be scaled by asinh.
     PixelError
         Where a channel has no sky noise or spread to measure, or pixels are not finite.
     """

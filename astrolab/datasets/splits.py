@@ -37,28 +37,20 @@ class Splits:
 
 
 def split(
-    survey: Survey,
-    *,
-    fractions: Sequence[float] = (0.8, 0.1, 0.1),
-    seed: int = 0,
-    honour_published: bool = True,
+    survey: Survey, *, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0, honour_published: bool = True
 ) -> Splits:
     """Divide a survey into train, validation and test objects, as published or by a hash of the object id.
 
     Parameters
     ----------
     fractions : (float, float, float)
-        Shares of train, validation and test, where none are published.
-    seed : int
-        Another seed, another split.
+        Shares of train, validation and test, where none are published; positive, of sum 1.
     honour_published : bool
         Keep to the parts in which the survey was published. Where it has no validation part, one is drawn from the
         published train part by id hash, in the proportion of `fractions`; the published test part is never touched.
 
     Raises
     ------
-    ConfigError
-        Where `fractions` are not three positive numbers that add up to 1.
     EmptySplitError
         Where a part would hold no object.
     """
@@ -109,17 +101,10 @@ def take_fraction(splits: Splits, *, frac: float, seed: int, validation: str = "
     frac : float
         Fraction of the training objects, in (0, 1]. Without any there is nothing to train on: that end of a curve is
         the base model, untouched.
-    seed : int
-        Another seed, other objects.
     validation : {"fixed", "as_published"}
         ``"fixed"``: every fraction is validated on the same objects. ``"as_published"``: the validation objects are
         cut down in proportion, as the published code does (it draws both at random from fixed seeds, here both are
         nested), so that smaller fractions also know less well when to stop. Test objects stay as they are.
-
-    Raises
-    ------
-    ConfigError
-        If the fraction leaves no object or is above 1, or `validation` is neither of the two.
 
     References
     ----------
