@@ -132,17 +132,8 @@ class Ledger:
     def predictions(self) -> pd.DataFrame:
         """Read the predictions that the scores of this ledger were computed from, with the column ``experiment``.
 
-        Raises
-        ------
-        DataNotFoundError
-            If a run has scores but no predictions.
-        PredictionError
-            If the runs are of different tasks, or score different ranges of the truth.
-
-        Warns
-        -----
-        AstrolabWarning
-            If fits of one experiment were made under different circumstances (device, precision, threads, versions).
+        PredictionError if the runs are of different tasks, or score different ranges of the truth; a warning if fits of
+        one experiment were made under different circumstances (device, precision, threads, versions).
         """
         self._require_scores()
         _warn_of_circumstances(_behind(self.fits, self.table))
@@ -195,12 +186,8 @@ def load_ledger(directories: str | Path | Sequence[str | Path] | None = None) ->
     Parameters
     ----------
     directories : path, or sequence of paths, optional
-        Run folders, or folders that hold some, however deep; by default ``$ASTROLAB_RUNS_DIR``, or ``runs``.
-
-    Raises
-    ------
-    DataNotFoundError, RunError
-        If a directory does not exist, or none of them holds a run.
+        Run folders, or folders that hold some, however deep; by default ``$ASTROLAB_RUNS_DIR``, or ``runs``. RunError
+        if there is no run in any of them.
     """
     found, skipped = find_runs(directories)
     runs = pd.DataFrame([_describe_run(run) for run in found])

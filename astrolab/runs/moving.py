@@ -37,7 +37,7 @@ class Move:
     audit : LeakAudit
         What every training set has in common with every test set.
     settings : mapping
-        What :func:`prepare_move` was called with; a run records it.
+        What :func:`prepare_move` was called with.
     """
 
     pretrain: Splits
@@ -186,19 +186,8 @@ def reload_move(run: Run | str | Path) -> Move:
 def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted, Scaling]:
     """Load a network of a run again, on the CPU and as it was trained to the last bit, with its input scaling.
 
-    Parameters
-    ----------
-    arm : str
-        e.g. ``"lora"``, or ``"base"``: the network that the others start from.
-    seed : int
-        Training seed.
-
-    Raises
-    ------
-    UnknownNameError
-        If the run has no such network.
-    CheckpointError
-        If its files are damaged, or the base is another one.
+    The arm is e.g. ``"lora"``, or ``"base"``: the network that the others start from; the seed is that of training.
+    CheckpointError if its files are damaged, or the base is another one.
     """
     from astrolab.models.saving import load_model
 

@@ -104,11 +104,6 @@ class Run:
         -------
         FitResult
             With the best weights, also saved under ``models/<fit>``; ``fit`` is ``<arm>-<condition>-s<seed>``.
-
-        Raises
-        ------
-        ConfigError
-            If the arm or a condition cannot be part of a file name.
         """
         from astrolab.models.adapt import adapt as arrange
         from astrolab.models.saving import save_model
@@ -292,13 +287,9 @@ def open_run(*, study: str, parameters: Mapping[str, Any], directory: str | Path
     ------
     RunError
         If the folder cannot be written into, another process is in it, or its run has other parameters or other code.
+        Other circumstances (versions, machine) are a warning.
     CorruptFileError
         If its record is damaged.
-
-    Warns
-    -----
-    AstrolabWarning
-        If the run began under other circumstances: other versions, another machine.
     """
     digest = parameters_digest(study, parameters=parameters)
     found = Path(directory) if directory else find_unfinished(study, digest=digest)

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from astrolab.errors import ParameterError, RunError
-from astrolab.runs import load_record
+from astrolab.runs import find_unfinished, load_record
 from astrolab.studies import running
 from astrolab.studies.running import replace_equations, write_report
 
@@ -137,7 +137,7 @@ def test_a_run_is_finished_when_its_report_is(tiny_study, tmp_path, monkeypatch)
     monkeypatch.setattr(running, "write_report", lambda notebook, *, path, title: path.write_text("whole"))
     assert running.run_study(study, progress=False) == cut_off, "it goes on, and leaves no orphan"
     assert load_record(cut_off)["status"] == "finished" and not (cut_off / "checkpoints").exists()
-    assert running._choose_folder(study, given={}) != cut_off
+    assert find_unfinished("tiny", digest=cut_off.name[-8:]) is None, "the next run gets a folder of its own"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
