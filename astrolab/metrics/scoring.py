@@ -301,20 +301,7 @@ def score_slices(
 
 
 def summarise_seeds(scores: pd.DataFrame) -> pd.DataFrame:
-    """Average the scores of :func:`score` over training seeds: one value with one interval for each group.
-
-    Returns
-    -------
-    DataFrame
-        The columns of `scores` without ``run``, ``fit`` and ``seed``; ``value`` is the mean over seeds, ``std`` their
-        sample standard deviation (NaN for one seed), ``low`` and ``high`` lie one ``std`` to either side, or, for one
-        seed, are those of the bootstrap; ``n_seeds``; ``n`` (the fewest objects).
-
-    >>> scores = pd.DataFrame({"arm": "lora", "seed": [0, 1], "metric": "bias", "value": [0.1, 0.3]})
-    >>> summarise_seeds(scores.assign(low=0.0, high=1.0))[["arm", "metric", "value", "n_seeds"]]
-        arm metric  value  n_seeds
-    0  lora   bias    0.2        2
-    """
+    """Average the scores of :func:`score` over training seeds: one value with one interval for each group."""
     scores = scores if "seed" in scores else scores.assign(seed=0)
     scores = scores if "simulated" in scores else scores.assign(simulated=False)
     by = [name for name in scores.columns if name not in ("run", "fit", "seed", *_MEASURED)]

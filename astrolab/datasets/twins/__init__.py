@@ -32,35 +32,7 @@ def simulate_survey(
     directory: str | Path | None = None,
     image_size: int | None = None,
 ) -> list[Path]:
-    """Write a twin survey's files, unless they are there already.
-
-    Parameters
-    ----------
-    manifest : Manifest
-        Of a twin; its ``[twin.knobs]`` are the settings of its simulator (of ``"hsc_grizy"``, `HscTwinKnobs`).
-    n : int
-        Number of objects in all splits together.
-    seed : int
-        Twins of galaxies simulated with the same seed share their common galaxies.
-    directory : path, optional
-        Where the survey's folder is made, instead of the data folder.
-    image_size : int, optional
-        One of the published sizes (px), instead of the knob.
-
-    Returns
-    -------
-    list of Path
-        Training, validation and test file, named as published, in a folder named after n, seed, settings and code.
-
-    Raises
-    ------
-    ManifestError
-        If the manifest is not of a twin, or names no files of this size.
-    ConfigError
-        If knobs do not exist or are outside what they can be, or n is too small for three splits.
-    ChecksumError
-        If files that are there are not as they were written.
-    """
+    """Write a twin survey's files, unless they are there already."""
     if manifest.twin is None:
         raise ManifestError(
             f"The survey {manifest.name!r} was to be simulated.",
