@@ -91,11 +91,6 @@ def load_published(study: str, *, direction: str | None = None) -> pd.DataFrame:
         or ``"training"`` for costs), ``survey`` (ours), ``metric``, ``value``, ``source``, and ``fraction`` (of the
         fine-tuning set) where that was varied.
 
-    Raises
-    ------
-    UnknownNameError
-        If no such study, or no such direction, was published.
-
     Examples
     --------
     >>> table = load_published("lora_vs_transfer", direction="forward")
