@@ -160,7 +160,9 @@ def predict_path(
     return concat_predictions(tables)
 
 
-def embed(model: Adapted | Network, *, survey: Survey, scaling: Scaling, **options: Any) -> Survey:
+def embed(
+    model: Adapted | Network, *, survey: Survey, scaling: Scaling, batch_size: int = 1024, device: str = "auto"
+) -> Survey:
     """Give the hidden features of every object as a survey with the one input ``"embedding"``, of shape (n, hidden).
 
     They are computed once, and kept in the data folder by what they depend on: the network and the data. Labels,
@@ -171,9 +173,9 @@ def embed(model: Adapted | Network, *, survey: Survey, scaling: Scaling, **optio
     ``make_model("mlp", survey=embed(model, survey=stars, scaling=scaling), seed=0)``
     """
     network = model.network if isinstance(model, Adapted) else model
-    options = {name: value for name, value in network.spec.options.items() if name != "task"}
+    built_with = {name: value for name, value in network.spec.options.items() if name != "task"}
     known = {
-        "network": [network.spec.name, options, digest(network)],
+        "network": [network.spec.name, built_with, digest(network)],
         "strategy": model.settings.to_dict() if isinstance(model, Adapted) else None,
         "scaling": scaling.to_dict(),
         "inputs": {name: digest_rows(survey, input_name=name) for name in network.inputs},
@@ -181,7 +183,7 @@ def embed(model: Adapted | Network, *, survey: Survey, scaling: Scaling, **optio
     key = sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
     path = data_dir() / "embeddings" / f"{key}.safetensors"
     if not path.is_file() or digest_fault(path):
-        options |= {"survey": survey, "scaling": scaling}
+        options = {"survey": survey, "scaling": scaling, "batch_size": batch_size, "device": device}
         hidden = _answers(network, answer=lambda inputs, part: network.embed(inputs), **options)
         path.parent.mkdir(parents=True, exist_ok=True)
         require_space(path, needed_bytes=hidden.nbytes)
@@ -202,8 +204,8 @@ def _answers(
     answer: Callable[[dict[str, Tensor], slice], Tensor],
     survey: Survey,
     scaling: Scaling,
-    batch_size: int = 1024,
-    device: str = "auto",
+    batch_size: int,
+    device: str,
     n_columns: int | None = None,
 ) -> np.ndarray:
     """Ask a network about all objects of a survey that is proven to be of the kind it was trained on."""
