@@ -56,12 +56,8 @@ def run(
 def _name_and_value(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise ParameterError(
-            "A parameter was set on the command line.",
-            received=text,
-            available="-p NAME=VALUE",
-            remedy=f"Give a value: -p {name}=VALUE.",
-        )
+        asked = "A parameter was set on the command line."
+        raise ParameterError(asked, received=text, available="-p NAME=VALUE", remedy=f"Give a value: -p {name}=VALUE.")
     return name, read_yaml(value, asked=f"Parameter {name!r} was set on the command line.")
 
 
@@ -124,12 +120,10 @@ def results(
     chosen = ledger.where(where)
     if where and chosen.table.empty:
         values = {name: map(str, ledger.table[name].unique()) for name in ("study", "arm", "survey", "metric")}
-        raise RunError(
-            "Rows of the ledger were to be chosen by an expression.",
-            received=f"{where!r}, which holds for none of {len(ledger.table):,} rows",
-            available="; ".join(f"{name}: {', '.join(listed)}" for name, listed in values.items()),
-            remedy="Ask for less.",
-        )
+        asked = "Rows of the ledger were to be chosen by an expression."
+        received = f"{where!r}, which holds for none of {len(ledger.table):,} rows"
+        available = "; ".join(f"{name}: {', '.join(listed)}" for name, listed in values.items())
+        raise RunError(asked, received=received, available=available, remedy="Ask for less.")
     typer.echo(describe_ledger(chosen))
     if out is not None:
         typer.echo(f"\nwritten to {chosen.save(out)}")
@@ -202,12 +196,10 @@ def simulate(
     if not manifest.simulated:
         simulated = [other for other in map(al.load_manifest, shipped_manifests()) if other.simulated]
         twins = [other.name for other in simulated if other.twin and other.twin.of == manifest.name]
-        raise ConfigError(
-            f"{manifest.name!r} was to be simulated.",
-            received=f"a survey of real {manifest.objects}",
-            available=", ".join(other.name for other in simulated),
-            remedy=f"astrolab data simulate {twins[0]}" if twins else f"astrolab data fetch {manifest.name}",
-        )
+        asked = f"{manifest.name!r} was to be simulated."
+        available = ", ".join(other.name for other in simulated)
+        remedy = f"astrolab data simulate {twins[0]}" if twins else f"astrolab data fetch {manifest.name}"
+        raise ConfigError(asked, received=f"a survey of real {manifest.objects}", available=available, remedy=remedy)
     typer.echo(repr(al.load_survey(manifest, n=n, seed=seed, directory=directory)))
     members = [al.load_manifest(member) for member in manifest.recipe.members] if manifest.recipe else [manifest]
     for folder in [directory] if directory else [realisations(member)[-1] for member in members]:

@@ -66,12 +66,10 @@ def shipped_folder(name: str) -> Path:
     for folder in candidates:
         if folder.is_dir():
             return folder
-    raise DataNotFoundError(
-        f"The folder {name!r} that comes with astrolab was asked for.",
-        received="no such folder in this installation",
-        available=", ".join(str(folder) for folder in candidates),
-        remedy="Install astrolab again: python -m pip install --force-reinstall astrolab",
-    )
+    asked = f"The folder {name!r} that comes with astrolab was asked for."
+    available = ", ".join(str(folder) for folder in candidates)
+    remedy = "Install astrolab again: python -m pip install --force-reinstall astrolab"
+    raise DataNotFoundError(asked, received="no such folder in this installation", available=available, remedy=remedy)
 
 
 @dataclass(frozen=True)
@@ -183,12 +181,10 @@ def read_declarations(notebook: Path) -> dict[str, Parameter]:
     """Read what a notebook's ``parameters`` cell declares, in its order: lines ``name: type = literal  # help``."""
     cells = [c for c in load_notebook(notebook)["cells"] if "parameters" in c["metadata"].get("tags", [])]
     if len(cells) != 1:
-        raise ParameterError(
-            f"The parameters of {notebook.name} were asked for.",
-            received=f"{len(cells)} cells tagged 'parameters'",
-            available="exactly one such cell a notebook",
-            remedy="Tag one cell 'parameters' (JupyterLab: property inspector, cell tags).",
-        )
+        asked = f"The parameters of {notebook.name} were asked for."
+        received = f"{len(cells)} cells tagged 'parameters'"
+        remedy = "Tag one cell 'parameters' (JupyterLab: property inspector, cell tags)."
+        raise ParameterError(asked, received=received, available="exactly one such cell a notebook", remedy=remedy)
     source = "".join(cells[0]["source"])
     try:
         tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
@@ -290,12 +286,10 @@ def read_yaml(content: str | bytes, *, asked: str) -> Any:
     try:
         return yaml.load(content.decode("utf-8") if isinstance(content, bytes) else content, Loader=Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that does not exist is a ValueError
-        raise ParameterError(
-            asked,
-            received=" ".join(str(error).split()),
-            available="YAML in UTF-8, indented by blanks, each name once",
-            remedy="Mend the place that is named; quote what shall be text.",
-        ) from error
+        received = " ".join(str(error).split())
+        available = "YAML in UTF-8, indented by blanks, each name once"
+        remedy = "Mend the place that is named; quote what shall be text."
+        raise ParameterError(asked, received=received, available=available, remedy=remedy) from error
 
 
 def load_preset(study: str, *, preset: str) -> dict[str, Any]:
@@ -308,12 +302,9 @@ def load_preset(study: str, *, preset: str) -> dict[str, Any]:
     content = read_yaml(path.read_bytes(), asked=asked)
     content = {} if content is None else content
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise ParameterError(
-            asked,
-            received=f"{str(content)[:60]}, a {type(content).__name__}",
-            available="names of parameters with their values",
-            remedy="Write one line for each parameter, such as `epochs: 8`.",
-        )
+        received = f"{str(content)[:60]}, a {type(content).__name__}"
+        remedy = "Write one line for each parameter, such as `epochs: 8`."
+        raise ParameterError(asked, received=received, available="names of parameters with their values", remedy=remedy)
     return check_parameters(content, study=study)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -101,7 +101,13 @@ def _refuse_cut_line(path: Path, layout: Format, *, n_columns: int) -> None:
     entries = last.split(None if layout.delimiter == "whitespace" else layout.delimiter)
     if last and len(entries) < n_columns and path.suffix not in (".gz", ".bz2", ".xz", ".zst", ".zip"):
         received = f"a file cut short: its last line has {len(entries)} and no end"
-        raise unread(path, f"{n_columns} columns", received, "Fetch it again, or end its last line.", CorruptFileError)
+        raise unread(
+            path,
+            what=f"{n_columns} columns",
+            received=received,
+            remedy="Fetch it again, or end its last line.",
+            kind=CorruptFileError,
+        )
 
 
 def _read_parquet(path: Path, layout: Format, arrays: dict[str, int], id_column: str | None) -> Contents:
@@ -134,7 +140,7 @@ def _table_columns(
         if names.count(name) > 1:
             remedy = "Rename all but one of them; for CSV, [format] names and skip_rows replace the header."
             found = f"{names.count(name)} columns of this name"
-            columns[name] = AbsentRows(unread(path, f"The column {name!r}", found, remedy))
+            columns[name] = AbsentRows(unread(path, what=f"The column {name!r}", received=found, remedy=remedy))
         else:
             columns[name] = ColumnRows(_values(table.iloc[:, number]), unit=(units or {}).get(name))
     return columns
@@ -209,7 +215,13 @@ def _refuse_cut(hdus: fits.HDUList, *, path: Path) -> None:
     missing = where["datLoc"] + size - where["file"].size
     if size and missing > 0:
         what, received = f"HDU {last.name or len(hdus) - 1}", f"a file cut short, {missing:,} bytes too few"
-        raise unread(path, what, received, f"Fetch it again, or put the whole file at {path}.", CorruptFileError)
+        raise unread(
+            path,
+            what=what,
+            received=received,
+            remedy=f"Fetch it again, or put the whole file at {path}.",
+            kind=CorruptFileError,
+        )
 
 
 def _find_hdu(
@@ -227,14 +239,16 @@ def fits_columns(hdus: fits.HDUList, *, path: Path, wanted: str | None = None) -
     """Read a table of an open FITS file: the one of a name or number, or the first."""
     if not _has_table(hdus):
         remedy = "Name the HDU of an array in the manifest: [input.<name>] key."
-        raise unread(path, "A table", f"a FITS file of {len(hdus)} HDUs without one", remedy)
+        raise unread(path, what="A table", received=f"a FITS file of {len(hdus)} HDUs without one", remedy=remedy)
     first = next(str(number) for number, hdu in enumerate(hdus) if isinstance(hdu, TABLES))
     table = _find_hdu(hdus, wanted or first, path=path, kinds=TABLES)
     names = table.columns.names
     if len(set(names)) < len(names):
         repeated = ", ".join(sorted({n for n in names if names.count(n) > 1}))
         remedy = "Rename all but one of them (TTYPE in the header)."
-        raise unread(path, "Each column, by its name,", f"more than one column named {repeated}", remedy)
+        raise unread(
+            path, what="Each column, by its name,", received=f"more than one column named {repeated}", remedy=remedy
+        )
     return {name: or_absent(partial(_fits_column, table, name), path=path, kind="FITS") for name in names}
 
 
@@ -260,7 +274,7 @@ def fits_pixels(hdu: fits.hdu.base.ExtensionHDU, *, path: Path, n_dims: int) -> 
     shape = tuple(hdu.shape)
     if not shape:
         remedy = "Correct the key in the manifest: it names the HDU, or a list of one a channel."
-        raise unread(path, f"An image of HDU {hdu.name}", "an HDU without pixels", remedy)
+        raise unread(path, what=f"An image of HDU {hdu.name}", received="an HDU without pixels", remedy=remedy)
     if len(shape) == n_dims - 1:
         shape = (1, *shape)
     with path.open("rb") as file:
@@ -332,12 +346,14 @@ def _find_dataset(group: h5py.Group, key: str, *, path: Path) -> h5py.Dataset:
         if isinstance(link, h5py.HardLink):
             raise
         where = f"{link.path} in {link.filename}" if isinstance(link, h5py.ExternalLink) else link.path
-        raise unread(path, repr(key), f"a link to {where}, which is not there", *_put(path)) from None
+        raise unread(path, what=repr(key), received=f"a link to {where}, which is not there", **_put(path)) from None
     if not isinstance(dataset, h5py.Dataset):
         raise missing_key(path, key=key, keys=h5_keys(group))
     if not dataset.shape:
         found = "no value at all" if dataset.shape is None else "a single value"
-        raise unread(path, f"{key!r}, one entry an object,", found, "Correct the name in the manifest.")
+        raise unread(
+            path, what=f"{key!r}, one entry an object,", received=found, remedy="Correct the name in the manifest."
+        )
     _refuse_unknown_filter(dataset, key, path)
     _refuse_absent_parts(dataset, key, path)
     return dataset
@@ -352,7 +368,7 @@ def _refuse_unknown_filter(dataset: h5py.Dataset, key: str, path: Path) -> None:
         if not h5py.h5z.filter_avail(code):
             found = f"values packed by the filter {name.decode(errors='replace')!r} ({code}), not installed here"
             remedy = "pip install hdf5plugin, and start again. Nothing is wrong with the file."
-            raise unread(path, repr(key), found, remedy, DataError)
+            raise unread(path, what=repr(key), received=found, remedy=remedy, kind=DataError)
 
 
 def _refuse_absent_parts(dataset: h5py.Dataset, key: str, path: Path) -> None:
@@ -367,7 +383,9 @@ def _refuse_absent_parts(dataset: h5py.Dataset, key: str, path: Path) -> None:
                 with open_h5(place) as file:
                     is_there |= inner in file
             if not is_there:
-                raise unread(path, repr(key), f"a part of it in {name} ({inner}), which is not there", *_put(path))
+                raise unread(
+                    path, what=repr(key), received=f"a part of it in {name} ({inner}), which is not there", **_put(path)
+                )
         if None not in dataset.maxshape:
             n_found = sum(source.vspace.get_select_npoints() for source in sources)
     elif dataset.external:
@@ -376,11 +394,11 @@ def _refuse_absent_parts(dataset: h5py.Dataset, key: str, path: Path) -> None:
         n_found = sum(there) // dataset.dtype.itemsize
     if n_found < dataset.size:
         parts = ", ".join(name for name, *_ in dataset.external or ()) or "its sources"
-        raise unread(path, repr(key), f"{n_found:,} of {dataset.size:,} values in {parts}", *_put(path))
+        raise unread(path, what=repr(key), received=f"{n_found:,} of {dataset.size:,} values in {parts}", **_put(path))
 
 
-def _put(path: Path) -> tuple[str, type[DataError]]:
-    return f"Put what is missing beside {path}, or the whole survey in its place.", DataNotFoundError
+def _put(path: Path) -> dict[str, Any]:
+    return {"remedy": f"Put what is missing beside {path}, or the whole survey there.", "kind": DataNotFoundError}
 
 
 def h5_columns(path: Path, *, file: h5py.File, table: str | None = None) -> dict[str, Rows]:

@@ -88,7 +88,12 @@ class Columns:
         if tuple(self.found[name].shape) != (self.n_rows,):
             what = f"{name!r}, one value an object, so of shape ({self.n_rows},) or ({self.n_rows}, 1),"
             received = f"an array of shape {tuple(self.found[name].shape)}"
-            raise unread(self.path, what, received, "Name the right column in the manifest, or repair the file.")
+            raise unread(
+                self.path,
+                what=what,
+                received=received,
+                remedy="Name the right column in the manifest, or repair the file.",
+            )
         return self.found[name]
 
     def numbers(self, name: str, *, unit: str = "") -> Rows:
@@ -123,7 +128,7 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
     n_rows = len(next(iter(inputs.values()))) if inputs else max(lengths, key=lengths.count, default=0)
     if n_rows == 0:
         remedy = "Fetch or simulate it again, or take it out of the manifest."
-        raise unread(path, f"A table or array of {manifest.objects}", "a file with no rows", remedy)
+        raise unread(path, what=f"A table of {manifest.objects}", received="a file with no rows", remedy=remedy)
     columns = Columns(_masked({name: rows for name, rows in found.items() if name not in keys}), path, n_rows)
     for name, one in manifest.inputs.items():
         if one.is_table:
@@ -201,7 +206,7 @@ def _array_input(
     shapes = list(dict.fromkeys(part.rows.shape for part in parts))
     if len(shapes) > 1:
         received = ", ".join(f"shape {shape}" for shape in shapes)
-        raise unread(path, "One array a channel", received, "Correct the keys in the manifest.")
+        raise unread(path, what="One array a channel", received=received, remedy="Correct the keys in the manifest.")
     rows = {name: parts[0].rows if len(parts) == 1 else ChannelRows([part.rows for part in parts])}
     rows |= {f"{name}.{companion}": arrays[key].rows for companion, key in one.companions.items()}
     for key, values in rows.items():

@@ -316,7 +316,9 @@ def require_file(path: str | Path) -> Path:
     raise DataNotFoundError(f"The file {path.name} was to be read.", received=f"no file at {path}", remedy=remedy)
 
 
-def unread(path: str | Path, what: str, received: str, remedy: str, kind: type[DataError] = SchemaError) -> DataError:
+def unread(
+    path: str | Path, *, what: str, received: str, remedy: str, kind: type[DataError] = SchemaError
+) -> DataError:
     """Build the error for a part of a file that cannot be read."""
     return kind(f"{what} was to be read from {Path(path).name}.", received=received, remedy=remedy)
 

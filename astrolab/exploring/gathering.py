@@ -218,12 +218,9 @@ def save_selection(objects: pd.DataFrame, *, path: str | Path, comment: str = ""
 
     path = Path(path)
     if path.suffix not in FORMATS:
-        raise ConfigError(
-            "A selection of objects was to be saved.",
-            received=f"a file called {path.name}",
-            available=", ".join(FORMATS),
-            remedy="Let the name end in one of these.",
-        )
+        asked = "A selection of objects was to be saved."
+        remedy = "Let the name end in one of these."
+        raise ConfigError(asked, received=f"a file called {path.name}", available=", ".join(FORMATS), remedy=remedy)
     columns = {str(name): objects[name] for name in objects}
     numbers = {name: one.to_numpy() for name, one in columns.items()}
     text = {

@@ -84,11 +84,9 @@ def match_models(objects: pd.DataFrame, *, others: pd.DataFrame, quantity: Quant
 
 def _not_the_same(objects: pd.DataFrame, others: pd.DataFrame, received: str) -> PredictionError:
     names = [", ".join(str(table[name].iloc[0]) for name in _NAMED if name in table) for table in (objects, others)]
-    return PredictionError(
-        f"{names[0] or 'A model'} and {names[1] or 'another'} were to be compared object by object.",
-        received=received,
-        remedy="Compare models that predicted the same objects, such as those of one run.",
-    )
+    asked = f"{names[0] or 'A model'} and {names[1] or 'another'} were to be compared object by object."
+    remedy = "Compare models that predicted the same objects, such as those of one run."
+    return PredictionError(asked, received=received, remedy=remedy)
 
 
 def inside_slices(objects: pd.DataFrame, *, ranges: Mapping[str, tuple[float, float]]) -> np.ndarray:
@@ -206,12 +204,10 @@ class Exploration:
 
     def _load(self, values: dict[str, Any], *, other: dict[str, Any] | None) -> None:
         if other == values:
-            raise PredictionError(
-                "A model was to be compared with another one.",
-                received=f"the same model twice: {_listed(values)}",
-                available=f"{len(self.others)} others on this test set",
-                remedy="Choose one of the others.",
-            )
+            asked = "A model was to be compared with another one."
+            received = f"the same model twice: {_listed(values)}"
+            available = f"{len(self.others)} others on this test set"
+            raise PredictionError(asked, received=received, available=available, remedy="Choose one of the others.")
         quantity = quantity_of(values["label"], task=self.task)
         objects, n_unknown = self._known(values)
         objects = with_deviations(objects.assign(place=np.arange(len(objects))), quantity=quantity)
@@ -233,11 +229,9 @@ class Exploration:
         objects = self.choices.objects(**values)
         known = objects["truth"].notna().to_numpy()
         if not known.any():
-            raise PredictionError(
-                f"Predictions of {values['label']} on {values['survey']} were to be explored.",
-                received=f"{len(objects):,} objects, all of unknown truth",
-                remedy="Choose another label or test set.",
-            )
+            asked = f"Predictions of {values['label']} on {values['survey']} were to be explored."
+            received = f"{len(objects):,} objects, all of unknown truth"
+            raise PredictionError(asked, received=received, remedy="Choose another label or test set.")
         return objects if known.all() else objects[known].reset_index(drop=True), int((~known).sum())
 
     def slice(self, ranges: Mapping[str, tuple[float, float]]) -> None:

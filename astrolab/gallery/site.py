@@ -79,11 +79,9 @@ def require_replaceable(out: Path, *, folders: Iterable[Path]) -> None:
     inside = [str(folder) for folder in folders if folder.is_relative_to(out.resolve())]
     if foreign or inside:
         named = ", ".join((foreign or inside)[:4])
-        raise ConfigError(
-            "A gallery was to be written; it replaces all that is in its folder.",
-            received=f"{out}, which holds {named}{' …' if len(foreign or inside) > 4 else ''}",
-            remedy=remedy,
-        )
+        asked = "A gallery was to be written; it replaces all that is in its folder."
+        received = f"{out}, which holds {named}{' …' if len(foreign or inside) > 4 else ''}"
+        raise ConfigError(asked, received=received, remedy=remedy)
 
 
 def listed_runs(site: str | Path) -> dict[str, list[str]]:

@@ -224,11 +224,9 @@ def merge(adapted: Adapted) -> Network:
         If the strategy is ``"residual"``: a correction has no place in the plain network.
     """
     if adapted.strategy == "residual":
-        raise ModelError(
-            "An adapted network was to be merged into a plain one.",
-            received="a residual network, whose correction has no place among the plain network's layers",
-            remedy="Use adapted.network as it is: it predicts like any other.",
-        )
+        asked = "An adapted network was to be merged into a plain one."
+        received = "a residual network, whose correction has no place among the plain network's layers"
+        raise ModelError(asked, received=received, remedy="Use adapted.network as it is: it predicts like any other.")
     network = copy.deepcopy(adapted.network)
     if adapted.strategy == "lora":
         network = network.merge_and_unload()
@@ -239,12 +237,8 @@ def merge(adapted: Adapted) -> Network:
 def require_plain(network: nn.Module, *, asked: str, remedy: str) -> None:
     """Refuse what is no network without adapters or corrections."""
     if not isinstance(network, Network):
-        raise ModelError(
-            asked,
-            received=f"a {type(network).__name__}",
-            available="networks of make_model or load_model(...).network that carry no adapter or correction",
-            remedy=remedy,
-        )
+        available = "networks of make_model or load_model(...).network that carry no adapter or correction"
+        raise ModelError(asked, received=f"a {type(network).__name__}", available=available, remedy=remedy)
 
 
 def parameters_under(network: Network, *, names: Iterable[str]) -> frozenset[str]:

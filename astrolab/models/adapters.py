@@ -95,11 +95,9 @@ class ResidualNetwork(nn.Module):
     def __init__(self, base: Network, *, width: int, seed: int):
         super().__init__()
         if not base.labels:
-            raise ModelError(
-                "The predictions of a network were to be corrected.",
-                received=f"{base.spec.name}, which predicts no labels",
-                remedy="Use another strategy, or a network made for a survey with labels.",
-            )
+            asked = "The predictions of a network were to be corrected."
+            remedy = "Use another strategy, or a network made for a survey with labels."
+            raise ModelError(asked, received=f"{base.spec.name}, which predicts no labels", remedy=remedy)
         self.base = base.eval()
         with seeded(seed):
             hidden, output = nn.Linear(base.n_hidden, width), nn.Linear(width, len(base.labels))

@@ -88,12 +88,9 @@ def choose_arms(names: Sequence[str], *, learning_rates: Mapping[str, float] | N
     rates = dict(learning_rates or {})
     wrong = [f"{name}: {rate!r}" for name, rate in rates.items() if not _is_rate(rate)]
     if wrong:
-        raise ConfigError(
-            "Learning rates were chosen for arms.",
-            received=", ".join(wrong),
-            available="numbers above 0",
-            remedy="Give numbers such as 1.0e-4 (YAML reads 1e-4 as text); an arm without one keeps its own.",
-        )
+        asked = "Learning rates were chosen for arms."
+        remedy = "Give numbers such as 1.0e-4 (YAML reads 1e-4 as text); an arm without one keeps its own."
+        raise ConfigError(asked, received=", ".join(wrong), available="numbers above 0", remedy=remedy)
     for name in [*names, *rates]:
         if name not in ARMS:
             raise unknown_name("arm", name=name, names=ARMS)
@@ -107,11 +104,9 @@ def _is_rate(value: Any) -> bool:
 
 def _require_different(names: Sequence[str]) -> None:
     if len(set(names)) < len(names):
-        raise ConfigError(
-            "Arms were chosen for a comparison.",
-            received=f"several called {max(names, key=names.count)!r}",
-            remedy="Name each arm once; repeat runs through `seeds`.",
-        )
+        asked = "Arms were chosen for a comparison."
+        received = f"several called {max(names, key=names.count)!r}"
+        raise ConfigError(asked, received=received, remedy="Name each arm once; repeat runs through `seeds`.")
 
 
 def trial_rates(arm: Arm, *, n_trials: int) -> tuple[float, ...]:
@@ -128,12 +123,9 @@ def trial_rates(arm: Arm, *, n_trials: int) -> tuple[float, ...]:
     (1e-08,)
     """
     if n_trials < 1:
-        raise ConfigError(
-            "Learning rates were to be tried.",
-            received=f"n_trials={n_trials!r}",
-            available="at least one trial",
-            remedy="Use n_trials=1 for the rate of the arm as it is.",
-        )
+        asked = "Learning rates were to be tried."
+        remedy = "Use n_trials=1 for the rate of the arm as it is."
+        raise ConfigError(asked, received=f"n_trials={n_trials!r}", available="at least one trial", remedy=remedy)
     if arm.learning_rate == 0:
         return ()
     if arm.is_published:
@@ -233,11 +225,9 @@ def adapter_arms(
     ['lora-all-r4', 'loha-all-r2']
     """
     if bool(ranks) == (n_trainable is not None):
-        raise ConfigError(
-            "Adapters were to be compared.",
-            received=f"ranks={list(ranks)}, n_trainable={n_trainable}",
-            remedy="Give either ranks, or the number of parameters that all of them shall train.",
-        )
+        asked = "Adapters were to be compared."
+        remedy = "Give either ranks, or the number of parameters that all of them shall train."
+        raise ConfigError(asked, received=f"ranks={list(ranks)}, n_trainable={n_trainable}", remedy=remedy)
     arms = []
     for adapter, place in product(adapters, targets):
         setting = {"adapter": adapter, "targets": tuple(place.split("+"))}
@@ -352,19 +342,15 @@ def fraction_grid(arms: Sequence[Arm], *, fractions: Sequence[float]) -> tuple[t
     wanted = sorted(float(fraction) for fraction in fractions)
     n_above = sum(fraction > 0 for fraction in wanted)
     if n_above < 3 or len(set(wanted)) < len(wanted) or not 0 <= wanted[0] <= wanted[-1] <= 1:
-        raise ConfigError(
-            "Fractions of the fine-tuning set were chosen, for curves.",
-            received=", ".join(map(str, fractions)) or "none",
-            available="different numbers from 0 to 1, three or more of them above 0",
-            remedy="Give e.g. [0, 0.1, 0.25, 0.5, 1]: through two points runs only a straight line.",
-        )
+        asked = "Fractions of the fine-tuning set were chosen, for curves."
+        available = "different numbers from 0 to 1, three or more of them above 0"
+        remedy = "Give e.g. [0, 0.1, 0.25, 0.5, 1]: through two points runs only a straight line."
+        raise ConfigError(asked, received=", ".join(map(str, fractions)) or "none", available=available, remedy=remedy)
     idle = [arm.name for arm in arms if arm.sample == "nothing"]
     if idle:
-        raise ConfigError(
-            "Arms were chosen for a study of data fractions.",
-            received=f"{', '.join(idle)}, which trains on nothing",
-            remedy="Leave it out, and put 0 among the fractions: every curve then starts from the base model.",
-        )
+        asked = "Arms were chosen for a study of data fractions."
+        remedy = "Leave it out, and put 0 among the fractions: every curve then starts from the base model."
+        raise ConfigError(asked, received=f"{', '.join(idle)}, which trains on nothing", remedy=remedy)
     at_zero = {"adapt": ARMS["zero_shot"].adapt, "sample": "nothing", "learning_rate": 0.0}
     return tuple(
         (arm if fraction else replace(arm, **at_zero), fraction)
@@ -384,12 +370,10 @@ def stretch_epochs(config: TrainConfig, *, n_train: int, n_full: int) -> TrainCo
     40
     """
     if not 0 < n_train <= n_full:
-        raise ConfigError(
-            "A fit on few objects was to get as many steps as one on all of them.",
-            received=f"n_train={n_train:,}, n_full={n_full:,}",
-            available="n_train from 1 to n_full",
-            remedy="Give the sizes of the fraction and of the whole training set.",
-        )
+        asked = "A fit on few objects was to get as many steps as one on all of them."
+        received = f"n_train={n_train:,}, n_full={n_full:,}"
+        remedy = "Give the sizes of the fraction and of the whole training set."
+        raise ConfigError(asked, received=received, available="n_train from 1 to n_full", remedy=remedy)
     steps, steps_full = (math.ceil(n / config.batch_size) for n in (n_train, n_full))
 
     def stretched(n: int | None) -> int | None:

@@ -200,12 +200,10 @@ class Network(nn.Module):
             found = list(inputs[name].shape[1:]) if name in inputs else []
             if len(found) != len(shape) or any(a not in (None, b) for a, b in zip(shape, found, strict=True)):
                 given = f"rows of shape {found}" if name in inputs else f"only {', '.join(inputs) or 'nothing'}"
-                raise SchemaError(
-                    f"{self.name} was to read the {name} of some objects.",
-                    received=given,
-                    available=f"rows of shape {shape}".replace("None", "any"),
-                    remedy="Use a survey with the channels of the network, or make_model for this one.",
-                )
+                asked = f"{self.name} was to read the {name} of some objects."
+                available = f"rows of shape {shape}".replace("None", "any")
+                remedy = "Use a survey with the channels of the network, or make_model for this one."
+                raise SchemaError(asked, received=given, available=available, remedy=remedy)
 
 
 def tensor_digest(tensor: Tensor) -> str:
@@ -241,12 +239,9 @@ def require_options(name: str, *, widths: Mapping[str, Sequence[int]], dropout: 
     ]
     wrong += [] if 0 <= dropout < 1 else [f"dropout = {dropout}"]
     if wrong:
-        raise ConfigError(
-            f"{name} was to be made.",
-            received=", ".join(wrong),
-            available="whole numbers of at least 1; 0 <= dropout < 1",
-            remedy="Change these options.",
-        )
+        asked = f"{name} was to be made."
+        available = "whole numbers of at least 1; 0 <= dropout < 1"
+        raise ConfigError(asked, received=", ".join(wrong), available=available, remedy="Change these options.")
 
 
 @contextmanager

@@ -83,9 +83,7 @@ def _move_statistics(layer: torch.nn.Module, *, end: torch.nn.Module, scale: flo
 def _require_same_structure(base: Network, *, end: Network) -> None:
     start, last = ({(n, tuple(t.shape)) for n, t in each.state_dict().items()} for each in (base, end))
     if differing := sorted({name for name, _ in start ^ last}):
-        raise ModelError(
-            "A network between two others was asked for.",
-            received=f"{base.spec.name} and {end.spec.name}, which differ in {', '.join(differing[:5])}",
-            available="two networks of one structure",
-            remedy="Pass the base network that the adapted one was made from.",
-        )
+        asked = "A network between two others was asked for."
+        received = f"{base.spec.name} and {end.spec.name}, which differ in {', '.join(differing[:5])}"
+        remedy = "Pass the base network that the adapted one was made from."
+        raise ModelError(asked, received=received, available="two networks of one structure", remedy=remedy)

@@ -90,12 +90,10 @@ class Plan:
             return
         shown = sorted(names)
         more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
-        raise PlanError(
-            f"The plan of strategy {self.strategy!r} was checked against a network.",
-            received=f"parameters that {what}: {', '.join(shown[:5])}{more}",
-            available=repr(self),
-            remedy="Train the network that adapt() returned, and change no requires_grad after it.",
-        )
+        asked = f"The plan of strategy {self.strategy!r} was checked against a network."
+        received = f"parameters that {what}: {', '.join(shown[:5])}{more}"
+        remedy = "Train the network that adapt() returned, and change no requires_grad after it."
+        raise PlanError(asked, received=received, available=repr(self), remedy=remedy)
 
 
 def draft_plan(

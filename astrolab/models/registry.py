@@ -26,12 +26,10 @@ def register_model(network: type[Network]) -> type[Network]:
     `ConfigError`.
     """
     if not network.name or OURS.get(network.name, network) is not network:
-        raise ConfigError(
-            f"The network {network.__name__} was to be registered.",
-            received=f"name = {network.name!r}",
-            available=f"any name but {', '.join(OURS)}, which come with astrolab",
-            remedy='Give the class a name of its own: name = "...".',
-        )
+        asked = f"The network {network.__name__} was to be registered."
+        available = f"any name but {', '.join(OURS)}, which come with astrolab"
+        remedy = 'Give the class a name of its own: name = "...".'
+        raise ConfigError(asked, received=f"name = {network.name!r}", available=available, remedy=remedy)
     MODELS[network.name] = network
     return network
 
@@ -76,11 +74,9 @@ def make_model(name: str, *, survey: Survey, seed: int, inputs: Sequence[str] = 
             remedy="Name what it shall read, inputs=[...], or choose another network.",
         )
     if not survey.task.labels and not hasattr(kind, "reconstruct"):
-        raise SchemaError(
-            f"{name} was to be made for {survey.name}.",
-            received="a survey without labels",
-            remedy="Add [[label]] to its manifest, or use a network that learns without (it has reconstruct).",
-        )
+        asked = f"{name} was to be made for {survey.name}."
+        remedy = "Add [[label]] to its manifest, or use a network that learns without (it has reconstruct)."
+        raise SchemaError(asked, received="a survey without labels", remedy=remedy)
     shapes = {wanted: tuple(survey.inputs[wanted].shape[1:]) for wanted in chosen}
     return _build(kind, inputs=shapes, task=survey.task, seed=seed, options=options)
 
@@ -100,11 +96,9 @@ def _build(
     known = [name for name in inspect.signature(kind).parameters if name not in ("inputs", "task")]
     unknown = [option for option in options if option not in known]
     if unknown:
-        raise ConfigError(
-            f"{kind.name} was to be made.",
-            received=f"the option {', '.join(unknown)}",
-            available=", ".join(known) or "no options",
-            remedy="Use one of the options above.",
-        )
+        asked = f"{kind.name} was to be made."
+        received = f"the option {', '.join(unknown)}"
+        available = ", ".join(known) or "no options"
+        raise ConfigError(asked, received=received, available=available, remedy="Use one of the options above.")
     with seeded(seed):
         return kind(inputs=inputs, task=task, **options)

@@ -153,12 +153,10 @@ def _require_base(base: Network, *, digest_wanted: str) -> None:
     require_plain(base, asked=asked, remedy="Pass the plain network that was adapted.")
     found = digest(base)
     if found != digest_wanted:
-        raise CheckpointError(
-            asked,
-            received=f"a network with digest {found[:12]}…",
-            available=f"adapters of a network with digest {digest_wanted[:12]}…",
-            remedy="Pass the network that was adapted, with the weights it had then.",
-        )
+        received = f"a network with digest {found[:12]}…"
+        available = f"adapters of a network with digest {digest_wanted[:12]}…"
+        remedy = "Pass the network that was adapted, with the weights it had then."
+        raise CheckpointError(asked, received=received, available=available, remedy=remedy)
 
 
 def _card(adapted: Adapted, *, files: Mapping[str, str]) -> dict[str, Any]:
@@ -182,11 +180,9 @@ def _card(adapted: Adapted, *, files: Mapping[str, str]) -> dict[str, Any]:
 def _read_card(directory: Path) -> dict[str, Any]:
     path = directory / CARD
     if not path.is_file():
-        raise CheckpointError(
-            f"A model was to be loaded from {directory}.",
-            received=f"a folder without {CARD}" if directory.is_dir() else "no such folder",
-            remedy="Name a folder written by save_model.",
-        )
+        asked = f"A model was to be loaded from {directory}."
+        received = f"a folder without {CARD}" if directory.is_dir() else "no such folder"
+        raise CheckpointError(asked, received=received, remedy="Name a folder written by save_model.")
     if fault := digest_fault(path):
         raise _damaged(path, fault)
     card = json.loads(path.read_text(encoding="utf-8"))
@@ -215,11 +211,8 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _damaged(path: Path, detail: str) -> CheckpointError:
-    return CheckpointError(
-        f"{path.name} of a saved model was to be read.",
-        received=detail,
-        remedy=f"{path} is damaged or not what its name says: copy or save it again.",
-    )
+    remedy = f"{path} is damaged or not what its name says: copy or save it again."
+    return CheckpointError(f"{path.name} of a saved model was to be read.", received=detail, remedy=remedy)
 
 
 def _require_fit(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor], *, path: Path) -> None:
@@ -245,8 +238,6 @@ def _kind(tensor: torch.Tensor) -> str:
 def _require_replaceable(directory: Path) -> None:
     if not directory.exists() or (directory / CARD).is_file() or (directory.is_dir() and not any(directory.iterdir())):
         return
-    raise ConfigError(
-        f"A model was to be saved as {directory}.",
-        received="a folder or file that is there and is no saved model",
-        remedy="Name a folder of its own for each model.",
-    )
+    asked = f"A model was to be saved as {directory}."
+    received = "a folder or file that is there and is no saved model"
+    raise ConfigError(asked, received=received, remedy="Name a folder of its own for each model.")

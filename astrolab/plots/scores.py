@@ -87,12 +87,10 @@ def require_one(rows: pd.DataFrame, *, columns: Sequence[str]) -> None:
     if rows.duplicated(list(columns)).any():
         others = (*MODEL_KEYS, *TEST_KEYS, *CONDITIONS, "label")
         several = [name for name in others if name in rows and name not in columns and rows[name].nunique() > 1]
-        raise PredictionError(
-            f"Scores were to be drawn, one value for each {', '.join(columns)}.",
-            received=f"several for the same, which differ in {', '.join(several) or 'another column'}",
-            available=", ".join(map(str, rows.columns)),
-            remedy="Draw one of them at a time, e.g. scores.query(\"direction == 'forward'\").",
-        )
+        asked = f"Scores were to be drawn, one value for each {', '.join(columns)}."
+        received = f"several for the same, which differ in {', '.join(several) or 'another column'}"
+        remedy = "Draw one of them at a time, e.g. scores.query(\"direction == 'forward'\")."
+        raise PredictionError(asked, received=received, available=", ".join(map(str, rows.columns)), remedy=remedy)
 
 
 def whiskers(rows: pd.DataFrame) -> np.ndarray:

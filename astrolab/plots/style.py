@@ -86,12 +86,10 @@ _SPARE = ("#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733", "#CC
 def _looks(names: Sequence[str], *, known: Mapping[str, Look]) -> dict[str, Look]:
     unknown = [name for name in dict.fromkeys(names) if name not in known]
     if len(unknown) > len(_SPARE):
-        raise ConfigError(
-            "Names were to be given colours of their own.",
-            received=f"{len(unknown)} names that have none yet: {', '.join(unknown)}",
-            available=", ".join(known),
-            remedy=f"Show at most {len(_SPARE)} of them in one figure.",
-        )
+        asked = "Names were to be given colours of their own."
+        received = f"{len(unknown)} names that have none yet: {', '.join(unknown)}"
+        remedy = f"Show at most {len(_SPARE)} of them in one figure."
+        raise ConfigError(asked, received=received, available=", ".join(known), remedy=remedy)
     spare = {name: Look(name, colour) for name, colour in zip(unknown, _SPARE, strict=False)}
     return {name: known.get(name) or spare[name] for name in names}
 
@@ -136,11 +134,8 @@ def publication_style(**rc: Any) -> Iterator[None]:
     """
     dotted = {name.replace(".", "_"): name for name in mpl.rcParams}
     for name in rc.keys() - dotted:
-        raise ConfigError(
-            "A matplotlib parameter was to be changed.",
-            received=repr(name),
-            remedy="Write its name with underscores for dots, e.g. font_size.",
-        )
+        remedy = "Write its name with underscores for dots, e.g. font_size."
+        raise ConfigError("A matplotlib parameter was to be changed.", received=repr(name), remedy=remedy)
     token = _overrides.set({**_overrides.get(), **{dotted[name]: value for name, value in rc.items()}})
     try:
         with mpl.rc_context({**STYLE, **_overrides.get()}):
@@ -252,12 +247,10 @@ def chosen(table: pd.DataFrame, *, column: str, names: Sequence[str] | None) -> 
     there = list(table[column].unique()) if column in table else []
     missing = [column] if not there else [name for name in names or () if name not in there]
     if missing:
-        raise PredictionError(
-            "A table was to be drawn.",
-            received=f"nothing called {', '.join(map(str, missing))}",
-            available=", ".join(map(str, there or table.columns)),
-            remedy=f"Pass a table with a column {column!r} that holds what is to be drawn.",
-        )
+        received = f"nothing called {', '.join(map(str, missing))}"
+        available = ", ".join(map(str, there or table.columns))
+        remedy = f"Pass a table with a column {column!r} that holds what is to be drawn."
+        raise PredictionError("A table was to be drawn.", received=received, available=available, remedy=remedy)
     return list(names) if names is not None else there
 
 

@@ -66,11 +66,9 @@ def magnitudes_in(survey: Survey, *, band: str) -> np.ndarray:
 def _looks_of(surveys: Sequence[Survey]) -> tuple[dict[str, Look], bool]:
     """How surveys are drawn, and whether any is simulated; of nothing there is nothing to draw."""
     if not surveys or any(len(survey) == 0 for survey in surveys):
-        raise ConfigError(
-            "Surveys were to be drawn.",
-            received="none" if not surveys else "an empty one",
-            remedy="Pass at least one survey, each with something in it.",
-        )
+        asked = "Surveys were to be drawn."
+        received = "none" if not surveys else "an empty one"
+        raise ConfigError(asked, received=received, remedy="Pass at least one survey, each with something in it.")
     return style.survey_looks([one.name for one in surveys]), any(one.provenance.simulated for one in surveys)
 
 
@@ -212,11 +210,8 @@ def plot_depth(imaging: pd.DataFrame, *, title: str = "Images, band by band") ->
     """Draw seeing and depth by band, from :func:`astrolab.measure_imaging`: filled as measured, hollow as stated."""
     columns = [name for panel in _DEPTH_PANELS for name in (panel, f"stated_{panel}")]
     if imaging.empty or not np.isfinite(imaging[columns].to_numpy(float)).any():
-        raise ConfigError(
-            "Seeing and depth were to be drawn.",
-            received="a table without a number",
-            remedy="Pass the table of measure_imaging for surveys with bright, compact objects: raise n.",
-        )
+        remedy = "Pass the table of measure_imaging for surveys with bright, compact objects: raise n."
+        raise ConfigError("Seeing and depth were to be drawn.", received="a table without a number", remedy=remedy)
     looks = style.survey_looks(list(imaging["survey"].unique()))
     letters = list(dict.fromkeys(map(band_letter, imaging["band"])))
     titles = [panel for panel, _ in _DEPTH_PANELS.values()]

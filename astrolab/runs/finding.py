@@ -41,21 +41,17 @@ def find_run(study: str, *, directory: str | Path = "") -> Path:
         folder = Path(directory).resolve()
         record = load_record(folder)
         if record["study"] != study or record["status"] != "finished":
-            raise RunError(
-                f"A finished run of {study!r} was asked for.",
-                received=f"{folder}, a run of {record['study']!r} that is {record['status']}",
-                remedy="Name the folder of another run, or run the same command again to let it go on.",
-            )
+            received = f"{folder}, a run of {record['study']!r} that is {record['status']}"
+            remedy = "Name the folder of another run, or run the same command again to let it go on."
+            raise RunError(f"A finished run of {study!r} was asked for.", received=received, remedy=remedy)
         return folder
     found, _ = find_runs() if runs_dir().is_dir() and any(runs_dir().iterdir()) else ([], {})
     finished = [run for run in found if run.record["study"] == study and run.record["status"] == "finished"]
     if not finished:
-        raise RunError(
-            f"The newest finished run of {study!r} was asked for.",
-            received=f"{runs_dir()}, which holds none",
-            available=", ".join(sorted({run.record["study"] for run in found})) or "no runs at all",
-            remedy=f"Run it first: `astrolab run {study} --preset smoke` takes a minute.",
-        )
+        asked = f"The newest finished run of {study!r} was asked for."
+        available = ", ".join(sorted({run.record["study"] for run in found})) or "no runs at all"
+        remedy = f"Run it first: `astrolab run {study} --preset smoke` takes a minute."
+        raise RunError(asked, received=f"{runs_dir()}, which holds none", available=available, remedy=remedy)
     return finished[-1].folder
 
 
@@ -82,11 +78,8 @@ def find_run_folders(directories: _Directories = None) -> list[Path]:
     roots = [Path(d) for d in ([directories] if isinstance(directories, str | Path) else directories)]
     missing = [root for root in roots if not root.is_dir()]
     if missing:
-        raise DataNotFoundError(
-            "Runs were looked for.",
-            received=f"no folder {missing[0]}",
-            remedy="Make a run first: `astrolab run lora_vs_transfer --preset smoke`; or name another folder.",
-        )
+        remedy = "Make a run first: `astrolab run lora_vs_transfer --preset smoke`; or name another folder."
+        raise DataNotFoundError("Runs were looked for.", received=f"no folder {missing[0]}", remedy=remedy)
     folders = sorted({folder for root in roots for folder in _search(root.resolve())})
     if not folders:
         raise _no_runs(roots)
@@ -144,9 +137,6 @@ def _misfits(scores: pd.DataFrame) -> str:
 def _no_runs(places: Sequence[Path], *, reasons: Mapping[Path, str] | None = None) -> RunError:
     where = ", ".join(map(str, places)) or "no folder"
     why = "; ".join(f"{folder.name}: {reason}" for folder, reason in (reasons or {}).items())
-    return RunError(
-        "Runs were looked for.",
-        received=f"{where}, where no folder holds a run that can be read" + (f" ({why})" if why else ""),
-        available="folders with a run.json",
-        remedy="Make a run first: `astrolab run lora_vs_transfer --preset smoke` takes a minute.",
-    )
+    received = f"{where}, where no folder holds a run that can be read" + (f" ({why})" if why else "")
+    remedy = "Make a run first: `astrolab run lora_vs_transfer --preset smoke` takes a minute."
+    return RunError("Runs were looked for.", received=received, available="folders with a run.json", remedy=remedy)

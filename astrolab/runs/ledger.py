@@ -149,12 +149,10 @@ class Ledger:
 
     def _require_scores(self) -> None:
         if self.table.empty:
-            raise RunError(
-                "Scores of runs were to be looked at.",
-                received="a ledger without any",
-                available=f"runs without scores: {', '.join(self.runs['run']) or 'none'}",
-                remedy="Ask for less, or make a run: `astrolab run lora_vs_transfer --preset smoke` takes a minute.",
-            )
+            asked = "Scores of runs were to be looked at."
+            available = f"runs without scores: {', '.join(self.runs['run']) or 'none'}"
+            remedy = "Ask for less, or make a run: `astrolab run lora_vs_transfer --preset smoke` takes a minute."
+            raise RunError(asked, received="a ledger without any", available=available, remedy=remedy)
 
     def save(self, path: str | Path, *, metrics: Sequence[str] | None = None) -> Path:
         """Write the ledger, or some metrics of it, to a ``.csv``, ``.parquet`` or ``.tex`` file, and return the file.
@@ -169,12 +167,9 @@ class Ledger:
             ".tex": lambda part: part.write_text(scores_as_latex(chosen.scores), encoding="utf-8"),
         }
         if path.suffix not in writers:
-            raise ConfigError(
-                "The ledger was to be written to a file.",
-                received=path.name,
-                available=", ".join(writers),
-                remedy="Give the file one of these suffixes.",
-            )
+            asked = "The ledger was to be written to a file."
+            remedy = "Give the file one of these suffixes."
+            raise ConfigError(asked, received=path.name, available=", ".join(writers), remedy=remedy)
         with write_atomically(path) as part:
             writers[path.suffix](part)
         return path
@@ -312,12 +307,10 @@ def _holds(frame: pd.DataFrame, *, expression: str) -> pd.Series:
     except (SyntaxError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, NameError) as error:
         reason = str(error)
     if not isinstance(answer, pd.Series) or answer.dtype != bool:
-        raise ConfigError(
-            "Rows of the ledger were to be chosen by an expression.",
-            received=f"{expression!r}: {reason}",
-            available=", ".join(map(str, frame.columns)),
-            remedy="Write a comparison of columns, e.g. \"arm == 'lora' and metric == 'scatter' and p.epochs >= 8\".",
-        )
+        asked = "Rows of the ledger were to be chosen by an expression."
+        received = f"{expression!r}: {reason}"
+        remedy = "Write a comparison of columns, e.g. \"arm == 'lora' and metric == 'scatter' and p.epochs >= 8\"."
+        raise ConfigError(asked, received=received, available=", ".join(map(str, frame.columns)), remedy=remedy)
     return answer
 
 

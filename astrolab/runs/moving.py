@@ -163,12 +163,10 @@ def reload_move(run: Run | str | Path) -> Move:
     folder = Path(getattr(run, "folder", run))
     record = load_record(folder)
     if not record["move"]:
-        raise RunError(
-            f"The surveys of {folder.name} were to be loaded again.",
-            received=f"a run of {record['study']!r} that has recorded no move",
-            available="runs of studies such as lora_vs_transfer",
-            remedy="Load its surveys with load_survey, and pass them under the names that the predictions have.",
-        )
+        asked = f"The surveys of {folder.name} were to be loaded again."
+        received = f"a run of {record['study']!r} that has recorded no move"
+        remedy = "Load its surveys with load_survey, and pass them under the names that the predictions have."
+        raise RunError(asked, received=received, available="runs of studies such as lora_vs_transfer", remedy=remedy)
     move = prepare_move(**record["move"])
     for role, survey in move.surveys.items():
         noted = record["surveys"].get(role, {})

@@ -112,11 +112,9 @@ def make_run_folder(folder: Path) -> None:
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise RunError(
-            "A run folder was to be made, or gone on with.",
-            received=f"{folder}, which cannot be written into ({error.strerror})",
-            remedy="Set ASTROLAB_RUNS_DIR to a folder that you may write into, or give this run one (run_dir).",
-        ) from error
+        received = f"{folder}, which cannot be written into ({error.strerror})"
+        remedy = "Set ASTROLAB_RUNS_DIR to a folder that you may write into, or give this run one (run_dir)."
+        raise RunError("A run folder was to be made, or gone on with.", received=received, remedy=remedy) from error
 
 
 # The shape of a value is its type, a list of what its entries are, or its keys (`...`: of any other key).
@@ -182,11 +180,9 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError) as error:
         wrong = [str(error)]
     if wrong:
-        raise CorruptFileError(
-            f"The record of the run {folder} was read.",
-            received=f"{RECORD} is damaged, or of another version of astrolab: {', '.join(wrong)}",
-            remedy="Take the file from a copy of the run, or run the study again.",
-        )
+        received = f"{RECORD} is damaged, or of another version of astrolab: {', '.join(wrong)}"
+        remedy = "Take the file from a copy of the run, or run the study again."
+        raise CorruptFileError(f"The record of the run {folder} was read.", received=received, remedy=remedy)
     return record
 
 
@@ -194,11 +190,8 @@ def load_record(folder: str | Path) -> dict[str, Any]:
     """Read the record of a run; ConfigError if the folder holds none."""
     record = read_record(Path(folder))
     if record is None:
-        raise ConfigError(
-            "A run was read.",
-            received=f"{folder}, which holds no run.json",
-            remedy="Give the folder of a run, such as runs/<study>/<time>-<digest>.",
-        )
+        remedy = "Give the folder of a run, such as runs/<study>/<time>-<digest>."
+        raise ConfigError("A run was read.", received=f"{folder}, which holds no run.json", remedy=remedy)
     return record
 
 
@@ -282,12 +275,9 @@ def fit_key(arm: str, *, seed: int, condition: Mapping[str, Any]) -> str:
     """
     key = "-".join([arm, *(f"{name}{value}" for name, value in condition.items()), f"s{seed}"])
     if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", key, re.ASCII):
-        raise ConfigError(
-            "A fit was to be recorded under the name of its arm, its condition and its seed.",
-            received=repr(key),
-            available="letters, digits, and _ . + -",
-            remedy="Use these in the names of arms and the values of conditions: they name a folder.",
-        )
+        asked = "A fit was to be recorded under the name of its arm, its condition and its seed."
+        remedy = "Use these in the names of arms and the values of conditions: they name a folder."
+        raise ConfigError(asked, received=repr(key), available="letters, digits, and _ . + -", remedy=remedy)
     return key
 
 

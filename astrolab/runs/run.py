@@ -311,20 +311,16 @@ def _hold(folder: Path) -> FileLock:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise RunError(
-            "A run folder was opened.",
-            received=f"{folder}, where another process is at work",
-            remedy="Wait for it to end, stop it, or give this run a folder of its own (run_dir).",
-        ) from None
+        asked = "A run folder was opened."
+        remedy = "Wait for it to end, stop it, or give this run a folder of its own (run_dir)."
+        raise RunError(asked, received=f"{folder}, where another process is at work", remedy=remedy) from None
     return lock
 
 
 def _other_parameters(folder: Path, record: Mapping[str, Any], parameters: Mapping[str, Any]) -> RunError:
     before = record["parameters"]
     changed = [f"{k}: {before.get(k)!r} → {now!r}" for k, now in parameters.items() if before.get(k) != now]
-    return RunError(
-        f"The run folder {folder.name} was opened to go on with a run.",
-        received="; ".join(changed) or "other code that trains",
-        available="the parameters and the code it was started with",
-        remedy="Give the changed run a new folder, or set the parameters back.",
-    )
+    asked = f"The run folder {folder.name} was opened to go on with a run."
+    available = "the parameters and the code it was started with"
+    remedy = "Give the changed run a new folder, or set the parameters back."
+    return RunError(asked, received="; ".join(changed) or "other code that trains", available=available, remedy=remedy)

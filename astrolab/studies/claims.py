@@ -69,12 +69,10 @@ class Claim:
     def __post_init__(self):
         complete = self.between[0] < self.between[1] if self.kind == "plateau" else self.worse and self.times > 0
         if not (complete and self.better):
-            raise ConfigError(
-                f"Claim {self.id!r} must say what is compared.",
-                received=f"worse={self.worse!r}, better={self.better!r}, times={self.times}, between={self.between}",
-                available="two models and a number of times; for a plateau one model and two ascending fractions",
-                remedy="Fill in what is missing.",
-            )
+            asked = f"Claim {self.id!r} must say what is compared."
+            received = f"worse={self.worse!r}, better={self.better!r}, times={self.times}, between={self.between}"
+            available = "two models and a number of times; for a plateau one model and two ascending fractions"
+            raise ConfigError(asked, received=received, available=available, remedy="Fill in what is missing.")
 
     def models(self, protocol: str) -> tuple[str, ...]:
         """Return the models that it compares, under a protocol: `worse` first, where there are two."""

@@ -126,11 +126,9 @@ def execute(notebook: Path, *, parameters: Mapping[str, Any], folder: Path, prog
         received = f"cell {error.cell_index}: {error.ename}: {error.evalue}"
         raise RunError(asked, received=received, remedy=again) from error
     except DeadKernelError as error:
-        raise RunError(
-            asked,
-            received="a process that ended in the middle of a cell: the memory ran out, or it was killed",
-            remedy=f"Free memory, or ask for fewer objects at once. {again}",
-        ) from error
+        received = "a process that ended in the middle of a cell: the memory ran out, or it was killed"
+        remedy = f"Free memory, or ask for fewer objects at once. {again}"
+        raise RunError(asked, received=received, remedy=remedy) from error
     _drop_progress(partial)
     return partial.replace(folder / "notebook.ipynb")
 

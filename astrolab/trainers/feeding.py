@@ -63,12 +63,10 @@ class TrainingData:
         """Refuse surveys that the network cannot learn from as configured; warn of a few labels that may be wrong."""
         for survey, smallest in ((self.train, 2), (self.validation, 1)):
             if len(survey) < smallest:
-                raise EmptySplitError(
-                    f"{survey.name} was to be trained on or validated with.",
-                    received=f"{len(survey)} {survey.objects}",
-                    available=f"at least {smallest}",
-                    remedy=f"Split with larger fractions, or load more {survey.objects}.",
-                )
+                asked = f"{survey.name} was to be trained on or validated with."
+                received = f"{len(survey)} {survey.objects}"
+                remedy = f"Split with larger fractions, or load more {survey.objects}."
+                raise EmptySplitError(asked, received=received, available=f"at least {smallest}", remedy=remedy)
             self.scaling.require_fits(survey, inputs=self.inputs)
             TrainingRecord.of(self.train, inputs=self.inputs).require_same(survey)
         for quantity in self.labels:
@@ -79,12 +77,10 @@ class TrainingData:
                 _require_within(values, quantity=quantity, survey=survey, clamp=config.label_clamp, done=done)
         is_square = bool(self.images) and all(shape[-1] == shape[-2] for shape in self.images)
         if config.augment == "dihedral" and not is_square:
-            raise ConfigError(
-                "Training was configured with augment='dihedral'.",
-                received=", ".join(f"{name} of shape {self.train.inputs[name].shape[1:]}" for name in self.inputs),
-                available="square images",
-                remedy="Use augment='none', or image_size= of load_survey for square images.",
-            )
+            asked = "Training was configured with augment='dihedral'."
+            received = ", ".join(f"{name} of shape {self.train.inputs[name].shape[1:]}" for name in self.inputs)
+            remedy = "Use augment='none', or image_size= of load_survey for square images."
+            raise ConfigError(asked, received=received, available="square images", remedy=remedy)
 
     def identity(self, config: TrainConfig) -> dict[str, Any]:
         """Give what proves that two runs were made with the same data."""
@@ -113,12 +109,10 @@ def survey_labels(survey: Survey, *, labels: Sequence[Quantity]) -> np.ndarray:
     """Read labels of every object as float32 (n, n_labels), NaN where they are unknown."""
     missing = [quantity.name for quantity in labels if quantity.name not in survey.labels]
     if missing:
-        raise SchemaError(
-            f"The labels {', '.join(missing)} of {survey.name} were to be learned.",
-            received="a survey without them",
-            available=", ".join(survey.labels) or "no labels",
-            remedy="Make the network for this survey, or choose a survey with these labels.",
-        )
+        asked = f"The labels {', '.join(missing)} of {survey.name} were to be learned."
+        received = "a survey without them"
+        remedy = "Make the network for this survey, or choose a survey with these labels."
+        raise SchemaError(asked, received=received, available=", ".join(survey.labels) or "no labels", remedy=remedy)
     return survey.labels[[quantity.name for quantity in labels]].to_numpy(dtype=np.float32)
 
 
@@ -156,12 +150,10 @@ def _require_within(
     outside = (known < np.float32(low)) | (known > np.float32(high))
     found = f"{outside.sum():,} of {len(known):,} outside, from {known.min():g} to {known.max():g}"
     if outside.mean() > MOST_OUTSIDE:
-        raise ConfigError(
-            f"Labels {quantity.name!r} of {survey.name} were to lie in label_clamp, {low:g} … {high:g}.",
-            received=found,
-            available=f"at most {MOST_OUTSIDE:.0%} outside: the clamp is for a few outliers",
-            remedy="Set TrainConfig.label_clamp to a range that holds the labels, or to None.",
-        )
+        asked = f"Labels {quantity.name!r} of {survey.name} were to lie in label_clamp, {low:g} … {high:g}."
+        available = f"at most {MOST_OUTSIDE:.0%} outside: the clamp is for a few outliers"
+        remedy = "Set TrainConfig.label_clamp to a range that holds the labels, or to None."
+        raise ConfigError(asked, received=found, available=available, remedy=remedy)
     if outside.any():
         warnings.warn(
             f"Labels {quantity.name!r} of {survey.name}: {found} the label_clamp {low:g} … {high:g}. {done}",

@@ -113,12 +113,10 @@ def _found_device(name: str) -> torch.device:
     except (AssertionError, RuntimeError) as error:  # torch raises either, and says which driver or build it misses
         why = f": {error}"
     if found.get(kind, 0) == 0 or (number and not (number.isdigit() and int(number) < found[kind])):
-        raise ConfigError(
-            f"Training was asked for on the device {name!r}.",
-            received=f"{name!r}{why}",
-            available=", ".join(f"{kind} ({n})" for kind, n in found.items() if n),
-            remedy="Choose one of these, or device='auto'.",
-        )
+        asked = f"Training was asked for on the device {name!r}."
+        available = ", ".join(f"{kind} ({n})" for kind, n in found.items() if n)
+        remedy = "Choose one of these, or device='auto'."
+        raise ConfigError(asked, received=f"{name!r}{why}", available=available, remedy=remedy)
     return torch.device(name)
 
 
@@ -133,11 +131,9 @@ def _chosen_storage(config: TrainConfig, *, n_bytes: int, room: int) -> str:
     if config.storage == "auto":
         return "device" if n_bytes <= room else "stream"
     if config.storage == "device" and n_bytes > room:
-        raise ConfigError(
-            "The surveys were to be held on the device.",
-            received=f"{n_bytes / 1e9:.1f} GB of inputs, and room for {room / 1e9:.1f} GB beside the network",
-            remedy="Use storage='stream' (the same result, read batch by batch) or storage='auto'.",
-        )
+        received = f"{n_bytes / 1e9:.1f} GB of inputs, and room for {room / 1e9:.1f} GB beside the network"
+        remedy = "Use storage='stream' (the same result, read batch by batch) or storage='auto'."
+        raise ConfigError("The surveys were to be held on the device.", received=received, remedy=remedy)
     return config.storage
 
 

@@ -143,18 +143,14 @@ def make_objective(config: TrainConfig, *, network: nn.Module) -> Supervised | M
     asked = config.objective
     if asked.name == "masked_reconstruction":
         if not hasattr(network, "reconstruct"):
-            raise ModelError(
-                f"{network.spec.name} was to be trained to fill in what is hidden of its inputs.",
-                received="a network that cannot reconstruct",
-                remedy="Use a network with a method reconstruct(inputs, mask), or the objective 'supervised'.",
-            )
+            asked = f"{network.spec.name} was to be trained to fill in what is hidden of its inputs."
+            remedy = "Use a network with a method reconstruct(inputs, mask), or the objective 'supervised'."
+            raise ModelError(asked, received="a network that cannot reconstruct", remedy=remedy)
         return MaskedReconstruction(network.inputs, asked.ratio, asked.patch)
     if not network.task.labels:
-        raise ModelError(
-            f"{network.spec.name} was to be trained to predict labels.",
-            received="a network made for a survey without labels",
-            remedy="Use objective={'name': 'masked_reconstruction'}, or a survey with [[label]] in its manifest.",
-        )
+        asked = f"{network.spec.name} was to be trained to predict labels."
+        remedy = "Use objective={'name': 'masked_reconstruction'}, or a survey with [[label]] in its manifest."
+        raise ModelError(asked, received="a network made for a survey without labels", remedy=remedy)
     loss = asked.loss or network.task.loss
     if loss not in LOSSES:
         raise unknown_name("loss", name=loss, names=LOSSES)

@@ -100,11 +100,9 @@ def predict(
     )
     taken = [name for name in keep if name in table or name in CONDITIONS]
     if taken:
-        raise ConfigError(
-            "Columns were to be kept beside the predictions.",
-            received=f"{', '.join(taken)}, which the predictions have of their own",
-            remedy="Leave them out of keep.",
-        )
+        asked = "Columns were to be kept beside the predictions."
+        received = f"{', '.join(taken)}, which the predictions have of their own"
+        raise ConfigError(asked, received=received, remedy="Leave them out of keep.")
     return table.assign(**{name: survey.column(name) for name in keep})
 
 
@@ -261,8 +259,6 @@ def _require_finite_inputs(inputs: dict[str, Tensor], *, ids: np.ndarray, survey
     for name, values in inputs.items():
         bad = ~values.isfinite().flatten(1).all(dim=1).cpu().numpy()
         if bad.any():
-            raise PixelError(
-                f"Objects of {survey} were to be predicted.",
-                received=f"NaN or infinite values of {name} after scaling, for object ids {some_ids(ids[bad])}",
-                remedy=f"Check the survey's files with `astrolab data verify {survey}`.",
-            )
+            received = f"NaN or infinite values of {name} after scaling, for object ids {some_ids(ids[bad])}"
+            remedy = f"Check the survey's files with `astrolab data verify {survey}`."
+            raise PixelError(f"Objects of {survey} were to be predicted.", received=received, remedy=remedy)

@@ -171,11 +171,8 @@ class Checkpoint:
         state.restore(header, tensors=tensors)
 
     def _unusable(self, received: str) -> CheckpointError:
-        return CheckpointError(
-            f"Training was to go on from {self.path.name}.",
-            received=received,
-            remedy=f"Ask for the run as it was, or move {self.path} away to train from the beginning.",
-        )
+        remedy = f"Ask for the run as it was, or move {self.path} away to train from the beginning."
+        return CheckpointError(f"Training was to go on from {self.path.name}.", received=received, remedy=remedy)
 
 
 def differences(there: Mapping[str, Any], *, other: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -133,8 +133,6 @@ def _require_notebook_stack(function: str) -> None:
         try:
             import_module(name)
         except ImportError as error:
-            raise ConfigError(
-                f"{function} was called, which draws a widget.",
-                received=f"an installation without {name} ({error})",
-                remedy="pip install 'astrolab[notebooks]'",
-            ) from error
+            asked = f"{function} was called, which draws a widget."
+            received = f"an installation without {name} ({error})"
+            raise ConfigError(asked, received=received, remedy="pip install 'astrolab[notebooks]'") from error

@@ -34,11 +34,9 @@ def simulate_survey(
 ) -> list[Path]:
     """Write a twin survey's files, unless they are there already."""
     if manifest.twin is None:
-        raise ManifestError(
-            f"The survey {manifest.name!r} was to be simulated.",
-            received="a manifest without [twin]",
-            remedy="Ask for a twin, such as twin-galaxiesml, or add [twin] to the manifest.",
-        )
+        asked = f"The survey {manifest.name!r} was to be simulated."
+        remedy = "Ask for a twin, such as twin-galaxiesml, or add [twin] to the manifest."
+        raise ManifestError(asked, received="a manifest without [twin]", remedy=remedy)
     if manifest.twin.simulator not in SIMULATORS:
         raise unknown_name("simulator", name=manifest.twin.simulator, names=SIMULATORS)
     simulate = SIMULATORS[manifest.twin.simulator]
@@ -51,12 +49,9 @@ def simulate_survey(
 def register_simulator(name: str, *, simulate: Simulate) -> None:
     """Make a simulator of your own known by its name, for the ``[twin]`` section of manifests."""
     if name in OURS:
-        raise ConfigError(
-            f"A simulator was to be registered as {name!r}.",
-            received="the name of a simulator that comes with astrolab",
-            available="any other name",
-            remedy="Give it another name.",
-        )
+        asked = f"A simulator was to be registered as {name!r}."
+        received = "the name of a simulator that comes with astrolab"
+        raise ConfigError(asked, received=received, available="any other name", remedy="Give it another name.")
     SIMULATORS[name] = simulate
 
 
@@ -97,8 +92,6 @@ def _require_as_written(folder: Path) -> None:
     except (OSError, ValueError, AttributeError):
         changed = [WRITTEN]
     if changed:
-        raise ChecksumError(
-            f"The simulated files in {folder} were compared with their digests in {WRITTEN}.",
-            received=f"{', '.join(changed)}: changed since, or damaged",
-            remedy=f"Remove the folder {folder}: it is simulated again when asked for.",
-        )
+        asked = f"The simulated files in {folder} were compared with their digests in {WRITTEN}."
+        remedy = f"Remove the folder {folder}: it is simulated again when asked for."
+        raise ChecksumError(asked, received=f"{', '.join(changed)}: changed since, or damaged", remedy=remedy)

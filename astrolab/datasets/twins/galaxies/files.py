@@ -54,12 +54,9 @@ def split_counts(n: int, *, layout: str) -> dict[str, int]:
     edges = np.rint(n * np.cumsum([0.0, *SPLIT_FRACTIONS[layout].values()])).astype(int)
     counts = dict(zip(SPLIT_FRACTIONS[layout], np.diff(edges).tolist(), strict=True))
     if min(counts.values()) < 1:
-        raise ConfigError(
-            "A twin survey was to be divided into train, validation and test.",
-            received=f"{n} galaxies",
-            available="10 galaxies or more",
-            remedy="Ask for more galaxies.",
-        )
+        asked = "A twin survey was to be divided into train, validation and test."
+        received = f"{n} galaxies"
+        raise ConfigError(asked, received=received, available="10 galaxies or more", remedy="Ask for more galaxies.")
     return counts
 
 
