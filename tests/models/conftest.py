@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import nn
+from toy_networks import Autoencoder, TwoInputs
 
 from astrolab.datasets.survey import Provenance, Survey
 from astrolab.models.adapt import adapt, set_train_mode
-from astrolab.models.network import Network, TrainingRecord, seeded
+from astrolab.models.network import TrainingRecord, seeded
 from astrolab.models.registry import MODELS, make_model
 from astrolab.tasks import InputSpec, find_quantity, make_task
 
@@ -25,50 +25,6 @@ SPECS = {
     "spectrum": InputSpec(("pixel",), grid=np.linspace(4000, 7000, 20), companions=("ivar",)),
 }
 SHAPES = {"image": (5, 16, 16), "magnitudes": (5,), "spectrum": (20,), "spectrum.ivar": (20,)}
-
-
-class TwoInputs(Network):
-    """Reads pixels and magnitudes; has a BatchNorm and no stage called "stem"."""
-
-    name = "two_inputs"
-
-    def __init__(self, *, inputs, task, width=4):
-        super().__init__(inputs=inputs, task=task, stages={"pixels": ("pixels",), "head": ("output",)}, width=width)
-        convolution = nn.Conv2d(inputs["image"][0], width, 3)
-        self.pixels = nn.Sequential(convolution, nn.BatchNorm2d(width), nn.SiLU(), nn.AdaptiveAvgPool2d(1))
-        self.output = nn.Linear(width + inputs["magnitudes"][0], len(task.labels))
-
-    @classmethod
-    def reads(cls, specs):
-        return tuple(name for name in ("image", "magnitudes") if name in specs)
-
-    def embed(self, inputs):
-        return torch.cat([self.pixels(inputs["image"]).flatten(1), inputs["magnitudes"]], dim=1)
-
-    def read_out(self, hidden):
-        return self.output(hidden)
-
-
-class Autoencoder(Network):
-    """Fills in what is hidden of a spectrum."""
-
-    name = "autoencoder"
-
-    def __init__(self, *, inputs, task, width=6):
-        stages = {"encoder": ("encoder",), "decoder": ("decoder",)}
-        super().__init__(inputs=inputs, task=task, stages=stages, width=width)
-        self.encoder = nn.Linear(inputs["spectrum"][0], width)
-        self.decoder = nn.Linear(width, inputs["spectrum"][0])
-
-    @classmethod
-    def reads(cls, specs):
-        return ("spectrum",)
-
-    def embed(self, inputs):
-        return self.encoder(inputs["spectrum"])
-
-    def reconstruct(self, inputs, mask):
-        return {"spectrum": self.decoder(self.encoder(inputs["spectrum"].masked_fill(mask["spectrum"], 0.0)))}
 
 
 def draw_inputs(shapes, *, n, seed=0):

@@ -5,13 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from torch import nn
+from toy_networks import Autoencoder, TwoInputs
 
 from astrolab.datasets.scaling import fit_scaling
 from astrolab.datasets.survey import Provenance, Survey
 from astrolab.models.adapt import adapt
-from astrolab.models.network import Network
 from astrolab.models.registry import MODELS, make_model
 from astrolab.tasks import InputSpec, find_quantity, make_task
 from astrolab.trainers.config import TrainConfig
@@ -46,46 +44,6 @@ def with_labels(survey, weights=None, **labels):
     """Give a survey other labels, by name."""
     table = pd.DataFrame(labels, index=range(len(survey)))
     return replace(survey, labels=table, weights=weights, task=make_task([find_quantity(name) for name in table]))
-
-
-class TwoInputs(Network):
-    """Reads pixels and magnitudes."""
-
-    name = "two_inputs"
-
-    def __init__(self, *, inputs, task, width=4):
-        super().__init__(inputs=inputs, task=task, stages={"pixels": ("pixels",), "head": ("output",)}, width=width)
-        convolution = nn.Conv2d(inputs["image"][0], width, 3)
-        self.pixels = nn.Sequential(convolution, nn.BatchNorm2d(width), nn.SiLU(), nn.AdaptiveAvgPool2d(1))
-        self.output = nn.Linear(width + inputs["magnitudes"][0], len(task.labels))
-
-    def embed(self, inputs):
-        return torch.cat([self.pixels(inputs["image"]).flatten(1), inputs["magnitudes"]], dim=1)
-
-    def read_out(self, hidden):
-        return self.output(hidden)
-
-
-class Autoencoder(Network):
-    """Fills in what is hidden of magnitudes."""
-
-    name = "autoencoder"
-
-    def __init__(self, *, inputs, task, width=6):
-        stages = {"encoder": ("encoder",), "decoder": ("decoder",)}
-        super().__init__(inputs=inputs, task=task, stages=stages, width=width)
-        self.encoder = nn.Linear(inputs["magnitudes"][0], width)
-        self.decoder = nn.Linear(width, inputs["magnitudes"][0])
-
-    @classmethod
-    def reads(cls, specs):
-        return ("magnitudes",)
-
-    def embed(self, inputs):
-        return self.encoder(inputs["magnitudes"])
-
-    def reconstruct(self, inputs, mask):
-        return {"magnitudes": self.decoder(self.encoder(inputs["magnitudes"].masked_fill(mask["magnitudes"], 0.0)))}
 
 
 MODELS |= {network.name: network for network in (TwoInputs, Autoencoder)}
