@@ -202,5 +202,5 @@ def test_a_class_that_is_not_registered_is_named(own_networks, make_survey, monk
     network = make_model("two_inputs", survey=make_survey(), seed=0)
     folder = save_model(adapt(network, strategy="lora"), directory=tmp_path / "model", base=network)
     monkeypatch.delitem(MODELS, "two_inputs")
-    with pytest.raises(UnknownNameError, match=r"conftest\.TwoInputs: astrolab\.register_model\(TwoInputs\)"):
+    with pytest.raises(UnknownNameError, match=r"toy_networks\.TwoInputs: astrolab\.register_model\(TwoInputs\)"):
         load_model(folder)
