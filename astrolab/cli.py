@@ -1,4 +1,4 @@
-"""The ``astrolab`` command."""
+"""The ``astrolab`` command: run studies, collect their results, show them; and the surveys they run on."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
 import typer
 
-from astrolab.cli_data import data_app
-from astrolab.cli_results import results
-from astrolab.errors import AstrolabError, ParameterError
-from astrolab.parameters import find_notebook, list_studies, read_declarations, read_title
-from astrolab.presets import list_presets, read_yaml
+from astrolab.errors import AstrolabError, ConfigError, ParameterError, RunError, unknown_name
+from astrolab.parameters import find_notebook, list_presets, list_studies, read_declarations, read_title, read_yaml
+
+if TYPE_CHECKING:
+    from astrolab.runs.ledger import Ledger
 
 app = typer.Typer(
     help="What happens when a model learned on one survey must work on another.",
@@ -23,43 +23,54 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+data_app = typer.Typer(help="Surveys: list, describe, simulate, fetch, verify, import, cite.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-app.command()(results)
+
+Study = Annotated[str, typer.Argument(help="Name of a study, see `astrolab studies`; or the path of a notebook.")]
+Name = Annotated[str, typer.Argument(help="Name of a survey, or the path of its manifest.")]
+Directory = Annotated[Path | None, typer.Option(help="Where the files are, instead of the data folder.")]
 
 
 @app.command()
 def run(
-    study: Annotated[str, typer.Argument(help="Name of a study; `astrolab studies` lists them.")],
-    preset: Annotated[
-        str | None, typer.Option(help="smoke, paper, …, or a YAML file; without one: the quick run.")
-    ] = None,
+    study: Study,
+    preset: Annotated[str | None, typer.Option(help="smoke, paper, …, a YAML file; by default the quick run.")] = None,
     parameter: Annotated[
-        list[str] | None, typer.Option("-p", "--parameter", metavar="NAME VALUE", help="Set one parameter; repeatable.")
+        list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Set one parameter; repeatable.")
     ] = None,
     directory: Annotated[Path | None, typer.Option(help="The run folder; by default a new one under runs/.")] = None,
 ) -> None:
     """Run a study's notebook and write its report. A run that was cut off goes on where it stopped."""
-    from astrolab.batch import run_study
+    from astrolab.studies.running import run_study
 
     given = dict(_name_and_value(text) for text in parameter or [])
     folder = run_study(study, preset=preset, parameters=given, directory=directory)
     scores = folder / "scores.csv"
     if scores.is_file():
-        typer.echo(_score_table(pd.read_csv(scores)))
+        from astrolab.metrics import format_scores
+
+        typer.echo(format_scores(pd.read_csv(scores)))
     typer.echo(f"\nrun folder  {folder}\nreport      {folder / 'report.html'}")
+
+
+def _name_and_value(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        asked = "A parameter was set on the command line."
+        raise ParameterError(asked, received=text, available="-p NAME=VALUE", remedy=f"Give a value: -p {name}=VALUE.")
+    return name, read_yaml(value, asked=f"Parameter {name!r} was set on the command line.")
 
 
 @app.command()
 def studies() -> None:
     """List the studies that ship with astrolab, with their question and presets."""
     for name, notebook in list_studies().items():
-        typer.echo(
-            f"{name:<22} {read_title(notebook)}\n{'':<22} presets: quick (default), {', '.join(list_presets(name))}"
-        )
+        presets = ", ".join(["quick (default)", *list_presets(name)])
+        typer.echo(f"{name:<22} {read_title(notebook)}\n{'':<22} presets: {presets}")
 
 
 @app.command()
-def parameters(study: Annotated[str, typer.Argument(help="Name of a study.")]) -> None:
+def parameters(study: Study) -> None:
     """List the parameters of a study: name, type, default and what it means."""
     for parameter in read_declarations(find_notebook(study)).values():
         typer.echo(f"{parameter.name:<22} {parameter.kind:<10} {parameter.default!r}\n{'':<22} {parameter.help}")
@@ -67,9 +78,7 @@ def parameters(study: Annotated[str, typer.Argument(help="Name of a study.")]) -
 
 @app.command()
 def gallery(
-    runs: Annotated[
-        Path | None, typer.Argument(help="Folder of runs; by default runs/, or $ASTROLAB_RUNS_DIR.")
-    ] = None,
+    runs: Annotated[Path | None, typer.Argument(help="Folder of runs; by default $ASTROLAB_RUNS_DIR or runs/.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the site; an older gallery there is replaced.")] = Path("site"),
 ) -> None:
     """Show runs as a small static site: an index with figures and scores, and one page a run."""
@@ -84,36 +93,167 @@ def gallery(
     typer.echo(f"{len(listed)} runs, {sum(map(bool, listed.values()))} not whole\n{index}")
 
 
-def _name_and_value(text: str) -> tuple[str, object]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ParameterError(
-            "A parameter was set on the command line.",
-            received=text,
-            available="-p NAME VALUE",
-            remedy=f"Give a value: -p {name} VALUE.",
-        )
-    return name, read_yaml(value, asked=f"Parameter {name!r} was set on the command line.")
+@app.command()
+def results(
+    directories: Annotated[
+        list[Path] | None, typer.Argument(metavar="[DIR]...", help="Run folders, or folders of them; by default runs/.")
+    ] = None,
+    study: Annotated[str | None, typer.Option(help="Runs of this study only.")] = None,
+    where: Annotated[
+        str, typer.Option(metavar="EXPR", help="Which rows, e.g. \"arm == 'lora' and p.epochs >= 8\".")
+    ] = "",
+    metric: Annotated[list[str] | None, typer.Option(help="Which metric; repeatable.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the table to a .csv, .parquet or .tex file, too.")
+    ] = None,
+) -> None:
+    """Collect runs into one table of scores and costs; print it, and write it to a file."""
+    from astrolab.runs.ledger import load_ledger
+
+    ledger = load_ledger(directories or None)
+    for column, wanted in (("study", [study] if study else []), ("metric", metric or [])):
+        known = set(ledger.runs["study"] if column == "study" else ledger.table["metric"])
+        for name in wanted:
+            if name not in known:
+                raise unknown_name(f"{column} in these runs", name=name, names=known)
+        ledger = ledger.where(**{column: wanted}) if wanted else ledger
+    chosen = ledger.where(where)
+    if where and chosen.table.empty:
+        values = {name: map(str, ledger.table[name].unique()) for name in ("study", "arm", "survey", "metric")}
+        asked = "Rows of the ledger were to be chosen by an expression."
+        received = f"{where!r}, which holds for none of {len(ledger.table):,} rows"
+        available = "; ".join(f"{name}: {', '.join(listed)}" for name, listed in values.items())
+        raise RunError(asked, received=received, available=available, remedy="Ask for less.")
+    typer.echo(describe_ledger(chosen))
+    if out is not None:
+        typer.echo(f"\nwritten to {chosen.save(out)}")
 
 
-def _score_table(scores: pd.DataFrame) -> str:
-    from astrolab.metrics.scoring import format_scores
+def describe_ledger(ledger: Ledger) -> str:
+    """Return a ledger as text for the terminal: runs, then scores and costs of each experiment."""
+    runs = ledger.runs[["run", "study", "preset", "status", "started", "n_fits", "experiment", "made_under"]]
+    blocks = [repr(ledger), runs.assign(started=runs["started"].str[:16]).to_string(index=False)]
+    for experiment in ledger.table["experiment"].unique():
+        blocks.append(_describe_experiment(ledger.where(experiment=experiment)))
+    if len(ledger.skipped):
+        reasons = [f"  {row.folder}: {row.reason}" for row in ledger.skipped.itertuples()]
+        blocks.append("\n".join(["skipped, because they cannot be read:", *reasons]))
+    return "\n\n".join(blocks)
 
-    return format_scores(scores)
+
+def _describe_experiment(ledger: Ledger) -> str:
+    from astrolab.metrics import describe_spread, tabulate_scores
+    from astrolab.runs.ledger import COUNTS, summarise_costs
+
+    scores = ledger.scores
+    table = tabulate_scores(scores.drop(columns=["study", "experiment"]))
+    spread = describe_spread(table["n_seeds"], otherwise="bootstrap interval over objects")
+    words = [scores["study"].iloc[0], f"experiment {scores['experiment'].iloc[0]}", f"± {spread}, * best"]
+    words += ["simulated twin surveys"] if scores["simulated"].any() else []
+    table = table if table["n_seeds"].nunique() > 1 else table.drop(columns="n_seeds")
+    costs = summarise_costs(ledger).drop(columns=["study", "experiment", "search_time_s"])
+    costs = costs.assign(**costs[list(COUNTS)].round(0).astype(int)).round({"time_s": 1, "peak_memory_MB": 0})
+    tables = (table.rename_axis(columns=None).to_string(), costs.to_string(index=False))
+    return "\n".join([" · ".join(words), tables[0], "", tables[1]])
 
 
-def join_parameters(arguments: list[str]) -> list[str]:
-    """Join each ``-p NAME VALUE`` into ``-p NAME=VALUE``, the one form that the option parser knows.
+@data_app.command("list")
+def list_surveys() -> None:
+    """List the surveys that can be asked for by name."""
+    import astrolab as al
+    from astrolab.datasets.cards import in_columns, survey_table
 
-    >>> join_parameters(["run", "s", "-p", "epochs", "3", "-p", "seeds=[0]"])
-    ['run', 's', '-p', 'epochs=3', '-p', 'seeds=[0]']
-    """
-    joined, rest = [], list(arguments)
-    while rest:
-        joined.append(rest.pop(0))
-        if joined[-1] in ("-p", "--parameter") and len(rest) >= 2 and "=" not in rest[0]:
-            joined.append(f"{rest.pop(0)}={rest.pop(0)}")
-    return joined
+    rows = [("name", "kind", "title", "objects", "on disk")]
+    for survey in survey_table().itertuples():
+        unknown = "of its members" if survey.kind.startswith("recipe") else "?"
+        n = unknown if pd.isna(survey.n) else f"{survey.n:,}"
+        rows.append((survey.name, survey.kind, survey.title, n, survey.on_disk))
+    typer.echo(in_columns(rows))
+    typer.echo(f"\ndata folder  {al.data_dir()}")
+
+
+@data_app.command()
+def info(name: Name) -> None:
+    """Show the data card of a survey: what it is, whose, which columns and files, how it is simulated."""
+    from astrolab.datasets.cards import data_card
+
+    typer.echo(data_card(name))
+
+
+@data_app.command()
+def simulate(
+    name: Name,
+    n: Annotated[int | None, typer.Option(help="How many objects; by default the manifest's number.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, other objects.")] = 0,
+    directory: Annotated[Path | None, typer.Option(help="Where to write, instead of the data folder.")] = None,
+) -> None:
+    """Simulate a twin survey; what was made before with the same settings is used again."""
+    import astrolab as al
+    from astrolab.datasets.fetching import realisations
+    from astrolab.datasets.manifest import shipped_manifests
+
+    manifest = al.load_manifest(name)
+    if not manifest.simulated:
+        simulated = [other for other in map(al.load_manifest, shipped_manifests()) if other.simulated]
+        twins = [other.name for other in simulated if other.twin and other.twin.of == manifest.name]
+        asked = f"{manifest.name!r} was to be simulated."
+        available = ", ".join(other.name for other in simulated)
+        remedy = f"astrolab data simulate {twins[0]}" if twins else f"astrolab data fetch {manifest.name}"
+        raise ConfigError(asked, received=f"a survey of real {manifest.objects}", available=available, remedy=remedy)
+    typer.echo(repr(al.load_survey(manifest, n=n, seed=seed, directory=directory)))
+    members = [al.load_manifest(member) for member in manifest.recipe.members] if manifest.recipe else [manifest]
+    for folder in [directory] if directory else [realisations(member)[-1] for member in members]:
+        typer.echo(str(folder))
+
+
+@data_app.command()
+def fetch(
+    name: Name,
+    split: Annotated[str | None, typer.Option(help="train, validation or test; by default all.")] = None,
+    size: Annotated[int | None, typer.Option(help="Image side length (px); by default the survey's first.")] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Forget hashes that were recorded on first use.")] = False,
+) -> None:
+    """Download the files of a survey, as far as they are not here; a download that broke off goes on."""
+    import astrolab as al
+
+    for path in al.fetch(name, split=split, size=size, forget=forget):
+        typer.echo(str(path))
+
+
+@data_app.command()
+def verify(name: Name, directory: Directory = None) -> None:
+    """Check every file of a survey to the last byte and pixel; exit code 1 if something is wrong."""
+    import astrolab as al
+    from astrolab.datasets.cards import in_columns
+
+    table = al.verify_survey(name, directory=directory)
+    marks = table.ok.map({True: "ok", False: "WRONG"})
+    rows = zip(marks, table.file, table.check, table.detail, strict=True)
+    typer.echo(in_columns([("", "file", "check", "detail"), *rows]))
+    n_wrong = int((~table.ok).sum())
+    typer.echo(f"\n{len(table)} checks, {n_wrong} wrong")
+    if n_wrong:
+        raise typer.Exit(1)
+
+
+@data_app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="The manifest of your survey, a .toml file.")],
+    directory: Annotated[Path | None, typer.Option(help="Where its files are, if not beside the manifest.")] = None,
+) -> None:
+    """Check a survey of your own against its manifest, and make it known by its name."""
+    import astrolab as al
+
+    manifest = al.import_survey(path, directory=directory)
+    typer.echo(f"{manifest.title} is now known as {manifest.name!r}; its files stay in {manifest.folder}")
+
+
+@data_app.command()
+def cite(name: Name) -> None:
+    """Print whom to thank: a sentence for the acknowledgements, and BibTeX."""
+    from astrolab.datasets.cards import cite as cite_survey
+
+    typer.echo(cite_survey(name))
 
 
 def main() -> None:
@@ -123,7 +263,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without the character ± shows a question mark
     try:
-        app(args=join_parameters(sys.argv[1:]))
+        app()
     except AstrolabError as error:
         typer.echo(f"{type(error).__name__}: {error}", err=True)
         sys.exit(2)

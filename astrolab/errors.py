@@ -1,30 +1,5 @@
 """Every deliberate error of astrolab, in one tree.
 
-::
-
-    AstrolabError
-    ├── UnknownNameError           a name that nothing answers to (also a KeyError)
-    ├── ConfigError                a setting outside what it can be (also a ValueError)
-    │   └── ParameterError         a notebook parameter that is unknown or of the wrong type
-    ├── DataError
-    │   ├── ManifestError          a manifest that is wrong, or does not fit its files
-    │   ├── DataNotFoundError      a file that is not here (also a FileNotFoundError)
-    │   ├── CorruptFileError       a file that cannot be read as what it claims to be
-    │   ├── SchemaError            a missing key, wrong band count, wrong shape
-    │   ├── PixelError             NaN or infinite values where numbers must be
-    │   ├── PredictionError        a predictions table that cannot be scored
-    │   ├── ChecksumError          a hash that does not match
-    │   ├── DownloadError          no mirror gave the file
-    │   ├── DiskFullError          not enough space for what must be written
-    │   ├── EmptySplitError        a split with nothing in it
-    │   └── LeakError              the same object in a train set and a test set
-    ├── ModelError
-    │   ├── TargetError            a layer name that matches nothing
-    │   ├── CheckpointError        weights that do not fit exactly
-    │   └── PlanError              what trains is not what the plan says
-    ├── TrainingError              training that cannot go on
-    └── RunError                   a run folder that cannot be used as asked
-
 ``AstrolabWarning`` marks what is suspected, but not certain: it is said, and the work goes on.
 """
 
@@ -32,40 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import partial
 
 
 class AstrolabError(Exception):
-    """An error in four parts: what was asked, received, available, and what to do.
-
-    Parameters
-    ----------
-    asked : str
-        What the caller wanted, as one sentence.
-    received : str
-        What came instead.
-    available : str, optional
-        What could have been asked for.
-    remedy : str
-        What to do now; a command where there is one.
-    """
+    """An error in four parts: what was asked, received, available, and what to do."""
 
     def __init__(self, asked: str, *, received: str, available: str = "", remedy: str):
         self.asked, self.received, self.available, self.remedy = asked, received, available, remedy
-        super().__init__(self._text())
+        super().__init__(asked)
 
-    def _text(self) -> str:
+    def __str__(self) -> str:
         parts = [("received", self.received), ("available", self.available), ("to do", self.remedy)]
         return "\n".join([self.asked, *(f"  {name:<9}: {text}" for name, text in parts if text)])
 
-    def __str__(self) -> str:
-        return self._text()
-
     def __reduce__(self):
-        return _rebuild, (type(self), self.asked, self.received, self.available, self.remedy)
-
-
-def _rebuild(kind: type[AstrolabError], asked: str, received: str, available: str, remedy: str) -> AstrolabError:
-    return kind(asked, received=received, available=available, remedy=remedy)
+        parts = {"received": self.received, "available": self.available, "remedy": self.remedy}
+        return partial(type(self), self.asked, **parts), ()
 
 
 class AstrolabWarning(UserWarning):
@@ -159,23 +117,6 @@ class RunError(AstrolabError):
 def unknown_name(kind: str, *, name: str, names: Iterable[str], remedy: str = "") -> UnknownNameError:
     """Build the error for a name that is not among `names`, with the nearest spelling.
 
-    Parameters
-    ----------
-    kind : str
-        What is being named, e.g. ``"metric"``.
-    name : str
-        The name received.
-    names : iterable of str
-        The names that exist.
-    remedy : str, optional
-        What to do; by default the nearest spelling is proposed.
-
-    Returns
-    -------
-    UnknownNameError
-
-    Examples
-    --------
     >>> print(unknown_name("metric", name="biass", names=["bias", "scatter"]))
     A metric was asked for by name.
       received : 'biass'
@@ -184,10 +125,6 @@ def unknown_name(kind: str, *, name: str, names: Iterable[str], remedy: str = ""
     """
     known = sorted(names)
     near = get_close_matches(name, known, n=1)
-    default = f"Did you mean {near[0]!r}?" if near else "Use one of the names above."
-    return UnknownNameError(
-        f"A {kind} was asked for by name.",
-        received=repr(name),
-        available=", ".join(known) or "nothing",
-        remedy=remedy or default,
-    )
+    remedy = remedy or (f"Did you mean {near[0]!r}?" if near else "Use one of the names above.")
+    asked, available = f"A {kind} was asked for by name.", ", ".join(known) or "nothing"
+    return UnknownNameError(asked, received=repr(name), available=available, remedy=remedy)

@@ -10,7 +10,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -30,23 +30,6 @@ DIGEST_PLACE = (_LABEL + _BLANK).decode()
 def write_atomically(path: str | Path) -> Iterator[Path]:
     """Give a temporary path to write to, and rename it to `path` when the block succeeds.
 
-    Parameters
-    ----------
-    path : str or Path
-        The final name of a file or a folder; missing parent folders are made.
-
-    Yields
-    ------
-    Path
-        A name in the same folder (so that the rename is atomic), with the same suffix.
-
-    Raises
-    ------
-    DiskFullError, ConfigError
-        If the disk fills up, or the folder is read-only. Whatever was written is removed, here and for every error.
-
-    Examples
-    --------
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "scores.csv"
     >>> with write_atomically(target) as part:
@@ -79,11 +62,10 @@ def writing(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise disk_full(path) from error
         if error.errno in _NOT_WRITABLE:
-            raise ConfigError(
-                f"{path.name} was to be written into {path.parent}.",
-                received=f"{error.strerror}: {error.filename or path}",
-                remedy="Make the folder writable, or point ASTROLAB_DATA_DIR or ASTROLAB_RUNS_DIR to one that is.",
-            ) from error
+            asked = f"{path.name} was to be written into {path.parent}."
+            received = f"{error.strerror}: {error.filename or path}"
+            remedy = "Make the folder writable, or point ASTROLAB_DATA_DIR or ASTROLAB_RUNS_DIR to one that is."
+            raise ConfigError(asked, received=received, remedy=remedy) from error
         raise
 
 
@@ -125,11 +107,11 @@ def digest_fault(path: Path) -> str:
 
 def _stated_and_found(path: Path) -> tuple[int, bytes, bytes]:
     """Where a file states its SHA-256, what it states, and the SHA-256 it has with zeros in that place."""
+    if not path.stat().st_size:
+        return -1, b"", b""
     with path.open("rb") as file:
-        place = -1
-        if path.stat().st_size:
-            with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-                place = content.find(_LABEL)
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            place = content.find(_LABEL)
         if place < 0:
             return -1, b"", b""
         total = hashlib.sha256(file.read(place + len(_LABEL)))
@@ -162,20 +144,19 @@ def remove(path: Path) -> None:
 
 def disk_full(path: Path, *, needed_bytes: int | None = None) -> DiskFullError:
     """Build the error for a disk without room for `path`, with what writing it takes, where that is known."""
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    free = shutil.disk_usage(folder).free
     wanted = f", which takes {needed_bytes / 1e6:,.0f} MB," if needed_bytes else ""
-    return DiskFullError(
-        f"{path.name}{wanted} was to be written into {path.parent}.",
-        received=f"a disk with {free / 1e6:,.0f} MB free",
-        remedy="Free some space, or point ASTROLAB_DATA_DIR or ASTROLAB_RUNS_DIR to a larger disk.",
-    )
+    asked, received = f"{path.name}{wanted} was to be written into {path.parent}.", _free_bytes(path) / 1e6
+    remedy = "Free some space, or point ASTROLAB_DATA_DIR or ASTROLAB_RUNS_DIR to a larger disk."
+    return DiskFullError(asked, received=f"a disk with {received:,.0f} MB free", remedy=remedy)
+
+
+def _free_bytes(path: Path) -> int:
+    return shutil.disk_usage(next(parent for parent in path.absolute().parents if parent.exists())).free
 
 
 def require_space(path: Path, *, needed_bytes: int) -> None:
     """Refuse, before anything is written, what would not fit on the disk."""
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if shutil.disk_usage(folder).free < needed_bytes:
+    if _free_bytes(path) < needed_bytes:
         raise disk_full(path, needed_bytes=needed_bytes)
 
 
@@ -189,3 +170,20 @@ def source_digest(paths: Iterable[Path]) -> str:
                 node.body = node.body[1:] or [ast.Pass()]
         total.update(hashlib.sha256(ast.unparse(tree).encode()).digest())
     return total.hexdigest()
+
+
+def short_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Name each path by its last part, with as many parents as it takes to be the only one of its name.
+
+    >>> root = Path.cwd()
+    >>> list(short_names([root / "a" / "same", root / "b" / "same", root / "other"]).values())
+    ['a/same', 'b/same', 'other']
+    """
+    names = {}
+    for path in paths:
+        others = [other.parts for other in paths if other != path]
+        n = 1
+        while n < len(path.parts) and any(parts[-n:] == path.parts[-n:] for parts in others):
+            n += 1
+        names[path] = "/".join(path.parts[-n:])
+    return names

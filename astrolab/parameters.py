@@ -1,8 +1,6 @@
-"""The parameters cell of a notebook: names, types, defaults and help, read once and checked everywhere.
+"""Parameters of studies: a notebook's cell of them, its presets, and which values make sense.
 
-papermill only warns about a parameter that the notebook does not have, and then runs the study with the default.
-Here an unknown or mistyped parameter is an error, by whichever road it came: the command line, a preset file,
-plain papermill, or a hand edit in JupyterLab.
+papermill only warns about a parameter that the notebook does not have. Here an unknown or mistyped one is an error.
 """
 
 from __future__ import annotations
@@ -10,69 +8,118 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
 import re
 import tokenize
-import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from astrolab.errors import CorruptFileError, ParameterError, unknown_name
-from astrolab.parameter_rules import require_sensible
-from astrolab.shipped import shipped_folder
+from astrolab.errors import CorruptFileError, DataNotFoundError, ParameterError, unknown_name
 
 RUN_DIR = "run_dir"
-_KINDS: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}
-_SCALAR = "(int|float|str|bool)"
-_KIND = re.compile(rf"{_SCALAR}|list|dict|list\[{_SCALAR}\]|dict\[str, {_SCALAR}\]")
+NOTEBOOK = "ASTROLAB_NOTEBOOK"  # to a kernel: the notebook that it executes
+_PACKAGE = Path(__file__).resolve().parent
+_READ = "_astrolab_parameters_read"  # a name in a notebook whose parameters were read before
+_KIND = re.compile(r"(?:list|dict)|(list\[|dict\[str, )?(int|float|str|bool)(?(1)\])")
+_LITERALS = (bool, int, float, str, list, tuple, dict, type(None))
+_BY_RUN = (RUN_DIR, "seeds")  # what may differ between runs of one preset
+
+Rule = tuple[Callable[[Any], bool], str]
+
+
+def _from(smallest: int) -> Rule:
+    return lambda value: value >= smallest, f"a whole number from {smallest}"
+
+
+def _one_of(*choices: str) -> Rule:
+    return lambda value: value in choices, " or ".join(map(repr, choices))
+
+
+def _between(low: float, high: float) -> Rule:
+    return lambda value: low < value < high, f"a number between {low:g} and {high:g}"
+
+
+_SEVERAL: Rule = lambda values: 0 < len(values) == len(set(values)), "one or more, each once"
+# Which values make sense, in the notebooks that ship with astrolab; a default always does.
+RULES: Mapping[str, Rule] = {
+    "seeds": (lambda values: _SEVERAL[0](values) and min(values) >= 0, "one or more different whole numbers from 0"),
+    "direction": _one_of("forward", "reverse"),
+    "on_leak": _one_of("drop", "stop"),
+    "validation": _one_of("fixed", "as_published"),
+    "z_range": (lambda ends: len(ends) == 2 and ends[0] < ends[1], "two numbers, the smaller first"),
+    **dict.fromkeys(("strategies", "adapters", "scales", "compared_metrics"), _SEVERAL),
+    "ranks": (lambda ranks: all(rank >= 1 for rank in ranks), "whole numbers from 1"),
+    **dict.fromkeys(("plateau_tolerance", "budget_tolerance", "level"), _between(0, 1)),
+    "base_learning_rate": _between(0, float("inf")),
+    **dict.fromkeys(("data_seed", "n_pretrain", "n_finetune", "image_size"), _from(0)),
+    **dict.fromkeys(("budget_rank", "n_galaxies", "n_trials", "epochs", "base_epochs", "n_slices"), _from(1)),
+    "n_scales": _from(2),
+}
+
+
+def shipped_folder(name: str) -> Path:
+    """Return the folder that comes with astrolab, in a checkout or in a wheel: ``data_manifests`` or ``notebooks``."""
+    candidates = (_PACKAGE / "_shipped" / name, _PACKAGE.parent / name)
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    asked = f"The folder {name!r} that comes with astrolab was asked for."
+    available = ", ".join(str(folder) for folder in candidates)
+    remedy = "Install astrolab again: python -m pip install --force-reinstall astrolab"
+    raise DataNotFoundError(asked, received="no such folder in this installation", available=available, remedy=remedy)
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line of a parameters cell, ``name: type = value  # help``."""
+    """One line of a parameters cell, ``name: type = value  # help``, and what values of it make sense."""
 
     name: str
     kind: str
     default: Any
     help: str
+    rule: Rule | None = None
 
     def coerce(self, value: Any) -> Any:
-        """Return a value as this parameter's type (``1e-4`` is text to YAML 1.1), if it makes sense under this name."""
-        coerced = self._typed(value)
-        if coerced != self.default:
-            require_sensible(self.name, value=coerced, words=self.help)
+        """Return a value as this parameter's type (``1e-4`` is text to YAML 1.1), if it makes sense."""
+        from pydantic import ValidationError
+
+        from astrolab.settings import problems_of
+
+        holds, sensible = self.rule or (lambda _: True, "")
+        try:
+            coerced = _type_of(self.kind).validate_python(value)
+            received = "" if coerced == self.default or holds(coerced) else repr(value)
+        except ValidationError as error:
+            received = f"{value!r}: {'; '.join(problems_of(error))}"
+            sensible = f"a {self.kind}, such as the default {self.default!r}"
+        if received:
+            asked, remedy = f"Parameter {self.name!r} was set ({self.help}).", f"Give {self.name} such a value."
+            raise ParameterError(asked, received=received, available=sensible, remedy=remedy)
         return coerced
 
-    def _typed(self, value: Any) -> Any:
-        container, _, item = self.kind.partition("[")
-        if container == "list":
-            if not isinstance(value, (list, tuple)):
-                raise self._mistyped(value)
-            return [self._scalar(entry, item.rstrip("]") or None) for entry in value]
-        if container == "dict" and item and isinstance(value, dict):
-            kind = item.rstrip("]").split(", ")[1]
-            return {key: self._scalar(entry, kind) for key, entry in value.items()}
-        return self._scalar(value, container)
 
-    def _scalar(self, value: Any, kind: str | None) -> Any:
-        if kind == "float" and not isinstance(value, bool):
-            try:
-                return float(value)
-            except (TypeError, ValueError):
-                raise self._mistyped(value) from None
-        wanted = _KINDS[kind] if kind else object
-        if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-            raise self._mistyped(value)
-        return value
+@cache
+def _type_of(kind: str) -> Any:
+    """What pydantic proves a value with: strictly, but a float may be a whole number or text, a list a tuple."""
+    from typing import Annotated
 
-    def _mistyped(self, value: Any) -> ParameterError:
-        return ParameterError(
-            f"Parameter {self.name!r} was set ({self.help}).",
-            received=f"{value!r}, a {type(value).__name__}",
-            available=f"a {self.kind}, such as the default {self.default!r}",
-            remedy=f"Give {self.name} a value of type {self.kind}.",
-        )
+    from pydantic import BeforeValidator, StrictBool, StrictFloat, StrictInt, StrictStr, TypeAdapter
+
+    number = Annotated[StrictFloat, BeforeValidator(lambda value: _number(value) if isinstance(value, str) else value)]
+    scalars = {"int": StrictInt, "float": number, "str": StrictStr, "bool": StrictBool, "list": list, "dict": dict}
+    container, _, item = kind.rstrip("]").rpartition("[")
+    item = scalars[item.removeprefix("str, ")]
+    return TypeAdapter({"": item, "list": list[item], "dict": dict[str, item]}[container])
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def load_notebook(path: Path) -> dict:
@@ -91,18 +138,36 @@ def load_notebook(path: Path) -> dict:
     return content
 
 
-def find_notebook(study: str) -> Path:
-    """Return the shipped notebook of a study, by its name without the number."""
-    notebooks = list_studies()
-    if study not in notebooks:
-        raise unknown_name("study", name=study, names=notebooks)
-    return notebooks[study]
+def study_name(notebook: Path) -> str:
+    """Return what the study of a notebook is called: its file, without the number in front.
+
+    >>> study_name(Path("notebooks/10_lora_vs_transfer.ipynb")), study_name(Path("mine.ipynb"))
+    ('lora_vs_transfer', 'mine')
+    """
+    return re.sub(r"^\d\d_", "", notebook.stem)
+
+
+def find_notebook(study: str | Path) -> Path:
+    """Return the notebook of a study: a path, the one that is running, one that ships with astrolab, or one here."""
+    study = str(study)
+    if study.endswith(".ipynb"):
+        candidates = {study: Path(study).absolute()}
+    else:
+        here = sorted(Path.cwd().glob("*.ipynb"))
+        running = [Path(os.environ[name]) for name in (NOTEBOOK, "JPY_SESSION_NAME") if os.environ.get(name)]
+        running = [path for path in running if path.suffix == ".ipynb"]
+        candidates = {study_name(p): p for p in here} | list_studies() | {study_name(p): p for p in reversed(running)}
+    if study in candidates and candidates[study].is_file():
+        return candidates[study]
+    known = unknown_name("study", name=study, names=list_studies())
+    known.remedy += " Or give the path of a notebook that has a `parameters` cell."
+    raise known
 
 
 def list_studies() -> dict[str, Path]:
     """Return the notebook of every study that ships with astrolab; the welcome notebook, number 00, is none."""
     notebooks = sorted(shipped_folder("notebooks").glob("[0-9][0-9]_*.ipynb"))
-    return {path.stem[3:]: path for path in notebooks if not path.stem.startswith("00_")}
+    return {study_name(path): path for path in notebooks if not path.stem.startswith("00_")}
 
 
 def read_title(notebook: Path) -> str:
@@ -113,77 +178,76 @@ def read_title(notebook: Path) -> str:
 
 
 def read_declarations(notebook: Path) -> dict[str, Parameter]:
-    """Read what a notebook's ``parameters`` cell declares, in its order.
-
-    ParameterError if it has no such cell, or a line of it is not ``name: type = literal  # help``.
-    """
+    """Read what a notebook's ``parameters`` cell declares, in its order: lines ``name: type = literal  # help``."""
     cells = [c for c in load_notebook(notebook)["cells"] if "parameters" in c["metadata"].get("tags", [])]
     if len(cells) != 1:
-        raise ParameterError(
-            f"The parameters of {notebook.name} were asked for.",
-            received=f"{len(cells)} cells tagged 'parameters'",
-            available="exactly one such cell a notebook",
-            remedy="Tag one cell 'parameters' (JupyterLab: property inspector, cell tags).",
-        )
+        asked = f"The parameters of {notebook.name} were asked for."
+        received = f"{len(cells)} cells tagged 'parameters'"
+        remedy = "Tag one cell 'parameters' (JupyterLab: property inspector, cell tags)."
+        raise ParameterError(asked, received=received, available="exactly one such cell a notebook", remedy=remedy)
     source = "".join(cells[0]["source"])
     try:
-        lines, comments = ast.parse(source).body, _comments(source)
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+        lines = ast.parse(source).body
     except (SyntaxError, ValueError, tokenize.TokenError) as error:
         raise _no_declaration(str(error)) from error
-    return {p.name: p for p in (_declaration(node, comments) for node in lines)}
+    comments = {t.start[0]: t.string.lstrip("# ").strip() for t in tokens if t.type == tokenize.COMMENT}
+    rules = RULES if notebook.name in {path.name for path in list_studies().values()} else {}
+    return {p.name: p for p in (_declaration(node, comments=comments, rules=rules) for node in lines)}
 
 
-def _comments(source: str) -> dict[int, str]:
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {t.start[0]: t.string.lstrip("# ").strip() for t in tokens if t.type == tokenize.COMMENT}
-
-
-def _declaration(node: ast.stmt, comments: dict[int, str]) -> Parameter:
+def _declaration(node: ast.stmt, *, comments: Mapping[int, str], rules: Mapping[str, Rule]) -> Parameter:
     try:
         name, kind, default = node.target.id, ast.unparse(node.annotation), ast.literal_eval(node.value)
     except (AttributeError, TypeError, ValueError) as error:
         raise _no_declaration(f"line {node.lineno}: {ast.unparse(node)}") from error
     if not _KIND.fullmatch(kind):
         raise _no_declaration(f"line {node.lineno}: {ast.unparse(node)}")
-    return Parameter(name=name, kind=kind, default=default, help=comments.get(node.end_lineno or node.lineno, ""))
+    return Parameter(name, kind, default, comments.get(node.end_lineno or node.lineno, ""), rules.get(name))
 
 
 def _no_declaration(received: str) -> ParameterError:
     return ParameterError(
         "A parameters cell was read.",
         received=received,
-        available=f"lines of the form  name: type = literal  # help; types: {', '.join(_KINDS)}, list[str], …",
+        available="lines of the form  name: type = literal  # help; types: int, float, str, bool, list, dict, "
+        "list[str], dict[str, float], …",
         remedy="Rewrite the line in that form; anything else belongs into a later cell.",
     )
+
+
+def default_parameters(notebook: Path) -> dict[str, Any]:
+    """Return the parameters of a notebook as it is, without ``run_dir``."""
+    declared = read_declarations(notebook)
+    return {name: known.coerce(known.default) for name, known in declared.items() if name != RUN_DIR}
 
 
 def check_parameters(given: Mapping[str, Any], *, study: str) -> dict[str, Any]:
     """Return parameters of a study in their declared types; ParameterError for a name or a value it cannot have."""
     declared = read_declarations(find_notebook(study))
-    for name in given:
-        if name not in declared:
-            raise _unknown_parameter(name, declared, study)
+    _require_known(given, declared=declared, study=study)
     return {name: declared[name].coerce(value) for name, value in given.items()}
 
 
-def _unknown_parameter(name: str, declared: Mapping[str, Parameter], study: str) -> ParameterError:
-    nearest = unknown_name("parameter", name=name, names=declared)
-    return ParameterError(
-        f"Study {study!r} was given a parameter.",
-        received=repr(name),
-        available=nearest.available,
-        remedy=nearest.remedy,
-    )
+def _require_known(names: Any, *, declared: Mapping[str, Parameter], study: str, remedy: str = "") -> None:
+    for name in names:
+        if name not in declared:
+            near = unknown_name("parameter", name=name, names=declared)
+            given, remedy = f"Study {study!r} was given a parameter.", near.remedy + remedy
+            raise ParameterError(given, received=near.received, available=near.available, remedy=remedy)
 
 
-def read_parameters(namespace: Mapping[str, Any], *, study: str) -> dict[str, Any]:
+def read_parameters(namespace: MutableMapping[str, Any], *, study: str) -> dict[str, Any]:
     """Collect the parameters of the notebook that is running, refusing names it does not declare.
 
     Parameters
     ----------
     namespace : mapping
-        The notebook's ``globals()``, read right after its parameters cell and its import of astrolab.
+        The notebook's ``globals()``, read right after its parameters cell and its import of astrolab: every plain value
+        in it is taken for a parameter. A cell that is run again finds the notebook's own results there, and refuses
+        none.
     study : str
+        Name of the study, that of its notebook's file; or the path of the file, where it is in another folder.
 
     Returns
     -------
@@ -193,47 +257,78 @@ def read_parameters(namespace: Mapping[str, Any], *, study: str) -> dict[str, An
     Raises
     ------
     ParameterError
-        If a parameter was injected or edited under a name that the notebook does not have.
+        If a parameter was injected or edited that the notebook does not have, or has a value that it cannot have.
+    UnknownNameError
+        If the notebook of the study cannot be found.
     """
     declared = read_declarations(find_notebook(study))
-    strangers = [name for name in _names_given(namespace) if name not in declared]
-    if strangers:
-        raise _unknown_parameter(strangers[0], declared, study)
+    if _READ not in namespace:
+        given = [name for name, value in namespace.items() if not name.startswith("_") and isinstance(value, _LITERALS)]
+        given = [name for name in given if name not in ("In", "Out")]
+        again = " Then restart the kernel; save the notebook first, where the parameter is a new one."
+        _require_known(given, declared=declared, study=study, remedy=again)
+    namespace[_READ] = True
     return {n: p.coerce(namespace.get(n, p.default)) for n, p in declared.items() if n != RUN_DIR}
 
 
-def _names_given(namespace: Mapping[str, Any]) -> list[str]:
-    """Names that the parameters cell, as it was last run, and papermill's cell after it have set.
+def read_yaml(content: str | bytes, *, asked: str) -> Any:
+    """Read a YAML value, or say in four parts what is wrong with it; a key that is there twice is."""
+    import yaml
 
-    Where there is no record of cells, as in a script, that is everything defined so far: but in a kernel, a notebook
-    that is run again would find its own results there.
-    """
-    if "In" not in namespace:
-        return [name for name, value in namespace.items() if _is_set_by_user(name, value)]
-    cells = [(source, _assigned(source)) for source in namespace["In"]]
-    declaring = [number for number, (_, names) in enumerate(cells) if names.get(RUN_DIR) == "declared"]
-    last = cells[declaring[-1] :] if declaring else []
-    return [name for source, names in last if _is_parameters(source, names) for name in names]
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            twice = [key for number, key in enumerate(keys) if key in keys[:number]]
+            if twice:
+                raise yaml.MarkedYAMLError(problem=f"{twice[0]!r} is there twice", problem_mark=node.start_mark)
+            return super().construct_mapping(node, deep)
 
-
-def _assigned(source: str) -> dict[str, str]:
-    """Names that a cell assigns to at its top level, ``"declared"`` with a type or ``"set"`` without."""
     try:
-        statements = ast.parse(source).body
-    except SyntaxError:  # a magic, or a cell that failed
+        return yaml.load(content.decode("utf-8") if isinstance(content, bytes) else content, Loader=Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that does not exist is a ValueError
+        received = " ".join(str(error).split())
+        available = "YAML in UTF-8, indented by blanks, each name once"
+        remedy = "Mend the place that is named; quote what shall be text."
+        raise ParameterError(asked, received=received, available=available, remedy=remedy) from error
+
+
+def load_preset(study: str, *, preset: str) -> dict[str, Any]:
+    """Read a preset of a study, checked against its notebook: ``"smoke"``, …, or the path of a YAML file."""
+    presets = list_presets(study)
+    path = presets.get(preset, Path(preset))
+    if not path.is_file():
+        raise unknown_name("preset", name=preset, names=presets)
+    asked = f"The preset {path.name} of study {study!r} was read."
+    content = read_yaml(path.read_bytes(), asked=asked)
+    content = {} if content is None else content
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        received = f"{str(content)[:60]}, a {type(content).__name__}"
+        remedy = "Write one line for each parameter, such as `epochs: 8`."
+        raise ParameterError(asked, received=received, available="names of parameters with their values", remedy=remedy)
+    return check_parameters(content, study=study)
+
+
+def list_presets(study: str) -> dict[str, Path]:
+    """Return the presets of a study by name: ``presets/<study>.<preset>.yaml`` beside its notebook."""
+    notebook = find_notebook(study)
+    files = sorted((notebook.parent / "presets").glob(f"{study_name(notebook)}.*.yaml"))
+    return {path.name.split(".")[1]: path for path in files}
+
+
+def recognise_preset(study: str, *, parameters: Mapping[str, Any]) -> str:
+    """Name the shipped preset of exactly these parameters but the seeds (``"quick"``: the notebook's own), or none."""
+    given = {name: value for name, value in parameters.items() if name not in _BY_RUN}
+    for preset, values in _shipped_presets(study).items():
+        if {name: value for name, value in values.items() if name not in _BY_RUN} == given:
+            return preset
+    return ""
+
+
+@cache
+def _shipped_presets(study: str) -> dict[str, dict[str, Any]]:
+    if study not in list_studies():
         return {}
-    annotated = (node.target for node in statements if isinstance(node, ast.AnnAssign))
-    declared = {target.id: "declared" for target in annotated if isinstance(target, ast.Name)}
-    targets = (target for node in statements if isinstance(node, ast.Assign) for target in node.targets)
-    return declared | {target.id: "set" for target in targets if isinstance(target, ast.Name)}
-
-
-def _is_parameters(source: str, names: Mapping[str, str]) -> bool:
-    return names.get(RUN_DIR) == "declared" or source.startswith("# Parameters")
-
-
-def _is_set_by_user(name: str, value: Any) -> bool:
-    """Tell a variable from what Python and imports put beside it."""
-    return not (
-        name.startswith("_") or name == "annotations" or isinstance(value, (types.ModuleType, types.FunctionType))
-    )
+    notebook = str(list_studies()[study])
+    defaults = default_parameters(Path(notebook))
+    presets = {name: defaults | load_preset(notebook, preset=name) for name in list_presets(notebook)}
+    return {"quick": defaults} | presets

@@ -21,7 +21,10 @@ import torch
 import astrolab as al
 from astrolab.datasets.rows import LazyRows
 from astrolab.datasets.survey import Provenance, Survey
-from astrolab.datasets.twins import simulate_arrays, twin_knobs
+from astrolab.datasets.twins.galaxies import twin_knobs
+from astrolab.datasets.twins.galaxies.simulation import simulate_arrays
+from astrolab.predictions import KEYS
+from astrolab.tasks import REDSHIFT, InputSpec
 
 GOALS_S = {"to_usable_widget": 2.0, "lasso": 0.3, "twin_move": 0.1}
 BANDS = ("hsc-g", "hsc-r", "hsc-i", "hsc-z", "hsc-y")
@@ -47,17 +50,18 @@ def make_galaxies(n, *, seed):
     survey = Survey(
         name="twin-galaxiesml",
         inputs={"image": RepeatedRows(stamps, n=n), "magnitudes": random.normal(21, 1.5, (n, 5)).astype(np.float32)},
+        specs={"image": InputSpec(("band", "y", "x"), BANDS), "magnitudes": InputSpec(("band",), BANDS, "AB mag")},
         labels=pd.DataFrame({"z": truth}),
         ids=2**55 + random.permutation(n),
-        bands=BANDS,
         catalogue={"i_half_light_radius": random.uniform(2, 9, n)},
         sky_deg=np.stack([random.uniform(149, 151, n), random.uniform(1, 3, n)], axis=1),
-        published_split=None,
         provenance=Provenance(survey="twin-galaxiesml", title="GalaxiesML twin", simulated=True),
+        task=REDSHIFT,
     )
     pred = truth + (1 + truth) * 0.03 * random.standard_t(2, n)
-    columns = {"survey": survey.name, "object_id": survey.ids, "label": "z", "truth": truth, "pred": pred}
-    return survey, pd.DataFrame(columns | {"simulated": True, "arm": "lora", "seed": 0})
+    columns = {name: "" for name in KEYS} | {"arm": "lora", "strategy": "lora", "seed": 0, "survey": survey.name}
+    columns |= {"object_id": survey.ids, "truth.z": truth, "pred.z": pred, "simulated": True}
+    return survey, pd.DataFrame(columns)
 
 
 def seconds(action):
@@ -93,7 +97,9 @@ def twin_moves(n):
     """Times of moves of a knob, with two published-size networks answering."""
     survey = al.load_survey("twin-galaxiesml", n=64, seed=0)
     scaling = al.fit_scaling(survey)
-    networks = {f"network {seed}": al.make_model("redshift_cnn", n_bands=5, seed=seed).eval() for seed in (0, 1)}
+    networks = {
+        f"network {seed}": al.make_model("cnn", survey=survey, inputs=("image",), seed=seed).eval() for seed in (0, 1)
+    }
     explorer = al.explore_twin(models={name: (network, scaling) for name, network in networks.items()})
     times = []
     for z in np.linspace(0.2, 2.0, n):

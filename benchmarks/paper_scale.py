@@ -25,47 +25,43 @@ import astrolab as al
 PUBLISHED_N = {"twin-transferz": 100_442, "twin-galaxiesml": 286_401}
 PUBLISHED_EPOCHS = {"zero_shot": 500, "tl_published": 500, "lora": 500, "combo": 121}  # at most
 PUBLISHED_MINUTES = {"zero_shot": 26.7, "tl_published": 264, "lora": 84, "combo": 144}
-KEEP = "twin-galaxiesml"
 
 
-def load_samples(fraction: float, *, seed: int) -> tuple[dict[str, al.Splits], dict[str, float]]:
+def load_move(fraction: float, *, seed: int) -> tuple[al.Move, dict[str, float]]:
     """Simulate both surveys, split them, and take every test galaxy out of the training sets."""
     begun = time.perf_counter()
-    surveys = {name: al.load_survey(name, n=round(n * fraction), seed=seed) for name, n in PUBLISHED_N.items()}
+    numbers = {name: round(n * fraction) for name, n in PUBLISHED_N.items()}
+    for name, n in numbers.items():
+        al.load_survey(name, n=n, seed=seed)
     simulated_s = time.perf_counter() - begun
-    splits = [al.split(survey) for survey in surveys.values()]
-    tests = [part.test for part in splits] + [al.combine([part.test for part in splits], keep=KEEP)]
-    pretrain, finetune = (al.clear_training(part, against=tests) for part in splits)
-    union = al.combine_splits([pretrain, finetune], keep=KEEP)
-    audit = al.audit_leaks(train={"base": pretrain.train, "union": union.train}, test={t.name: t for t in tests})
-    audit.require_clean()
-    samples = {"pretrain": pretrain, "finetune": finetune, "union": union, "tests": tests}
-    return samples, {"simulate": simulated_s, "prepare": time.perf_counter() - begun - simulated_s}
+    (pretrain, n_pretrain), (finetune, n_finetune) = numbers.items()
+    move = al.prepare_move(
+        pretrain=pretrain, finetune=finetune, n_pretrain=n_pretrain, n_finetune=n_finetune, seed=seed
+    )
+    return move, {"simulate": simulated_s, "prepare": time.perf_counter() - begun - simulated_s}
 
 
 def train_table(
-    run: al.Run, *, samples: dict, epochs_fraction: float, seed: int, config: al.TrainConfig
+    run: al.Run, *, move: al.Move, epochs_fraction: float, seed: int, config: al.TrainConfig
 ) -> pd.DataFrame:
     """Train the four networks and predict the three test sets with each."""
     epochs = {arm: max(1, round(n * epochs_fraction)) for arm, n in PUBLISHED_EPOCHS.items()}
-    pretrain = samples["pretrain"]
-    scaling = al.fit_scaling(pretrain.train, method="none")
-    network = al.make_model("redshift_cnn", n_bands=5, seed=seed)
+    scaling = al.fit_scaling(move.pretrain.train, method="none")
+    network = al.make_model("cnn", survey=move.surveys["pretrain"], seed=seed)
     setup = {"seed": seed, "scaling": scaling}
     base_config = config.with_changes(learning_rate=1e-3, epochs=epochs["zero_shot"])
-    base = run.fit(network, adapt={"strategy": "scratch"}, arm="base", sample=pretrain, config=base_config, **setup)
+    scratch = {"strategy": "scratch"}
+    base = run.fit(network, adapt=scratch, arm="base", sample=move.pretrain, config=base_config, **setup)
     tables = []
     for arm in al.choose_arms(list(PUBLISHED_EPOCHS), learning_rates={"lora": 1e-4}):
-        sample = samples["union" if arm.sample == "union" else "finetune"]
         arm_config = config.with_changes(
             learning_rate=arm.learning_rate or 1e-3,
             epochs=epochs[arm.name],
             patience=None if arm.name == "combo" else config.patience,
         )
-        moved = {"adapt": arm.adapt, "arm": arm.name, "sample": sample, "config": arm_config}
+        moved = {"adapt": arm.adapt, "arm": arm.name, "sample": move.sample(arm.sample), "config": arm_config}
         fitted = run.fit(base.adapted.network, **moved, **setup)
-        answers = [al.predict(fitted.adapted, survey=test, scaling=scaling) for test in samples["tests"]]
-        tables.append(al.concat_predictions(answers, arm=arm.name, seed=seed))
+        tables += [run.predict(fitted, survey=test, scaling=scaling) for test in move.tests]
     return al.concat_predictions(tables)
 
 
@@ -100,12 +96,13 @@ def main() -> None:
     begun = time.perf_counter()
     parameters = {name: str(value) for name, value in vars(arguments).items() if name not in ("json", "directory")}
     run = al.open_run(study="paper_scale", parameters=parameters, directory=arguments.directory)
-    samples, seconds = load_samples(arguments.fraction, seed=arguments.seed)
+    move, seconds = load_move(arguments.fraction, seed=arguments.seed)
+    run.record_move(move)
     config = al.TrainConfig(
-        batch_size=arguments.batch_size, ema="published", compile=arguments.compile, seed=arguments.seed
+        batch_size=arguments.batch_size, ema="published", label_clamp=(0, 4), compile=arguments.compile
     )
     predictions = train_table(
-        run, samples=samples, epochs_fraction=arguments.epochs_fraction, seed=arguments.seed, config=config
+        run, move=move, epochs_fraction=arguments.epochs_fraction, seed=arguments.seed, config=config
     )
     run.save_predictions(predictions)
     scores = al.score(predictions)

@@ -20,11 +20,10 @@ import galsim
 import numpy as np
 import torch
 
-from astrolab.datasets.manifests import load_manifest
-from astrolab.datasets.twins import twin_knobs
-from astrolab.datasets.twins.render import render_scene
-from astrolab.datasets.twins.simulation import EXPOSURE, draw_scene
-from astrolab.datasets.twins.workers import map_on_cores
+from astrolab.datasets.manifest import load_manifest
+from astrolab.datasets.twins.galaxies import twin_knobs
+from astrolab.datasets.twins.galaxies.render import render_scene
+from astrolab.datasets.twins.galaxies.simulation import EXPOSURE, draw_scene, map_on_cores
 
 PHOTOMETRIC_BANDS = 5
 

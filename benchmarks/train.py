@@ -33,9 +33,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from astrolab.datasets.formats import H5Rows
+from astrolab.datasets.survey import Provenance, Survey
 from astrolab.models.registry import make_model
+from astrolab.tasks import QUANTITIES, REDSHIFT, InputSpec
 from astrolab.trainers.hardware import has_bfloat16_units
-from astrolab.trainers.losses import lorentzian_loss
+from astrolab.trainers.objectives import lorentzian_loss
 
 MODULES = {"plain": "torch", "lightning": "lightning", "astrolab": "astrolab.trainers.loop"}
 CONTENDERS = tuple(MODULES)
@@ -85,8 +88,29 @@ def device_of():
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def survey_of(path, *, part):
+    import pandas as pd
+
+    with h5py.File(path) as file:
+        images, z = H5Rows(file[f"{part}/image"]), file[f"{part}/z"][:]
+    return Survey(
+        name=part,
+        inputs={"image": images},
+        specs={"image": InputSpec(("band", "y", "x"), BANDS)},
+        labels=pd.DataFrame({"z": z}),
+        ids=np.arange(len(z)),
+        provenance=Provenance(survey=part, title="noise", simulated=True),
+        task=REDSHIFT,
+    )
+
+
 def new_network(arguments):
-    return make_model("redshift_cnn", n_bands=5, seed=0, width=arguments.width)
+    return make_model("cnn", survey=survey_of(arguments.file, part="train"), seed=0, width=arguments.width)
+
+
+def loss_of(network, images, truth):
+    pred = network({"image": images})[:, 0]
+    return lorentzian_loss(pred, truth=truth, quantity=QUANTITIES["z"]).mean()
 
 
 def run_plain(arguments):
@@ -102,7 +126,7 @@ def run_plain(arguments):
         for images, truth in train:
             images, truth = images.to(device), truth.to(device).clamp(0, 4)
             optimizer.zero_grad()
-            loss = lorentzian_loss(network(images), truth=truth).mean()
+            loss = loss_of(network, images, truth)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM)
             optimizer.step()
@@ -110,7 +134,7 @@ def run_plain(arguments):
         network.eval()
         with torch.no_grad():
             for images, truth in validation:
-                running += lorentzian_loss(network(images.to(device)), truth=truth.to(device)).mean().item()
+                running += loss_of(network, images.to(device), truth.to(device)).item()
         times.append(perf_counter() - begun)
     return times
 
@@ -125,10 +149,10 @@ def run_lightning(arguments):
             self.network, self.times = new_network(arguments), []
 
         def training_step(self, batch, _):
-            return lorentzian_loss(self.network(batch[0]), truth=batch[1].clamp(0, 4)).mean()
+            return loss_of(self.network, batch[0], batch[1].clamp(0, 4))
 
         def validation_step(self, batch, _):
-            lorentzian_loss(self.network(batch[0]), truth=batch[1]).mean()
+            loss_of(self.network, *batch)
 
         def configure_optimizers(self):
             return torch.optim.Adam(self.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
@@ -157,33 +181,15 @@ def run_lightning(arguments):
 
 def run_astrolab(arguments):
     """`fit` on surveys that are read from the file."""
-    import pandas as pd
-
-    from astrolab.datasets.hdf5 import H5Rows
     from astrolab.datasets.scaling import fit_scaling
-    from astrolab.datasets.survey import Provenance, Survey
     from astrolab.trainers.config import TrainConfig
     from astrolab.trainers.loop import fit
 
-    def survey(part):
-        z = H5Rows(arguments.file, key=f"{part}/z")[:]
-        return Survey(
-            name=part,
-            inputs={"image": H5Rows(arguments.file, key=f"{part}/image")},
-            labels=pd.DataFrame({"z": z}),
-            ids=np.arange(len(z)),
-            bands=BANDS,
-            catalogue={},
-            sky_deg=None,
-            published_split=None,
-            provenance=Provenance(survey=part, title="noise", simulated=True),
-        )
-
-    train = survey("train")
+    train, validation = (survey_of(arguments.file, part=part) for part in ("train", "validation"))
     result = fit(
         new_network(arguments),
         train=train,
-        validation=survey("validation"),
+        validation=validation,
         scaling=fit_scaling(train, method="none"),
         config=TrainConfig(
             epochs=arguments.epochs + 1,
@@ -191,6 +197,7 @@ def run_astrolab(arguments):
             learning_rate=LEARNING_RATE,
             weight_decay=WEIGHT_DECAY,
             clip_norm=CLIP_NORM,
+            label_clamp=(0, 4),
             patience=None,
             precision="bfloat16" if has_bfloat16_units(device_of()) else "auto",
         ),

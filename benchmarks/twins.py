@@ -7,7 +7,6 @@ sources). About a minute on one core.
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,10 @@ from astropy.table import Table
 from scipy.ndimage import zoom
 from sklearn.neighbors import KNeighborsRegressor
 
-from astrolab.datasets.manifests import load_manifest
-from astrolab.datasets.twins import simulate_arrays, twin_knobs
-from astrolab.datasets.twins.population import counts_per_arcmin2, draw_galaxies
-from astrolab.datasets.twins.simulation import sky_noise
+from astrolab.datasets.manifest import load_manifest
+from astrolab.datasets.twins.galaxies import twin_knobs
+from astrolab.datasets.twins.galaxies.population import counts_per_arcmin2, draw_galaxies
+from astrolab.datasets.twins.galaxies.simulation import simulate_arrays, sky_noise
 
 PERCENTILES = (5, 16, 50, 84, 95)
 MEGACAM = ("cfht_megacam-g", "cfht_megacam-r", "cfht_megacam-i", "cfht_megacam-z", "hsc2017-y")
@@ -96,7 +95,7 @@ def colours(knobs, real):
     magnitudes = np.stack([np.asarray(table[band], dtype=float) for band in "griz"], axis=1)
     z = np.asarray(table["redshift"], dtype=float)
     good = (np.abs(magnitudes - 22) < 8).all(axis=1) & (magnitudes[:, 1] < 24.1)
-    ours = draw_galaxies(replace(knobs, i_limit_mag=24.0, bands=MEGACAM), n=40_000, rng=np.random.default_rng(2))
+    ours = draw_galaxies(knobs.with_changes(i_limit_mag=24.0, bands=MEGACAM), n=40_000, rng=np.random.default_rng(2))
     rows = []
     for low in np.arange(0.2, 1.4, 0.2):
         inside = (ours.z > low) & (ours.z < low + 0.2) & (ours.mag[:, 1] < 24.1)

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from astrolab.metrics import score
-from astrolab.predictions import concat_predictions
+from astrolab.metrics import Resampling, score
+from astrolab.predictions import concat_predictions, predictions_table
 from astrolab.runs import Run, open_run
+from astrolab.tasks import REDSHIFT, Task
 
 SURVEYS = ("twin-transferz", "twin-galaxiesml", "combo")
 Errors = Mapping[str, tuple[float, float]]  # survey: offset and width of dz
@@ -50,7 +51,13 @@ def fit_record(
 
 
 def simulate(
-    arms: Mapping[str, Errors], *, seeds: Sequence[int], n: int, common: float = 0.7, simulated: bool = True
+    arms: Mapping[str, Errors],
+    *,
+    seeds: Sequence[int],
+    n: int,
+    common: float = 0.7,
+    simulated: bool = True,
+    task: Task = REDSHIFT,
 ) -> pd.DataFrame:
     """Predictions in which the same galaxies are hard for every arm; `combo` is the union of the two surveys."""
     tables = []
@@ -62,12 +69,22 @@ def simulate(
                 own = np.random.default_rng([number, place, seed]).normal(0, 1, n)
                 offset, width = errors[survey]
                 dz = offset + width * (np.sqrt(common) * difficulty + np.sqrt(1 - common) * own)
-                columns = {"survey": survey, "object_id": np.arange(n), "label": "z", "truth": truth}
-                columns |= {"pred": truth + (1 + truth) * dz, "simulated": simulated}
                 name, _, fraction = arm.partition("@")
-                told = {"arm": name, "seed": seed} | ({"fraction": float(fraction)} if fraction else {})
-                tables.append(pd.DataFrame(columns).assign(**told))
+                identity = {"run": "this", "fit": fit_name(arm, seed=seed), "arm": name, "strategy": name, "seed": seed}
+                identity |= {"survey": survey, "split": "test"} | ({"fraction": float(fraction)} if fraction else {})
+                labels = {"truth": {"z": truth}, "pred": {"z": truth + (1 + truth) * dz}}
+                tables.append(predictions_table(**labels, task=task, simulated=simulated, **identity))
     return concat_predictions(tables)
+
+
+def fit_name(arm: str, *, seed: int) -> str:
+    return f"{arm.replace('@', '-fraction')}-s{seed}"
+
+
+def survey_record(name: str, *, n: int = 3, simulated: bool = True) -> dict:
+    """What a record says of a survey; one called `twin-…` is a twin of the survey without that."""
+    twin_of = name.removeprefix("twin-") if simulated and name.startswith("twin-") else ""
+    return {"name": name, "twin_of": twin_of, "repr": "…", "n": n, "digest": f"of {name}", "simulated": simulated}
 
 
 def write_run(
@@ -80,33 +97,36 @@ def write_run(
     parameters: Mapping | None = None,
     finished: bool = True,
     direction: str | None = "forward",
+    move: Sequence[str] = ("twin-transferz", "twin-galaxiesml"),
     simulated: bool = True,
     time_s: float = 2.0,
     circumstances: Mapping = CIRCUMSTANCES,
+    task: Task = REDSHIFT,
 ) -> Run:
     """Write a run folder; an arm may be `lora@0.1`, for a fraction of the fine-tuning set.
 
-    Fits of an arm take `time_s` and a second more for each further seed, those of the base model `time_s`.
+    Models are moved from the first survey of `move` to the second, or back in the reverse direction. Fits of an arm
+    take `time_s` and a second more for each further seed, those of the base model `time_s`.
     """
-    given = {"seeds": list(seeds), "epochs": 3, "z_range": [0.3, 1.5]} | dict(parameters or {})
-    run = open_run(study=study, parameters=given, directory=directory)
-    survey = {"repr": "…", "n": n, "digest": "d1", "survey": "twin-galaxiesml", "simulated": simulated}
-    run.record["surveys"] = {"finetune": survey}
+    given = {"seeds": list(seeds), "epochs": 3} | ({"direction": direction} if direction else {})
+    run = open_run(study=study, parameters=given | dict(parameters or {}), directory=directory)
+    names = move[::-1] if direction == "reverse" else move
+    surveys = {role: survey_record(name, n=n) for role, name in zip(("pretrain", "finetune"), names, strict=True)}
+    run.record |= {"surveys": surveys, "task": task.to_dict(), "move": {"direction": direction} if direction else {}}
     for seed in seeds:
         run.record["fits"][f"base-s{seed}"] = fit_record("base", seed=seed, time_s=time_s, circumstances=circumstances)
         for arm in arms:
             name, _, fraction = arm.partition("@")
             condition = {"fraction": float(fraction)} if fraction else {}
-            key = f"{arm.replace('@', '-fraction')}-s{seed}"
-            told = {"condition": condition, "time_s": time_s + seed, "circumstances": circumstances}
-            run.record["fits"][key] = fit_record(name, seed=seed, **told)
+            of_fit = {"condition": condition, "time_s": time_s + seed, "circumstances": circumstances}
+            run.record["fits"][fit_name(arm, seed=seed)] = fit_record(name, seed=seed, **of_fit)
     run._write()
     if not finished:
         run._lock.release(force=True)
         return run
-    predictions = simulate(arms, seeds=seeds, n=n, simulated=simulated)
+    predictions = simulate(arms, seeds=seeds, n=n, simulated=simulated, task=task)
     if direction is not None:
-        predictions = predictions.assign(direction=direction)
+        predictions = concat_predictions([predictions], direction=direction)
     run.save_predictions(predictions)
-    run.finish(scores=score(predictions, n_bootstrap=20))
+    run.finish(scores=score(predictions, resampling=Resampling(n=20)))
     return run

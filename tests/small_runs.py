@@ -9,6 +9,7 @@ import pandas as pd
 from astrolab.datasets.survey import Provenance
 from astrolab.parameters import find_notebook, read_declarations
 from astrolab.runs import open_run
+from astrolab.tasks import REDSHIFT, Task
 
 STUDY = "lora_vs_transfer"
 METRICS = ("bias", "scatter", "catastrophic_rate", "outlier_rate", "loss")
@@ -20,6 +21,8 @@ class NamedSurvey:
 
     provenance: Provenance
     digest: str = "0"
+    name: str = "twin-galaxiesml"
+    task: Task = REDSHIFT
 
     def __len__(self) -> int:
         return 3
@@ -28,7 +31,7 @@ class NamedSurvey:
 def scores_of(values: dict[str, float], *, surveys=("twin-galaxiesml",), metrics=("bias", "scatter")) -> pd.DataFrame:
     """Scores that are the same number in every metric and on every survey."""
     rows = [
-        {"arm": arm, "seed": 0, "survey": survey, "label": "z", "metric": metric, "value": value}
+        {"run": "", "fit": "", "arm": arm, "seed": 0, "survey": survey, "label": "z", "metric": metric, "value": value}
         for survey in surveys
         for arm, value in values.items()
         for metric in metrics

@@ -4,21 +4,20 @@ import pytest
 from local_server import serve
 from typer.testing import CliRunner
 
-from astrolab.cli_data import data_app
+from astrolab.cli import data_app
 from astrolab.errors import ChecksumError, ConfigError, DataNotFoundError, ManifestError, UnknownNameError
 
 MANIFEST = """
 name = "mine"
 title = "My own survey"
 version = "1"
-kind = "images"
-[label]
+[[label]]
 name = "z"
 column = "z"
-range = [0, 2]
-[image]
+possible = [0, 2]
+[input.image]
 key = "image"
-bands = ["g", "r"]
+channels = ["g", "r"]
 [[files]]
 path = "mine.h5"
 """
@@ -64,7 +63,7 @@ def test_import_then_verify(mine):
     with h5py.File(mine.parent / "mine.h5", "a") as file:
         file["z"][0] = 5.0
     assert "1 wrong" in call("verify", "mine", exit_code=1)
-    with pytest.raises(ManifestError, match=r"1 of 3 galaxies outside \[0, 2\]"):
+    with pytest.raises(ManifestError, match=r"1 of 3 galaxies outside what is possible, \[0, 2\]"):
         call("import", mine)
 
 
@@ -116,7 +115,7 @@ def test_a_damaged_manifest_of_an_imported_survey_is_named_and_stops_no_other(mi
 def test_a_manifest_that_is_a_folder_or_a_member_of_itself_is_refused(tmp_path):
     with pytest.raises(ManifestError, match="directory"):
         call("info", f"{tmp_path}/")
-    text = 'name = "own"\ntitle = "Own"\nversion = "1"\nkind = "recipe"\n[recipe]\nmembers = ["own"]\nkeep = "own"\n'
+    text = 'name = "own"\ntitle = "Own"\nversion = "1"\n[recipe]\nmembers = ["own"]\nkeep = "own"\n'
     (tmp_path / "own.toml").write_text(text)
     with pytest.raises(ManifestError, match="no member of itself"):
         call("import", tmp_path / "own.toml")

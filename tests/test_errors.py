@@ -26,11 +26,6 @@ def test_every_error_can_be_copied_to_another_process(kind):
     assert str(error) == "Asked.\n  received : r\n  to do    : do"
 
 
-def test_the_tree_in_the_docstring_is_the_tree_of_the_classes():
-    drawn = {word for line in errors.__doc__.splitlines() for word in line.split() if word.endswith("Error")}
-    assert {kind.__name__ for kind in TREE} <= drawn | {"AstrolabError"}
-
-
 def test_an_unknown_name_is_a_key_error_that_knows_the_nearest():
     error = unknown_name("metric", name="biass", names=["scatter", "bias"])
     assert isinstance(error, KeyError)

@@ -12,6 +12,7 @@ from astrolab.files import (
     digest_fault,
     require_space,
     sha256_of,
+    short_names,
     source_digest,
     with_ending,
     write_atomically,
@@ -114,3 +115,12 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
         part.write_text("half")
         raise OSError(errno.EROFS, "Read-only file system")
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_as_many_parents_as_it_takes_to_be_the_only_one(tmp_path):
+    folders = [tmp_path / name for name in ("a/x/run", "b/x/run", "b/y/run", "other")]
+    assert list(short_names(folders).values()) == ["a/x/run", "b/x/run", "y/run", "other"]
+
+
+def test_a_folder_that_is_there_twice_has_one_name(tmp_path):
+    assert short_names([tmp_path / "a", tmp_path / "a"]) == {tmp_path / "a": "a"}

@@ -1,4 +1,4 @@
-"""What there is, as text: the table of surveys and the data card of one."""
+"""Surveys in words: the table of what there is, the data card of one, and whom to thank for it."""
 
 from __future__ import annotations
 
@@ -6,27 +6,26 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
-from astrolab.datasets.fetch import find_file, realisations, survey_dir
-from astrolab.datasets.manifests import FileEntry, Manifest, list_manifests, load_manifest
+from astrolab.datasets.fetching import find_file, realisations, survey_dir
+from astrolab.datasets.manifest import Manifest, list_manifests, load_manifest
 from astrolab.errors import AstrolabError
 
 
 def survey_table() -> pd.DataFrame:
     """Return `name`, `kind`, `title`, `n` and `on_disk` of each survey that can be asked for by name."""
-    rows = [_survey_row(name) for name in list_manifests()]
+    rows: list[tuple] = []
+    for name in list_manifests():
+        try:
+            manifest = load_manifest(name)
+            rows.append((name, _kind(manifest), manifest.title, manifest.n_objects, on_disk(manifest)))
+        except AstrolabError as error:
+            rows.append((name, "?", f"unusable: {type(error).__name__}", None, "?"))
     return pd.DataFrame(rows, columns=["name", "kind", "title", "n", "on_disk"]).astype({"n": "Int64"})
 
 
-def _survey_row(name: str) -> tuple[str, str, str, int | None, str]:
-    try:
-        manifest = load_manifest(name)
-        return name, _kind(manifest), manifest.title, manifest.n_galaxies, on_disk(manifest)
-    except AstrolabError as error:
-        return name, "?", f"unusable: {type(error).__name__}", None, "?"
-
-
 def _kind(manifest: Manifest) -> str:
-    return f"{manifest.kind}, simulated" if manifest.simulated else manifest.kind
+    kind = "recipe" if manifest.recipe else " + ".join(manifest.inputs)
+    return f"{kind}, simulated" if manifest.simulated else kind
 
 
 def on_disk(manifest: Manifest) -> str:
@@ -53,9 +52,9 @@ def data_card(manifest: Manifest | str) -> str:
 
 
 def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    n = manifest.n_galaxies
+    n = manifest.n_objects
     yield "kind", _kind(manifest)
-    yield "galaxies", f"{n:,}" if n is not None else "number not known before the files are read"
+    yield manifest.objects, f"{n:,}" if n is not None else "number not known before the files are read"
     yield "homepage", manifest.homepage
     yield "licence", manifest.licence
     yield "cite", ", ".join(manifest.citation.keys) + f"   (astrolab data cite {manifest.name})"
@@ -66,29 +65,25 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "knobs", ", ".join(f"{name} = {value!r}" for name, value in manifest.twin.knobs.items())
     if manifest.recipe:
         yield "members", ", ".join(manifest.recipe.members)
-        yield "kept row", f"that of {manifest.recipe.keep}, for a galaxy that several members have"
+        yield "kept row", f"that of {manifest.recipe.keep}, for an object that several members have"
     yield "on disk", on_disk(manifest)
     yield "folder", "" if manifest.recipe else str(manifest.folder or survey_dir(manifest))
 
 
 def _column_facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    if manifest.label:
-        reach = f", from {manifest.label.range[0]:g} to {manifest.label.range[1]:g}" if manifest.label.range else ""
-        yield "label", f"{manifest.label.name} (column {' or '.join(manifest.label.column)}{reach})"
-    if manifest.image:
-        image = manifest.image
-        where = (
-            f"{image.key[0]} (n, {len(image.bands)}, y, x)"
-            if len(image.key) == 1
-            else f"{', '.join(image.key)} (n, y, x)"
-        )
-        yield "image", f"{where}: {', '.join(image.bands)}; {image.unit}".rstrip("; ")
-        yield "", f"{image.pixel_scale_arcsec} arcsec/px" if image.pixel_scale_arcsec else ""
-        yield "", ", ".join(f"{size} px" for size in image.sizes)
-    if manifest.magnitudes:
-        magnitudes = manifest.magnitudes
-        yield "magnitudes", f"{', '.join(magnitudes.columns)} ({', '.join(magnitudes.bands)}; {magnitudes.unit})"
-        yield "", f"missing is {', '.join(f'{v:g}' for v in magnitudes.missing)}" if magnitudes.missing else ""
+    for label, quantity in zip(manifest.labels, manifest.task.labels, strict=True):
+        reach = f", from {quantity.possible[0]:g} to {quantity.possible[1]:g}" if quantity.possible else ""
+        weight = f", weighted by {label.weight}" if label.weight else ""
+        yield "label", f"{quantity.axis} {label.name!r} (column {' or '.join(label.column)}{reach}{weight})"
+    for name, one in manifest.inputs.items():
+        where = ", ".join(one.columns or one.key)
+        unit = f"; {one.spec.unit}" if one.spec.unit else ""
+        yield name, f"{where} (n, {', '.join(one.spec.axes)}): {', '.join(one.channels)}{unit}".replace(":;", ";")
+        yield "", f"{one.scale_arcsec} arcsec/px" if one.scale_arcsec else ""
+        yield "", ", ".join(f"{size} px" for size in one.sizes)
+        yield "", f"missing is {', '.join(f'{v:g}' for v in one.missing)}" if one.missing else ""
+        beside = ", ".join(f"{name} ({key})" for name, key in one.companions.items())
+        yield "", f"with {beside}" if beside else ""
     if manifest.id:
         yield "ids", f"{manifest.id.column} ({manifest.id.scheme})"
     if manifest.sky:
@@ -99,30 +94,18 @@ def _column_facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
 def _file_lines(manifest: Manifest) -> Iterator[str]:
     if not manifest.files:
         return
-    rows: list[tuple] = [("file", "split", "px", "galaxies", "size", "hash")]
+    rows: list[tuple] = [("file", "split", "px", "n", "size", "hash")]
     for entry in manifest.files:
-        n = f"{entry.n:,}" if entry.n else "-"
-        rows.append((entry.path, entry.split or "-", entry.size or "-", n, _size(entry), _hash(entry)))
+        n, about = f"{entry.n:,}" if entry.n else "-", f"about {entry.about_gb:g} GB" if entry.about_gb else "-"
+        n_bytes = about if entry.bytes is None else f"{entry.bytes:,} bytes"
+        hashed = (entry.known_hash or ("on first use" if entry.urls else "-")).split(":")[0]
+        rows.append((entry.path, entry.split or "-", entry.size or "-", n, n_bytes, hashed))
     yield in_columns(rows)
-
-
-def _size(entry: FileEntry) -> str:
-    if entry.bytes is not None:
-        return f"{entry.bytes:,} bytes"
-    return f"about {entry.about_gb:g} GB" if entry.about_gb else "-"
-
-
-def _hash(entry: FileEntry) -> str:
-    if entry.known_hash:
-        return entry.known_hash.split(":")[0]
-    return "on first use" if entry.urls else "-"
 
 
 def in_columns(rows: Iterable[Iterable[object]]) -> str:
     """Lay out rows of text, all of the same length, in columns.
 
-    Examples
-    --------
     >>> print(in_columns([("name", "n"), ("galaxiesml", 3)]))
     name        n
     galaxiesml  3
@@ -130,3 +113,24 @@ def in_columns(rows: Iterable[Iterable[object]]) -> str:
     texts = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in texts)
+
+
+def cite(manifest: Manifest | str) -> str:
+    """Return sentences for a paper's acknowledgements, then the BibTeX of every work named there, each once.
+
+    A recipe brings the citations of its members, a twin those of its original.
+    """
+    surveys = list(_all_thanked(load_manifest(manifest)))
+    simulated = "The {0.objects} of {0.title!r} are simulated by astrolab; it stands for {0.twin.of!r}."
+    texts = dict.fromkeys(simulated.format(one) if one.twin else one.citation.text.strip() for one in surveys)
+    bibtex = "".join("\n" + one.citation.bibtex.strip() for one in surveys)
+    entries = dict.fromkeys(("@" + entry).strip() for entry in bibtex.split("\n@")[1:])
+    parts = [" ".join(filter(None, texts)), *entries]
+    return "\n\n".join(filter(None, parts)) or f"The manifest of {surveys[0].name!r} names no work to cite."
+
+
+def _all_thanked(manifest: Manifest) -> Iterator[Manifest]:
+    yield manifest
+    others = manifest.recipe.members if manifest.recipe else (manifest.twin.of,) if manifest.twin else ()
+    for name in others:
+        yield from _all_thanked(load_manifest(name))

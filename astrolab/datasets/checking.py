@@ -1,32 +1,159 @@
-"""One list of checks of what a survey holds; `import_survey`, `verify_survey` and `load_survey` all go through it."""
+"""One list of checks of what a survey holds: `import_survey`, `verify_survey` and `load_survey` go through it."""
 
 from __future__ import annotations
 
 import copy
+import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pooch
 
-from astrolab.datasets.digests import BATCH_BYTES, is_kept, read_content
-from astrolab.datasets.manifest_schema import FileEntry, Manifest
-from astrolab.datasets.rows import Rows, TakenRows
+from astrolab.datasets import manifest as manifests
+from astrolab.datasets.digests import BATCH_BYTES, Content, is_kept, read_content
+from astrolab.datasets.fetching import find_file, locate, realisations, recorded_hash, survey_dir
+from astrolab.datasets.manifest import FileEntry, Input, Manifest, load_manifest
+from astrolab.datasets.reading import TableRows, read_file
+from astrolab.datasets.rows import TakenRows
 from astrolab.datasets.survey import Survey
-from astrolab.errors import AstrolabWarning, SchemaError
+from astrolab.errors import AstrolabError, AstrolabWarning, ManifestError, SchemaError
 
-POSSIBLE_LABELS = {"z": (-0.01, 20.0)}  # a redshift; the blueshift of a galaxy with a spectrum is smaller
 POSSIBLE_MAG, PLAUSIBLE_MEDIAN_MAG = (-40.0, 60.0), (0.0, 40.0)
 N_CODES = 20  # a catalogue has a few ways to say "not measured"; more values than these are a wrong unit
-EVERYWHERE = ("import", "load")
+N_NAMES_SHOWN = 30
+# What a finding stops; where it stops nothing, it is a warning.
+NOTHING, IMPORT, EVERYWHERE = (), ("import",), ("import", "load")
+Finding = tuple[str, tuple[str, ...]]
+Row = tuple[str, str, bool, str]
+_log = logging.getLogger(__name__)
+
+
+def import_survey(path: str | Path, *, directory: str | Path | None = None) -> Manifest:
+    """Check a user's survey against its manifest and, if all is well, make it known by its name.
+
+    `path` is the manifest, a ``.toml`` file (see ``data_manifests/README.md``), `directory` where the files are, if not
+    beside it. They stay there. Importing again replaces what was known under the name.
+
+    Raises
+    ------
+    ManifestError
+        If anything is wrong with the manifest or between it and the files; all problems are named.
+    """
+    path = Path(path).expanduser()
+    manifest = load_manifest(path)
+    folder = Path(directory).expanduser().absolute() if directory else manifest.folder
+    manifest = manifest.with_changes(folder=folder)
+    problems = list(_problems(manifest))
+    if problems:
+        raise manifests.manifest_error(str(path), problems=problems)
+    manifests.register(manifest, text=path.read_text(encoding="utf-8"))
+    return manifest
+
+
+def _problems(manifest: Manifest) -> Iterator[str]:
+    if manifest.name in manifests.shipped_manifests():
+        yield f"name: {manifest.name!r} is a survey that comes with astrolab; choose another"
+    for member in manifest.recipe.members if manifest.recipe else ():
+        try:
+            load_manifest(member)
+        except AstrolabError as error:
+            yield f"[recipe] members: {_in_one_line(error)}"
+    far = {entry.path for entry in manifest.files if entry.urls or manifest.twin}
+    for file, kind, ok, detail in _check_files(manifest, entries=manifest.files):
+        if kind == "present" and not ok and file in far:
+            _log.warning("%s is not here yet and was not checked", file)
+        elif kind == "present" and not ok:
+            yield f"{file}: no such file in {manifest.folder}"
+        elif not ok:
+            yield f"{file}: {detail}"
+        elif kind in CHECKS and detail:
+            warnings.warn(f"{file}: {detail}", AstrolabWarning, stacklevel=4)
+
+
+def verify_survey(manifest: Manifest | str, *, directory: Path | None = None) -> pd.DataFrame:
+    """Check a survey's files on this machine, every byte and every pixel of them.
+
+    Of a recipe all members are checked, of a twin every realisation made so far. `directory` is where to look instead
+    of beside the user's manifest and in the data folder.
+
+    Returns
+    -------
+    DataFrame
+        One row a check: `file`, `check`, `ok`, `detail`; ``query("not ok")`` shows what is wrong. What is only
+        suspected is ok, and said.
+
+    Raises
+    ------
+    DataNotFoundError
+        If no file of the survey is here.
+    """
+    manifest = load_manifest(manifest)
+    if manifest.recipe:
+        members = (verify_survey(name, directory=directory) for name in manifest.recipe.members)
+        return pd.concat(members, ignore_index=True)
+    folders = (realisations(manifest) if manifest.twin and directory is None else None) or [directory]
+    rows: list[Row] = []
+    for folder in folders:
+        sizes = {entry.size for entry in manifest.files if find_file(manifest, entry=entry, directory=folder)}
+        if not sizes:
+            locate(manifest, directory=folder)  # raises, and says how to get the files
+        entries = [entry for entry in manifest.files if entry.size in sizes]
+        rows += _check_files(manifest, entries=entries, folder=folder)
+    return pd.DataFrame(rows, columns=["file", "check", "ok", "detail"])
+
+
+def _check_files(manifest: Manifest, *, entries: Iterable[FileEntry], folder: Path | None = None) -> Iterator[Row]:
+    """Check files one by one, then those of one size against each other."""
+    parts = []
+    for entry in entries:
+        part = yield from _file_rows(manifest, entry, folder)
+        if part is not None:
+            parts.append(part)
+    for names, finding in common_ids(parts):
+        yield names, "ids in common", finding is None, finding[0] if finding else "none"
+
+
+def _file_rows(manifest: Manifest, entry: FileEntry, folder: Path | None) -> Generator[Row, None, Part | None]:
+    try:
+        path = find_file(manifest, entry=entry, directory=folder)
+    except ManifestError as error:
+        yield entry.path, "schema", False, _in_one_line(error)
+        return None
+    if path is None:
+        yield entry.path, "present", False, f"not here; astrolab data fetch {manifest.name}"
+        return None
+    home, n_bytes = survey_dir(manifest), path.stat().st_size
+    name = str(path.relative_to(home)) if path.is_relative_to(home) else entry.path
+    yield name, "present", True, str(path)
+    expected = f", {entry.bytes:,} expected" if entry.bytes is not None else "; no size published"
+    yield name, "size", entry.bytes in (None, n_bytes), f"{n_bytes:,} bytes{expected}"
+    known_hash = entry.known_hash or recorded_hash(manifest, entry=entry)
+    algorithm = pooch.hashes.hash_algorithm(known_hash)
+    found = f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
+    origin = f", {'published' if entry.known_hash else 'recorded on first use'}: {known_hash}"
+    yield name, "hash", known_hash in (None, found), found + (origin if known_hash else "; no hash known")
+    try:
+        survey = read_file(path, manifest=manifest, image_size=manifest.entry_for(path).size)
+    except AstrolabError as error:  # everything that is wrong, not only the first
+        yield from ((name, "schema", False, text) for text in list(_probe(path, manifest)) or [_in_one_line(error)])
+        return None
+    yield name, "schema", True, repr(survey)
+    part = Part(survey, manifest, entry)
+    for kind, of in CHECKS.items():
+        yield from ((name, kind, "import" not in stops, text) for text, stops in list(of(part)) or [("", ())])
+    return part
 
 
 @dataclass(frozen=True)
 class Part:
-    """The galaxies of one file; where not every pixel is wanted, as many stamps are looked at as 64 MiB hold."""
+    """The objects of one file; where not every pixel is wanted, as many are looked at as 64 MiB hold."""
 
     survey: Survey
     manifest: Manifest
@@ -34,33 +161,17 @@ class Part:
     every_pixel: bool = True
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What is wrong, and what it stops; what stops nothing, or not the loading, is a warning there."""
-
-    text: str
-    stops: tuple[str, ...] = ()
-
-
-def check(part: Part) -> Iterator[tuple[str, list[Finding]]]:
-    """Go through every check of one file, and give what each found."""
-    for name, of in CHECKS.items():
-        yield name, list(of(part))
-
-
 def report(parts: Sequence[Part], *, name: str) -> None:
     """Refuse what is certainly wrong with a survey, as `load_survey` does for its caller, and warn of the rest."""
-    found = [(part.entry.path, finding) for part in parts for _, findings in check(part) for finding in findings]
-    found += [("the files", finding) for _, finding in common_ids(parts) if finding]
-    if stopping := [f"{path}: {finding.text}" for path, finding in found if "load" in finding.stops]:
-        raise SchemaError(
-            f"The survey {name!r} was loaded and its values were checked.",
-            received="; ".join(stopping),
-            remedy="Correct the manifest, or leave these galaxies out of the files.",
-        )
+    found = [(part.entry.path, *finding) for part in parts for of in CHECKS.values() for finding in of(part)]
+    found += [("the files", *finding) for _, finding in common_ids(parts) if finding]
+    if stopping := [f"{path}: {text}" for path, text, stops in found if "load" in stops]:
+        asked = f"The survey {name!r} was loaded and its values were checked."
+        remedy = "Correct the manifest, or leave these rows out of the files."
+        raise SchemaError(asked, received="; ".join(stopping), remedy=remedy)
     if found:
-        text = "\n".join(f"  {path}: {finding.text}" for path, finding in found)
-        warnings.warn(f"Look at what {name!r} holds:\n{text}", AstrolabWarning, stacklevel=4)
+        texts = "\n".join(f"  {path}: {text}" for path, text, _ in found)
+        warnings.warn(f"Look at what {name!r} holds:\n{texts}", AstrolabWarning, stacklevel=4)
 
 
 def common_ids(parts: Sequence[Part]) -> Iterator[tuple[str, Finding | None]]:
@@ -69,26 +180,30 @@ def common_ids(parts: Sequence[Part]) -> Iterator[tuple[str, Finding | None]]:
         if one.manifest.id and one.entry.size == other.entry.size:
             common = np.intersect1d(one.survey.ids, other.survey.ids)
             text = f"[id]: {len(common):,} ids are both in {one.entry.path} and in {other.entry.path}"
-            finding = Finding(f"{text}, e.g. {common[0]}", ("import",)) if len(common) else None
+            finding = (f"{text}, e.g. {common[0]}", IMPORT) if len(common) else None
             yield f"{one.entry.path} / {other.entry.path}", finding
 
 
 def without_impossible(survey: Survey) -> Survey:
-    """Take magnitudes that no magnitude can be as not measured; `check` names them."""
-    rows = survey.inputs.get("magnitudes")
-    if rows is None:
-        return survey
-    columns = list(rows.columns)
-    for band in range(len(columns)):
-        raw, magnitudes = _band(rows, band=band)
-        if len(impossible := np.flatnonzero(_outside(magnitudes, POSSIBLE_MAG))):
-            columns[band] = raw if raw.dtype.kind == "f" else raw.astype(np.float64)
-            columns[band][impossible] = np.nan
-    if all(a is b for a, b in zip(columns, rows.columns, strict=True)):
-        return survey
-    masked = copy.copy(rows)
-    masked.columns = tuple(columns)
-    return replace(survey, inputs={**survey.inputs, "magnitudes": masked})
+    """Take magnitudes that no magnitude can be as not measured; the checks name them."""
+    inputs = dict(survey.inputs)
+    for name, rows in survey.inputs.items():
+        if not (isinstance(rows, TableRows) and _are_magnitudes(survey, name)):
+            continue
+        columns = list(rows.columns)
+        for channel, column in enumerate(columns):
+            raw = np.array(column[:])
+            if len(impossible := np.flatnonzero(_outside(rows.measured(raw), POSSIBLE_MAG))):
+                columns[channel] = raw if raw.dtype.kind == "f" else raw.astype(np.float64)
+                columns[channel][impossible] = np.nan
+        if any(a is not b for a, b in zip(columns, rows.columns, strict=True)):
+            inputs[name] = copy.copy(rows)
+            inputs[name].columns = tuple(columns)
+    return replace(survey, inputs=inputs)
+
+
+def _are_magnitudes(survey: Survey, name: str) -> bool:
+    return "mag" in survey.specs[name].unit.split()
 
 
 def repeated_far_out(values: np.ndarray) -> np.ndarray:
@@ -110,37 +225,38 @@ def repeated_far_out(values: np.ndarray) -> np.ndarray:
 def _rows(part: Part) -> Iterator[Finding]:
     n, expected = len(part.survey), part.entry.n
     if expected not in (None, n):
-        yield Finding(f"{n:,} galaxies, {expected:,} expected by the manifest", EVERYWHERE)
+        yield f"{n:,} {part.survey.objects}, {expected:,} expected by the manifest", EVERYWHERE
 
 
-def _label(part: Part) -> Iterator[Finding]:
-    label = part.manifest.label
-    if label is None:
-        return
-    values, where = part.survey.labels[label.name].to_numpy(), f"[label] {label.name}"
-    ranges = {"says the manifest": label.range, "is what it can be": POSSIBLE_LABELS.get(label.name)}
-    for reason, (low, high) in ((reason, span) for reason, span in ranges.items() if span):
-        outside = values[_outside(values, (low, high))]
-        if len(outside):
-            text = f"{len(outside):,} of {len(values):,} galaxies outside [{low:g}, {high:g}], which {reason}"
-            yield Finding(
-                f"{where}: {text}: {counted(outside)}; the median of all is {np.median(values):.4g}", EVERYWHERE
-            )
-            values = values[~_outside(values, (low, high))]
-    codes = repeated_far_out(values)
-    if label.range is None and len(codes):
-        text = f"looks like 'not measured': {counted(values[np.isin(values, codes)])}"
-        yield Finding(f"{where}: {text}; leave them out, or give a range that holds them", ("import",))
-    logarithms = [name for name in label.column if re.search(r"(ln|log).?\(?1\W*p?\W*z", name.casefold())]
-    if label.name == "z" and logarithms:
-        yield Finding(f"{where}: the column {logarithms[0]!r} looks like log(1 + z), not z")
+def _labels(part: Part) -> Iterator[Finding]:
+    for label, quantity in zip(part.manifest.labels, part.manifest.task.labels, strict=True):
+        values, where = part.survey.labels[label.name].to_numpy(), f"[[label]] {label.name}"
+        values = values[np.isfinite(values)]
+        of = f"of {len(values):,} {part.survey.objects}"
+        if not len(values):
+            yield f"{where}: not one value is known", NOTHING
+            continue
+        if quantity.possible:
+            (low, high), is_outside = quantity.possible, _outside(values, quantity.possible)
+            if is_outside.any():
+                text = f"{is_outside.sum():,} {of} outside what is possible, [{low:g}, {high:g}]"
+                median = f"the median of all is {np.median(values):.4g}"
+                yield f"{where}: {text}: {counted(values[is_outside])}; {median}", EVERYWHERE
+            values = values[~is_outside]
+        codes = repeated_far_out(values)
+        if label.possible is None and len(codes):
+            text = f"looks like 'unknown': {counted(values[np.isin(values, codes)])}"
+            yield f"{where}: {text}; give these as missing, or say what is possible", IMPORT
+        logarithms = [name for name in label.column if re.search(r"(ln|log).?\(?1\W*p?\W*z", name.casefold())]
+        if label.name == "z" and logarithms:
+            yield f"{where}: the column {logarithms[0]!r} looks like log(1 + z), not z", NOTHING
 
 
 def _ids(part: Part) -> Iterator[Finding]:
     different, counts = np.unique(part.survey.ids, return_counts=True)
     if len(repeated := different[counts > 1]):
         shown = ", ".join(map(str, repeated[:5])) + (", …" if len(repeated) > 5 else "")
-        yield Finding(f"{len(repeated):,} ids occur more than once: {shown}", ("import",))
+        yield f"{len(repeated):,} ids occur more than once: {shown}", IMPORT
 
 
 def _sky(part: Part) -> Iterator[Finding]:
@@ -152,121 +268,108 @@ def _sky(part: Part) -> Iterator[Finding]:
         if len(outside):
             column = getattr(part.manifest.sky, name)
             text = f"{len(outside):,} values outside [{span[0]}, {span[1]}] deg: {counted(outside)}"
-            yield Finding(f"[sky] {name} (column {column!r}): {text}", EVERYWHERE)
+            yield f"[sky] {name} (column {column!r}): {text}", EVERYWHERE
     if len(ra) < 3:
         return
     if ra.max() <= 2 * np.pi and np.abs(dec).max() <= np.pi / 2:
-        yield Finding(f"[sky]: no position is beyond {ra.max():.3g}, {np.abs(dec).max():.3g}: radians, not degrees?")
+        yield f"[sky]: no position is beyond {ra.max():.3g}, {np.abs(dec).max():.3g}: radians, not degrees?", NOTHING
     elif ra.max() <= 24 < np.ptp(dec):
-        yield Finding(f"[sky]: dec spans {np.ptp(dec):.0f} deg, ra ends at {ra.max():.4g}: hours, not degrees?")
+        yield f"[sky]: dec spans {np.ptp(dec):.0f} deg, ra ends at {ra.max():.4g}: hours, not degrees?", NOTHING
 
 
-def _magnitudes(part: Part) -> Iterator[Finding]:
-    section = part.manifest.magnitudes
-    if section is None:
-        return
-    label = part.survey.labels[part.manifest.label.name].to_numpy() if part.manifest.label else None
-    seen: dict[str, np.ndarray] = {}
-    for band, column in zip(section.bands, section.columns, strict=True):
-        raw, magnitudes = _band(part.survey.inputs["magnitudes"], band=part.manifest.bands.index(band))
-        where = f"[magnitudes] {band} (column {column!r})"
-        yield from (Finding(f"{where}: {text}", stops) for text, stops in _values(raw, magnitudes, section=section))
-        same = [name for name, values in seen.items() if _are_same(values, raw)]
-        if same:
-            yield Finding(f"{where}: holds what {same[0]} holds, in every galaxy", ("import",))
-        if label is not None and _are_same(label, raw):
-            yield Finding(f"{where}: holds the label, in every galaxy", EVERYWHERE)
-        seen[band] = raw
+def _tables(part: Part) -> Iterator[Finding]:
+    labels = part.survey.labels.to_numpy().T
+    for name, section in part.manifest.inputs.items():
+        if not section.is_table:
+            continue
+        seen: dict[str, np.ndarray] = {}
+        rows, are_magnitudes = part.survey.inputs[name], _are_magnitudes(part.survey, name)
+        for channel, column, stored in zip(section.channels, section.columns, rows.columns, strict=True):
+            raw = np.asarray(stored[:])
+            where = f"[input.{name}] {channel} (column {column!r})"
+            for text, stops in _values(raw, rows.measured(raw), section=section, are_magnitudes=are_magnitudes):
+                yield f"{where}: {text}", stops
+            if same := [other for other, values in seen.items() if _are_same(values, raw)]:
+                yield f"{where}: holds what {same[0]} holds, in every row", IMPORT
+            if any(_are_same(label, raw) for label in labels):
+                yield f"{where}: holds the label, in every row", EVERYWHERE
+            seen[channel] = raw
 
 
-def _values(raw: np.ndarray, magnitudes: np.ndarray, *, section: object) -> Iterator[tuple[str, tuple[str, ...]]]:
-    measured, impossible = np.isfinite(magnitudes), _outside(magnitudes, POSSIBLE_MAG)
-    rest = magnitudes[measured & ~impossible]
+def _values(raw: np.ndarray, values: np.ndarray, *, section: Input, are_magnitudes: bool) -> Iterator[Finding]:
+    measured = np.isfinite(values)
+    impossible = _outside(values, POSSIBLE_MAG) & are_magnitudes
+    rest = values[measured & ~impossible]
     if not measured.any():
-        yield "not one value is measured", ("import",)
+        yield "not one value is measured", IMPORT
         return
     codes = repeated_far_out(rest)
-    kept = rest[~np.isin(rest, codes)] if len(rest) else magnitudes[measured]
+    kept = rest[~np.isin(rest, codes)] if len(rest) else values[measured]
     n_codes = len(np.unique(raw[impossible]))
     is_other_unit = n_codes > N_CODES and impossible.sum() > 0.01 * measured.sum()
-    median = float(np.median(magnitudes[measured] if is_other_unit else kept))
-    if is_other_unit or not PLAUSIBLE_MEDIAN_MAG[0] < median < PLAUSIBLE_MEDIAN_MAG[1]:
+    median = float(np.median(values[measured] if is_other_unit else kept))
+    if are_magnitudes and (is_other_unit or not PLAUSIBLE_MEDIAN_MAG[0] < median < PLAUSIBLE_MEDIAN_MAG[1]):
         yield f"the median is {median:.4g}, which is no magnitude; is the unit {section.unit!r} right?", EVERYWHERE
         return
     text = f"looks like 'not measured' but is not under missing = {list(section.missing)}: "
     if impossible.any():
-        yield f"{text}{counted(raw[impossible])}; taken as not measured, since no magnitude can be that", ("import",)
+        yield f"{text}{counted(raw[impossible])}; taken as not measured, since no magnitude can be that", IMPORT
     if len(codes):
-        yield text + counted(raw[np.isin(magnitudes, codes)]), ("import",)
+        yield text + counted(raw[np.isin(values, codes)]), IMPORT
 
 
-def _image(part: Part) -> Iterator[Finding]:
-    if "image" not in part.survey.inputs:
-        return
-    content = read_content(_looked_at(part.survey.inputs["image"], every=part.every_pixel))
-    low, high, bands = content.low, content.high, part.survey.bands
-    of = f"of {len(low):,} galaxies" + (" looked at" if len(low) < len(part.survey) else "")
+def _arrays(part: Part) -> Iterator[Finding]:
+    for name, spec in part.survey.specs.items():
+        if not spec.may_miss:
+            rows = part.survey.inputs[name]
+            n = BATCH_BYTES // max(int(np.prod(rows.shape[1:])) * rows.dtype.itemsize, 1)
+            if not part.every_pixel and n < len(rows) and not is_kept(rows):
+                rows = TakenRows(rows, numbers=np.linspace(0, len(rows) - 1, n).astype(int))
+            content = read_content(rows)
+            channels = [f" {channel}" for channel in spec.channels] if len(spec.axes) > 1 else [""]
+            found = _pixels(content, survey=part.survey, channels=channels)
+            yield from ((f"[input.{name}]{text}", stops) for text, stops in found)
+
+
+def _pixels(content: Content, *, survey: Survey, channels: Sequence[str]) -> Iterator[Finding]:
+    low, high, is_whole = content.low, content.high, len(content.low) == len(survey)
+    of = f"of {len(low):,} {survey.objects}" + " looked at" * (not is_whole)
     finite = (np.isfinite(low) & np.isfinite(high)).all(axis=1)
     if not finite.all():
-        bad = [str(part.survey.ids[n]) for n in np.flatnonzero(~finite)[:5]] if len(low) == len(part.survey) else []
-        text = f"[image]: NaN or infinity in {(~finite).sum():,} {of}"
-        yield Finding(", ".join([text, *bad]), ("import",))
+        bad = [str(survey.ids[n]) for n in np.flatnonzero(~finite)[:5]] if is_whole else []
+        yield ", ".join([f": NaN or infinity in {(~finite).sum():,} {of}", *bad]), IMPORT
     empty = finite[:, None] & (low == high)
-    for band, name in enumerate(bands):
-        if n := int(empty[:, band].sum()):
-            value = counted(low[empty[:, band], band])
-            text = f"every pixel of {n:,} {of} has one value: {value}"
-            yield Finding(f"[image] {name}: {text}", ("import",) if n == len(low) else ())
-    whole = finite & ~empty.any(axis=1)
-    for extremes in (low[whole], high[whole]):
+    for number, channel in enumerate(channels):
+        if n := int(empty[:, number].sum()):
+            text = f"every pixel of {n:,} {of} has one value: {counted(low[empty[:, number], number])}"
+            yield f"{channel}: {text}", IMPORT if n == len(low) else ()
+    low, high = (extremes[finite & ~empty.any(axis=1)] for extremes in (low, high))
+    for extremes in (low, high):
         is_code = np.isin(extremes, np.concatenate([repeated_far_out(band) for band in extremes.T] or [[]]))
         if is_code.any():
             text = f"pixels that look like 'not measured' or off the chip in {is_code.any(axis=1).sum():,} {of}"
-            yield Finding(f"[image]: {text}: {counted(extremes[is_code])}")
-    for one, other in combinations(range(len(bands)), 2):
-        if (
-            whole.sum() > 2
-            and _are_same(low[whole, one], low[whole, other])
-            and _are_same(high[whole, one], high[whole, other])
-        ):
-            yield Finding(f"[image] {bands[other]}: seems to hold the pixels of {bands[one]}")
-    if len(low) == len(part.survey) and (n := int(pd.Series(content.hashes[whole]).duplicated().sum())):
-        yield Finding(f"[image]: {n:,} {of} have the pixels of another, each bit of them")
-
-
-def _looked_at(rows: Rows, *, every: bool) -> Rows:
-    n = BATCH_BYTES // max(int(np.prod(rows.shape[1:])) * rows.dtype.itemsize, 1)
-    if every or n >= len(rows) or is_kept(rows):
-        return rows
-    return TakenRows(rows, numbers=np.linspace(0, len(rows) - 1, n).astype(int))
+            yield f": {text}: {counted(extremes[is_code])}", ()
+    for one, other in combinations(range(len(channels)), 2):
+        if len(low) > 2 and all(_are_same(extremes[:, one], extremes[:, other]) for extremes in (low, high)):
+            yield f"{channels[other]}: seems to hold the pixels of{channels[one]}", ()
+    hashes = pd.Series(content.hashes[finite & ~empty.any(axis=1)])
+    if is_whole and (n := int(hashes.duplicated().sum())):
+        yield f": {n:,} {of} have the pixels of another, each bit of them", ()
 
 
 def _doubled(part: Part) -> Iterator[Finding]:
-    rows = part.survey.inputs.get("magnitudes")
-    if rows is None:
-        return
-    table = pd.DataFrame(np.asarray(rows[:])).assign(**part.survey.labels)
-    n = int((table.duplicated() & np.isfinite(table[list(range(rows.shape[1]))]).any(axis=1)).sum())
-    if n:
-        yield Finding(f"{n:,} of {len(table):,} rows have the magnitudes and the label of another, each bit of them")
+    tables = [np.asarray(rows[:]) for rows in part.survey.inputs.values() if isinstance(rows, TableRows)]
+    if tables:
+        measured = np.concatenate(tables, axis=1)
+        table = pd.DataFrame(measured).assign(**part.survey.labels)
+        n = int((table.duplicated() & np.isfinite(measured).any(axis=1)).sum())
+        if n:
+            text = "rows have the measurements and the labels of another, each bit of them"
+            yield f"{n:,} of {len(table):,} {text}", NOTHING
 
 
-CHECKS: dict[str, Callable[[Part], Iterator[Finding]]] = {
-    "rows": _rows,
-    "label": _label,
-    "ids": _ids,
-    "sky": _sky,
-    "magnitudes": _magnitudes,
-    "image": _image,
-    "doubled": _doubled,
-}
-
-
-def _band(rows: Rows, *, band: int) -> tuple[np.ndarray, np.ndarray]:
-    """One band as stored, and as magnitudes."""
-    column = rows.columns[band]
-    raw = np.full(len(rows), np.nan) if column is None else np.array(column[:])
-    return raw, rows._band(raw)
+_ALL = (_rows, _labels, _ids, _sky, _tables, _arrays, _doubled)
+CHECKS: dict[str, Callable[[Part], Iterator[Finding]]] = {of.__name__[1:]: of for of in _ALL}
 
 
 def _outside(values: np.ndarray, span: tuple[float, float]) -> np.ndarray:
@@ -283,8 +386,62 @@ def counted(values: np.ndarray) -> str:
     different, counts = np.unique(values, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     shown = [f"{v:g}" if float(f"{v:g}") == v else str(v) for v in different[order[:6]]]
-    return _listed([f"{value} ({counts[k]:,} times)" for value, k in zip(shown, order, strict=False)])
-
-
-def _listed(words: list[str]) -> str:
+    words = [f"{value} ({counts[k]:,} times)" for value, k in zip(shown, order, strict=False)]
     return ", ".join(words[:5]) + (", …" if len(words) > 5 else "")
+
+
+def _in_one_line(error: AstrolabError) -> str:
+    available = f"; available: {error.available}" if error.available else ""
+    return f"{error.asked} Received: {error.received}{available}. {error.remedy}".replace("\n", " ")
+
+
+def _probe(path: Path, manifest: Manifest) -> Iterator[str]:
+    """Try each statement of a manifest alone: its arrays, then what it says of columns."""
+    bare, size = manifest.as_stored(), manifest.entry_for(path).size
+    arrays = {name: one for name, one in manifest.inputs.items() if not one.is_table}
+    for name, one in arrays.items():
+        fault = _fault(path, bare.with_changes(inputs={name: one}), image_size=size)
+        yield from [f"[input.{name}]: {fault}"] if fault else []
+    if fault := _fault(path, bare):
+        yield from [] if arrays else [fault]
+        return  # there are no columns, or none of them can be read
+    for where, column, statement in _statements(manifest):
+        if fault := _fault(path, bare.with_changes(**statement), column=column):
+            yield f"{where}: {fault}"
+
+
+def _fault(path: Path, manifest: Manifest, *, column: str = "", image_size: int | None = None) -> str:
+    try:
+        read_file(path, manifest=manifest, image_size=image_size)
+        return ""
+    except AstrolabError as error:
+        return (column and _missing_column(error, column)) or _in_one_line(error)
+
+
+def _statements(manifest: Manifest) -> Iterator[tuple[str, str, dict]]:
+    for label in manifest.labels:
+        yield f"[[label]] {label.name}", label.column[0], {"labels": (label.model_copy(update={"weight": None}),)}
+        if label.weight:
+            yield f"[[label]] {label.name} weight", label.weight, {"columns": {"weight": label.weight}}
+    if manifest.id:
+        yield "[id]", manifest.id.column, {"id": manifest.id}
+    if manifest.sky:
+        for name, column in (("ra", manifest.sky.ra), ("dec", manifest.sky.dec)):
+            yield f"[sky] {name}", column, {"columns": {name: column}}
+    for name, one in manifest.inputs.items():
+        for channel, column in zip(one.channels, one.columns or (), strict=False):
+            alone = one.model_copy(update={"channels": (channel,), "columns": (column,)})
+            yield f"[input.{name}] {channel}", column, {"inputs": {name: alone}}
+    for name, column in manifest.columns.items():
+        yield f"[columns] {name}", column, {"columns": {name: column}}
+
+
+def _missing_column(error: AstrolabError, column: str) -> str:
+    names = error.available.split(", ") if error.available else []
+    if not names or column in names:
+        return ""
+    folded = {name.casefold(): name for name in names}
+    near = get_close_matches(column.casefold(), folded, n=1, cutoff=0.5)
+    guess = f"; the nearest is {folded[near[0]]!r}" if near else ""
+    shown = ", ".join(names[:N_NAMES_SHOWN]) + (", …" if len(names) > N_NAMES_SHOWN else "")
+    return f"the file has no column {column!r}{guess}; it has {shown}"

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from astrolab.datasets.places import data_dir
+from astrolab.datasets.manifest import data_dir
 from astrolab.datasets.rows import LazyRows, Rows, StackedRows, TakenRows
 from astrolab.datasets.survey import Survey
 from astrolab.errors import ConfigError, DiskFullError
@@ -33,19 +33,18 @@ SETTLED_NS = 2_000_000_000  # a file written more recently may change again with
 
 @dataclass(frozen=True)
 class Content:
-    """Rows read through once: a hash of each (n,), and the extremes of each channel of a stamp (n, band)."""
+    """Rows read through once: a hash of each (n,), and the extremes of each channel of a stamp (n, channel).
+
+    A spectrum is one channel.
+    """
 
     hashes: np.ndarray
     low: np.ndarray
     high: np.ndarray
 
-    def take(self, numbers: np.ndarray) -> Content:
-        """Choose rows by number."""
-        return Content(self.hashes[numbers], self.low[numbers], self.high[numbers])
-
 
 def digest_rows(survey: Survey, *, input_name: str) -> str:
-    """Return SHA-256 over the shape, the type and every value of one input, in the order of the galaxies."""
+    """Return SHA-256 over the shape, the type and every value of one input, in the order of the objects."""
     rows = survey.inputs[input_name]
     return hashlib.sha256(f"{rows.shape} {rows.dtype}".encode() + read_content(rows).hashes.tobytes()).hexdigest()
 
@@ -65,7 +64,8 @@ def digest_file(path: Path, *, algorithm: str = "sha256") -> str:
 def read_content(rows: Rows) -> Content:
     """Read every value once; what was read from files that have not changed since is known already."""
     if isinstance(rows, TakenRows) and (4 * len(rows) >= len(rows.rows) or is_kept(rows.rows)):
-        return read_content(rows.rows).take(rows.numbers)
+        whole = read_content(rows.rows)
+        return Content(*(part[rows.numbers] for part in (whole.hashes, whole.low, whole.high)))
     if isinstance(rows, StackedRows) and all(part.dtype == rows.dtype for part in rows.parts):
         parts = [read_content(part) for part in rows.parts]
         return Content(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("hashes", "low", "high")))
@@ -89,14 +89,15 @@ def is_kept(rows: Rows) -> bool:
 
 
 def _read(rows: Rows) -> Content:
-    n_channels = rows.shape[1] if len(rows.shape) == 4 else 0
+    n_channels = rows.shape[1] if len(rows.shape) == 4 else int(len(rows.shape) == 2)  # a spectrum is one channel
     hashes, (low, high) = np.zeros(len(rows), dtype="S16"), np.zeros((2, len(rows), n_channels), dtype=rows.dtype)
     step = max(BATCH_BYTES // max(int(np.prod(rows.shape[1:])) * rows.dtype.itemsize, 1), 1)
     for start in range(0, len(rows), step):
         values = np.ascontiguousarray(rows[start : start + step])
         hashes[start : start + step] = [hashlib.sha256(row).digest()[:16] for row in values]
         if n_channels:
-            low[start : start + step], high[start : start + step] = values.min(axis=(2, 3)), values.max(axis=(2, 3))
+            pixels = values.reshape(len(values), n_channels, -1)
+            low[start : start + step], high[start : start + step] = pixels.min(axis=2), pixels.max(axis=2)
     return Content(hashes, low, high)
 
 

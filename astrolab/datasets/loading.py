@@ -1,21 +1,18 @@
-"""From a name to a `Survey`: find the files, or simulate them, or fetch them; then read them."""
+"""From a name to a `Survey`: find the files, or simulate them, or fetch them; then read and check them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import repeat
 from pathlib import Path
 
-from astrolab.datasets.catalogues import read_catalogue
 from astrolab.datasets.checking import Part, report, without_impossible
 from astrolab.datasets.digests import digest_file
-from astrolab.datasets.fetch import fetch, locate, prove, recorded_hash, survey_dir
-from astrolab.datasets.images import read_images
-from astrolab.datasets.manifest_schema import Manifest
-from astrolab.datasets.manifests import load_manifest
-from astrolab.datasets.mixtures import combine
+from astrolab.datasets.fetching import fetch, locate, prove, recorded_hash, survey_dir
+from astrolab.datasets.manifest import Manifest, load_manifest
+from astrolab.datasets.overlap import combine
+from astrolab.datasets.reading import read_file
 from astrolab.datasets.splits import subsample
 from astrolab.datasets.survey import Survey, digest_joined, stack_surveys
 from astrolab.errors import ConfigError, ManifestError
@@ -36,12 +33,9 @@ def load_survey(
     ----------
     name_or_path : str, path or Manifest
         A name from ``astrolab data list``, or a manifest of your own, ``"my.toml"``.
-    n : int, optional
-        How many galaxies. A twin is simulated with this many; of a real survey a reproducible part is chosen; by
-        default the twin's usual number, or everything. For a recipe of twins, their total before common galaxies
-        are removed.
-    seed : int
-        Another seed, other simulated galaxies or another part.
+    n, seed : int
+        How many objects, and which. A twin is simulated with this many; of a real survey a reproducible part is chosen;
+        by default the twin's usual number, or everything. Of a recipe of twins it is the total, with common objects.
     image_size : int, optional
         Side of the images (px); a size between those on disk is cut from the centre of the next larger.
     directory : path, optional
@@ -49,39 +43,48 @@ def load_survey(
     download : bool
         Fetch what is not here into the data folder (``$ASTROLAB_DATA_DIR``).
 
-    Returns
-    -------
-    Survey
-
     Raises
     ------
-    UnknownNameError
-        For a name that no manifest has.
     DataNotFoundError
         Where files are not here; says how to get them.
     CorruptFileError, SchemaError, ChecksumError
         Where files cannot be read, are not what the manifest says, or hold what cannot be. What is only suspected is
         an `AstrolabWarning` with counts; magnitudes that no magnitude can be are NaN, and named.
-    ConfigError
-        For a number or a size that the survey does not have.
     """
     manifest = load_manifest(name_or_path)
     if n is not None and n < 1:
-        raise ConfigError(f"Galaxies of {manifest.name!r} were asked for.", received=f"n={n}", remedy="Ask for n >= 1.")
-    if manifest.recipe:
-        options = {"seed": seed, "image_size": image_size, "directory": directory, "download": download}
-        return _load_recipe(manifest, n, **options)
-    if manifest.twin:
-        from astrolab.datasets.twins import simulate_survey  # brings torch, which files do not need
+        asked = f"{manifest.objects.capitalize()} of {manifest.name!r} were asked for."
+        raise ConfigError(asked, received=f"n={n}", remedy="Ask for n >= 1.")
+    options = {"n": n, "seed": seed, "image_size": image_size, "directory": directory}
+    load = _load_recipe if manifest.recipe else _simulate if manifest.twin else _load_files
+    survey = load(manifest, download=download, **options)
+    name = manifest.name if isinstance(name_or_path, Manifest) else str(name_or_path)
+    if name.endswith(".toml") and Path(name).expanduser().is_file():
+        name = str(Path(name).expanduser().absolute())  # what asks for the same survey from any folder
+    again = {"name_or_path": name, **options, "directory": directory and str(directory)}
+    return replace(survey, provenance=replace(survey.provenance, loading=again))
 
-        n, size = n or manifest.twin.n, image_size or manifest.twin.knobs.get("image_size")
-        on_disk = manifest.size_on_disk(size)
-        paths = simulate_survey(manifest, n=n, seed=seed, directory=directory, image_size=on_disk)
-        survey = _read_checked(manifest, paths=paths, image_size=size)
-        knobs = {**manifest.twin.knobs, "n": n, "seed": seed}
-        return replace(survey, provenance=replace(survey.provenance, knobs=knobs))
+
+def _simulate(manifest: Manifest, *, n: int | None, seed: int, image_size: int | None, directory, download) -> Survey:
+    from astrolab.datasets.twins import simulate_survey  # brings torch, which files do not need
+
+    n, size = n or manifest.twin.n, image_size or manifest.twin.knobs.get("image_size")
+    on_disk = manifest.size_on_disk(size)
+    paths = simulate_survey(manifest, n=n, seed=seed, directory=directory, image_size=on_disk)
+    survey = _read_checked(manifest, paths=paths, image_size=size)
+    knobs = {**manifest.twin.knobs, "n": n, "seed": seed}
+    return replace(survey, provenance=replace(survey.provenance, knobs=knobs))
+
+
+def _load_files(manifest: Manifest, *, n: int | None, seed: int, image_size: int | None, directory, download) -> Survey:
+    if download and directory:
+        raise ConfigError(
+            f"{manifest.name!r} was to be fetched and read.",
+            received=f"download=True and directory={str(directory)!r}",
+            available="one of the two: files are fetched into the data folder",
+            remedy="Set ASTROLAB_DATA_DIR to have the data folder elsewhere, or leave out directory.",
+        )
     if download:
-        _refuse_directory(manifest, directory)
         paths = fetch(manifest, size=image_size)
     else:
         paths = locate(manifest, size=image_size, directory=directory and Path(directory))
@@ -89,53 +92,23 @@ def load_survey(
     return survey if n is None else subsample(survey, n=n, seed=seed)
 
 
-def _refuse_directory(manifest: Manifest, directory: str | Path | None) -> None:
-    if directory:
-        raise ConfigError(
-            f"{manifest.name!r} was to be fetched and read.",
-            received=f"download=True and directory={str(directory)!r}",
-            available="one of the two: files are fetched into the data folder",
-            remedy="Set ASTROLAB_DATA_DIR to have the data folder elsewhere, or leave out directory.",
-        )
-
-
-def read_survey(manifest: Manifest, *, paths: Sequence[Path], image_size: int | None = None) -> Survey:
-    """Read the files of one survey, under names that the manifest knows, and put them one after the other."""
-    return _joined(_read_parts(manifest, paths=paths, image_size=image_size), manifest=manifest)
-
-
 def _read_checked(manifest: Manifest, *, paths: Sequence[Path], image_size: int | None) -> Survey:
     """Read files that are the published ones, say what is wrong with their values, and join them."""
+    checked, home = [], survey_dir(manifest)
     for path in paths:
-        _require_published(path, manifest=manifest)
-    read = _read_parts(manifest, paths=paths, image_size=image_size)
-    entries = map(manifest.entry_for, paths)
-    report([Part(*one, every_pixel=False) for one in zip(read, repeat(manifest), entries)], name=manifest.name)
-    return _joined([without_impossible(part) for part in read], manifest=manifest)
-
-
-def _require_published(path: Path, *, manifest: Manifest) -> None:
-    """Hold a file to its published hash, or to the one recorded when it was fetched; once while it is unchanged."""
-    entry = manifest.entry_for(path)
-    fetched = recorded_hash(manifest, entry=entry) if path.is_relative_to(survey_dir(manifest)) else None
-    algorithm, _, digest = (entry.known_hash or fetched or "").partition(":")
-    if digest and digest_file(path, algorithm=algorithm) != digest:
-        prove(path, known_hash=f"{algorithm}:{digest}")
-
-
-def _read_parts(manifest: Manifest, *, paths: Sequence[Path], image_size: int | None) -> list[Survey]:
-    if manifest.kind == "images":
-        return [read_images(path, manifest=manifest, image_size=image_size) for path in paths]
-    return [read_catalogue(path, manifest=manifest) for path in paths]
-
-
-def _joined(parts: Sequence[Survey], *, manifest: Manifest) -> Survey:
+        entry = manifest.entry_for(path)
+        fetched = recorded_hash(manifest, entry=entry) if path.is_relative_to(home) else None
+        algorithm, _, digest = (entry.known_hash or fetched or "").partition(":")
+        if digest and digest_file(path, algorithm=algorithm) != digest:  # read once while it is unchanged
+            prove(path, known_hash=f"{algorithm}:{digest}")
+        survey = read_file(path, manifest=manifest, image_size=image_size)
+        checked.append(Part(survey, manifest, entry, every_pixel=False))
+    report(checked, name=manifest.name)
+    parts = [without_impossible(part.survey) for part in checked]
     if len({part.published_split is None for part in parts}) > 1:
-        raise ManifestError(
-            f"The files of {manifest.name!r} were to be put together.",
-            received="a split for some of them and none for others",
-            remedy="Give a split to every entry under [[files]], or to none.",
-        )
+        asked = f"The files of {manifest.name!r} were to be put together."
+        received = "a split for some of them and none for others"
+        raise ManifestError(asked, received=received, remedy="Give a split to every entry under [[files]], or to none.")
     provenance = replace(
         parts[0].provenance,
         files=tuple(file for part in parts for file in part.provenance.files),
@@ -144,19 +117,14 @@ def _joined(parts: Sequence[Survey], *, manifest: Manifest) -> Survey:
     return stack_surveys(parts, name=manifest.name, provenance=provenance)
 
 
-def _load_recipe(manifest: Manifest, n: int | None, *, seed: int, **options: object) -> Survey:
+def _load_recipe(manifest: Manifest, *, n: int | None, seed: int, **options: object) -> Survey:
     members = [load_manifest(name) for name in manifest.recipe.members]
-    are_twins = all(member.twin for member in members)
-    shares = _shares(n, [member.twin.n for member in members]) if are_twins and n else [None] * len(members)
-    surveys = [
-        load_survey(member, n=share, seed=seed, **options) for member, share in zip(members, shares, strict=True)
-    ]
+    are_twins, surveys = all(member.twin for member in members), []
+    for member in members:
+        share = max(round(n * member.twin.n / sum(one.twin.n for one in members)), 1) if are_twins and n else None
+        surveys.append(load_survey(member, n=share, seed=seed, **options))
     survey = combine(surveys, keep=manifest.recipe.keep, name=manifest.name)
     keys = tuple(dict.fromkeys((*manifest.citation.keys, *survey.provenance.citation)))
     provenance = replace(survey.provenance, title=manifest.title, version=manifest.version, citation=keys)
     survey = replace(survey, provenance=provenance)
     return survey if are_twins or n is None else subsample(survey, n=n, seed=seed)
-
-
-def _shares(n: int, weights: Sequence[int]) -> list[int]:
-    return [max(round(n * weight / sum(weights)), 1) for weight in weights]

@@ -1,27 +1,51 @@
-"""Arrays that stay on disk until rows of them are asked for.
+"""Arrays that stay on disk until rows of them are asked for, and what is said of a file that cannot give them.
 
-Everything here answers to `Rows`: a shape, a dtype, a length, and ``rows[index]`` for a slice or an array of integers,
-in the order asked, repeats allowed. An ordinary array is Rows already. The others compose: a survey of 30 GB that was
-cropped, split and concatenated is a few small objects until a batch of it is read.
+An ordinary array is `Rows` already. The others compose: a survey of 30 GB that was cropped, split and concatenated is a
+few small objects until a batch of it is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import bz2
+import gzip
+import lzma
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import pyarrow as pa
+from astropy.io import fits
+from astropy.table.meta import YamlParseError
+from pandas.errors import ParserWarning
 
-from astrolab.datasets.missing import reading
-from astrolab.errors import DataError, SchemaError
+try:
+    from astropy.io.fits.hdu.compressed._compression import CfitsioException
+except ImportError:  # astropy 6
+    from astropy.io.fits._tiled_compression._compression import CfitsioException
+
+from astrolab.errors import AstrolabError, CorruptFileError, DataError, DataNotFoundError, SchemaError
 
 Index = slice | np.ndarray | Sequence[int]
+
+# What the libraries raise on files that are damaged, cut short, or not what they claim to be.
+OF_TABLES = (YamlParseError, ParserWarning, TokenError, pa.ArrowException)
+OF_FORMATS = (*OF_TABLES, fits.VerifyError, CfitsioException, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+OF_CONTENTS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError, struct.error)
+OF_PYTHON = (OSError, EOFError, RuntimeError, SystemError, SyntaxError, MemoryError, ImportError)
+
+PACKED = {b"\x1f\x8b": gzip.decompress, b"BZ": bz2.decompress, b"\xfd7": lzma.decompress}  # by how a file begins
+BEGINS = {"HDF5": b"\x89HDF\r\n\x1a\n", "FITS": (b"SIMPLE", b"PK", *PACKED), "Parquet": b"PAR1", "npz": b"PK"}
 
 
 @runtime_checkable
 class Rows(Protocol):
-    """Anything whose rows can be read by number."""
+    """Anything whose rows can be read by number: by a slice or integers, in the order asked, repeats allowed."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -117,16 +141,26 @@ class StackedRows(LazyRows):
         return found
 
 
+class ChannelRows(LazyRows):
+    """Rows (n, channel, ...) from one source (n, ...) a channel."""
+
+    def __init__(self, parts: Sequence[Rows]):
+        self.parts = tuple(parts)
+        self.shape = (len(parts[0]), len(parts), *parts[0].shape[1:])
+        self.dtype = np.result_type(*(part.dtype for part in parts))
+
+    def _read(self, numbers: np.ndarray) -> np.ndarray:
+        return np.stack([part[numbers] for part in self.parts], axis=1)
+
+
 class CroppedRows(LazyRows):
     """The central square of every image; pixel ``size // 2`` stays the central pixel."""
 
     def __init__(self, rows: Rows, *, size: int):
         if min(rows.shape[-2:]) < size:
-            raise SchemaError(
-                f"The central {size} × {size} pixels of every image were asked for.",
-                received=f"images of {rows.shape[-2]} × {rows.shape[-1]} pixels",
-                remedy=f"Ask for an image_size of at most {min(rows.shape[-2:])}.",
-            )
+            asked = f"The central {size} × {size} pixels of every image were asked for."
+            remedy = f"Ask for an image_size of at most {min(rows.shape[-2:])}."
+            raise SchemaError(asked, received=f"images of {rows.shape[-2]} × {rows.shape[-1]} pixels", remedy=remedy)
         starts = [full // 2 - size // 2 for full in rows.shape[-2:]]
         self.rows = rows
         self._window = (..., *(slice(start, start + size) for start in starts))
@@ -188,8 +222,6 @@ def with_nulls(values: np.ndarray, *, is_null: np.ndarray) -> np.ndarray:
 def row_numbers(index: Index | np.ndarray, *, n_rows: int) -> np.ndarray:
     """Turn a slice, a mask or integers (negative ones count from the end) into row numbers (m,), counted from 0.
 
-    Examples
-    --------
     >>> row_numbers([-1, 0, 0], n_rows=4)
     array([3, 0, 0])
     """
@@ -232,3 +264,67 @@ def read_only(array: np.ndarray) -> np.ndarray:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+@contextmanager
+def reading(path: str | Path, *, kind: str) -> Iterator[None]:
+    """Turn whatever a library raises on a damaged file into one error that says what is wrong with the file.
+
+    `kind` is ``"CSV"``, ``"FITS"``, ``"HDF5"``, ``"npz"`` or ``"Parquet"``.
+    """
+    try:
+        yield
+    except AstrolabError:
+        raise
+    except (*OF_FORMATS, *OF_CONTENTS, *OF_PYTHON) as error:
+        received, remedy = _fault(require_file(path), kind, error)
+        asked = f"The file {Path(path).name} was to be read as {kind}."
+        raise CorruptFileError(asked, received=received, remedy=remedy) from error
+
+
+def _fault(path: Path, kind: str, error: BaseException) -> tuple[str, str]:
+    """What is wrong with a file, and what to do."""
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    if isinstance(error, PermissionError):
+        return f"a file that this user may not read ({reason})", f"chmod u+r {path}"
+    size = f"{path.stat().st_size:,} bytes"
+    again = f"Fetch or simulate it again, or put a whole file at {path}."
+    with path.open("rb") as file:
+        begins_well = file.read(8).startswith(BEGINS.get(kind, b""))
+    if not path.stat().st_size:
+        return "an empty file (0 bytes)", again
+    if isinstance(error, UnicodeDecodeError) and kind == "CSV":
+        return f"text that is not UTF-8 ({reason})", "Save it as UTF-8, e.g. iconv -f latin1 -t utf-8, or unpack it."
+    if not begins_well:
+        return f"a file that is not {kind}, {size} ({reason})", f"Check [format] in the manifest. {again}"
+    if isinstance(error, MemoryError):
+        return f"{size} that claim to hold more than the memory does ({reason})", again
+    if isinstance(error, EOFError) or "truncated" in reason:
+        return f"a {kind} file cut short, {size} ({reason})", again
+    if kind == "CSV":
+        remedy = "Check delimiter, comment, names and skip_rows under [format] in the manifest, or the file itself."
+        return f"{size} that do not fit ({reason})", remedy
+    return f"{kind} that is damaged or cut short, {size} ({reason})", again
+
+
+def require_file(path: str | Path) -> Path:
+    """Give a path back if there is a file, and say so if there is none."""
+    path = Path(path)
+    if path.is_file():
+        return path
+    remedy = "Check the path, or fetch or simulate the survey again."
+    raise DataNotFoundError(f"The file {path.name} was to be read.", received=f"no file at {path}", remedy=remedy)
+
+
+def unread(
+    path: str | Path, *, what: str, received: str, remedy: str, kind: type[DataError] = SchemaError
+) -> DataError:
+    """Build the error for a part of a file that cannot be read."""
+    return kind(f"{what} was to be read from {Path(path).name}.", received=received, remedy=remedy)
+
+
+def missing_key(path: str | Path, *, key: str, keys: Sequence[str]) -> SchemaError:
+    """Build the error for a dataset or column that a file does not have."""
+    asked = f"{key!r} was asked for in {Path(path).name}."
+    remedy = "Correct the name in the manifest, or use the file that has it."
+    return SchemaError(asked, received="a file without it", available=", ".join(keys) or "nothing", remedy=remedy)

@@ -1,10 +1,10 @@
-"""Input scaling as an object: fitted on train galaxies only, saved with the run, applied to arrays and tensors."""
+"""Input scaling as an object: fitted on train objects only, saved with the run, applied to arrays and tensors."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,55 +28,32 @@ N_SAMPLE = 1024
 
 
 @dataclass(frozen=True)
-class Scaling:
-    r"""How raw inputs become numbers of order one for a network.
+class InputScaling:
+    r"""How the values of one input become numbers of order one for a network.
 
     ``"asinh"``, for images: :math:`x = \mathrm{asinh}(f / 2 b_k) / s`. The softening :math:`b_k = 1.042\,\sigma_k` of
-    band k, from its sky noise, is the one for which the faintest fluxes lose least (Lupton, Gunn & Szalay 1999, AJ 118,
-    1406, section 3). Faint flux stays linear, bright flux becomes logarithmic, so that a difference of bands is a
-    colour. The one scale s for all bands keeps it so; it makes the brightest pixel of a typical galaxy 1. Everything
-    lies well inside the range of float16.
+    channel k, from its sky noise, is the one for which the faintest fluxes lose least (Lupton, Gunn & Szalay 1999, AJ
+    118, 1406, section 3). Faint flux stays linear, bright flux becomes logarithmic, so that a difference of channels is
+    a colour. The one scale s for all channels keeps it so; it makes the brightest pixel of a typical object 1.
+    Everything lies well inside the range of float16.
 
-    ``"standard"``, for magnitudes: :math:`x = (m - \bar m_k) / \mathrm{std}_k`; missing ones become 0, the mean.
+    ``"standard"``, for numbers in a row: :math:`x = (m - \bar m_k) / \mathrm{std}_k`; a missing one becomes 0.
+    Every pixel of a spectrum has a mean and a deviation of its own.
 
     ``"none"``: values as they are, as published (Seenivasan et al. 2025).
 
-    Parameters
-    ----------
-    method : {"asinh", "standard", "none"}
-        See above.
-    input_name : str
-        Which input of a survey it is for.
-    bands : tuple of str
-        Order of the band axis.
-    centre : tuple of float
-        Subtracted, one a band (0 unless "standard").
-    width : tuple of float
-        Divided by before anything else, one a band: :math:`2 b_k`, or the standard deviation, or 1.
-    scale : float
-        Divided by at the end (1 unless "asinh").
-    imputed_frac : tuple of float
-        Fraction of missing values in every band of the galaxies it was fitted on.
-    unit : str
-        Of the values it takes; empty where unknown.
-    fitted_on : str
-        Digest of these galaxies.
-
-    Raises
-    ------
-    ConfigError
-        Where numbers do not belong to the bands, or are not finite and positive.
+    `centre` is subtracted and `width` divided by, one a place of the first axis; `scale` is divided by at the end.
+    `may_miss` says whether a NaN means "not measured"; `imputed_frac` how often it did.
     """
 
     method: str
-    input_name: str
-    bands: tuple[str, ...]
+    channels: tuple[str, ...]
     centre: tuple[float, ...]
     width: tuple[float, ...]
     scale: float = 1.0
     imputed_frac: tuple[float, ...] = ()
+    may_miss: bool = False
     unit: str = ""
-    fitted_on: str = ""
 
     def __post_init__(self):
         if self.method not in METHODS:
@@ -84,38 +61,19 @@ class Scaling:
         for f in fields(self):
             if isinstance(getattr(self, f.name), list):
                 object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
-        fits_bands = len(self.centre) == len(self.width) == len(self.bands)
-        if not (fits_bands and np.isfinite(self.centre).all() and _are_positive(*self.width, self.scale)):
-            raise ConfigError(
-                f"A scaling of {len(self.bands)} bands was to be made.",
-                received=f"centre {self.centre}, width {self.width}, scale {self.scale}",
-                remedy="Give one finite centre and one positive width a band, and a positive scale.",
-            )
+        fits = len(self.centre) == len(self.width) and len(self.channels) in (0, len(self.width))
+        if not (fits and np.isfinite(self.centre).all() and _are_positive(*self.width, self.scale)):
+            received = f"{len(self.centre)} centres, {len(self.width)} widths, scale {self.scale}"
+            asked = f"A scaling of {len(self.channels) or len(self.width)} channels was to be made."
+            remedy = "Give one finite centre and one positive width a channel, and a positive scale."
+            raise ConfigError(asked, received=received, remedy=remedy)
 
     def apply(self, values: Values) -> Values:
-        """Scale raw inputs; NumPy and torch give the same to the rounding of float32.
-
-        Parameters
-        ----------
-        values : ndarray or Tensor, shape (n, band, ...)
-            Raw fluxes or magnitudes.
-
-        Returns
-        -------
-        ndarray or Tensor of float32, shape (n, band, ...)
-            On the device of `values`. A NaN pixel stays NaN; a missing magnitude becomes 0.
-
-        Raises
-        ------
-        SchemaError
-            Where the band axis is of another length than the bands of this scaling.
-        """
-        if values.ndim < 2 or values.shape[1] != len(self.bands):
-            raise SchemaError(
-                f"Values (n, {len(self.bands)}, …) were to be scaled: bands {', '.join(self.bands)}.",
-                received=f"an array of shape {tuple(values.shape)}",
-                remedy="Use the scaling that was fitted on a survey of the same bands.",
-            )
+        """Scale raw values (n, channel, ...) to float32; NumPy and torch give the same to rounding."""
+        if values.ndim < 2 or values.shape[1] != len(self.width):
+            asked, received = f"Values (n, {len(self.width)}, …) were to be scaled.", f"shape {tuple(values.shape)}"
+            remedy = "Use the scaling that was fitted on a survey of the same channels."
+            raise SchemaError(asked, received=received, remedy=remedy)
         torch = sys.modules.get("torch")
         is_tensor = torch is not None and isinstance(values, torch.Tensor)
         values = values.float() if is_tensor else np.asarray(values, dtype=np.float32)
@@ -127,49 +85,60 @@ class Scaling:
             centre, width = (torch.from_numpy(each).to(values.device) for each in (centre, width))
         library = torch if is_tensor else np
         scaled = (values - centre) / width
-        if self.method == "standard":
-            is_catalogue = self.input_name == "magnitudes"
-            return library.nan_to_num(scaled, nan=0.0, posinf=np.inf, neginf=-np.inf) if is_catalogue else scaled
-        return library.arcsinh(scaled) / np.float32(self.scale).item()
+        if self.method == "asinh":
+            return library.arcsinh(scaled) / np.float32(self.scale).item()
+        return library.nan_to_num(scaled, nan=0.0, posinf=np.inf, neginf=-np.inf) if self.may_miss else scaled
 
-    def require_fits(self, survey: Survey) -> None:
-        """Refuse a survey of other bands, of the same in another order, or in another unit.
 
-        Parameters
-        ----------
-        survey : Survey
-            To be scaled.
+@dataclass(frozen=True)
+class Scaling:
+    """How the inputs of a survey become numbers of order one, each in its own way; `fitted_on` is their digest."""
 
-        Raises
-        ------
-        SchemaError
-            Where its bands are not those of this scaling, or both units are known and differ.
+    inputs: Mapping[str, InputScaling]
+    fitted_on: str = ""
+
+    def __repr__(self) -> str:
+        return "Scaling: " + " · ".join(f"{name} {one.method}" for name, one in self.inputs.items())
+
+    def apply(self, inputs: Mapping[str, Values]) -> dict[str, Values]:
+        """Scale raw inputs (n, channel, ...) to float32: those that this scaling knows, on their devices.
+
+        A NaN pixel stays NaN; a missing magnitude becomes 0.
         """
-        unit = survey.unit_of(self.input_name)
-        if survey.bands != self.bands or (unit and self.unit and unit != self.unit):
-            raise SchemaError(
-                f"The {self.input_name} of {survey.name} was to be scaled.",
-                received=f"bands {' '.join(survey.bands)}" + f" in {unit}" * bool(unit),
-                available=f"a scaling of bands {' '.join(self.bands)}" + f" in {self.unit}" * bool(self.unit),
-                remedy="Fit a scaling on a survey with these bands, in this order and unit, or convert the survey.",
-            )
+        return {name: one.apply(inputs[name]) for name, one in self.inputs.items() if name in inputs}
+
+    def require_fits(self, survey: Survey, *, inputs: Sequence[str]) -> None:
+        """Refuse a survey whose inputs (those that a network reads) have other channels, another order or unit."""
+        for name in inputs:
+            asked = f"The {name} of {survey.name} was to be scaled."
+            if name not in self.inputs or name not in survey.specs:
+                received = f"a survey with {', '.join(survey.specs)}; a scaling of {', '.join(self.inputs)}"
+                remedy = "Use a survey that has this input, and fit the scaling on it too."
+                raise SchemaError(asked, received=received, remedy=remedy)
+            spec, own = survey.specs[name], self.inputs[name]
+            if spec.channels != own.channels or (spec.unit and own.unit and spec.unit != own.unit):
+                raise SchemaError(
+                    asked,
+                    received=f"channels {' '.join(spec.channels)}" + f" in {spec.unit}" * bool(spec.unit),
+                    available=f"a scaling of channels {' '.join(own.channels)}" + f" in {own.unit}" * bool(own.unit),
+                    remedy="Declare which channels stand for which with survey.as_channels(...), convert the unit, or "
+                    "fit a scaling on a survey with these channels, in this order and unit.",
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Give the scaling as plain values that JSON can hold."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return json.loads(json.dumps(asdict(self) | {"inputs": {k: asdict(v) for k, v in self.inputs.items()}}))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Scaling:
-        """Make the scaling that `to_dict` gave; a missing or unknown name is a CheckpointError."""
+        """Make the scaling that `to_dict` gave."""
         try:
-            return cls(**values)
-        except TypeError as error:
-            raise CheckpointError(
-                "A saved scaling was to be read.",
-                received=f"the entries {', '.join(values)} ({error})",
-                available=", ".join(f.name for f in fields(cls)),
-                remedy="Fit the scaling again on the train survey.",
-            ) from error
+            inputs = {name: InputScaling(**one) for name, one in values["inputs"].items()}
+            return cls(inputs, values["fitted_on"])
+        except (TypeError, KeyError, AttributeError) as error:
+            received = f"entries that are not those of a scaling ({error})"
+            remedy = "Fit the scaling again on the train survey."
+            raise CheckpointError("A saved scaling was to be read.", received=received, remedy=remedy) from error
 
     def save(self, path: str | Path) -> Path:
         """Write the scaling as JSON, with a digest of the file in it."""
@@ -181,92 +150,79 @@ class Scaling:
 
     @classmethod
     def load(cls, path: str | Path) -> Scaling:
-        """Read a scaling that was saved; a file that is not as it was written is a CheckpointError."""
+        """Read a scaling that was saved; a file that is not as it was written is refused with a CheckpointError."""
         path = Path(path)
         if fault := digest_fault(path):
-            raise CheckpointError(
-                f"A saved scaling was to be read from {path}.",
-                received=fault,
-                remedy="Copy the file again, or fit the scaling again on the train survey.",
-            )
-        values = json.loads(path.read_text("utf-8"))
-        del values["file_digest"]
-        return cls.from_dict(values)
+            remedy = "Copy the file again, or fit the scaling again on the train survey."
+            raise CheckpointError(f"A saved scaling was to be read from {path}.", received=fault, remedy=remedy)
+        return cls.from_dict(json.loads(path.read_text("utf-8")))
 
 
-def fit_scaling(survey: Survey, *, input_name: str = "image", method: str = "asinh", seed: int = 0) -> Scaling:
-    """Measure how the inputs of a survey are to be scaled; give it train galaxies only.
+def fit_scaling(
+    survey: Survey, *, inputs: Sequence[str] = (), method: str | Mapping[str, str] = "auto", seed: int = 0
+) -> Scaling:
+    """Measure how the inputs of a survey (by default all) are to be scaled; give it train objects only.
 
     Parameters
     ----------
-    survey : Survey
-        The train galaxies.
-    input_name : str
-        Which input.
-    method : {"asinh", "standard", "none"}
-        See `Scaling`. Of images no more than 1,024 galaxies are looked at, of magnitudes all.
+    method : {"auto", "asinh", "standard", "none"} or mapping of input to one of these
+        See `InputScaling`; ``"auto"`` takes asinh for images, standard for the rest.
     seed : int
-        Chooses the galaxies looked at.
-
-    Returns
-    -------
-    Scaling
+        Chooses 1,024 objects to look at where inputs are images; of other inputs all are looked at.
 
     Raises
     ------
-    UnknownNameError
-        For an input or a method that does not exist.
     PixelError
-        Where a band has no sky noise or spread to measure, or pixels are not finite.
+        Where a channel has no sky noise or spread to measure, or pixels are not finite.
     """
-    if input_name not in survey.inputs:
-        raise unknown_name(f"input of {survey.name!r}", name=input_name, names=survey.inputs)
+    for name in inputs:
+        if name not in survey.specs:
+            raise unknown_name(f"input of {survey.name!r}", name=name, names=survey.specs)
+    names = inputs or survey.specs
+    methods = method if isinstance(method, Mapping) else dict.fromkeys(names, method)
+    fitted = {name: _fit_input(survey, name=name, method=methods.get(name, "auto"), seed=seed) for name in names}
+    return Scaling(fitted, survey.digest)
+
+
+def _fit_input(survey: Survey, *, name: str, method: str, seed: int) -> InputScaling:
+    spec, n_places = survey.specs[name], int(survey.inputs[name].shape[1])
+    is_image, may_miss = len(spec.axes) == 3, spec.may_miss
+    method = ("asinh" if is_image else "standard") if method == "auto" else method
     if method not in METHODS:
         raise unknown_name("scaling method", name=method, names=METHODS)
-    n_bands = len(survey.bands)
-    measured = {"centre": (0.0,) * n_bands, "width": (1.0,) * n_bands}
-    if method == "asinh":
-        _refuse_magnitudes(survey, input_name)
-        measured |= _measure_asinh(_sample(survey, input_name, seed))
-    elif method == "standard":
-        measured |= _measure_standard(_sample(survey, input_name, seed))
+    measured: dict[str, Any] = {"centre": (0.0,) * n_places, "width": (1.0,) * n_places}
+    if method != "none":
+        if method == "asinh" and not is_image:
+            asked = f"The {name} of {survey.name!r} were to be scaled by 'asinh'."
+            received = "numbers in a row, without a sky whose noise could be measured"
+            available = "standard, none"
+            raise ConfigError(asked, received=received, available=available, remedy="Use the scaling 'standard'.")
+        chosen = subsample(survey, n=min(N_SAMPLE, len(survey)), seed=seed) if is_image else survey
+        values = np.asarray(chosen.inputs[name][:])
+        if method == "asinh":
+            width = 2 * OPTIMAL_SOFTENING * sky_noise(values)
+            brightest = np.arcsinh(np.abs(values).max(axis=(-2, -1)) / width).max(axis=1)
+            measured |= {"width": tuple(width.tolist()), "scale": float(np.median(brightest))}
+        else:
+            measured |= _measure_standard(values)
     if not _are_positive(*measured["width"], measured.get("scale", 1.0)):
+        places = zip(spec.channels or range(n_places), measured["width"], strict=True)
+        wrong = [f"{place} {width:.3g}" for place, width in places if not _are_positive(width)]
         raise PixelError(
-            f"A scaling {method!r} was to be fitted on the {input_name} of {survey.name!r}.",
-            received=", ".join(f"{b} {w:.3g}" for b, w in zip(survey.bands, measured["width"], strict=True))
-            + " as noise or spread of the bands; scale "
-            + str(measured.get("scale", 1.0)),
-            remedy="Each band needs finite values that differ; look for empty bands, or for NaN.",
+            f"A scaling {method!r} was to be fitted on the {name} of {survey.name!r}.",
+            received=f"noise or spread of {', '.join(wrong[:5]) or 'the channels'}; scale {measured.get('scale', 1.0)}",
+            remedy="Each channel needs finite values that differ: `astrolab data verify` finds empty channels and NaN.",
         )
-    source = {"bands": survey.bands, "unit": survey.unit_of(input_name), "fitted_on": survey.digest}
-    return Scaling(method=method, input_name=input_name, **source, **measured)
-
-
-def _refuse_magnitudes(survey: Survey, input_name: str) -> None:
-    if input_name == "magnitudes":
-        raise ConfigError(
-            f"The magnitudes of {survey.name!r} were to be scaled by 'asinh'.",
-            received="numbers that are logarithms already, without sky noise",
-            available="standard, none",
-            remedy="Use the scaling 'standard'.",
-        )
+    return InputScaling(method, spec.channels, **measured, may_miss=may_miss, unit=spec.unit)
 
 
 def sky_noise(images: np.ndarray) -> np.ndarray:
-    """Measure the noise of the sky in every band from the borders of images.
+    """Measure the noise of the sky in every channel from the borders of images.
 
     The deviation of a border's pixels from their median (1.4826 MAD), then the median over the galaxies: neither a
     neighbour at the edge of one image nor a few odd images matter. Pixels that are exactly 0 are padding, not sky.
 
-    Parameters
-    ----------
-    images : ndarray, shape (n, band, y, x)
-        Raw flux.
-
-    Returns
-    -------
-    ndarray of float64, shape (band,)
-        One standard deviation of a pixel, in the unit of `images`; NaN for a band without sky.
+    Images (n, channel, y, x) of raw flux give one standard deviation of a pixel (channel,); NaN for one without sky.
     """
     ring = np.ones(images.shape[-2:], dtype=bool)
     depth = max(min(images.shape[-2:]) // 16, 1)
@@ -282,26 +238,13 @@ def sky_noise(images: np.ndarray) -> np.ndarray:
     return overall
 
 
-def _sample(survey: Survey, input_name: str, seed: int) -> np.ndarray:
-    is_catalogue = input_name == "magnitudes"
-    chosen = survey if is_catalogue else subsample(survey, n=min(N_SAMPLE, len(survey)), seed=seed)
-    return np.asarray(chosen.inputs[input_name][:])
-
-
-def _measure_asinh(images: np.ndarray) -> dict[str, Any]:
-    width = 2 * OPTIMAL_SOFTENING * sky_noise(images)
-    brightest = np.abs(images).max(axis=(-2, -1)) / width
-    scale = float(np.median(np.arcsinh(brightest).max(axis=1)))
-    return {"width": tuple(width.tolist()), "scale": scale}
-
-
 def _measure_standard(values: np.ndarray) -> dict[str, Any]:
-    by_band = np.moveaxis(np.asarray(values, dtype=np.float64), 1, 0).reshape(values.shape[1], -1)
-    known = [band[np.isfinite(band)] for band in by_band]
+    by_place = np.moveaxis(np.asarray(values, dtype=np.float64), 1, 0).reshape(values.shape[1], -1)
+    known = [place[np.isfinite(place)] for place in by_place]
     return {
-        "centre": tuple(float(band.mean()) if len(band) else 0.0 for band in known),
-        "width": tuple(float(band.std()) if len(band) else 0.0 for band in known),
-        "imputed_frac": tuple((by_band.shape[1] - len(band)) / by_band.shape[1] for band in known),
+        "centre": tuple(float(place.mean()) if len(place) else 0.0 for place in known),
+        "width": tuple(float(place.std()) if len(place) else 0.0 for place in known),
+        "imputed_frac": tuple((by_place.shape[1] - len(place)) / by_place.shape[1] for place in known),
     }
 
 

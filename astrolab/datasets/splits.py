@@ -1,6 +1,6 @@
-"""Train, validation and test galaxies, chosen by a hash of the object id.
+"""Train, validation and test objects, chosen by a hash of the object id.
 
-A hash knows nothing of order, of platform, or of which other galaxies are there: a galaxy stays on its side of the
+A hash knows nothing of order, of platform, or of which other objects are there: an object stays on its side of the
 split when the file is sorted, cut down, or joined with another, and rows with one id are never on two sides.
 """
 
@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from astrolab.datasets.matching import qualified_ids
-from astrolab.datasets.survey import Survey
+from astrolab.datasets.survey import Survey, qualified_ids
 from astrolab.errors import ConfigError, EmptySplitError
 
 PARTS = ("train", "validation", "test")
@@ -38,133 +37,83 @@ class Splits:
 
 
 def split(
-    survey: Survey,
-    *,
-    fractions: Sequence[float] = (0.8, 0.1, 0.1),
-    seed: int = 0,
-    honour_published: bool = True,
+    survey: Survey, *, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0, honour_published: bool = True
 ) -> Splits:
-    """Divide a survey into train, validation and test galaxies, as published or by a hash of the object id.
+    """Divide a survey into train, validation and test objects, as published or by a hash of the object id.
 
     Parameters
     ----------
-    survey : Survey
-        The galaxies.
     fractions : (float, float, float)
-        Shares of train, validation and test, where none are published.
-    seed : int
-        Another seed, another split.
+        Shares of train, validation and test, where none are published; positive, of sum 1.
     honour_published : bool
         Keep to the parts in which the survey was published. Where it has no validation part, one is drawn from the
         published train part by id hash, in the proportion of `fractions`; the published test part is never touched.
 
-    Returns
-    -------
-    Splits
-
     Raises
     ------
-    ConfigError
-        Where `fractions` are not three positive numbers that add up to 1.
     EmptySplitError
-        Where a part would hold no galaxy.
+        Where a part would hold no object.
     """
-    _refuse_fractions(fractions)
+    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
+        remedy = "Give three positive numbers that add up to 1."
+        raise ConfigError("The shares of the parts were given.", received=str(tuple(fractions)), remedy=remedy)
     uniform = id_uniform(survey, seed=seed, stream=_SPLIT_STREAM)
     if honour_published and survey.published_split is not None:
-        part = _published_parts(survey, uniform=uniform, fractions=fractions)
+        part = np.array([PARTS.index(name) for name in survey.published_split.tolist()])
+        if not (part == PARTS.index("validation")).any():
+            share = fractions[1] / (fractions[0] + fractions[1])
+            part[(part == PARTS.index("train")) & (uniform < share)] = PARTS.index("validation")
     else:
         part = np.searchsorted(np.cumsum(fractions)[:2], uniform, side="right")
     counts = np.bincount(part, minlength=3)
     if (counts == 0).any():
-        raise EmptySplitError(
-            f"The survey {survey.name!r} was to be split into train, validation and test.",
-            received=", ".join(f"{name} {count:,}" for name, count in zip(PARTS, counts, strict=True)),
-            remedy="Load more galaxies, choose other fractions, or set honour_published=False "
-            "where the published files lack a part.",
-        )
-    return Splits(*(survey.take(np.flatnonzero(part == number)) for number in range(3)))
+        received = ", ".join(f"{name} {count:,}" for name, count in zip(PARTS, counts, strict=True))
+        remedy = "Load more objects, choose other fractions, or honour_published=False if files lack a part."
+        raise EmptySplitError(f"The survey {survey.name!r} was to be split.", received=received, remedy=remedy)
+    parts = (survey.take(np.flatnonzero(part == number)) for number in range(3))
+    return Splits(*(replace(one, part=name) for name, one in zip(PARTS, parts, strict=True)))
 
 
 def subsample(survey: Survey, *, n: int | None = None, frac: float | None = None, seed: int = 0) -> Survey:
-    """Choose some galaxies by a hash of their ids; a smaller choice is always part of a larger one.
+    """Choose `n` objects, or a fraction in (0, 1], by a hash of their ids; a smaller choice is part of a larger one.
 
-    Parameters
-    ----------
-    survey : Survey
-        The galaxies.
-    n : int, optional
-        How many; this or `frac`.
-    frac : float, optional
-        Which fraction, in (0, 1].
-    seed : int
-        Another seed, another choice.
-
-    Returns
-    -------
-    Survey
-        In the order of `survey`.
-
-    Raises
-    ------
-    ConfigError
-        Where not exactly one of `n` and `frac` is given, or it asks for none or more than there are.
+    They keep their order; another seed is another choice. A ConfigError says where not exactly one of `n` and `frac` is
+    given, or it asks for none or more than there are.
     """
     if (n is None) == (frac is None):
-        raise ConfigError(
-            f"Some galaxies of {survey.name!r} were to be chosen.",
-            received=f"n={n}, frac={frac}",
-            remedy="Give either n or frac.",
-        )
+        asked = f"Some {survey.objects} of {survey.name!r} were to be chosen."
+        raise ConfigError(asked, received=f"n={n}, frac={frac}", remedy="Give either n or frac.")
     count = round(frac * len(survey)) if n is None else n
     if not 0 < count <= len(survey):
-        raise ConfigError(
-            f"{count:,} galaxies of {survey.name!r} were asked for.",
-            received=f"a survey of {len(survey):,} galaxies",
-            available=f"1 to {len(survey):,}",
-            remedy="Ask for a number, or a fraction, within this range.",
-        )
+        asked = f"{count:,} {survey.objects} of {survey.name!r} were asked for."
+        received = f"a survey of {len(survey):,} {survey.objects}"
+        remedy = "Ask for a number, or a fraction, within this range."
+        raise ConfigError(asked, received=received, available=f"1 to {len(survey):,}", remedy=remedy)
     order = np.argsort(id_uniform(survey, seed=seed, stream=_SUBSAMPLE_STREAM), kind="stable")
     return survey.take(np.sort(order[:count]))
 
 
 def take_fraction(splits: Splits, *, frac: float, seed: int, validation: str = "fixed") -> Splits:
-    """Keep a fraction of the training galaxies; those of a smaller fraction are among those of a larger one.
+    """Keep a fraction of the training objects; those of a smaller fraction are among those of a larger one.
 
     Parameters
     ----------
-    splits : Splits
     frac : float
-        Fraction of the training galaxies, in (0, 1]. Without any there is nothing to train on: that end of a curve is
+        Fraction of the training objects, in (0, 1]. Without any there is nothing to train on: that end of a curve is
         the base model, untouched.
-    seed : int
-        Another seed, other galaxies.
     validation : {"fixed", "as_published"}
-        ``"fixed"``: every fraction is validated on the same galaxies. ``"as_published"``: the validation galaxies are
+        ``"fixed"``: every fraction is validated on the same objects. ``"as_published"``: the validation objects are
         cut down in proportion, as the published code does (it draws both at random from fixed seeds, here both are
-        nested), so that smaller fractions also know less well when to stop.
-
-    Returns
-    -------
-    Splits
-        With the test galaxies as they are.
-
-    Raises
-    ------
-    ConfigError
-        If the fraction leaves no galaxy or is above 1, or `validation` is neither of the two.
+        nested), so that smaller fractions also know less well when to stop. Test objects stay as they are.
 
     References
     ----------
     Seenivasan et al. 2025, arXiv:2601.00146, section 4 and its code (``data_fraction``).
     """
     if validation not in VALIDATIONS:
-        raise ConfigError(
-            f"A fraction of {splits.train.name!r} was to be validated.",
-            received=f"validation={validation!r}",
-            available=", ".join(VALIDATIONS),
-            remedy="Use one of the two.",
-        )
+        asked = f"A fraction of {splits.train.name!r} was to be validated."
+        received = f"validation={validation!r}"
+        raise ConfigError(asked, received=received, available=", ".join(VALIDATIONS), remedy="Use one of the two.")
     kept = {"train": subsample(splits.train, frac=frac, seed=seed)}
     if validation == "as_published":
         kept["validation"] = subsample(splits.validation, frac=frac, seed=seed)
@@ -172,7 +121,7 @@ def take_fraction(splits: Splits, *, frac: float, seed: int, validation: str = "
 
 
 def id_uniform(survey: Survey, *, seed: int, stream: int = 0) -> np.ndarray:
-    """Give every galaxy a number in [0, 1) that depends on its id and the seed (or stream) alone.
+    """Give every object a number in [0, 1) that depends on its id and the seed (or stream) alone.
 
     FNV-1a (Fowler, Noll & Vo; RFC 9923) of the id's text, then SplitMix64 (Steele, Lea & Flood 2014,
     doi:10.1145/2660193.2660195).
@@ -205,20 +154,3 @@ def splitmix64(state: np.ndarray) -> np.ndarray:
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))
-
-
-def _published_parts(survey: Survey, *, uniform: np.ndarray, fractions: Sequence[float]) -> np.ndarray:
-    part = np.array([PARTS.index(name) for name in survey.published_split.tolist()])
-    if not (part == PARTS.index("validation")).any():
-        share = fractions[1] / (fractions[0] + fractions[1])
-        part[(part == PARTS.index("train")) & (uniform < share)] = PARTS.index("validation")
-    return part
-
-
-def _refuse_fractions(fractions: Sequence[float]) -> None:
-    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
-        raise ConfigError(
-            "The shares of train, validation and test were given.",
-            received=str(tuple(fractions)),
-            remedy="Give three positive numbers that add up to 1, such as (0.8, 0.1, 0.1).",
-        )

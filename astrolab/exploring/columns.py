@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from astrolab.datasets.matching import rows_of
+from astrolab.datasets.overlap import rows_of
+from astrolab.predictions import CONDITIONS, KEYS
+from astrolab.tasks import Quantity
 
 if TYPE_CHECKING:
     from astrolab.datasets.survey import Survey
 
-QUANTITIES = {"z": "redshift", "feh": "[Fe/H] (dex)", "alpha_fe": "[α/Fe] (dex)"}
 # in the order in which they are tried; units as astropy writes them
 _UNITS = (
     (r"^(ra|dec)$|(_ra|_dec|pos_angle)$", "deg"),
@@ -27,30 +29,16 @@ _UNITS = (
 )
 _MAGNITUDE = re.compile(r"(^|_)mag($|_)")
 _SIZE = re.compile(r"half_light_radius|petro_rad|(^|_)(radius|size)(_|$)")
-# bookkeeping, truth and predictions: not what galaxies are sliced by
-_NOT_SLICED = {
-    *("survey", "object_id", "label", "truth", "pred", "simulated"),
-    *("run", "direction", "arm", "fraction", "scale", "seed"),
-    *("deviation", "is_outlier", "pred_other", "deviation_other", "change", "verdict", "ra", "dec"),
-}
+_DERIVED = ("deviation", "is_outlier", "pred_other", "deviation_other", "change", "verdict", "ra", "dec", "place")
+_NOT_SLICED = {*KEYS, *CONDITIONS, "simulated", "label", "truth", "pred", *_DERIVED}
+_OF_A_LABEL = ("truth.", "pred.", "error.")
 N_OTHERS = 2
-PREFERRED_BANDS = "ir"
+VALUE = Quantity("value")
 
 
 @dataclass(frozen=True)
 class SliceColumn:
-    """A column that galaxies can be sliced by.
-
-    Attributes
-    ----------
-    name : str
-    label : str
-        In words, with its unit.
-    kind : str
-        ``"truth"``, ``"magnitude"``, ``"size"`` or ``"other"``.
-    low, high : float
-        Smallest and largest value that is a number.
-    """
+    """A column that objects can be sliced by."""
 
     name: str
     label: str
@@ -59,79 +47,49 @@ class SliceColumn:
     high: float
 
 
+def has_truth(quantity: Quantity) -> bool:
+    """Say whether predictions of a quantity have a truth: an error of reconstruction has none."""
+    return not quantity.name.startswith("error.")
+
+
 def column_unit(name: str) -> str:
     """Return the unit of a column as astropy writes it, by the house's and the surveys' naming; "" for a pure number.
 
-    Parameters
-    ----------
-    name : str
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
     >>> column_unit("i_cmodel_mag"), column_unit("ra"), column_unit("pred")
     ('mag', 'deg', '')
     """
     return next((unit for pattern, unit in _UNITS if re.search(pattern, name)), "")
 
 
-def column_label(name: str, *, label: str = "z") -> str:
+def column_label(name: str, *, quantity: Quantity = VALUE) -> str:
     """Return how an axis or a slider calls a column, with its unit.
 
-    Parameters
-    ----------
-    name : str
-    label : str
-        What is predicted.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> column_label("i_half_light_radius"), column_label("truth")
+    >>> from astrolab.tasks import QUANTITIES
+    >>> column_label("i_half_light_radius"), column_label("truth", quantity=QUANTITIES["z"])
     ('i half light radius (pix)', 'true redshift')
     """
-    quantity = QUANTITIES.get(label, label)
-    special = {"truth": f"true {quantity}", "pred": f"predicted {quantity}"}
-    if name in special:
-        return special[name]
+    words = {"truth": "true ", "pred": "predicted "}
+    if name in words:
+        return (words[name] if has_truth(quantity) else "") + quantity.axis
     unit = column_unit(name)
     words = re.sub(r"\bmag\b", "magnitude", name.replace("_", " "))
     return f"{words} ({unit})" if unit else words
 
 
-def slice_columns(galaxies: pd.DataFrame) -> tuple[SliceColumn, ...]:
-    """Find the columns that galaxies can be sliced by: truth, one magnitude, one size, then what else was kept.
-
-    Parameters
-    ----------
-    galaxies : DataFrame
-        Galaxies of one model.
-
-    Returns
-    -------
-    tuple of SliceColumn
-        The truth, the first magnitude, the first size, and at most two others; only columns of numbers that differ.
-    """
-    kept = [name for name in galaxies if name not in _NOT_SLICED and galaxies[name].dtype.kind in "iuf"]
-    kinds = {name: _kind(name) for name in kept}
-    first = {kind: next((name for name in kept if kinds[name] == kind), None) for kind in ("magnitude", "size")}
-    others = [name for name in kept if kinds[name] == "other"][:N_OTHERS]
-    label = str(galaxies["label"].iloc[0])
+def slice_columns(objects: pd.DataFrame, *, quantity: Quantity) -> tuple[SliceColumn, ...]:
+    """Find the columns that objects can be sliced by: truth, one magnitude, one size, then what else was kept."""
+    kept = [name for name in objects if name not in _NOT_SLICED and not name.startswith(_OF_A_LABEL)]
+    kinds = {name: _kind(name) for name in kept if objects[name].dtype.kind in "iuf"}
+    first = {kind: next((name for name in kinds if kinds[name] == kind), None) for kind in ("magnitude", "size")}
+    others = [name for name, kind in kinds.items() if kind == "other"][:N_OTHERS]
+    main = "truth" if has_truth(quantity) else "pred"
     columns = []
-    for name in ["truth", *filter(None, first.values()), *others]:
-        values = galaxies[name].to_numpy(float)
+    for name in [main, *filter(None, first.values()), *others]:
+        values = objects[name].to_numpy(float)
         values = values[np.isfinite(values)]
         if values.size and values.min() < values.max():
-            kind = "truth" if name == "truth" else kinds[name]
-            columns.append(
-                SliceColumn(name, column_label(name, label=label), kind, float(values.min()), float(values.max()))
-            )
+            label, kind = column_label(name, quantity=quantity), kinds.get(name, name)
+            columns.append(SliceColumn(name, label, kind, float(values.min()), float(values.max())))
     return tuple(columns)
 
 
@@ -141,47 +99,40 @@ def _kind(name: str) -> str:
     return "size" if _SIZE.search(name) else "other"
 
 
-def describe_galaxies(galaxies: pd.DataFrame, *, survey: Survey) -> pd.DataFrame:
-    """Add to predictions what their survey knows of each galaxy: position, a magnitude, a size.
-
-    Parameters
-    ----------
-    galaxies : DataFrame
-        Galaxies of one model on one test set.
-    survey : Survey
-        Holds these galaxies.
-
-    Returns
-    -------
-    DataFrame
-        With ``ra`` and ``dec`` (deg), the magnitude and the half-light radius in the i band (r, or the middle band,
-        where there is no i), as far as the survey has them and the table lacks them.
-
-    Raises
-    ------
-    SchemaError
-        If the survey does not hold a galaxy of the table.
-    """
-    place = rows_of(survey, object_ids=galaxies["object_id"].to_numpy())
-    columns = {}
-    if survey.sky_deg is not None:
-        columns |= {"ra": survey.sky_deg[:, 0], "dec": survey.sky_deg[:, 1]}
-    letters = [band.rsplit("-", 1)[-1][0] for band in survey.bands]
-    number = next((letters.index(letter) for letter in PREFERRED_BANDS if letter in letters), len(letters) // 2)
-    has = {_kind(name) for name in galaxies}
-    if "magnitudes" in survey.inputs and "magnitude" not in has:
-        columns[f"{letters[number]}_mag"] = np.asarray(survey.inputs["magnitudes"][:])[:, number]
-    sizes = sorted((name for name in survey.catalogue if _kind(name) == "size"), key=_by_preference(letters, number))
+def describe_objects(objects: pd.DataFrame, *, survey: Survey) -> pd.DataFrame:
+    """Add to predictions what their survey knows of each object: position, a magnitude, a size."""
+    place = rows_of(survey, object_ids=objects["object_id"].to_numpy())
+    columns = {} if survey.sky_deg is None else {"ra": survey.sky_deg[:, 0], "dec": survey.sky_deg[:, 1]}
+    has = {_kind(str(name)) for name in objects}
+    banded = {name: spec for name, spec in survey.specs.items() if spec.axes[0] == "band" and spec.channels}
+    preferred = _preferred(next((spec.channels for spec in banded.values()), ()))
+    measured = [name for name, spec in banded.items() if spec.axes == ("band",) and "mag" in (spec.unit or "mag")]
+    if measured and "magnitude" not in has:
+        channels = banded[measured[0]].channels
+        number = channels.index(preferred if preferred in channels else _preferred(channels))
+        columns[f"{_short(channels[number])}_mag"] = np.asarray(survey.inputs[measured[0]][:])[:, number]
+    sizes = [name for name in survey.catalogue if _kind(name) == "size"]
     if sizes and "size" not in has:
-        columns[sizes[0]] = np.asarray(survey.catalogue[sizes[0]][:])
-    new = {name: values[place] for name, values in columns.items() if name not in galaxies}
-    return galaxies.assign(**new)
+        start = f"{_short(preferred)}_"
+        size = min(sizes, key=lambda name: (not name.startswith(start), "half_light" not in name, name))
+        columns[size] = np.asarray(survey.catalogue[size][:])
+    return objects.assign(**{name: values[place] for name, values in columns.items() if name not in objects})
 
 
-def _by_preference(letters: list[str], number: int):
-    """Sizes in the preferred band first, half-light radii before others, then by name."""
+def _preferred(channels: Sequence[str]) -> str:
+    """The channel that galaxies are sorted by: i, or r, or the middle one."""
+    shorts = [_short(channel) for channel in channels]
+    number = next((shorts.index(letter) for letter in "ir" if letter in shorts), len(shorts) // 2)
+    return channels[number] if channels else ""
 
-    def key(name: str) -> tuple[bool, bool, str]:
-        return bool(letters) and not name.startswith(f"{letters[number]}_"), "half_light" not in name, name
 
-    return key
+def _short(channel: str) -> str:
+    return channel.rsplit("-", 1)[-1]
+
+
+def picture_input(survey: Survey | None) -> tuple[str, str]:
+    """Give what shows an object, ``"image"`` or ``"spectrum"``, and the name of that input; two empty texts if none."""
+    specs = {} if survey is None else survey.specs
+    images = [("image", name) for name, spec in specs.items() if len(spec.axes) == 3]
+    spectra = [("spectrum", name) for name, spec in specs.items() if len(spec.axes) == 1 and spec.grid]
+    return next(iter(images + spectra), ("", ""))

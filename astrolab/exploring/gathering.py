@@ -1,172 +1,234 @@
-"""Predictions from wherever they are (a table, a run, a run folder, several of them) and what their runs scored."""
+"""Predictions from wherever they are, which models and test sets they hold, and selections of objects as files."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from astrolab.errors import ConfigError, CorruptFileError, PredictionError
-from astrolab.metrics.grouping import Z_RANGE
-from astrolab.naming import short_names
-from astrolab.predictions import concat_predictions, load_predictions
+from astrolab.datasets.survey import Survey
+from astrolab.errors import ConfigError, PredictionError, unknown_name
+from astrolab.exploring.columns import column_unit
+from astrolab.files import short_names, with_ending, write_atomically
+from astrolab.predictions import concat_predictions, labels_of, load_predictions, one_label, task_of, truth_and_pred
+from astrolab.tasks import Task
 
 FILE = "predictions.parquet"
-RECORD = "run.json"
+EXPLORED = "Predictions were to be explored."
+PASS_A_TABLE = "Pass the table that `predict` returned, or the folder of a finished run."
+GROUPING = ("run", "direction", "trained_on", "survey", "split", "arm", "strategy", "fraction", "scale", "seed", "fit")
+IMPLIED = ("fit", "strategy", "trained_on")  # mostly by the others; chosen only where they are not
+ABSENT = "–"  # what a model has in a column that only others have, e.g. `fraction` where several studies meet
+FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv"}
+DEFAULT_NAME = "selection"
+Surveys = Survey | Mapping[str, Survey] | Iterable[Survey] | None
 
 
-@runtime_checkable
-class HasFolder(Protocol):
-    """Anything that lives in a folder with a predictions file, such as an open run."""
+def gather_predictions(source: Any, *, task: Task | None = None) -> pd.DataFrame:
+    """Read predictions from a table, a run or its folder, a ledger, or from several of these.
 
-    folder: Path
-
-
-@runtime_checkable
-class HasPredictions(Protocol):
-    """Anything that reads predictions by itself, such as a ledger of runs."""
-
-    def predictions(self) -> pd.DataFrame:
-        """Read the predictions."""
-
-
-def gather_predictions(
-    source: pd.DataFrame | HasFolder | HasPredictions | str | Path | Mapping[str, Any] | Iterable[Any],
-) -> pd.DataFrame:
-    """Read predictions from a table, a run or its folder, or from several of these.
-
-    Parameters
-    ----------
-    source : DataFrame, Run, Ledger, path, mapping of str to these, or sequence of runs or paths
-        A path is that of a run folder, or of a file that :func:`astrolab.save_predictions` wrote.
-
-    Returns
-    -------
-    DataFrame
-        One predictions table; of several sources, with a column ``run`` that names each: the key of a mapping, else
-        the name of its folder, with as many parents as it takes to tell it from the others.
-
-    Raises
-    ------
-    PredictionError
-        If the source is none of these, or there is nothing in it.
-    DataNotFoundError, CorruptFileError, SchemaError
-        If a file cannot be read.
+    Several are told apart by the column ``run``: their names, or those of their folders. With a `task` all are scored
+    by it; else runs that are scored in different ranges are refused.
     """
+    table = _gather(source, task=task)
+    if task is not None:
+        table = table.assign()
+        table.attrs = {"task": task.to_dict()}
+    return table
+
+
+def _gather(source: Any, *, task: Task | None) -> pd.DataFrame:
     if isinstance(source, pd.DataFrame):
         return source
-    if isinstance(source, HasFolder):
-        return load_predictions(Path(source.folder) / FILE)
-    if isinstance(source, HasPredictions):
+    source = getattr(source, "folder", source)  # of an open run
+    if hasattr(source, "predictions"):  # a ledger of runs
         return source.predictions()
     if isinstance(source, str | Path):
         path = Path(source)
         return load_predictions(path / FILE if path.is_dir() else path)
-    if isinstance(source, Mapping):
-        named = dict(source)
-    elif isinstance(source, Iterable):
-        named = _by_name(list(source))
-    else:
+    if not isinstance(source, Iterable):
         raise _unknown_source(source)
+    named = dict(source) if isinstance(source, Mapping) else _by_name(list(source))
     if not named:
-        raise PredictionError(
-            "Predictions were to be explored.", received="no run", remedy="Pass at least one run or predictions table."
-        )
-    tables = {name: gather_predictions(one) for name, one in named.items()}
+        raise PredictionError(EXPLORED, received="no run", remedy="Pass at least one run or predictions table.")
+    tables = {name: gather_predictions(one, task=task) for name, one in named.items()}
+    _require_one_range(tables)
     return concat_predictions([table.assign(run=name) for name, table in tables.items()])
 
 
 def _by_name(sources: list[Any]) -> dict[str, Any]:
     """Sources by the short names of their folders; the same folder twice is one."""
-    places = {_place(source): source for source in sources}
+    folders = [getattr(source, "folder", source) for source in sources]
+    for folder in folders:
+        if not isinstance(folder, str | Path):
+            raise _unknown_source(folder)
+    places = {Path(os.path.abspath(folder)): source for folder, source in zip(folders, sources, strict=True)}
     names = short_names(list(places))
     return {names[place]: source for place, source in places.items()}
 
 
-def _place(source: Any) -> Path:
-    if isinstance(source, HasFolder):
-        source = source.folder
-    elif not isinstance(source, str | Path):
-        raise _unknown_source(source)
-    return Path(os.path.abspath(source))
-
-
-def recorded_z_range(source: Any) -> tuple[float, float]:
-    """Give the range of true redshifts in which the runs behind some predictions were scored.
-
-    Parameters
-    ----------
-    source : DataFrame, Run, Ledger, path, mapping of str to these, or sequence of runs or paths
-        As for :func:`gather_predictions`.
-
-    Returns
-    -------
-    (float, float)
-        ``z_range`` of the runs' parameters; 0.3 to 1.5 where no run has any, as of a table.
-
-    Raises
-    ------
-    ConfigError
-        If the runs were scored in different ranges.
-    CorruptFileError
-        If the record of a run cannot be read.
-    """
-    recorded: dict[tuple[float, float], list[str]] = {}
-    for folder in _folders(source):
-        z_range = _recorded(folder)
-        if z_range:
-            recorded.setdefault(z_range, []).append(folder.name)
-    if len(recorded) > 1:
+def _require_one_range(tables: Mapping[str, pd.DataFrame]) -> None:
+    """Refuse runs of one kind of task whose labels are scored in different ranges of the truth."""
+    ranges: dict[str, list[str]] = {}
+    tasks = {name: task_of(table) for name, table in tables.items() if "task" in table.attrs}
+    for name, task in tasks.items():
+        in_words = (f"{q.name} {'{:g} to {:g}'.format(*q.scored) if q.scored else 'throughout'}" for q in task.labels)
+        ranges.setdefault(", ".join(in_words), []).append(name)
+    if len(ranges) > 1 and len({task.label_names for task in tasks.values()}) == 1:
         raise ConfigError(
             "Predictions of several runs were to be scored as the runs were.",
-            received="; ".join(f"{low:g} to {high:g} in {', '.join(names)}" for (low, high), names in recorded.items()),
-            remedy="Say in which range all of them are scored: z_range=(low, high), or z_range=None for all galaxies.",
+            received="; ".join(f"{said} in {', '.join(names)}" for said, names in ranges.items()),
+            remedy="Say how all of them are scored: task=astrolab.tasks.REDSHIFT.with_scored(z=(low, high)), or None "
+            "in place of the range for all objects.",
         )
-    return next(iter(recorded), Z_RANGE)
-
-
-def _folders(source: Any) -> Iterator[Path]:
-    """The folders that may hold a record of how these predictions were scored."""
-    if isinstance(source, pd.DataFrame):
-        return
-    if isinstance(source, HasFolder):
-        yield Path(source.folder)
-    elif isinstance(source, str | Path):
-        yield Path(source) if Path(source).is_dir() else Path(source).parent
-    elif isinstance(source, HasPredictions):
-        yield from getattr(source, "folders", ())
-    elif isinstance(source, Iterable):
-        for one in source.values() if isinstance(source, Mapping) else source:
-            yield from _folders(one)
-
-
-def _recorded(folder: Path) -> tuple[float, float] | None:
-    path = folder / RECORD
-    if not path.is_file():
-        return None
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        z_range = (record["parameters"] or {}).get("z_range")  # a study that scores none has none
-        if not z_range:
-            return None
-        low, high = map(float, z_range)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise CorruptFileError(
-            f"The record of {folder.name} was to be read for the range of redshifts that it scored.",
-            received=f"{RECORD}, which is damaged ({error})",
-            remedy="Say in which range the predictions are scored: z_range=(low, high).",
-        ) from error
-    return low, high
 
 
 def _unknown_source(source: Any) -> PredictionError:
-    return PredictionError(
-        "Predictions were to be explored.",
-        received=f"a {type(source).__name__}",
-        available="a predictions table, a run or its folder, a ledger, a mapping of names to these, a list of runs",
-        remedy="Pass the table that `predict` returned, or the folder of a finished run.",
-    )
+    known = "a predictions table, a run or its folder, a ledger, a mapping of names to these, a list of runs"
+    return PredictionError(EXPLORED, received=f"a {type(source).__name__}", available=known, remedy=PASS_A_TABLE)
+
+
+def surveys_by_name(survey: Surveys, *, predicted: Iterable[str]) -> dict[str, Survey]:
+    """Give test sets by name, however they were passed."""
+    if survey is None:
+        return {}
+    if isinstance(survey, Survey):
+        survey = [survey]
+    named = dict(survey) if isinstance(survey, Mapping) else {one.name: one for one in survey}
+    if not set(named) & set(predicted):
+        raise PredictionError(
+            "Predictions were to be explored with the surveys of their objects.",
+            received=f"surveys called {', '.join(named) or 'nothing'}",
+            available=f"predictions of {', '.join(predicted)}",
+            remedy="Pass the test sets under the names that the predictions have, e.g. survey={name: test}.",
+        )
+    return named
+
+
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """A predictions table, ready to give the objects of any one model on any one test set at once."""
+
+    table: pd.DataFrame
+    options: Mapping[str, tuple[Any, ...]]
+    rows: Mapping[tuple[Any, ...], np.ndarray]
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> Choices:
+        """Find every combination in a predictions table; ``label`` is the last option, of which every row has all."""
+        labels = labels_of(table)
+        missing = [name for name in ("survey", "object_id") if name not in table] + ["pred.<label>"] * (not labels)
+        if missing or table.empty:
+            received = f"a table without {', '.join(missing) or 'rows'}"
+            available = ", ".join(map(str, table.columns))
+            raise PredictionError(EXPLORED, received=received, available=available, remedy=PASS_A_TABLE)
+        for label in labels:
+            _require_numbers(table, label=label)
+        factors = {name: pd.factorize(table[name], use_na_sentinel=False) for name in GROUPING if name in table}
+        shape = tuple(len(values) for _, values in factors.values())
+        number = np.ravel_multi_index([codes for codes, _ in factors.values()], shape)
+        order = np.argsort(number, kind="stable")
+        found, starts = np.unique(number[order], return_index=True)
+        codes = dict(zip(factors, np.unravel_index(found, shape), strict=True))
+        names = _without_implied(codes)
+        values = {name: factors[name][1].tolist() for name in names}
+        options = {name: tuple(ABSENT if pd.isna(one) else one for one in known) for name, known in values.items()}
+        keys = zip(*([options[name][place] for place in codes[name]] for name in names), strict=True)
+        rows = dict(zip(keys, np.split(order, starts[1:]), strict=True))
+        return cls(table, options | {"label": labels}, rows)
+
+    def objects(self, **values: Any) -> pd.DataFrame:
+        """Give the objects of one model on one test set, with the truth and prediction of one label.
+
+        A column of which nothing is said has its first value.
+        """
+        for name, value in values.items():
+            if name not in self.options:
+                raise unknown_name("grouping column", name=name, names=self.options)
+            if value not in self.options[name]:
+                raise unknown_name(f"{name} of the predictions", name=str(value), names=map(str, self.options[name]))
+        *key, label = (values.get(name, known[0]) for name, known in self.options.items())
+        if tuple(key) not in self.rows:
+            raise PredictionError(
+                "The objects of one model on one test set were asked for.",
+                received=f"a combination that no object has: {', '.join(f'{n}={v}' for n, v in values.items())}",
+                available=f"{len(self.rows)} other combinations",
+                remedy="Choose another model, seed or test set.",
+            )
+        return one_label(self.table.iloc[self.rows[tuple(key)]].reset_index(drop=True), label=label, unknown=True)
+
+    @property
+    def combinations(self) -> list[dict[str, Any]]:
+        """Every model on every test set, with every label."""
+        labels = self.options["label"]
+        return [dict(zip(self.options, (*key, label), strict=True)) for key in self.rows for label in labels]
+
+    def complete(self, **wanted: Any) -> dict[str, Any]:
+        """Find the combination that exists and is nearest to the one wanted; what is named first weighs most."""
+        left = self.combinations
+        for name, value in wanted.items():
+            left = [one for one in left if one.get(name) == value] or left
+        return left[0]
+
+
+def _require_numbers(table: pd.DataFrame, *, label: str) -> None:
+    truth, pred = truth_and_pred(table, label=label)
+    for name, bad in ((f"truth.{label}", np.isinf(truth)), (f"pred.{label}", ~np.isfinite(pred))):
+        if bad.any():
+            received = f"{bad.sum():,} of {len(bad):,} rows where {name} is not a finite number"
+            remedy = "Find out why; an object without a prediction is not left out as if it were not there."
+            raise PredictionError(EXPLORED, received=received, remedy=remedy)
+
+
+def _without_implied(codes: Mapping[str, np.ndarray]) -> list[str]:
+    """The columns that tell combinations apart, without those that follow from the others."""
+    names = list(codes)
+    for implied in IMPLIED:
+        others = [name for name in names if name != implied]
+        if implied in names and others:
+            n_left = len(np.unique(np.stack([codes[name] for name in others]), axis=1).T)
+            names = others if n_left == len(codes[implied]) else names
+    return names
+
+
+def selections_folder(source: Any) -> Path:
+    """Give the folder where selections of some predictions are kept: in that of their run, else here."""
+    folder = getattr(source, "folder", source)
+    is_folder = isinstance(folder, str | Path) and Path(folder).is_dir()
+    return Path(folder) / "selections" if is_folder else Path()
+
+
+def selection_file(name: str, *, folder: Path, ending: str) -> Path:
+    """Give the file of a selection of some name.
+
+    >>> selection_file("z_0.3", folder=Path("kept"), ending=".csv").as_posix()
+    'kept/z_0.3.csv'
+    """
+    return with_ending(folder / (name.strip() or DEFAULT_NAME), ending=ending, instead_of=FORMATS)
+
+
+def save_selection(objects: pd.DataFrame, *, path: str | Path, comment: str = "") -> Path:
+    """Write objects as CSV, or as ECSV with units (Enhanced Character-Separated Values, APE 6)."""
+    from astropy.table import Table
+
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        asked = "A selection of objects was to be saved."
+        remedy = "Let the name end in one of these."
+        raise ConfigError(asked, received=f"a file called {path.name}", available=", ".join(FORMATS), remedy=remedy)
+    columns = {str(name): objects[name] for name in objects}
+    numbers = {name: one.to_numpy() for name, one in columns.items()}
+    text = {
+        name: columns[name].astype(str).to_numpy(dtype=str) for name, v in numbers.items() if v.dtype.kind not in "iufb"
+    }
+    table = Table(numbers | text, units={name: column_unit(name) for name in columns if column_unit(name)})
+    if comment:
+        table.meta["comments"] = [comment]
+    with write_atomically(path) as part:
+        table.write(part, format=FORMATS[path.suffix])
+    return path

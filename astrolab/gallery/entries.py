@@ -1,18 +1,19 @@
-"""One run folder as plain data: what the gallery shows of it, and what is wrong with it."""
+"""One run folder as plain data: what the gallery shows of it, captions included, and what is wrong with it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from astrolab.errors import AstrolabError, CorruptFileError
-from astrolab.gallery.captions import as_html, as_text, saved_figures
-from astrolab.metrics.summary import tabulate_scores
+from astrolab.metrics import tabulate_scores
 from astrolab.parameters import (
     RUN_DIR,
     Parameter,
@@ -20,23 +21,34 @@ from astrolab.parameters import (
     load_notebook,
     read_declarations,
     read_title,
+    recognise_preset,
 )
-from astrolab.presets import recognise_preset
-from astrolab.runs.fits import made_under
-from astrolab.runs.records import read_record
+from astrolab.runs.record import made_under, read_record
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, AstrolabError)
-_HEADLINE = "scatter"
+_SAVED = re.compile(r"""save_figure\(\s*(?P<f>f?)["'](?P<name>[^"']+)["']""")
+_CAPTION = re.compile(r"^\*Figures?:.*?(?=\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
+_MAIN_HEADING = re.compile(r"^#+ .*\bmain figure\b", re.MULTILINE | re.IGNORECASE)
+_TAG = re.compile(r"<[^>]+>")
+_TEXT_TAGS = ("a", "b", "br", "code", "em", "i", "li", "ol", "p", "strong", "sub", "sup", "ul")
+_MATH_TAGS = (
+    *("math", "mfrac", "mi", "mn", "mo", "mover", "mpadded", "mroot", "mrow", "mspace", "msqrt", "mstyle"),
+    *("msub", "msubsup", "msup", "mtable", "mtd", "mtext", "mtr", "munder", "munderover"),
+)
+_OF_MATH = (
+    *("xmlns", "display", "displaystyle", "fence", "form", "linethickness", "lspace", "mathvariant", "maxsize"),
+    *("minsize", "movablelimits", "rspace", "scriptlevel", "separator", "stretchy", "width", "accent", "columnalign"),
+)
+_ATTRIBUTES = {"a": ["href"], **{tag: _OF_MATH for tag in _MATH_TAGS}}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of a run: its PNG, its PDF if there is one, its caption as HTML, and whether it is the main one."""
+    """A figure of a run: its PNG, its PDF if there is one, and its caption as HTML."""
 
     png: Path
     pdf: Path | None
     caption: str
-    is_main: bool
 
     @property
     def alt(self) -> str:
@@ -57,26 +69,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class RunEntry:
-    """What a gallery shows of a run.
-
-    Attributes
-    ----------
-    folder : Path
-    study, question : str
-    record : dict
-        What stands in ``run.json``; empty if that cannot be read.
-    problems : tuple of str
-        What is missing or wrong, in words.
-    settings : tuple of Setting
-    scores : DataFrame or None
-        As :func:`astrolab.tabulate_scores` shows them.
-    headline : DataFrame or None
-        One metric of them: one row an arm, one column a test set.
-    preset : str
-        The preset that the parameters agree with; "quick" for the defaults, empty for none.
-    pictures : tuple of Picture
-        The main figure first.
-    """
+    """What a gallery shows of a run."""
 
     folder: Path
     study: str
@@ -101,43 +94,38 @@ class RunEntry:
 
     @property
     def sky(self) -> str:
-        """Whether the galaxies are simulated: ``"twin"``, ``"real"``, ``"twin and real"``, or empty if not recorded."""
+        """Whether the objects are simulated: ``"twin"``, ``"real"``, ``"twin and real"``, or empty if not recorded."""
         simulated = {bool(survey.get("simulated")) for survey in self.record.get("surveys", {}).values()}
         return " and ".join(word for flag, word in ((True, "twin"), (False, "real")) if flag in simulated)
 
 
 def read_entry(folder: Path) -> RunEntry:
     """Read a run folder as far as it can be read; whatever is wrong with it is said, not raised."""
-    problems: list[str] = []
-    record = _read_whole_record(folder, problems)
+    missing = "There is no run.json: the run stopped before it began, or is not one of astrolab's."
+    try:
+        record = read_record(folder)
+        problems = [missing] if record is None else []
+    except CorruptFileError as error:
+        record, problems = None, [f"{error.received}."]
+    record = record or {}
     study = str(record.get("study") or folder.parent.name)
     notebook = _best_notebook(folder, study, problems)
-    settings = _settings(record.get("parameters", {}), read_declarations(notebook) if notebook else {})
+    parameters = record.get("parameters", {})
+    titles = filter(None, (notebook, list_studies().get(study)))  # papermill may have put its error above the title
     problems += _what_is_unfinished(folder, record)
     scores, headline = _read_scores(folder, record, problems)
     return RunEntry(
         folder=folder,
         study=study,
-        question=_question(notebook, study),
+        question=next(filter(None, map(read_title, titles)), study),
         record=record,
-        settings=settings,
+        settings=_settings(parameters, read_declarations(notebook) if notebook else {}),
         scores=scores,
         headline=headline,
-        preset=recognise_preset(study, parameters=record.get("parameters", {})),
+        preset=recognise_preset(study, parameters=parameters),
         pictures=_pictures(folder, notebook, problems),
         problems=tuple(problems),
     )
-
-
-def _read_whole_record(folder: Path, problems: list[str]) -> dict[str, Any]:
-    try:
-        record = read_record(folder)
-    except CorruptFileError as error:
-        problems.append(f"{error.received}.")
-        return {}
-    if record is None:
-        problems.append("There is no run.json: the run stopped before it began, or is not one of astrolab's.")
-    return record or {}
 
 
 def _best_notebook(folder: Path, study: str, problems: list[str]) -> Path | None:
@@ -150,12 +138,6 @@ def _best_notebook(folder: Path, study: str, problems: list[str]) -> Path | None
             except _UNREADABLE as error:
                 problems.append(f"{own.name} cannot be read: {_in_short(error)}.")
     return list_studies().get(study)
-
-
-def _question(notebook: Path | None, study: str) -> str:
-    """Title of the run's notebook; of the shipped one, where papermill has put its error above the title."""
-    candidates = filter(None, (notebook, list_studies().get(study)))
-    return next(filter(None, map(read_title, candidates)), study)
 
 
 def _what_is_unfinished(folder: Path, record: Mapping[str, Any]) -> list[str]:
@@ -189,12 +171,9 @@ def _in_one_line(name: str, message: str) -> str:
 
 
 def _settings(parameters: Mapping[str, Any], declared: Mapping[str, Parameter]) -> tuple[Setting, ...]:
-    settings = []
-    defaults = {name: known.coerce(known.default) for name, known in declared.items()}
-    for name, value in parameters.items():
-        known, default = declared.get(name), defaults.get(name)
-        settings.append(Setting(name, value, default, known.help if known else "", known is None or value != default))
-    return tuple(setting for setting in settings if setting.name != RUN_DIR)
+    known = {name: (one.coerce(one.default), one.help) for name, one in declared.items()}
+    given = [(name, value, *known.get(name, (None, ""))) for name, value in parameters.items() if name != RUN_DIR]
+    return tuple(Setting(*one, one[0] not in known or one[1] != one[2]) for one in given)
 
 
 def _read_scores(
@@ -209,7 +188,8 @@ def _read_scores(
     try:
         scores = pd.read_csv(path)
         metrics = list(scores["metric"].unique())
-        metric = _HEADLINE if _HEADLINE in metrics else metrics[0]
+        headline = record.get("task", {}).get("headline")
+        metric = headline if headline in metrics else metrics[0]
         one = tabulate_scores(scores[scores["metric"] == metric])[metric].unstack("survey", sort=False)
         return tabulate_scores(scores), one.rename_axis(columns=metric)
     except (*_UNREADABLE, IndexError) as error:
@@ -218,18 +198,17 @@ def _read_scores(
 
 
 def _pictures(folder: Path, notebook: Path | None, problems: list[str]) -> tuple[Picture, ...]:
-    said = saved_figures(load_notebook(notebook)) if notebook else []
+    saved = saved_figures(load_notebook(notebook)) if notebook else []
     pictures = []
     for png in sorted((folder / "figures").glob("*.png")):
         if not _is_image(png):
             problems.append(f"figures/{png.name} cannot be read.")
             continue
-        place = next((n for n, figure in enumerate(said) if figure.pattern.fullmatch(png.stem)), len(said))
-        caption = as_html(said[place].caption) if place < len(said) and said[place].caption else ""
-        is_main = place < len(said) and said[place].is_main
-        pdf = png.with_suffix(".pdf")
-        order = (not is_main, place, png.stat().st_mtime_ns)  # a loop saves its figures one after the other
-        pictures.append((order, Picture(png, pdf if pdf.is_file() else None, caption, is_main)))
+        place = next((n for n, figure in enumerate(saved) if figure.pattern.fullmatch(png.stem)), len(saved))
+        figure = saved[place] if place < len(saved) else None
+        pdf, caption = png.with_suffix(".pdf"), as_html(figure.caption) if figure and figure.caption else ""
+        order = (not (figure and figure.is_main), place, png.stat().st_mtime_ns)  # a loop saves one after the other
+        pictures.append((order, Picture(png, pdf if pdf.is_file() else None, caption)))
     return tuple(picture for _, picture in sorted(pictures, key=lambda placed: placed[0]))
 
 
@@ -248,3 +227,56 @@ def _in_short(error: BaseException) -> str:
     if isinstance(error, AstrolabError):
         return f"{error.asked.rstrip('.')}: {error.received}"
     return (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
+
+
+@dataclass
+class SavedFigure:
+    """A figure that a notebook saves: the pattern of its name, its caption, and whether it is the main one."""
+
+    pattern: re.Pattern[str]
+    caption: str
+    is_main: bool
+
+
+def saved_figures(notebook: Mapping[str, Any]) -> list[SavedFigure]:
+    """Read which figures a notebook saves, in order, with the caption below each.
+
+    The caption is the paragraph that begins with ``*Figure:`` in the next text cell; the main figure is the first one
+    after a heading that says so, else the first of all.
+    """
+    found: list[SavedFigure] = []
+    main_is_next = False
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in notebook["cells"]]
+    for number, (kind, source) in enumerate(cells):
+        if kind == "markdown":
+            main_is_next = main_is_next or bool(_MAIN_HEADING.search(source))
+            continue
+        caption = _CAPTION.search(next((text for kind, text in cells[number + 1 :] if kind == "markdown"), ""))
+        for match in _SAVED.finditer(source):
+            parts = re.split(r"\{[^}]*\}", match["name"]) if match["f"] else [match["name"]]
+            pattern = re.compile(".+".join(map(re.escape, parts)))
+            found.append(SavedFigure(pattern, caption[0] if caption else "", main_is_next))
+            main_is_next = False
+    if found and not any(figure.is_main for figure in found):
+        found[0].is_main = True
+    return found
+
+
+def as_html(markdown: str) -> str:
+    """Return a caption as HTML, equations as MathML; whatever else is in it is text, for a run may be anybody's."""
+    import bleach
+    from nbconvert.filters import markdown2html
+
+    from astrolab.studies.running import replace_equations
+
+    html = markdown2html(replace_equations(markdown))
+    return bleach.clean(html, tags={*_TEXT_TAGS, *_MATH_TAGS}, attributes=_ATTRIBUTES).strip()
+
+
+def as_text(html: str) -> str:
+    """Return what a piece of HTML says, without its tags.
+
+    >>> as_text("<p><em>Figure: a &amp; b.</em></p>")
+    'Figure: a & b.'
+    """
+    return " ".join(unescape(_TAG.sub("", html)).split())

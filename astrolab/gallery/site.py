@@ -1,4 +1,4 @@
-"""The pages of a gallery: what stands on them, and the folder they are written into."""
+"""The pages of a gallery: what is on them, and the folder they are written into."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from astrolab.errors import ConfigError
 from astrolab.files import write_atomically
 from astrolab.gallery.entries import Picture, RunEntry, read_entry
-from astrolab.gallery.folders import require_replaceable
 from astrolab.parameters import list_studies
 from astrolab.runs.finding import GALLERY_MARK, find_run_folders
 
 _TEMPLATES = Path(__file__).with_name("template")
 _THUMBNAIL_PX = (720, 540)
+_SITE_CONTENT = frozenset({"index.html", "style.css", "runs", GALLERY_MARK})
 _DOCUMENTS = {
     "report.html": "Report: the executed notebook with its text, figures and code",
     "notebook.ipynb": "Executed notebook",
@@ -44,22 +43,14 @@ def write_gallery(runs: str | Path | Iterable[str | Path], *, out: str | Path = 
     ----------
     runs : path, or iterable of paths
         Run folders, or folders that hold them at any depth. Runs that are unfinished or damaged are shown as far as
-        they can be read, and listed with what is wrong. Whatever a run brings along is shown as text; its report is
-        shown as it was written, but nothing in it can run.
+        they can be read, and listed with what is wrong. Nothing that a run brings along can run.
     out : str or Path, optional
-        Folder of the site. An older gallery there is replaced as a whole; anything else is refused.
-
-    Returns
-    -------
-    Path
-        The index, ``index.html``.
+        Folder of the site, whose ``index.html`` is returned. An older gallery there is replaced as a whole.
 
     Raises
     ------
-    DataNotFoundError
-        If a folder of runs does not exist.
-    RunError
-        If there is no run.
+    DataNotFoundError, RunError
+        If a folder of runs does not exist, or there is no run.
     ConfigError
         If `out` holds anything but an older gallery.
     """
@@ -78,6 +69,21 @@ def write_gallery(runs: str | Path | Iterable[str | Path], *, out: str | Path = 
     return out / "index.html"
 
 
+def require_replaceable(out: Path, *, folders: Iterable[Path]) -> None:
+    """Refuse to write a gallery over anything but an older gallery or nothing, or over a run that it will show."""
+    remedy = "Give --out a folder that does not exist yet, is empty, or is an older gallery."
+    if out.exists() and not out.is_dir():
+        raise ConfigError("A gallery was to be written.", received=f"{out}, which is a file", remedy=remedy)
+    content = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    foreign = sorted(content - _SITE_CONTENT) if GALLERY_MARK in content else sorted(content)
+    inside = [str(folder) for folder in folders if folder.is_relative_to(out.resolve())]
+    if foreign or inside:
+        named = ", ".join((foreign or inside)[:4])
+        asked = "A gallery was to be written; it replaces all that is in its folder."
+        received = f"{out}, which holds {named}{' …' if len(foreign or inside) > 4 else ''}"
+        raise ConfigError(asked, received=received, remedy=remedy)
+
+
 def listed_runs(site: str | Path) -> dict[str, list[str]]:
     """Return the page of each run that a gallery shows, and what is wrong with the run."""
     return json.loads((Path(site) / GALLERY_MARK).read_text(encoding="utf-8"))["runs"]
@@ -87,14 +93,10 @@ def _page_names(entries: Sequence[RunEntry]) -> list[str]:
     """Folder of each run's page inside the site, none of them twice."""
     names: list[str] = []
     for entry in entries:
-        wanted = "runs/" + "/".join(
-            re.sub(r"[^\w.-]+", "-", part).strip(".") for part in (entry.study, entry.folder.name)
-        )
-        name, number = wanted, 1
-        while name in names:
-            number += 1
-            name = f"{wanted}-copy{number}"
-        names.append(name)
+        study, run = (re.sub(r"[^\w.-]+", "-", part).strip(".") for part in (entry.study, entry.folder.name))
+        wanted = f"runs/{study}/{run}"
+        candidates = [wanted, *(f"{wanted}-copy{number}" for number in range(2, len(entries) + 1))]
+        names.append(next(name for name in candidates if name not in names))
     return names
 
 
@@ -102,9 +104,8 @@ def _by_study(pages: dict[str, RunEntry]) -> dict[str, list[tuple[str, RunEntry]
     """Pages of the runs that have a record, by study in the order of the notebooks, the newest first."""
     known = list(list_studies())
     readable = [(page, entry) for page, entry in pages.items() if entry.record]
-    studies = sorted(
-        {entry.study for _, entry in readable}, key=lambda s: (s not in known, known.index(s) if s in known else 0, s)
-    )
+    found = {entry.study for _, entry in readable}
+    studies = [study for study in known if study in found] + sorted(found - set(known))
     newest_first = sorted(readable, key=lambda placed: placed[1].record["started"], reverse=True)
     return {study: [placed for placed in newest_first if placed[1].study == study] for study in studies}
 
@@ -140,50 +141,26 @@ def _write_thumbnail(picture: Picture, path: Path) -> None:
 def _render(template: str, *, path: Path, **content: Any) -> None:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "table": as_table,
-        "date": _in_words,
-        "value": _as_written,
-        "size_px": _size_px,
-        "duration": _duration,
-    }
+    blanks = {"trim_blocks": True, "lstrip_blocks": True}
+    loader = FileSystemLoader(_TEMPLATES)
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **blanks)
+    environment.filters |= {"table": as_table, "size_px": _size_px, "duration": _duration}
+    environment.filters["date"] = lambda moment: f"{moment.day} {moment:%B %Y, %H:%M}"
+    environment.filters["value"] = lambda value: json.dumps(value, ensure_ascii=False, default=str)
     environment.globals["version"] = version("astrolab")
     path.write_text(environment.get_template(template).render(**content), encoding="utf-8")
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table as the template writes it: heads, and rows of (row heads, cells)."""
-
-    heads: list[str]
-    rows: list[tuple[list[str], list[str]]]
-
-
-def as_table(frame: pd.DataFrame) -> Table:
-    """Lay a table of scores out in rows for the template; its index are the heads of the rows.
+def as_table(frame: pd.DataFrame) -> tuple[list[str], list[tuple[list[str], list[str]]]]:
+    """Lay a table of scores out for the template: its heads, and rows of (row heads, cells).
 
     >>> as_table(pd.DataFrame({"scatter": ["0.1 *"]}, index=pd.Index(["lora"], name="arm")))
-    Table(heads=['arm', 'scatter'], rows=[(['lora'], ['0.1 *'])])
+    (['arm', 'scatter'], [(['lora'], ['0.1 *'])])
     """
     heads = [str(name) for name in (*frame.index.names, *frame.columns)]
     keys = [key if isinstance(key, tuple) else (key,) for key in frame.index]
     cells = frame.astype(object).where(frame.notna(), "–").to_numpy()
-    return Table(heads, [([str(k) for k in key], [str(c) for c in row]) for key, row in zip(keys, cells, strict=True)])
-
-
-def _in_words(moment: datetime) -> str:
-    return f"{moment.day} {moment:%B %Y, %H:%M}"
-
-
-def _as_written(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return heads, [([str(k) for k in key], [str(c) for c in row]) for key, row in zip(keys, cells, strict=True)]
 
 
 def _size_px(png: Path) -> tuple[int, int]:

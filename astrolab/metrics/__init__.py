@@ -1,41 +1,25 @@
 """Predictions table in, scores out. Pure numpy; every metric carries its formula and where it comes from."""
 
-from astrolab.metrics import photoz, regression
-from astrolab.metrics.comparing import compare_models, paired_difference
-from astrolab.metrics.forgetting import measure_forgetting
-from astrolab.metrics.grouping import DEFAULT_METRICS, Z_RANGE
-from astrolab.metrics.metric import Metric, find_metric, list_metrics, metrics_page, register
-from astrolab.metrics.pareto import front_steps, pareto_front
-from astrolab.metrics.plateau import estimate_plateau
-from astrolab.metrics.ratios import compare_ratio
-from astrolab.metrics.requirements import REQUIREMENTS, Requirement
-from astrolab.metrics.scoring import score, score_slices
-from astrolab.metrics.summary import describe_spread, format_scores, is_best, summarise_seeds, with_intervals
-
-__all__ = [
-    "DEFAULT_METRICS",
-    "REQUIREMENTS",
-    "Z_RANGE",
-    "Metric",
-    "Requirement",
-    "compare_models",
-    "compare_ratio",
-    "describe_spread",
-    "estimate_plateau",
-    "find_metric",
-    "format_scores",
-    "front_steps",
-    "is_best",
-    "list_metrics",
-    "measure_forgetting",
-    "metrics_page",
-    "paired_difference",
-    "pareto_front",
-    "photoz",
-    "register",
-    "regression",
-    "score",
-    "score_slices",
-    "summarise_seeds",
-    "with_intervals",
-]
+# ruff: noqa: F401  (all names here are the face of the room)
+from astrolab.metrics import photoz, regression  # they register their metrics
+from astrolab.metrics.comparing import (
+    Ratio,
+    compare_models,
+    estimate_plateau,
+    iterate_panels,
+    measure_forgetting,
+    pareto_front,
+    ratio_intervals,
+)
+from astrolab.metrics.metric import Metric, Sample, find_metric, list_metrics, register
+from astrolab.metrics.photoz import REQUIREMENTS, Requirement, find_requirement
+from astrolab.metrics.resampling import Panel, Resampling, resample_models
+from astrolab.metrics.scoring import (
+    describe_spread,
+    format_scores,
+    is_best,
+    score,
+    score_slices,
+    summarise_seeds,
+    tabulate_scores,
+)

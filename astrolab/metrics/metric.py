@@ -1,94 +1,87 @@
-"""What a metric is, and the one place where all of them are found by name."""
+"""What a metric is, what it is taken of, and the one place where all of them are found by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
 from astrolab.errors import ConfigError, unknown_name
-
-if TYPE_CHECKING:
-    from astrolab.metrics.bootstrap import Resampled
+from astrolab.tasks import Quantity
 
 Sign = Literal["lower", "higher", "zero"]
 
-SIGNS: tuple[Sign, ...] = ("lower", "higher", "zero")
 
+@dataclass(eq=False)
+class Sample:
+    """Truths (n,) and predictions (n,) of one quantity; `objects` (n,) numbers their objects if not one a value."""
 
-class MetricFunction(Protocol):
-    """Truths and predictions of the same galaxies in, one number out."""
+    truth: np.ndarray
+    pred: np.ndarray
+    quantity: Quantity
+    objects: np.ndarray | None = None
 
-    def __call__(self, *, truth: np.ndarray, pred: np.ndarray) -> float:
-        """Compare ``truth`` (n,) with ``pred`` (n,)."""
+    def __len__(self) -> int:
+        """Number of values."""
+        return len(self.truth)
+
+    @cached_property
+    def residual(self) -> np.ndarray:
+        """How far each prediction lies from the truth (n,): δ, as the quantity defines it."""
+        return self.quantity.residual(truth=self.truth, pred=self.pred)
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """Mean of values (..., n) over the objects."""
+        return np.mean(values, axis=-1)
+
+    @cached_property
+    def median(self) -> np.ndarray:
+        """Median of δ."""
+        return np.median(self.residual)
+
+    def median_distance(self, centre: np.ndarray | float) -> np.ndarray:
+        """Median of ``|δ - centre|``."""
+        return np.median(np.abs(self.residual - centre))
 
 
 @dataclass(frozen=True)
 class Metric:
     """One number that compares predictions with truth, and where its definition comes from.
 
-    Parameters
-    ----------
-    id : str
-        The name of this formula and of no other.
-    label : str
-        How an axis calls it.
-    formula : str
-        LaTeX, without dollar signs.
-    reference : str
-        Who defined it so.
-    sign : {"lower", "higher", "zero"}
-        Which values are better.
-    unit : str
-        Unit of the value; ``"1"`` for a ratio.
-    function : callable
-        Pure numpy, ``function(truth=..., pred=...) -> float``.
-    resampled : callable, optional
-        The same number for many bootstrap resamples at once. Without it each resample is evaluated in turn, which
-        gives the same answer slowly.
-    is_fraction : bool
-        True for a fraction of galaxies: its interval is binomial, because resamples of a set with no outlier never
-        have one.
-
-    Raises
-    ------
-    ConfigError
-        If the sign is not one of the three.
+    A function that takes the `mean`, `median` and `median_distance` of its sample, and no other sum or rank, gives its
+    values of many resamples at once (`on_resamples`); for any other each resample is built.
     """
 
     id: str
     label: str
     formula: str
     reference: str
-    sign: Sign
-    unit: str
-    function: MetricFunction
-    resampled: Callable[[Resampled], np.ndarray] | None = None
+    function: Callable[[Sample], float]
+    sign: Sign = "lower"
+    unit: Literal["1", "that of δ", "that of the label"] = "that of δ"
     is_fraction: bool = False
+    on_resamples: bool = False
 
     def __post_init__(self):
-        if self.sign not in SIGNS:
-            raise ConfigError(
-                f"Metric {self.id!r} must say which values are better.",
-                received=f"sign={self.sign!r}",
-                available=", ".join(SIGNS),
-                remedy="Give one of the signs above.",
-            )
+        if self.sign not in ("lower", "higher", "zero"):
+            asked, signs = f"Metric {self.id!r} must say which values are better.", "lower, higher, zero"
+            remedy = "Give one of the signs above."
+            raise ConfigError(asked, received=f"sign={self.sign!r}", available=signs, remedy=remedy)
 
-    def __call__(self, *, truth: np.ndarray, pred: np.ndarray) -> float:
-        """Evaluate the metric on galaxies with these truths and predictions."""
-        return float(self.function(truth=truth, pred=pred))
+    def __call__(self, sample: Sample) -> float:
+        """Evaluate the metric; an empty sample has no value (NaN)."""
+        return float(self.function(sample)) if len(sample) else float("nan")
+
+    def unit_of(self, quantity: Quantity) -> str:
+        """Give the unit of the metric of a quantity; nothing for a pure number."""
+        is_number = self.unit == "1" or (self.unit == "that of δ" and quantity.error != "plain")
+        return "" if is_number else quantity.unit
 
     def badness(self, values: np.ndarray) -> np.ndarray:
-        """Turn values of this metric into numbers of which the smallest is the best.
-
-        Examples
-        --------
-        >>> find_metric("bias").badness(np.array([-0.02, 0.01])).tolist()
-        [0.02, 0.01]
-        """
+        """Turn values of this metric into numbers of which the smallest is the best."""
         values = np.asarray(values, dtype=float)
         if self.sign == "zero":
             return np.abs(values)
@@ -99,41 +92,16 @@ _METRICS: dict[str, Metric] = {}
 
 
 def register(metric: Metric) -> Metric:
-    """Add a metric to the registry, so that ``score`` finds it by its id.
-
-    Parameters
-    ----------
-    metric : Metric
-        The new metric.
-
-    Returns
-    -------
-    Metric
-        The same one.
-
-    Raises
-    ------
-    ConfigError
-        If the id already means another formula.
-    """
+    """Add a metric to the registry, so that ``score`` finds it by its id."""
     if metric.id in _METRICS:
-        raise ConfigError(
-            f"Metric {metric.id!r} was to be registered.",
-            received=f"an id that already means {_METRICS[metric.id].formula}",
-            remedy="Give the new formula a name of its own: one name never means two formulas.",
-        )
+        asked, received = f"Metric {metric.id!r} was to be registered.", f"the name of {_METRICS[metric.id].formula}"
+        raise ConfigError(asked, received=received, remedy="Give the new formula a name of its own.")
     _METRICS[metric.id] = metric
     return metric
 
 
 def find_metric(name: str) -> Metric:
-    """Return the metric of this name.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is none; the error lists those that exist.
-    """
+    """Return the metric of this name."""
     if name not in _METRICS:
         raise unknown_name("metric", name=name, names=_METRICS)
     return _METRICS[name]
@@ -142,30 +110,3 @@ def find_metric(name: str) -> Metric:
 def list_metrics() -> tuple[str, ...]:
     """Return the ids of all metrics, in the order of their definition."""
     return tuple(_METRICS)
-
-
-_PAGE_HEAD = r"""# Metrics
-
-One name means one formula. This page is written by `astrolab.metrics.metrics_page()`; a test keeps the two in step.
-
-$z$ is the truth, $\hat z$ the prediction and $\Delta z = (\hat z - z)/(1 + z)$. Photometric-redshift scores are taken
-over galaxies whose *true* redshift lies in $0.3 < z \le 1.5$, unless `z_range` says otherwise. Intervals are bootstrap
-percentiles over galaxies, and binomial (Jeffreys) for the two rates. Models are compared on the same resampled
-galaxies; when many are compared, their intervals hold together (single-step max-t; Westfall & Young 1993, Romano & Wolf
-2005).
-
-| id | formula | better | unit | reference |
-|---|---|---|---|---|
-"""
-
-_BETTER = {"lower": "smaller", "higher": "larger", "zero": "nearer 0"}
-
-
-def metrics_page() -> str:
-    """Return the documentation page of all metrics, as Markdown."""
-    return _PAGE_HEAD + "".join(map(_page_row, _METRICS.values()))
-
-
-def _page_row(metric: Metric) -> str:
-    formula = metric.formula.replace("|", r" \vert ")  # a bare bar would end the table cell
-    return f"| `{metric.id}` | ${formula}$ | {_BETTER[metric.sign]} | {metric.unit} | {metric.reference} |\n"

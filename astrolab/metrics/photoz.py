@@ -1,4 +1,4 @@
-r"""Metrics of photometric redshifts, on :math:`\Delta z = (\hat z - z) / (1 + z)`.
+"""Metrics on the residual δ of a quantity, as photometric redshifts are judged by them; and what LSST asks of these.
 
 Variants that differ in centring, factor or cut have different names. The definitions marked *Tanaka 2018* are those
 of PASJ 70, S9 (arXiv:1704.05988); Seenivasan et al. 2025 (arXiv:2601.00146) report ``bias``, ``scatter`` and
@@ -7,274 +7,139 @@ of PASJ 70, S9 (arXiv:1704.05988); Seenivasan et al. 2025 (arXiv:2601.00146) rep
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
-from astrolab.metrics.bootstrap import Resampled
-from astrolab.metrics.metric import Metric, register
+from astrolab.errors import ConfigError
+from astrolab.metrics.metric import Metric, Sample, register
 
 MAD_TO_SIGMA = 1.4826  # standard deviation of a Gaussian whose median absolute deviation is 1
-LOSS_WIDTH = 0.15
-OUTLIER_CUT = 0.15
 CATASTROPHIC_CUT = 1.0
 _LOCATION_TUNING, _SCATTER_TUNING = 6.0, 9.0  # Beers, Flynn & Gebhardt 1990
 _TANAKA = "Tanaka et al. 2018, PASJ 70, S9"
+_PASQUET = "Pasquet et al. 2019, A&A 621, A26"
 _BEERS = "Beers, Flynn & Gebhardt 1990, AJ 100, 32; Tanaka et al. 2018, PASJ 70, S9"
 
 
-def redshift_deviation(*, truth: np.ndarray, pred: np.ndarray) -> np.ndarray:
-    """Return the redshift errors in units of 1 + z.
-
-    Parameters
-    ----------
-    truth, pred : ndarray, shape (n,)
-        True and predicted redshifts.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-
-    Examples
-    --------
-    >>> redshift_deviation(truth=np.array([1.0]), pred=np.array([1.2])).round(3).tolist()
-    [0.1]
-    """
-    return (pred - truth) / (1 + truth)
+def _cut(sample: Sample) -> float:
+    if sample.quantity.outlier is None:
+        asked, cut = f"Outliers of {sample.quantity.words} were to be counted.", "a quantity without an outlier cut"
+        remedy = "Give the label an `outlier` in the manifest, or leave out the metrics outlier_rate and loss."
+        raise ConfigError(asked, received=cut, remedy=remedy)
+    return sample.quantity.outlier
 
 
-def bias(*, truth: np.ndarray, pred: np.ndarray) -> float:
-    """Return the median redshift error in units of 1 + z (Tanaka et al. 2018)."""
-    return float(np.median(redshift_deviation(truth=truth, pred=pred)))
+def _catastrophic_rate(sample: Sample) -> np.ndarray:
+    if sample.quantity.error != "per_one_plus":
+        asked, cut = f"Catastrophic errors of {sample.quantity.words} were to be counted.", CATASTROPHIC_CUT
+        received = f"a quantity that is not a redshift: a cut of {cut:g} says nothing of it"
+        raise ConfigError(asked, received=received, remedy="Leave out the metric catastrophic_rate.")
+    return sample.mean(np.abs(sample.pred - sample.truth) > CATASTROPHIC_CUT)
 
 
-def bias_mean(*, truth: np.ndarray, pred: np.ndarray) -> float:
-    """Return the mean redshift error in units of 1 + z (Pasquet et al. 2019)."""
-    return float(np.mean(redshift_deviation(truth=truth, pred=pred)))
+def _outlier_rate(sample: Sample) -> np.ndarray:
+    return sample.mean(np.abs(sample.residual) > _cut(sample))
 
 
-def scatter(*, truth: np.ndarray, pred: np.ndarray) -> float:
-    """Return the width of the error distribution about its median, as a Gaussian sigma (Tanaka et al. 2018)."""
-    dz = redshift_deviation(truth=truth, pred=pred)
-    return float(MAD_TO_SIGMA * np.median(np.abs(dz - np.median(dz))))
+def _loss(sample: Sample) -> np.ndarray:
+    return sample.mean(1 - 1 / (1 + (sample.residual / _cut(sample)) ** 2))
 
 
-def scatter_uncentred(*, truth: np.ndarray, pred: np.ndarray) -> float:
-    """Return the width of the error distribution about zero, so that bias counts too (Ilbert et al. 2009)."""
-    return float(MAD_TO_SIGMA * np.median(np.abs(redshift_deviation(truth=truth, pred=pred))))
+def _scatter(sample: Sample) -> np.ndarray:
+    return MAD_TO_SIGMA * sample.median_distance(sample.median)
 
 
-def scatter_std(*, truth: np.ndarray, pred: np.ndarray) -> float:
-    """Return the standard deviation of the redshift errors, outliers included."""
-    return float(np.std(redshift_deviation(truth=truth, pred=pred)))
+def _scatter_uncentred(sample: Sample) -> np.ndarray:
+    return MAD_TO_SIGMA * sample.median_distance(0.0)
 
 
-def catastrophic_rate(*, truth: np.ndarray, pred: np.ndarray) -> float:
-    """Return the fraction of galaxies whose redshift is wrong by more than 1, whatever 1 + z."""
-    return float(np.mean(np.abs(pred - truth) > CATASTROPHIC_CUT))
-
-
-def outlier_rate(*, truth: np.ndarray, pred: np.ndarray) -> float:
-    """Return the fraction of galaxies wrong by more than 0.15 (1 + z) (Tanaka et al. 2018)."""
-    return float(np.mean(np.abs(redshift_deviation(truth=truth, pred=pred)) > OUTLIER_CUT))
-
-
-def _loss_of_each(dz: np.ndarray) -> np.ndarray:
-    return 1 - 1 / (1 + (dz / LOSS_WIDTH) ** 2)
-
-
-def loss(*, truth: np.ndarray, pred: np.ndarray) -> float:
-    """Return the mean loss of a point estimate, which no outlier raises above 1 (Tanaka et al. 2018)."""
-    return float(np.mean(_loss_of_each(redshift_deviation(truth=truth, pred=pred))))
-
-
-def _biweight(dz: np.ndarray, *, median: np.ndarray, mad: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Biweight location and scale of each resample; ``counts`` has shape (n_resamples, n)."""
-    offset = dz - median[:, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        u2 = (offset / (_LOCATION_TUNING * mad[:, None])) ** 2
-        weight = np.where(u2 < 1, (1 - u2) ** 2, 0.0) * counts
-        location = median + (offset * weight).sum(axis=1) / weight.sum(axis=1)
-        u2 = (offset / (_SCATTER_TUNING * mad[:, None])) ** 2
-        inside = (u2 < 1) * counts
-        above = (inside * offset**2 * (1 - u2) ** 4).sum(axis=1)
-        below = (inside * (1 - u2) * (1 - 5 * u2)).sum(axis=1)
-        scale = np.sqrt(counts.sum(axis=1) * above) / np.abs(below)
-    return np.where(mad > 0, location, median), np.where(mad > 0, scale, 0.0)
-
-
-def _biweight_once(*, truth: np.ndarray, pred: np.ndarray) -> tuple[float, float]:
-    dz = redshift_deviation(truth=truth, pred=pred)
-    median = np.median(dz, keepdims=True)
-    mad = np.median(np.abs(dz - median), keepdims=True)
-    location, scale = _biweight(dz, median=median, mad=mad, counts=np.ones((1, len(dz))))
-    return float(location[0]), float(scale[0])
-
-
-def biweight_bias(*, truth: np.ndarray, pred: np.ndarray) -> float:
-    """Return the biweight location of the redshift errors (tuning constant 6; Beers et al. 1990)."""
-    return _biweight_once(truth=truth, pred=pred)[0]
-
-
-def biweight_scatter(*, truth: np.ndarray, pred: np.ndarray) -> float:
-    """Return the biweight scale of the redshift errors (tuning constant 9; Beers et al. 1990)."""
-    return _biweight_once(truth=truth, pred=pred)[1]
-
-
-def rmse_dz(*, truth: np.ndarray, pred: np.ndarray) -> float:
-    """Return the root mean square redshift error in units of 1 + z."""
-    return float(np.sqrt(np.mean(redshift_deviation(truth=truth, pred=pred) ** 2)))
-
-
-def _resampled_distance(resampled: Resampled, *, centred: bool) -> np.ndarray:
-    ordered = resampled.ordered_dz
-    centre = ordered.median if centred else np.zeros_like(ordered.median)
-    return MAD_TO_SIGMA * ordered.median_distance(centre)
-
-
-def _resampled_std(resampled: Resampled) -> np.ndarray:
+def _std(sample: Sample) -> np.ndarray:
     # About the overall mean, or the difference of the two moments would cancel digits away.
-    offset = resampled.dz - resampled.dz.mean()
-    return np.sqrt(np.maximum(resampled.mean(offset**2) - resampled.mean(offset) ** 2, 0.0))
+    offset = sample.residual - sample.residual.mean()
+    return np.sqrt(np.maximum(sample.mean(offset**2) - sample.mean(offset) ** 2, 0.0))
 
 
-def _resampled_biweight(resampled: Resampled) -> tuple[np.ndarray, ...]:
-    ordered = resampled.ordered_dz
-    mad = ordered.median_distance(ordered.median)
-    return _biweight(resampled.dz, median=ordered.median, mad=mad, counts=resampled.draws.weights)
+def _biweight(sample: Sample, *, tuning: float) -> tuple[np.ndarray, ...]:
+    """Median M of δ, its distance from the median in units of `tuning` MADs, and 1 where that is below 1."""
+    median = np.asarray(sample.median)
+    mad = np.asarray(sample.median_distance(sample.median))
+    offset = sample.residual - median[..., None]
+    u2 = (offset / (tuning * np.where(mad > 0, mad, 1.0)[..., None])) ** 2
+    return median, mad, offset, u2, u2 < 1
 
 
-register(
-    Metric(
-        id="bias",
-        label="bias",
-        formula=r"\mathrm{median}(\Delta z)",
-        reference=_TANAKA,
-        sign="zero",
-        unit="1",
-        function=bias,
-        resampled=lambda r: r.ordered_dz.median,
-    )
+def _biweight_location(sample: Sample) -> np.ndarray:
+    median, mad, offset, u2, inside = _biweight(sample, tuning=_LOCATION_TUNING)
+    weight = np.where(inside, (1 - u2) ** 2, 0.0)
+    return np.where(mad > 0, median + sample.mean(offset * weight) / sample.mean(weight), median)
+
+
+def _biweight_scale(sample: Sample) -> np.ndarray:
+    _, mad, offset, u2, inside = _biweight(sample, tuning=_SCATTER_TUNING)
+    above = sample.mean(inside * offset**2 * (1 - u2) ** 4)
+    below = sample.mean(inside * (1 - u2) * (1 - 5 * u2))
+    return np.where(mad > 0, np.sqrt(above) / np.abs(below), 0.0)
+
+
+_CUT = f"{_TANAKA}; c is the outlier cut of the quantity"
+_ILBERT = "Ilbert et al. 2009, ApJ 690, 1236"
+_SEENIVASAN = "Seenivasan et al. 2025, arXiv:2601.00146; of redshifts only, not divided by 1 + z"
+_MAD = r"1.4826\,\mathrm{median}(|\delta - \mathrm{median}(\delta)|)"
+_STD = r"\sqrt{\langle (\delta - \langle \delta \rangle)^2 \rangle}"
+_RMS = r"\sqrt{\langle \delta^2 \rangle}"
+_CATASTROPHIC, _OUTLIER = r"\langle |\hat y - y| > 1 \rangle", r"\langle |\delta| > c \rangle"
+_LOSS = r"\langle 1 - 1/(1 + (\delta/c)^2) \rangle"
+_LOCATION = (
+    r"M + \frac{\sum_{|u|<1} (\delta - M)(1-u^2)^2}{\sum_{|u|<1} (1-u^2)^2},"
+    r"\; u = \frac{\delta - M}{6\,\mathrm{MAD}},\; M = \mathrm{median}(\delta)"
 )
-register(
-    Metric(
-        id="bias_mean",
-        label="mean bias",
-        formula=r"\langle \Delta z \rangle",
-        reference="Pasquet et al. 2019, A&A 621, A26",
-        sign="zero",
-        unit="1",
-        function=bias_mean,
-        resampled=lambda r: r.mean(r.dz),
-    )
+_SCALE = (
+    r"\frac{\sqrt{n \sum_{|u|<1} (\delta - M)^2 (1-u^2)^4}}{|\sum_{|u|<1} (1-u^2)(1-5u^2)|},"
+    r"\; u = \frac{\delta - M}{9\,\mathrm{MAD}},\; M = \mathrm{median}(\delta)"
 )
-register(
+_RATE = {"unit": "1", "is_fraction": True}
+for _metric in (
+    Metric("bias", "bias", r"\mathrm{median}(\delta)", _TANAKA, lambda s: s.median, sign="zero"),
+    Metric("bias_mean", "mean bias", r"\langle \delta \rangle", _PASQUET, lambda s: s.mean(s.residual), sign="zero"),
+    Metric("scatter", "scatter", _MAD, _TANAKA, _scatter),
     Metric(
-        id="scatter",
-        label="scatter",
-        formula=r"1.4826\,\mathrm{median}(|\Delta z - \mathrm{median}(\Delta z)|)",
-        reference=_TANAKA,
-        sign="lower",
-        unit="1",
-        function=scatter,
-        resampled=lambda r: _resampled_distance(r, centred=True),
-    )
+        "scatter_uncentred", "scatter about zero", r"1.4826\,\mathrm{median}(|\delta|)", _ILBERT, _scatter_uncentred
+    ),
+    Metric("scatter_std", "standard deviation", _STD, "standard deviation, 1/n", _std),
+    Metric("catastrophic_rate", "catastrophic rate", _CATASTROPHIC, _SEENIVASAN, _catastrophic_rate, **_RATE),
+    Metric("outlier_rate", "outlier rate", _OUTLIER, _CUT, _outlier_rate, **_RATE),
+    Metric("loss", "loss", _LOSS, _CUT, _loss, unit="1"),
+    Metric("biweight_bias", "biweight bias", _LOCATION, _BEERS, _biweight_location, sign="zero"),
+    Metric("biweight_scatter", "biweight scatter", _SCALE, _BEERS, _biweight_scale),
+    Metric("rmse_dz", "rms residual", _RMS, "root mean square", lambda s: np.sqrt(s.mean(s.residual**2))),
+):
+    register(replace(_metric, on_resamples=True))
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """The largest value of a metric of one label that a survey's science allows."""
+
+    survey: str
+    label: str
+    metric: str
+    limit: float
+    reference: str
+    note: str = ""
+
+
+_LSST = (
+    "LSST Science Requirements Document (LPM-17); Graham et al. 2018, AJ 155, 1; used by Seenivasan et al. 2025, "
+    "arXiv:2601.00146"
 )
-register(
-    Metric(
-        id="scatter_uncentred",
-        label="scatter about zero",
-        formula=r"1.4826\,\mathrm{median}(|\Delta z|)",
-        reference="Ilbert et al. 2009, ApJ 690, 1236",
-        sign="lower",
-        unit="1",
-        function=scatter_uncentred,
-        resampled=lambda r: _resampled_distance(r, centred=False),
-    )
+_MISPRINT = "Tables 2 and 3 of arXiv:2601.00146 print 0.03, a misprint: the text and the figures use 0.003."
+REQUIREMENTS = (
+    Requirement("LSST", "z", "bias", 0.003, _LSST, note=_MISPRINT),
+    Requirement("LSST", "z", "scatter", 0.02, _LSST),
 )
-register(
-    Metric(
-        id="scatter_std",
-        label="standard deviation",
-        formula=r"\sqrt{\langle (\Delta z - \langle \Delta z \rangle)^2 \rangle}",
-        reference="standard deviation, 1/n",
-        sign="lower",
-        unit="1",
-        function=scatter_std,
-        resampled=_resampled_std,
-    )
-)
-register(
-    Metric(
-        id="catastrophic_rate",
-        label="catastrophic rate",
-        formula=r"\langle |\hat z - z| > 1 \rangle",
-        reference="Seenivasan et al. 2025, arXiv:2601.00146 (not divided by 1 + z)",
-        sign="lower",
-        unit="1",
-        function=catastrophic_rate,
-        resampled=lambda r: r.mean(np.abs(r.pred - r.truth) > CATASTROPHIC_CUT),
-        is_fraction=True,
-    )
-)
-register(
-    Metric(
-        id="outlier_rate",
-        label="outlier rate",
-        formula=r"\langle |\Delta z| > 0.15 \rangle",
-        reference=_TANAKA,
-        sign="lower",
-        unit="1",
-        function=outlier_rate,
-        resampled=lambda r: r.mean(np.abs(r.dz) > OUTLIER_CUT),
-        is_fraction=True,
-    )
-)
-register(
-    Metric(
-        id="loss",
-        label="loss",
-        formula=r"\langle 1 - 1/(1 + (\Delta z/0.15)^2) \rangle",
-        reference=_TANAKA,
-        sign="lower",
-        unit="1",
-        function=loss,
-        resampled=lambda r: r.mean(_loss_of_each(r.dz)),
-    )
-)
-register(
-    Metric(
-        id="biweight_bias",
-        label="biweight bias",
-        formula=r"M + \frac{\sum_{|u|<1} (\Delta z - M)(1-u^2)^2}{\sum_{|u|<1} (1-u^2)^2},"
-        r"\; u = \frac{\Delta z - M}{6\,\mathrm{MAD}},\; M = \mathrm{median}(\Delta z)",
-        reference=_BEERS,
-        sign="zero",
-        unit="1",
-        function=biweight_bias,
-        resampled=lambda r: _resampled_biweight(r)[0],
-    )
-)
-register(
-    Metric(
-        id="biweight_scatter",
-        label="biweight scatter",
-        formula=r"\frac{\sqrt{n \sum_{|u|<1} (\Delta z - M)^2 (1-u^2)^4}}{|\sum_{|u|<1} (1-u^2)(1-5u^2)|},"
-        r"\; u = \frac{\Delta z - M}{9\,\mathrm{MAD}},\; M = \mathrm{median}(\Delta z)",
-        reference=_BEERS,
-        sign="lower",
-        unit="1",
-        function=biweight_scatter,
-        resampled=lambda r: _resampled_biweight(r)[1],
-    )
-)
-register(
-    Metric(
-        id="rmse_dz",
-        label="rms error",
-        formula=r"\sqrt{\langle \Delta z^2 \rangle}",
-        reference="root mean square",
-        sign="lower",
-        unit="1",
-        function=rmse_dz,
-        resampled=lambda r: np.sqrt(r.mean(r.dz**2)),
-    )
-)
+
+
+def find_requirement(metric: str, *, label: str) -> Requirement | None:
+    """Return what is asked of a metric of a label, if anything is."""
+    return next((one for one in REQUIREMENTS if (one.metric, one.label) == (metric, label)), None)

@@ -1,51 +1,89 @@
-"""A trained network and a strategy give an adapted network, with the plan of what trains."""
+"""The ways of moving a trained network to another survey: network + strategy -> adapted network with its plan."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
 
+from pydantic import Field, model_validator
 from torch import nn
 
-from astrolab.errors import ModelError
-from astrolab.models.adapters import add_adapters, merge_adapters
-from astrolab.models.digests import digest
-from astrolab.models.network import InputRecord, Network
+from astrolab.errors import ModelError, TargetError, unknown_name
+from astrolab.models.adapters import ResidualNetwork, add_adapters
+from astrolab.models.network import Network, digest
 from astrolab.models.plan import Plan, batchnorm_layers, draft_plan
 from astrolab.models.registry import rebuild
-from astrolab.models.residual import ResidualNetwork
-from astrolab.models.strategies import Strategy
-from astrolab.models.targets import adaptable_modules, parameters_under
+from astrolab.settings import Settings
+
+STRATEGIES = ("zero_shot", "scratch", "head", "layers", "lora", "residual", "full")
+ADAPTERS = (
+    "lora",  # low-rank product (arXiv:2106.09685)
+    "rslora",  # low-rank product scaled by the square root of the rank (arXiv:2312.03732)
+    "dora",  # low-rank change of direction and a free magnitude (arXiv:2402.09353)
+    "loha",  # Hadamard product of two low-rank products (arXiv:2108.06098)
+    "lokr",  # Kronecker product of small factors (arXiv:2212.10650)
+)
+_TRAINED_STAGES = {"scratch": ("all",), "head": ("head",), "full": ("all",)}
+_KEPT_AS_IT_IS = ("zero_shot", "residual")  # BatchNorm included
+Count = Annotated[int, Field(ge=1, strict=True)]
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Strategy(Settings):
+    """A strategy with all its settings, explained by `adapt`; those it does not use are carried along unread."""
+
+    asked = "A strategy was asked for."
+
+    name: str
+    layers: Names = ("stem", "head")
+    adapter: str = "lora"
+    rank: Count = 4
+    alpha: Annotated[float, Field(gt=0)] = 16
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    targets: Names | None = None
+    kronecker_factor: Count | None = None
+    correction_width: Count = 64
+    batchnorm: Literal["update", "freeze"]
+    seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: dict[str, Any]) -> dict[str, Any]:
+        name, adapter = values["name"], values.get("adapter", "lora")
+        if name not in STRATEGIES:
+            raise unknown_name("strategy", name=name, names=STRATEGIES)
+        if adapter not in ADAPTERS:
+            raise unknown_name("adapter", name=adapter, names=ADAPTERS)
+        default = "freeze" if name in (*_KEPT_AS_IT_IS, "head") else "update"
+        return {**values, "batchnorm": values.get("batchnorm") or default}
+
+    @model_validator(mode="after")
+    def _refuse_updates(self) -> Strategy:
+        if self.name in _KEPT_AS_IT_IS and self.batchnorm == "update":
+            raise ValueError(f"batchnorm must be 'freeze': {self.name} leaves the network as it is")
+        return self
+
+    @property
+    def trained_layers(self) -> tuple[str, ...]:
+        """Stages or modules of the network whose own parameters train."""
+        return self.layers if self.name == "layers" else _TRAINED_STAGES.get(self.name, ())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        return self.model_dump(mode="json")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Adapted:
-    """A network made ready to be moved to another survey.
-
-    Attributes
-    ----------
-    network : nn.Module
-        A :class:`Network`, or one wrapped with adapters or a correction; predicts one label a galaxy either way.
-    plan : Plan
-        What trains.
-    settings : Strategy
-        How it was arranged.
-    base_digest : str
-        Fingerprint of the weights it starts from.
-    trained_on : InputRecord or None
-        What the network was last trained on: before adaptation, until it is trained itself.
-    """
+    """A network made ready to be moved to another survey."""
 
     network: nn.Module
     plan: Plan
     settings: Strategy
     base_digest: str
-
-    @property
-    def trained_on(self) -> InputRecord | None:
-        """What the network was last trained on."""
-        return self.network.trained_on
 
     @property
     def strategy(self) -> str:
@@ -60,7 +98,7 @@ def adapt(
     network: Network,
     *,
     strategy: str,
-    layers: Sequence[str] = ("input", "regressor"),
+    layers: Sequence[str] = ("stem", "head"),
     rank: int = 4,
     alpha: float = 16,
     dropout: float = 0.1,
@@ -78,8 +116,8 @@ def adapt(
     ============= ================================== ================= ======================
     ``zero_shot`` nothing                            freeze (always)   CNN-Base elsewhere
     ``scratch``   everything, from new weights       update            CNN-Base, CNN-Combo
-    ``head``      the set ``"regressor"``            freeze
-    ``layers``    the sets or modules in `layers`    update            CNN-TL as described
+    ``head``      the stage ``"head"``               freeze
+    ``layers``    the stages or modules in `layers`  update            CNN-TL as described
     ``lora``      adapters beside frozen weights     update            CNN-LoRA
     ``residual``  a correction to frozen predictions freeze (always)
     ``full``      everything                         update            CNN-TL as its code does
@@ -89,20 +127,16 @@ def adapt(
     ----------
     network : Network
         Is copied, never changed.
-    strategy : str
     layers : sequence of str
-        For ``"layers"``: layer sets (``network.layer_sets``) or module names.
+        For ``"layers"``: stages (``network.stages``) or module names.
     rank, alpha, dropout : int, float, float
         For ``"lora"``: the adapter of a layer is scaled by ``alpha / rank``.
     targets : sequence of str, optional
-        For ``"lora"``: layer sets or module names; by default every convolution and linear layer, the regressor
-        included, as published.
+        For ``"lora"``: stages or module names; by default every convolution and linear layer, as published.
     adapter : str
         For ``"lora"``: ``"lora"``, or one of its relatives ``"rslora"``, ``"dora"``, ``"loha"``, ``"lokr"``.
-    kronecker_factor : int, optional
-        For the adapter ``"lokr"``: side of the smaller Kronecker factor; by default both as square as can be.
-    correction_width : int
-        For ``"residual"``: hidden width of the correction.
+    kronecker_factor, correction_width : int
+        For ``"lokr"``: side of the smaller factor (both as square as can be); for ``"residual"``: hidden width.
     batchnorm : str, optional
         ``"update"``: running statistics follow the new survey while training; ``"freeze"``: they stay.
     seed : int
@@ -111,27 +145,26 @@ def adapt(
     Returns
     -------
     Adapted
-        In evaluation mode; :func:`set_train_mode` prepares it for training.
+        In evaluation mode.
 
     Raises
     ------
-    UnknownNameError
-        If the strategy or the adapter does not exist.
-    ConfigError
-        If a setting is outside what it can be.
+    UnknownNameError, ConfigError
+        If the strategy or the adapter does not exist, or a setting is outside what it can be.
     TargetError
-        If a name in `layers` or `targets` matches nothing.
+        If a name in `layers` or `targets` matches nothing, or there is no stage ``"head"`` to train.
     ModelError
-        If the network is already adapted.
+        If the network is already adapted, or has no labels to correct (``residual``).
 
     Examples
     --------
-    >>> from astrolab.models.registry import make_model
-    >>> adapt(make_model("redshift_cnn", n_bands=5, seed=0), strategy="layers")
-    redshift_cnn · layers: 409,921 of 11,577,025 parameters train (3.54 %) · BatchNorm updates
+    >>> from astrolab.models.networks.cnn import CNN
+    >>> from astrolab.tasks import REDSHIFT
+    >>> adapt(CNN(inputs={"image": (5, 64, 64)}, task=REDSHIFT), strategy="layers")
+    cnn · layers: 409,921 of 11,577,025 parameters train (3.54 %) · BatchNorm updates
     """
     settings = Strategy(
-        strategy,
+        name=strategy,
         layers=layers,
         adapter=adapter,
         rank=rank,
@@ -143,7 +176,8 @@ def adapt(
         batchnorm=batchnorm,
         seed=seed,
     )
-    _require_plain(network)
+    remedy = "Pass merge(adapted) to adapt an adapted network further."
+    require_plain(network, asked="A network was to be adapted.", remedy=remedy)
     start = rebuild(network.spec, seed=seed) if strategy == "scratch" else copy.deepcopy(network)
     return arrange(start, settings=settings, base_digest=digest(start))
 
@@ -171,11 +205,7 @@ def arrange(network: Network, *, settings: Strategy, base_digest: str) -> Adapte
 
 
 def set_train_mode(adapted: Adapted) -> None:
-    """Put the network into training mode, as far as its plan lets it.
-
-    Dropout is active wherever the network has it, except in the frozen network below a correction. BatchNorm layers
-    stay in evaluation mode where the plan freezes them; ``zero_shot`` stays in evaluation mode as a whole.
-    """
+    """Put the network into training mode, but for what its plan freezes of BatchNorm; ``zero_shot`` stays as it is."""
     adapted.network.train(adapted.strategy != "zero_shot")
     if adapted.plan.batchnorm == "freeze":
         for layer in batchnorm_layers(adapted.network):
@@ -185,17 +215,8 @@ def set_train_mode(adapted: Adapted) -> None:
 def merge(adapted: Adapted) -> Network:
     """Return a plain network that predicts like the adapted one, its adapters merged into the weights.
 
-    BatchNorm statistics are carried over as they are now.
-
-    Parameters
-    ----------
-    adapted : Adapted
-        Is left as it is.
-
-    Returns
-    -------
-    Network
-        In evaluation mode, every parameter trainable: what :func:`adapt` starts from.
+    It is in evaluation mode, with the BatchNorm statistics of now and every parameter trainable: what `adapt` starts
+    from. The adapted network is left as it is.
 
     Raises
     ------
@@ -203,23 +224,53 @@ def merge(adapted: Adapted) -> Network:
         If the strategy is ``"residual"``: a correction has no place in the plain network.
     """
     if adapted.strategy == "residual":
-        raise ModelError(
-            "An adapted network was to be merged into a plain one.",
-            received="a residual network, whose correction has no place among the plain network's layers",
-            remedy="Use adapted.network as it is: it predicts like any other.",
-        )
+        asked = "An adapted network was to be merged into a plain one."
+        received = "a residual network, whose correction has no place among the plain network's layers"
+        raise ModelError(asked, received=received, remedy="Use adapted.network as it is: it predicts like any other.")
     network = copy.deepcopy(adapted.network)
     if adapted.strategy == "lora":
-        network = merge_adapters(network)
-        network.trained_on = adapted.trained_on
+        network = network.merge_and_unload()
+        network.trained_on = adapted.network.trained_on
     return network.requires_grad_(True).eval()
 
 
-def _require_plain(network: nn.Module) -> None:
+def require_plain(network: nn.Module, *, asked: str, remedy: str) -> None:
+    """Refuse what is no network without adapters or corrections."""
     if not isinstance(network, Network):
-        raise ModelError(
-            "A network was to be adapted.",
-            received=f"a {type(network).__name__}",
-            available="networks of make_model or load_model(...).network that carry no adapter or correction",
-            remedy="Pass merge(adapted) to adapt an adapted network further.",
-        )
+        available = "networks of make_model or load_model(...).network that carry no adapter or correction"
+        raise ModelError(asked, received=f"a {type(network).__name__}", available=available, remedy=remedy)
+
+
+def parameters_under(network: Network, *, names: Iterable[str]) -> frozenset[str]:
+    """Return the names of the parameters that stages and modules hold."""
+    every = [name for name, _ in network.named_parameters()]
+    return frozenset(found for name in names for found in _expand(network, name=name, among=every, kind="parameters"))
+
+
+def adaptable_modules(network: Network, *, names: Iterable[str] | None) -> tuple[str, ...]:
+    """Return the convolution and linear layers that stages and modules hold, in the order of the network."""
+    every = network.adapter_targets
+    if names is None:
+        return every
+    kind = "convolution or linear layer"
+    found = {target for name in names for target in _expand(network, name=name, among=every, kind=kind)}
+    return tuple(target for target in every if target in found)
+
+
+def _expand(network: Network, *, name: str, among: Iterable[str], kind: str) -> list[str]:
+    modules = {module for module, _ in network.named_modules() if module}
+    is_there = name in network.stages or name in modules
+    roots = network.stages.get(name, (name,))
+    found = [item for item in among if any(item == root or item.startswith(f"{root}.") for root in roots)]
+    if is_there and found:
+        return found
+    ending = sorted(module for module in modules if module.endswith(f".{name}"))
+    near = ending[:3] or get_close_matches(name, [*network.stages, *sorted(modules)], n=3)
+    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Name some of these: layers=[...]."
+    holders = dict.fromkeys(name.rpartition(".")[0] for name, _ in network.named_parameters())
+    raise TargetError(
+        f"The layers {name!r} of {network.spec.name} were asked for.",
+        received=f"layers that hold no {kind}" if is_there else "a name that is no stage and no module",
+        available=f"stages {', '.join(network.stages)}; modules {', '.join(filter(None, holders))}",
+        remedy=f"Name layers that hold at least one {kind}." if is_there else hint,
+    )

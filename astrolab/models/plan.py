@@ -11,25 +11,12 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from astrolab.errors import PlanError
-from astrolab.models.digests import tensor_digest
-
-STATES = ("frozen", "trained", "adapted")
+from astrolab.models.network import tensor_digest
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Plan:
-    """Every parameter of an adapted network, and what happens to it.
-
-    Attributes
-    ----------
-    strategy : str
-    table : pandas.DataFrame
-        One row a parameter: ``parameter`` (its name), ``shape``, ``state`` and ``count``. The state is ``"frozen"``,
-        ``"trained"`` (a parameter of the network itself) or ``"adapted"`` (one that the strategy has added).
-    batchnorm : str
-        ``"update"``: running statistics follow the survey trained on; ``"freeze"``: they stay;
-        ``"none"``: the network has no BatchNorm. (Whether the scale and shift of a BatchNorm train is in the table.)
-    """
+    """Every parameter of an adapted network, and what happens to it."""
 
     strategy: str
     table: pd.DataFrame
@@ -39,15 +26,14 @@ class Plan:
         counts = self.counts
         kept = {"update": "BatchNorm updates", "freeze": "BatchNorm frozen", "none": "no BatchNorm"}[self.batchnorm]
         share = 100 * counts["trainable"] / counts["total"]
-        return (
-            f"{self.strategy}: {counts['trainable']:,} of {counts['total']:,} parameters train ({share:.2f} %) · {kept}"
-        )
+        some = f"{counts['trainable']:,} of {counts['total']:,} parameters train ({share:.2f} %)"
+        return f"{self.strategy}: {some} · {kept}"
 
     @property
     def counts(self) -> dict[str, int]:
         """Numbers of parameters: frozen, trained, adapted, trainable (the last two together) and total."""
         sums = self.table.groupby("state")["count"].sum()
-        counts = {state: int(sums.get(state, 0)) for state in STATES}
+        counts = {state: int(sums.get(state, 0)) for state in ("frozen", "trained", "adapted")}
         trainable = counts["trained"] + counts["adapted"]
         return {**counts, "trainable": trainable, "total": trainable + counts["frozen"]}
 
@@ -62,30 +48,13 @@ class Plan:
         return frozenset(self.table.loc[self.table["state"] != "frozen", "parameter"])
 
     def enforce(self, network: nn.Module) -> None:
-        """Let exactly the planned parameters of a network train.
-
-        Parameters
-        ----------
-        network : nn.Module
-        """
+        """Let exactly the planned parameters of a network train."""
         trainable = self.trainable
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name in trainable)
 
     def assert_holds(self, network: nn.Module, *, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Prove that what would train is what the plan says.
-
-        Parameters
-        ----------
-        network : nn.Module
-        optimizer : torch.optim.Optimizer, optional
-            Must hold exactly the parameters that train.
-
-        Raises
-        ------
-        PlanError
-            If a parameter is missing, is new, has another shape, or would train or not against the plan.
-        """
+        """Prove that what would train is what the plan says."""
         found = dict(network.named_parameters())
         planned = dict(zip(self.table["parameter"], self.table["shape"], strict=True))
         trainable = self.trainable
@@ -99,23 +68,11 @@ class Plan:
             expected = {id(found[name]): name for name in trainable}
             self._refuse("train, but the optimizer lacks them", {n for i, n in expected.items() if i not in held})
             names = {id(p): name for name, p in found.items()}
-            foreign = held - expected.keys()
-            self._refuse(
-                "are in the optimizer, but do not train", {names.get(i, "(of another network)") for i in foreign}
-            )
+            foreign = {names.get(i, "(of another network)") for i in held - expected.keys()}
+            self._refuse("are in the optimizer, but do not train", foreign)
 
     def frozen_digests(self, network: nn.Module) -> dict[str, str]:
-        """Return the fingerprint of everything that must not change while training.
-
-        Parameters
-        ----------
-        network : nn.Module
-
-        Returns
-        -------
-        dict of str to str
-            SHA-256 of each frozen parameter and, where BatchNorm is frozen, of each of its buffers.
-        """
+        """Return the fingerprint of everything that must not change while training."""
         trainable = self.trainable
         frozen = {name: p for name, p in network.named_parameters() if name not in trainable}
         if self.batchnorm == "freeze":
@@ -123,19 +80,7 @@ class Plan:
         return {name: tensor_digest(tensor) for name, tensor in frozen.items()}
 
     def assert_untouched(self, network: nn.Module, *, before: Mapping[str, str]) -> None:
-        """Prove, after training, that what was frozen did not change.
-
-        Parameters
-        ----------
-        network : nn.Module
-        before : mapping of str to str
-            From :meth:`frozen_digests`, before training.
-
-        Raises
-        ------
-        PlanError
-            If a frozen parameter or a frozen BatchNorm buffer has changed.
-        """
+        """Prove, after training, that what was frozen did not change."""
         after = self.frozen_digests(network)
         changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
         self._refuse("have changed, though frozen", changed)
@@ -145,34 +90,16 @@ class Plan:
             return
         shown = sorted(names)
         more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
-        raise PlanError(
-            f"The plan of strategy {self.strategy!r} was checked against a network.",
-            received=f"parameters that {what}: {', '.join(shown[:5])}{more}",
-            available=repr(self),
-            remedy="Train the network that adapt() returned, and change no requires_grad after it.",
-        )
+        asked = f"The plan of strategy {self.strategy!r} was checked against a network."
+        received = f"parameters that {what}: {', '.join(shown[:5])}{more}"
+        remedy = "Train the network that adapt() returned, and change no requires_grad after it."
+        raise PlanError(asked, received=received, available=repr(self), remedy=remedy)
 
 
 def draft_plan(
     network: nn.Module, *, strategy: str, own: Collection[int], trained: Collection[int], batchnorm: str
 ) -> Plan:
-    """Write the plan of a network that a strategy has arranged.
-
-    Parameters
-    ----------
-    network : nn.Module
-    strategy : str
-    own : collection of int
-        Identities of the parameters that the network had before the strategy added any.
-    trained : collection of int
-        Those among them that train.
-    batchnorm : str
-        ``"update"`` or ``"freeze"``.
-
-    Returns
-    -------
-    Plan
-    """
+    """Write the plan of a network that a strategy has arranged."""
     rows = [
         {
             "parameter": name,
@@ -186,14 +113,5 @@ def draft_plan(
 
 
 def batchnorm_layers(network: nn.Module) -> list[nn.Module]:
-    """Return the BatchNorm layers of a network.
-
-    Parameters
-    ----------
-    network : nn.Module
-
-    Returns
-    -------
-    list of nn.Module
-    """
+    """Return the BatchNorm layers of a network."""
     return [module for module in network.modules() if isinstance(module, _BatchNorm)]

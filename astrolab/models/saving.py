@@ -2,7 +2,7 @@
 
 ::
 
-    model.json                  what it is: spec, strategy with all settings, digests, versions
+    model.json                  what it is: spec, strategy with all settings, what it was trained on, digests, versions
     model.safetensors           all weights and buffers                     (every strategy but lora)
     adapter_model.safetensors   adapters and BatchNorm, in peft's format    (lora)
     adapter_config.json         their description, in peft's own format     (lora)
@@ -27,17 +27,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from astrolab.errors import CheckpointError, ConfigError, ModelError
+from astrolab.errors import CheckpointError, ConfigError, unknown_name
 from astrolab.files import DIGEST_PLACE, digest_fault, sha256_of, write_atomically, write_digest
-from astrolab.models.adapt import Adapted, adapt, arrange
-from astrolab.models.adapters import adapter_weights, put_adapter_weights
-from astrolab.models.digests import digest
-from astrolab.models.network import InputRecord, ModelSpec, Network
-from astrolab.models.registry import rebuild
-from astrolab.models.strategies import Strategy
-from astrolab.models.targets import adaptable_modules
+from astrolab.models.adapt import Adapted, Strategy, adapt, arrange, require_plain
+from astrolab.models.adapters import adapted_layers
+from astrolab.models.network import ModelSpec, Network, TrainingRecord, digest
+from astrolab.models.registry import MODELS, rebuild
 
-FORMAT = "astrolab-model-2"
+FORMAT = "astrolab-model-3"
 CARD, WEIGHTS, ADAPTERS, BASE = "model.json", "model.safetensors", "adapter_model.safetensors", "base"
 
 
@@ -51,13 +48,7 @@ def save_model(network: Adapted | Network, *, directory: str | Path, base: Netwo
     directory : str or Path
         Is made, or replaced if it holds a saved model.
     base : Network, optional
-        For ``"lora"``: the network that was adapted, to be saved with it so that the folder needs nothing else.
-        The folders of other strategies never need it.
-
-    Returns
-    -------
-    Path
-        The folder.
+        For ``"lora"``: the network that was adapted, saved with it so that the folder needs nothing else.
 
     Raises
     ------
@@ -75,7 +66,13 @@ def save_model(network: Adapted | Network, *, directory: str | Path, base: Netwo
     with write_atomically(directory) as part:
         part.mkdir()
         if adapted.strategy == "lora":
-            _write_adapters(adapted, part)
+            from peft import get_peft_model_state_dict
+
+            _write_tensors(get_peft_model_state_dict(adapted.network), part / ADAPTERS)
+            config = copy.copy(adapted.network.active_peft_config)
+            config.inference_mode = True
+            config.target_modules = adapted_layers(adapted.network.get_base_model())  # peft would lose their order
+            config.save_pretrained(part)
         else:
             _write_tensors(adapted.network.state_dict(), part / WEIGHTS)
         card = _card(adapted, files={path.name: sha256_of(path) for path in sorted(part.iterdir())})
@@ -87,31 +84,30 @@ def save_model(network: Adapted | Network, *, directory: str | Path, base: Netwo
 
 
 def load_model(directory: str | Path, *, base: Network | None = None) -> Adapted:
-    """Return the network saved in a folder, on the CPU and in evaluation mode.
+    """Return the network saved in a folder, on the CPU and in evaluation mode; it predicts as before to the last bit.
 
     Parameters
     ----------
-    directory : str or Path
     base : Network, optional
         For ``"lora"``, where the folder holds no ``base``: the network that was adapted. It is copied.
-
-    Returns
-    -------
-    Adapted
-        Predicts like the saved one to the last bit.
 
     Raises
     ------
     CheckpointError
-        If the folder holds no model, a file is not as it was written, the weights do not fit exactly, the base is
-        another one, or the digest of what was read is not that of what was saved.
+        If the folder holds no model, or a file or the base is not the one that was saved.
+    UnknownNameError
+        If it is a network of your own whose class is not registered (`register_model`).
     """
     directory = Path(directory)
     card = _read_card(directory)
-    spec, settings, trained_on = _described(card, directory)
+    settings = Strategy(**card["strategy"])
     if settings.name == "lora":
         adapted = _load_adapters(directory, card=card, settings=settings, base=base)
     else:
+        spec, kind = ModelSpec(**card["spec"]), card["class"]
+        if spec.name not in MODELS:
+            register = f"Register its class first, {kind}: astrolab.register_model({kind.rpartition('.')[2]})."
+            raise unknown_name("network", name=spec.name, names=MODELS, remedy=register)
         adapted = arrange(rebuild(spec, seed=0), settings=settings, base_digest=card["base_digest"])
         load_weights(adapted.network, path=directory / WEIGHTS)
     if digest(adapted.network) != card["digest"]:
@@ -121,29 +117,20 @@ def load_model(directory: str | Path, *, base: Network | None = None) -> Adapted
             available=f"digest {card['digest'][:12]}… in {CARD}",
             remedy="The files are damaged or mixed up: copy the folder again.",
         )
-    adapted.network.trained_on = trained_on
+    adapted.network.trained_on = card["trained_on"] and TrainingRecord.from_dict(card["trained_on"])
     return adapted
 
 
 def load_weights(network: nn.Module, *, path: str | Path) -> None:
-    """Give a network the weights of a safetensors file, which must fit it exactly in names, shapes and types.
-
-    After an error its weights and buffers are as they were.
-    """
+    """Give a network the weights of a safetensors file, which must fit exactly; after an error it is as it was."""
     tensors = _read_tensors(Path(path))
     _require_fit(network.state_dict(), tensors, path=Path(path))
     network.load_state_dict(tensors)
 
 
-def _write_adapters(adapted: Adapted, part: Path) -> None:
-    _write_tensors(adapter_weights(adapted.network), part / ADAPTERS)
-    config = copy.copy(adapted.network.active_peft_config)
-    config.inference_mode = True
-    config.target_modules = list(adaptable_modules(adapted.network.get_base_model(), names=adapted.settings.targets))
-    config.save_pretrained(part)
-
-
 def _load_adapters(directory: Path, *, card: Mapping[str, Any], settings: Strategy, base: Network | None) -> Adapted:
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+
     if base is None and (directory / BASE).is_dir():
         base = load_model(directory / BASE).network
     if base is None:
@@ -156,37 +143,31 @@ def _load_adapters(directory: Path, *, card: Mapping[str, Any], settings: Strate
     _require_base(base, digest_wanted=card["base_digest"])
     adapted = arrange(copy.deepcopy(base), settings=settings, base_digest=card["base_digest"])
     weights = _read_tensors(directory / ADAPTERS)
-    _require_fit(adapter_weights(adapted.network), weights, path=directory / ADAPTERS)
-    put_adapter_weights(adapted.network, weights=weights)
+    _require_fit(get_peft_model_state_dict(adapted.network), weights, path=directory / ADAPTERS)
+    set_peft_model_state_dict(adapted.network, weights)
     return adapted
 
 
 def _require_base(base: Network, *, digest_wanted: str) -> None:
-    if not isinstance(base, Network):
-        raise ModelError(
-            "The network below adapters was given.",
-            received=f"a {type(base).__name__}",
-            available="networks of make_model or load_model(...).network",
-            remedy="Pass the plain network that was adapted.",
-        )
+    asked = "The network below adapters was given."
+    require_plain(base, asked=asked, remedy="Pass the plain network that was adapted.")
     found = digest(base)
     if found != digest_wanted:
-        raise CheckpointError(
-            "The network below adapters was given.",
-            received=f"a network with digest {found[:12]}…",
-            available=f"adapters of a network with digest {digest_wanted[:12]}…",
-            remedy="Pass the network that was adapted, with the weights it had then.",
-        )
+        received = f"a network with digest {found[:12]}…"
+        available = f"adapters of a network with digest {digest_wanted[:12]}…"
+        remedy = "Pass the network that was adapted, with the weights it had then."
+        raise CheckpointError(asked, received=received, available=available, remedy=remedy)
 
 
 def _card(adapted: Adapted, *, files: Mapping[str, str]) -> dict[str, Any]:
+    record = adapted.network.trained_on
     packages = ["torch", "safetensors", *(["peft"] if adapted.strategy == "lora" else [])]
     return {
         "format": FORMAT,
-        "spec": adapted.network.spec.to_dict(),
-        "input": adapted.network.input_name,
+        "spec": asdict(adapted.network.spec),
+        "class": adapted.network.origin,
         "strategy": adapted.settings.to_dict(),
-        "trained_on": adapted.trained_on and asdict(adapted.trained_on),
+        "trained_on": record and asdict(record),
         "parameters": adapted.plan.counts,
         "base_digest": adapted.base_digest,
         "digest": digest(adapted.network),
@@ -199,11 +180,9 @@ def _card(adapted: Adapted, *, files: Mapping[str, str]) -> dict[str, Any]:
 def _read_card(directory: Path) -> dict[str, Any]:
     path = directory / CARD
     if not path.is_file():
-        raise CheckpointError(
-            f"A model was to be loaded from {directory}.",
-            received=f"a folder without {CARD}" if directory.is_dir() else "no such folder",
-            remedy="Name a folder written by save_model.",
-        )
+        asked = f"A model was to be loaded from {directory}."
+        received = f"a folder without {CARD}" if directory.is_dir() else "no such folder"
+        raise CheckpointError(asked, received=received, remedy="Name a folder written by save_model.")
     if fault := digest_fault(path):
         raise _damaged(path, fault)
     card = json.loads(path.read_text(encoding="utf-8"))
@@ -216,20 +195,8 @@ def _read_card(directory: Path) -> dict[str, Any]:
     return card
 
 
-def _described(card: Mapping[str, Any], directory: Path) -> tuple[ModelSpec, Strategy, InputRecord | None]:
-    record = card["trained_on"]
-    try:
-        if record:
-            lists = {name: tuple(record[name]) for name in ("bands", "shape")}
-            record = InputRecord(**{**record, **lists})
-        return ModelSpec(**card["spec"]), Strategy(**card["strategy"]), record
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(directory / CARD, str(error)) from error
-
-
 def _write_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(plain, path, metadata={"format": "pt"})
+    save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, path, metadata={"format": "pt"})
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -244,22 +211,16 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _damaged(path: Path, detail: str) -> CheckpointError:
-    return CheckpointError(
-        f"{path.name} of a saved model was to be read.",
-        received=detail,
-        remedy=f"{path} is damaged or not what its name says: copy or save it again.",
-    )
+    remedy = f"{path} is damaged or not what its name says: copy or save it again."
+    return CheckpointError(f"{path.name} of a saved model was to be read.", received=detail, remedy=remedy)
 
 
 def _require_fit(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor], *, path: Path) -> None:
+    both = [(name, _kind(found[name]), _kind(wanted[name])) for name in wanted if name in found]
     misfits = {
         "missing": [name for name in wanted if name not in found],
         "unexpected": [name for name in found if name not in wanted],
-        "of another shape or type": [
-            f"{name} {_kind(found[name])} instead of {_kind(wanted[name])}"
-            for name in wanted
-            if name in found and _kind(found[name]) != _kind(wanted[name])
-        ],
+        "of another shape or type": [f"{name} {has} instead of {wants}" for name, has, wants in both if has != wants],
     }
     if any(misfits.values()):
         raise CheckpointError(
@@ -277,8 +238,6 @@ def _kind(tensor: torch.Tensor) -> str:
 def _require_replaceable(directory: Path) -> None:
     if not directory.exists() or (directory / CARD).is_file() or (directory.is_dir() and not any(directory.iterdir())):
         return
-    raise ConfigError(
-        f"A model was to be saved as {directory}.",
-        received="a folder or file that is there and is no saved model",
-        remedy="Name a folder of its own for each model.",
-    )
+    asked = f"A model was to be saved as {directory}."
+    received = "a folder or file that is there and is no saved model"
+    raise ConfigError(asked, received=received, remedy="Name a folder of its own for each model.")

@@ -1,4 +1,4 @@
-"""How every figure looks: one style, one colour for each arm, and a note wherever the galaxies are simulated."""
+"""How every figure looks: its style, a colour for each arm, its grid of panels, its title, its legend, its words."""
 
 from __future__ import annotations
 
@@ -7,59 +7,47 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.pyplot import subplots
+from matplotlib.text import Text
 
+from astrolab.datasets.manifest import list_manifests, load_manifest
 from astrolab.errors import ConfigError, PredictionError
-from astrolab.metrics import find_metric
+from astrolab.metrics import Requirement, find_metric, find_requirement
+from astrolab.predictions import quantity_of
+from astrolab.tasks import Quantity, Task, find_quantity, make_task
 
 PAGE_WIDTH_INCH = 7.1  # two columns of an A&A, MNRAS or AAS page
-COLUMN_WIDTH_INCH = 3.4
 INK, FAINT, BAND = "#222222", "#8C8C8C", "#DCE9DF"
 TWIN_NOTE = "simulated twin surveys"
+Artists = Sequence[Artist]
 
-STYLE: dict[str, Any] = {
-    "figure.dpi": 120,
-    "figure.constrained_layout.use": True,
-    "savefig.dpi": 300,
-    "savefig.bbox": "tight",
-    "pdf.fonttype": 42,  # fonts stay text that an editor can change
-    "svg.fonttype": "none",
-    "font.size": 8,
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 8,
-    "axes.linewidth": 0.7,
-    "axes.edgecolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.unicode_minus": True,
-    "figure.titlesize": 10,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
-    "xtick.major.size": 3,
-    "ytick.major.size": 3,
-    "xtick.minor.size": 1.8,
-    "ytick.minor.size": 1.8,
-    "grid.color": "#E6E6E6",
-    "grid.linewidth": 0.6,
-    "legend.fontsize": 7.5,
-    "legend.frameon": False,
-    "lines.linewidth": 1.3,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
+_TICKS = {"labelsize": 7.5, "major.width": 0.7, "major.size": 3, "minor.size": 1.8, "color": INK}
+_GROUPS: dict[str, dict[str, Any]] = {
+    "figure": {"dpi": 120, "constrained_layout.use": True, "titlesize": 10},
+    "savefig": {"dpi": 300, "bbox": "tight"},
+    "pdf": {"fonttype": 42},  # fonts stay text that an editor can change
+    "svg": {"fonttype": "none"},
+    "font": {"size": 8},
+    "text": {"color": INK},
+    "axes": {"titlesize": 9, "titlelocation": "left", "labelsize": 8, "labelcolor": INK, "axisbelow": True},
+    "axes.spines": {"top": False, "right": False},
+    "grid": {"color": "#E6E6E6", "linewidth": 0.6},
+    "legend": {"fontsize": 7.5, "frameon": False},
+    "lines": {"linewidth": 1.3},
+    "xtick": _TICKS,
+    "ytick": _TICKS,
 }
+STYLE = {f"{group}.{name}": value for group, values in _GROUPS.items() for name, value in values.items()}
+STYLE |= {"axes.linewidth": 0.7, "axes.edgecolor": INK}
 
 _overrides: ContextVar[Mapping[str, Any]] = ContextVar("astrolab_style", default={})  # noqa: B039 - never mutated
 
@@ -90,84 +78,48 @@ SURVEYS: dict[str, Look] = {
     "galaxiesml": Look("GalaxiesML", "#0072B2"),
     "combo": Look("Combo", "#7F7F7F"),
 }
-_LEGEND_COLUMNS = 4
-_BLANK = Line2D([], [], ls="none", label=" ")
+_NARROWEST_INCH = 3.6
+_ABOUT_ZERO = 0.05
 _SPARE = ("#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733", "#CC6677", "#6699CC")
 
 
 def _looks(names: Sequence[str], *, known: Mapping[str, Look]) -> dict[str, Look]:
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in dict.fromkeys(names) if name not in known]
     if len(unknown) > len(_SPARE):
-        raise ConfigError(
-            "Names were to be told apart by colour.",
-            received=f"{len(unknown)} names without a colour of their own: {', '.join(unknown)}",
-            available=", ".join(known),
-            remedy=f"Show at most {len(_SPARE)} of them in one figure.",
-        )
-    spare = {name: Look(name, _SPARE[i]) for i, name in enumerate(unknown)}
+        asked = "Names were to be given colours of their own."
+        received = f"{len(unknown)} names that have none yet: {', '.join(unknown)}"
+        remedy = f"Show at most {len(_SPARE)} of them in one figure."
+        raise ConfigError(asked, received=received, available=", ".join(known), remedy=remedy)
+    spare = {name: Look(name, colour) for name, colour in zip(unknown, _SPARE, strict=False)}
     return {name: known.get(name) or spare[name] for name in names}
 
 
 def arm_looks(arms: Sequence[str]) -> dict[str, Look]:
-    """Return how each arm is drawn; arms that astrolab does not know get spare colours in the order given.
-
-    Parameters
-    ----------
-    arms : sequence of str
-
-    Returns
-    -------
-    dict of str to Look
-
-    Raises
-    ------
-    ConfigError
-        If there are more unknown arms than spare colours.
-    """
+    """Return how each arm is drawn; arms that astrolab does not know get spare colours in the order given."""
     return _looks(arms, known=ARMS)
 
 
 def survey_looks(surveys: Sequence[str]) -> dict[str, Look]:
-    """Return how each survey is drawn: a twin has the colour of the survey it stands for, and says that it is one.
-
-    Parameters
-    ----------
-    surveys : sequence of str
-
-    Returns
-    -------
-    dict of str to Look
-
-    Raises
-    ------
-    ConfigError
-        If there are more unknown surveys than spare colours.
-    """
-    real = _looks([real_survey(name) for name in surveys], known=SURVEYS)
-    looks = {name: real[real_survey(name)] for name in surveys}
-    return {
-        name: look if name == real_survey(name) else Look(f"{look.label} twin", look.colour, look.marker)
-        for name, look in looks.items()
-    }
+    """Return how each survey is drawn: a twin has the colour of the survey it stands for, and says that it is one."""
+    real = {name: real_survey(name) for name in surveys}
+    looks = _looks(list(real.values()), known=SURVEYS)
+    twins = {name: Look(f"{looks[of].label} twin", looks[of].colour) for name, of in real.items() if name != of}
+    return {name: twins.get(name) or looks[name] for name in real}
 
 
 def real_survey(name: str) -> str:
-    """Return the survey that a twin stands for; any other name is its own.
+    """Return the survey that a twin stands for, as its manifest says; any other name is its own.
 
-    Examples
-    --------
-    >>> real_survey("twin-galaxiesml")
-    'galaxiesml'
+    >>> real_survey("twin-galaxiesml"), real_survey("mine")
+    ('galaxiesml', 'mine')
     """
-    return name.removeprefix("twin-")
+    twin = load_manifest(name).twin if name in list_manifests() else None
+    return twin.of if twin else name
 
 
 @contextmanager
 def publication_style(**rc: Any) -> Iterator[None]:
-    """Draw in the style of the figures of this package, with changes of your own.
-
-    The ``plot_`` functions use the style by themselves; this context gives it to your own axes and to ``savefig``, and
-    carries your changes into the ``plot_`` functions.
+    """Draw your own axes, and save figures, in the style of the ``plot_`` functions; they follow your changes to it.
 
     Parameters
     ----------
@@ -180,8 +132,11 @@ def publication_style(**rc: Any) -> Iterator[None]:
     ...     mpl.rcParams["font.size"]
     11.0
     """
-    changes = {_dotted(name): value for name, value in rc.items()}
-    token = _overrides.set({**_overrides.get(), **changes})
+    dotted = {name.replace(".", "_"): name for name in mpl.rcParams}
+    for name in rc.keys() - dotted:
+        remedy = "Write its name with underscores for dots, e.g. font_size."
+        raise ConfigError("A matplotlib parameter was to be changed.", received=repr(name), remedy=remedy)
+    token = _overrides.set({**_overrides.get(), **{dotted[name]: value for name, value in rc.items()}})
     try:
         with mpl.rc_context({**STYLE, **_overrides.get()}):
             yield
@@ -192,36 +147,14 @@ def publication_style(**rc: Any) -> Iterator[None]:
         _overrides.reset(token)
 
 
-def _dotted(name: str) -> str:
-    by_underscores = {parameter.replace(".", "_"): parameter for parameter in mpl.rcParams}
-    if name not in by_underscores:
-        raise ConfigError(
-            "A matplotlib parameter was to be changed.",
-            received=repr(name),
-            remedy="Write its name with underscores for dots, e.g. font_size.",
-        )
-    return by_underscores[name]
+_Plot = TypeVar("_Plot", bound=Callable[..., Axes | Figure])
 
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R", Axes, Figure)
-
-
-def in_style(plot: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Make a plotting function draw in the publication style, whatever the caller's settings are.
-
-    Parameters
-    ----------
-    plot : callable
-        Returns Axes or a Figure.
-
-    Returns
-    -------
-    callable
-    """
+def in_style(plot: _Plot) -> _Plot:
+    """Make a plotting function draw in the publication style, whatever the caller's settings are."""
 
     @wraps(plot)
-    def styled(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def styled(*args: Any, **kwargs: Any) -> Axes | Figure:
         with publication_style():
             drawn = plot(*args, **kwargs)
             # matplotlib makes ticks when it first needs them, from the settings of that moment: make them now.
@@ -231,94 +164,132 @@ def in_style(plot: Callable[_P, _R]) -> Callable[_P, _R]:
     return styled
 
 
-def is_simulated(table: pd.DataFrame) -> bool:
-    """Say whether any row of a table comes from a simulated survey.
+def panel_grid(
+    columns: Sequence[str | Look],
+    *,
+    rows: Sequence[str] = ("",),
+    panel: tuple[float, float],
+    around: tuple[float, float] = (0.5, 0.7),
+    heights: Sequence[float] = (),
+    most: int = 4,
+    xlabel: str = "",
+    **options: Any,
+) -> tuple[Figure, np.ndarray]:
+    """Make panels of one size (inches): a title above each column (a `Look` has its colour), words below and beside.
 
-    Parameters
-    ----------
-    table : DataFrame
-
-    Returns
-    -------
-    bool
+    A single row is broken after `most` panels. `heights` are those of rows that differ; `around` is for the words.
     """
+    breaks = len(rows) == 1
+    n_across = min(len(columns), most) if breaks else len(columns)
+    rows = list(rows) * (-(-len(columns) // n_across) if breaks else 1)
+    heights = list(heights) or [panel[1]] * len(rows)
+    size = (max(n_across * panel[0] + around[0], _NARROWEST_INCH), sum(heights) + around[1])
+    figure, axes = subplots(len(rows), n_across, figsize=size, squeeze=False, height_ratios=heights, **options)
+    panels = axes.reshape(1, -1) if breaks else axes
+    for ax in panels[0, len(columns) :]:
+        ax.remove()
+    for ax, column in zip(panels[0], columns, strict=False):
+        colour = {"color": column.colour} if isinstance(column, Look) else {}
+        ax.set_title(column.label if colour else column, loc="center", fontweight="bold", **colour)
+    panels = panels[:, : len(columns)]
+    for ax in panels[-1, -n_across:]:
+        ax.set_xlabel(xlabel)
+        ax.tick_params(axis="x", labelbottom=True)
+    for ax, row in zip(axes[:, 0], rows, strict=True):
+        ax.set_ylabel(row)
+    return figure, panels
+
+
+def finish(target: Figure | Axes, *, title: str, simulated: bool, entries: Artists = (), notes: Artists = ()) -> None:
+    """Write the title and the legend (below, the figure grows by it; inside axes beside others), broken to fit."""
+    figure = target if isinstance(target, Figure) else target.figure
+    if isinstance(target, Axes) and len(figure.axes) > 1:
+        target.legend(handles=[*entries, *notes])
+    elif entries or notes:
+        for n_columns in (4, 3, 2, 1):
+            blank = Line2D([], [], ls="none", label=" ")
+            rows = [row for part in (entries, notes) for row in [*part, *[blank] * (-len(part) % n_columns)]]
+            # Legends fill column by column.
+            handles = [entry for column in range(n_columns) for entry in rows[column::n_columns]]
+            legend = figure.legend(handles=handles, loc="outside lower left", ncols=n_columns, handlelength=1.6)
+            if n_columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+                break
+            legend.remove()
+        figure.set_figheight(figure.get_figheight() + legend.get_window_extent().height / figure.dpi)
+    text = figure.suptitle("", x=0.01, ha="left") if isinstance(target, Figure) else target.set_title("")
+    figure.draw_without_rendering()  # fixes the place of the axes
+    title = f"{title} · {TWIN_NOTE}" if simulated else title
+    break_title(text, title=title, width=figure.bbox.x1 - text.get_window_extent().x0)
+
+
+def break_title(text: Text, *, title: str, width: float) -> None:
+    """Write a title, broken between its parts where it is wider than its place (pixels)."""
+    lines: list[str] = []
+    for part in title.split(" · "):
+        text.set_text(f"{lines[-1]} · {part}" if lines else part)
+        fits = bool(lines) and text.get_window_extent().width <= width
+        lines = [*lines[:-1], text.get_text()] if fits else [*lines, part]
+    text.set_text("\n".join(lines))
+
+
+def keys(looks: Mapping[str, Look], **style: Any) -> list[Line2D]:
+    """Give the entries of a legend."""
+    return [Line2D([], [], color=o.colour, **{"marker": o.marker, "label": o.label} | style) for o in looks.values()]
+
+
+def is_simulated(table: pd.DataFrame) -> bool:
+    """Say whether any row of a table comes from a simulated survey."""
     return "simulated" in table and bool(table["simulated"].any())
 
 
-def entitle(target: Axes | Figure, *, title: str, simulated: bool) -> None:
-    """Write the title, and after it that the galaxies are simulated, where they are.
-
-    Parameters
-    ----------
-    target : Axes or Figure
-    title : str
-    simulated : bool
-    """
-    text = f"{title} · {TWIN_NOTE}" if simulated else title
-    if isinstance(target, Figure):
-        target.suptitle(text, x=0.01, ha="left")
-    else:
-        target.set_title(text)
-
-
-def write_legend(figure: Figure, *, entries: Sequence[Artist], notes: Sequence[Artist] = ()) -> None:
-    """Write below the panels what colours and marks mean, row by row, the notes in rows of their own.
-
-    Parameters
-    ----------
-    figure : Figure
-    entries, notes : sequence of Artist
-        With labels.
-    """
-    rows: list[Artist] = []
-    for part in (entries, notes):
-        rows += [*part, *[_BLANK] * (-len(part) % _LEGEND_COLUMNS)]
-    # Legends fill column by column.
-    by_column = [entry for column in range(_LEGEND_COLUMNS) for entry in rows[column::_LEGEND_COLUMNS]]
-    figure.legend(handles=by_column, loc="outside lower left", ncols=_LEGEND_COLUMNS, handlelength=1.6)
-
-
-def metric_label(metric: str) -> str:
-    """Return the axis label of a metric, with its unit unless it is a pure number.
-
-    Parameters
-    ----------
-    metric : str
-        Id of a registered metric.
-
-    Returns
-    -------
-    str
-    """
-    found = find_metric(metric)
-    return found.label if found.unit == "1" else f"{found.label} ({found.unit})"
-
-
 def chosen(table: pd.DataFrame, *, column: str, names: Sequence[str] | None) -> list[str]:
-    """Return the names to be drawn: those asked for, or all of the table in their order of appearance.
-
-    Parameters
-    ----------
-    table : DataFrame
-    column : str
-    names : sequence of str, optional
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    PredictionError
-        If the table lacks the column, or a name is not in it.
-    """
+    """Return the names to be drawn: those asked for, or all of the table in their order of appearance."""
     there = list(table[column].unique()) if column in table else []
     missing = [column] if not there else [name for name in names or () if name not in there]
     if missing:
-        raise PredictionError(
-            "A table was to be drawn.",
-            received=f"nothing called {', '.join(map(str, missing))}",
-            available=", ".join(map(str, there or table.columns)),
-            remedy=f"Pass a table with a column {column!r} that holds what is to be drawn.",
-        )
+        received = f"nothing called {', '.join(map(str, missing))}"
+        available = ", ".join(map(str, there or table.columns))
+        remedy = f"Pass a table with a column {column!r} that holds what is to be drawn."
+        raise PredictionError("A table was to be drawn.", received=received, available=available, remedy=remedy)
     return list(names) if names is not None else there
+
+
+def pick_label(table: pd.DataFrame, *, label: str | None) -> tuple[pd.DataFrame, Task, Quantity, str]:
+    """Return the scores of one label (by default the first), its task and quantity, and how a title names it."""
+    names = chosen(table, column="label", names=[label] if label else None)
+    task = Task.from_dict(table.attrs["task"]) if "task" in table.attrs else make_task([find_quantity(names[0])])
+    known = names[0] in task.label_names or names[0].startswith("error.")
+    quantity = quantity_of(names[0], task=task) if known else Quantity(names[0])
+    return table[table["label"] == names[0]], task, quantity, f" · {quantity.words}" * (table["label"].nunique() > 1)
+
+
+def pick_metrics(scores: pd.DataFrame, *, metrics: Sequence[str] | None, task: Task, n: int) -> list[str]:
+    """Return the metrics that are drawn: those asked for; by default the task's headline, or the first `n`."""
+    there = chosen(scores, column="metric", names=metrics)
+    by_default = [task.headline] if n == 1 and task.headline in there else there[:n]
+    return by_default if metrics is None else there
+
+
+def axis_range(values: np.ndarray, *, quantity: Quantity) -> tuple[float, float]:
+    """Return what an axis covers: nearly all of some values, and from 0 where a quantity cannot lie below."""
+    low, high = np.quantile(values, (0.005, 0.995))
+    possible = quantity.possible or (-np.inf, np.inf)
+    low, high = (0.0 if abs(possible[0]) < _ABOUT_ZERO else low), min(high, possible[1])
+    return float(low), float(high) if high > low else float(low) + 1.0
+
+
+def metric_label(metric: str, *, quantity: Quantity) -> str:
+    """Return the axis label of a metric, with its unit unless it is a pure number."""
+    found = find_metric(metric)
+    unit = found.unit_of(quantity)
+    return f"{found.label} ({unit})" if unit else found.label
+
+
+def draw_requirement(ax: Axes, *, metric: str, quantity: Quantity) -> Requirement | None:
+    """Shade what a survey's science allows of a metric, and draw the zero of one whose best value it is."""
+    requirement, is_signed = find_requirement(metric, label=quantity.name), find_metric(metric).sign == "zero"
+    if requirement is not None:
+        ax.axhspan(-requirement.limit if is_signed else 0, requirement.limit, color=BAND, lw=0, zorder=0)
+    if is_signed:
+        ax.axhline(0, color=INK, lw=0.6, zorder=0.5)
+    return requirement

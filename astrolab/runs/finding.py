@@ -11,22 +11,20 @@ from typing import Any
 import pandas as pd
 
 from astrolab.errors import CorruptFileError, DataNotFoundError, RunError
-from astrolab.naming import short_names
-from astrolab.runs.records import RECORD, read_record, runs_dir
-from astrolab.runs.store import STORE
+from astrolab.files import short_names
+from astrolab.runs.record import RECORD, load_record, read_record, runs_dir
+from astrolab.runs.run import STORE
 
 _NUMBERS = ("seed", "value", "low", "high", "n")
-_WORDS = ("arm", "survey", "metric")
+_WORDS = ("arm", "survey", "label", "metric")
 _LEFT_BY_A_RUN = ("scores.csv", "predictions.parquet", "report.html", "notebook.ipynb", "notebook.partial.ipynb")
 GALLERY_MARK = "gallery.json"
+_Directories = str | Path | Sequence[str | Path] | None
 
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A run folder whose record and scores could be read; None if the study has none, or has not come that far.
-
-    The name is that of its folder, with as many parents as it takes to tell it from the others.
-    """
+    """A run folder that could be read; its name has as many parents as tell it from others, scores may be missing."""
 
     name: str
     folder: Path
@@ -34,14 +32,31 @@ class FoundRun:
     scores: pd.DataFrame | None
 
 
-def find_runs(
-    directories: str | Path | Sequence[str | Path] | None = None,
-) -> tuple[list[FoundRun], dict[Path, str]]:
-    """Find every run in some directories, however deep, by the time they were started.
+def find_run(study: str, *, directory: str | Path = "") -> Path:
+    """Find a finished run of a study: the folder named, or the newest under ``$ASTROLAB_RUNS_DIR``, or ``runs``.
 
-    Beside them come the folders that look like runs and cannot be read as one, and why not. DataNotFoundError if a
-    directory does not exist, RunError if no run in them can be read.
+    RunError if there is none, or the folder holds an unfinished run, or one of another study.
     """
+    if directory:
+        folder = Path(directory).resolve()
+        record = load_record(folder)
+        if record["study"] != study or record["status"] != "finished":
+            received = f"{folder}, a run of {record['study']!r} that is {record['status']}"
+            remedy = "Name the folder of another run, or run the same command again to let it go on."
+            raise RunError(f"A finished run of {study!r} was asked for.", received=received, remedy=remedy)
+        return folder
+    found, _ = find_runs() if runs_dir().is_dir() and any(runs_dir().iterdir()) else ([], {})
+    finished = [run for run in found if run.record["study"] == study and run.record["status"] == "finished"]
+    if not finished:
+        asked = f"The newest finished run of {study!r} was asked for."
+        available = ", ".join(sorted({run.record["study"] for run in found})) or "no runs at all"
+        remedy = f"Run it first: `astrolab run {study} --preset smoke` takes a minute."
+        raise RunError(asked, received=f"{runs_dir()}, which holds none", available=available, remedy=remedy)
+    return finished[-1].folder
+
+
+def find_runs(directories: _Directories = None) -> tuple[list[FoundRun], dict[Path, str]]:
+    """Find every run in some directories by the time they were started, and why other folders cannot be read as one."""
     folders = find_run_folders(directories)
     found, skipped = [], {}
     for folder in folders:
@@ -57,21 +72,14 @@ def find_runs(
     return sorted(runs, key=lambda run: (run.record["started"], run.name)), skipped
 
 
-def find_run_folders(directories: str | Path | Sequence[str | Path] | None = None) -> list[Path]:
-    """Find every folder that holds a run, whole or damaged, in some directories, however deep: each once, in order.
-
-    The run store, galleries and hidden folders are not searched.
-    """
-    if directories is None:
-        directories = runs_dir()
+def find_run_folders(directories: _Directories = None) -> list[Path]:
+    """Find every folder that holds a run, whole or damaged, however deep, but in the run store and in galleries."""
+    directories = runs_dir() if directories is None else directories
     roots = [Path(d) for d in ([directories] if isinstance(directories, str | Path) else directories)]
     missing = [root for root in roots if not root.is_dir()]
     if missing:
-        raise DataNotFoundError(
-            "Runs were looked for.",
-            received=f"no folder {missing[0]}",
-            remedy="Make a run first: `astrolab run lora_vs_transfer --preset smoke`; or name another folder.",
-        )
+        remedy = "Make a run first: `astrolab run lora_vs_transfer --preset smoke`; or name another folder."
+        raise DataNotFoundError("Runs were looked for.", received=f"no folder {missing[0]}", remedy=remedy)
     folders = sorted({folder for root in roots for folder in _search(root.resolve())})
     if not folders:
         raise _no_runs(roots)
@@ -110,12 +118,14 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame | None] | str:
     except (OSError, ValueError) as error:  # pandas' own errors of parsing are ValueErrors
         return f"{path.name} is damaged: {error}"
     wrong = _misfits(scores)
-    return f"{path.name} is damaged: {wrong}" if wrong else (record, scores)
+    if wrong:
+        return f"{path.name} is damaged, or of another version of astrolab: {wrong}"
+    return record, scores.assign(fit=scores["fit"].fillna("").astype(str))
 
 
 def _misfits(scores: pd.DataFrame) -> str:
     """What columns of scores lack, or hold that they cannot; empty if nothing."""
-    lacking = [name for name in (*_WORDS, *_NUMBERS, "simulated") if name not in scores]
+    lacking = [name for name in ("run", "fit", *_WORDS, *_NUMBERS, "simulated") if name not in scores]
     if lacking:
         return f"it has no column {', '.join(lacking)}"
     are_words = {name: pd.api.types.is_string_dtype(scores[name]) and scores[name].notna().all() for name in _WORDS}
@@ -127,14 +137,6 @@ def _misfits(scores: pd.DataFrame) -> str:
 def _no_runs(places: Sequence[Path], *, reasons: Mapping[Path, str] | None = None) -> RunError:
     where = ", ".join(map(str, places)) or "no folder"
     why = "; ".join(f"{folder.name}: {reason}" for folder, reason in (reasons or {}).items())
-    return RunError(
-        "Runs were looked for.",
-        received=f"{where}, where no folder holds a run that can be read" + (f" ({why})" if why else ""),
-        available="folders with a run.json",
-        remedy="Make a run first: `astrolab run lora_vs_transfer --preset smoke` takes a minute.",
-    )
-
-
-def describe_skipped(skipped: dict[Path, str]) -> pd.DataFrame:
-    """Return a table of the folders that look like runs and could not be read: ``folder`` and ``reason``."""
-    return pd.DataFrame([(str(folder), reason) for folder, reason in skipped.items()], columns=["folder", "reason"])
+    received = f"{where}, where no folder holds a run that can be read" + (f" ({why})" if why else "")
+    remedy = "Make a run first: `astrolab run lora_vs_transfer --preset smoke` takes a minute."
+    return RunError("Runs were looked for.", received=received, available="folders with a run.json", remedy=remedy)

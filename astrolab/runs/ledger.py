@@ -1,4 +1,4 @@
-"""The ledger: any number of runs in one table, with what every number cost and stands on."""
+"""The ledger: any number of runs in one table, with what every number cost; its arms compared and summed up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,30 +17,41 @@ import pandas as pd
 
 from astrolab.errors import AstrolabWarning, ConfigError, RunError, unknown_name
 from astrolab.files import write_atomically
-from astrolab.metrics.grouping import GROUPS
-from astrolab.predictions import concat_predictions, load_predictions
-from astrolab.presets import recognise_preset
-from astrolab.runs.finding import FoundRun, describe_skipped, find_runs
-from astrolab.runs.fits import cost_table, made_under
-from astrolab.runs.latex import scores_as_latex
+from astrolab.metrics import compare_models, describe_spread, find_metric, is_best, summarise_seeds
+from astrolab.parameters import recognise_preset
+from astrolab.predictions import (
+    CONDITIONS,
+    MODEL_KEYS,
+    TEST_KEYS,
+    concat_predictions,
+    keep_common_seeds,
+    load_predictions,
+)
+from astrolab.runs.finding import FoundRun, find_runs
+from astrolab.runs.record import cost_table, made_under, real_survey
 
-_MEASURED = ("metric", "value", "low", "high", "n", "simulated")
+_KEYS = (*MODEL_KEYS, *TEST_KEYS, *CONDITIONS)
+_MEASURED = ("label", "metric", "value", "low", "high", "n", "simulated")
 _MAY_DIFFER = ("seeds", "strategies", "direction")  # between runs of one experiment
 _OF_A_RUN = ("run", "experiment", "study", "preset", "started", "status")
+_TRIAL = ("learning_rate", "validation_loss", "kept", "n_epochs", "n_seen", "time_s", "stopped")
+COUNTS = ("n_train", "n_trainable", "n_trials", "n_seen")
+PARTS = ["study", "experiment", "direction"]  # whose arms are compared
+_COMPARED = ("survey", "label", "metric", "a", "b", "value_a", "value_b", "difference", "low", "high", "better")
+_WHOLE = "not fraction < 1 and not scale < 1 and not scale > 1"  # NaN, where a study has none, is not below 1
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """What any number of runs measured, spent and stood on; from :func:`load_ledger`.
+    """What any number of runs measured, and at what cost; from :func:`load_ledger`.
 
     Attributes
     ----------
     table : DataFrame
-        One row a run, fit, test survey and metric: ``run``, ``experiment`` (runs of one experiment have the same data
-        and settings; they differ in seeds, arms and direction at most), ``study``, ``preset``, ``started``, ``status``,
-        ``fit`` (empty where none belongs to a score), the columns of the scores (empty where a study has none of a
-        kind, e.g. no ``fraction``), what the fit cost, ``digest.<role>`` of every survey, and every notebook parameter
-        as ``p.<name>`` (lists and dicts as JSON).
+        One row a run, fit, test survey, label and metric: what the run is (runs of one ``experiment`` have the same
+        data, task and settings), the columns of the scores, what the fit cost, ``real_survey`` (which a twin stands
+        for), ``moved_from`` and ``moved_to`` (real surveys, too), ``digest.<role>`` of every survey, and every notebook
+        parameter as ``p.<name>`` (lists and dicts as JSON).
     fits : DataFrame
         One row a fit, with or without scores; base models too.
     trials : DataFrame
@@ -67,11 +78,11 @@ class Ledger:
     def scores(self) -> pd.DataFrame:
         """Scores as from :func:`astrolab.score`, with columns ``study`` and ``experiment``; of :meth:`newest` runs."""
         table = self.newest().table
-        columns = [name for name in GROUPS if name in table and table[name].notna().any()]
+        columns = [name for name in _KEYS if name in table and table[name].notna().any()]
         return table[["study", "experiment", *columns, *_MEASURED]]
 
     def where(self, expression: str = "", **conditions: Any) -> Ledger:
-        """Return the part of the ledger that meets some conditions.
+        """Return the part of the ledger that meets some conditions; of fits without scores, those that meet them too.
 
         Parameters
         ----------
@@ -81,18 +92,12 @@ class Ledger:
         **conditions
             Columns of :attr:`table` with the value, or list of values, they must have, e.g. ``arm=["tl", "lora"]``.
 
-        Returns
-        -------
-        Ledger
-            Fits are kept if they meet the conditions, or if a condition is not about fits, if a row of the table that
-            is left stands on them.
-
         Raises
         ------
         UnknownNameError
             If there is no such column.
         ConfigError
-            If the expression is none, or does not say yes or no of each row.
+            If the expression is none, does not say yes or no of each row, or calls something.
         """
         table, fits = self.table, self.fits
         for name, wanted in conditions.items():
@@ -102,10 +107,11 @@ class Ledger:
             table = table[table[name].isin(values)]
             fits = fits[fits[name].isin(values)] if name in fits else _behind(fits, table)
         if expression:
-            query = re.sub(r"(?<![`\w.])((?:p|digest)\.\w+)", r"`\1`", expression)
-            table = table[_ask(table, query, expression=expression)]
-            asks_of_fits = _names(query) <= {re.sub(r"\W", "_", name) for name in fits.columns}
-            fits = fits[_ask(fits, query, expression=expression)] if asks_of_fits else _behind(fits, table)
+            table = table[_holds(table, expression=expression)]
+            try:
+                fits = fits[_holds(fits, expression=expression)]
+            except ConfigError:  # it names a column that only scores have
+                fits = _behind(fits, table)
         if not (expression or conditions):
             return self
         left = set(table["run"]) | set(fits["run"])
@@ -113,17 +119,9 @@ class Ledger:
         return replace(self, table=table, fits=fits, trials=_behind(self.trials, fits), runs=runs)
 
     def newest(self) -> Ledger:
-        """Return runs with scores, without what a later run of the same experiment has repeated: same arm, same seed.
+        """Return runs with scores, without arms and seeds that a later run of the same experiment has repeated.
 
-        Returns
-        -------
-        Ledger
-            Arms and seeds of several runs of one experiment can then be pooled: none stands in it twice.
-
-        Raises
-        ------
-        RunError
-            If no run has scores.
+        RunError if no run has scores.
         """
         self._require_scores()
         table = _latest(self.table)
@@ -131,71 +129,35 @@ class Ledger:
         runs = self.runs[self.runs["run"].isin(table["run"])]
         return replace(self, table=table, fits=fits, trials=_behind(self.trials, fits), runs=runs)
 
-    @property
-    def folders(self) -> list[Path]:
-        """Folders of the runs that the table stands on."""
-        return [Path(folder) for folder in self.runs.loc[self.runs["run"].isin(self.table["run"]), "folder"]]
-
     def predictions(self) -> pd.DataFrame:
-        """Read the predictions behind the table, run by run.
+        """Read the predictions that the scores of this ledger were computed from, with the column ``experiment``.
 
-        Returns
-        -------
-        DataFrame
-            The predictions that the scores of this ledger were computed from, with columns ``run`` and ``experiment``.
-
-        Warns
-        -----
-        AstrolabWarning
-            If fits of one experiment were made under different circumstances (device, precision, threads, versions).
-
-        Raises
-        ------
-        DataNotFoundError
-            If a run has scores but no predictions.
-        RunError
-            If the table is empty.
+        PredictionError if the runs are of different tasks, or score different ranges of the truth; a warning if fits of
+        one experiment were made under different circumstances (device, precision, threads, versions).
         """
         self._require_scores()
         _warn_of_circumstances(_behind(self.fits, self.table))
         folders = self.runs.set_index("run")["folder"]
         parts = []
         for (run, experiment), rows in self.table.groupby(["run", "experiment"], sort=False):
-            part = load_predictions(Path(folders[run]) / "predictions.parquet")
-            shared = [name for name in GROUPS if name in part and name in rows and rows[name].notna().any()]
-            part = part.merge(rows[shared].drop_duplicates(), on=shared)
-            parts.append(part.assign(run=run, experiment=experiment))
+            part = load_predictions(Path(folders[run]) / "predictions.parquet").assign(run=run)
+            shared = [name for name in _KEYS if name in part and name in rows and rows[name].notna().any()]
+            of_rows = part.merge(rows[shared].drop_duplicates(), on=shared).assign(experiment=experiment)
+            of_rows.attrs = part.attrs
+            parts.append(of_rows)
         return concat_predictions(parts)
 
     def _require_scores(self) -> None:
         if self.table.empty:
-            raise RunError(
-                "Scores of runs were to be looked at.",
-                received="a ledger without any",
-                available=f"runs without scores: {', '.join(self.runs['run']) or 'none'}",
-                remedy="Ask for less, or make a run: `astrolab run lora_vs_transfer --preset smoke` takes a minute.",
-            )
+            asked = "Scores of runs were to be looked at."
+            available = f"runs without scores: {', '.join(self.runs['run']) or 'none'}"
+            remedy = "Ask for less, or make a run: `astrolab run lora_vs_transfer --preset smoke` takes a minute."
+            raise RunError(asked, received="a ledger without any", available=available, remedy=remedy)
 
     def save(self, path: str | Path, *, metrics: Sequence[str] | None = None) -> Path:
-        """Write the ledger to a file, in the format of its suffix.
+        """Write the ledger, or some metrics of it, to a ``.csv``, ``.parquet`` or ``.tex`` file, and return the file.
 
-        Parameters
-        ----------
-        path : path
-            ``.csv`` or ``.parquet`` for the whole table, ``.tex`` for a table of values and intervals as papers print
-            it (booktabs).
-        metrics : sequence of str, optional
-            Those to write; by default all.
-
-        Returns
-        -------
-        Path
-            The file.
-
-        Raises
-        ------
-        ConfigError
-            If the suffix is none of these.
+        The latter is a table of values and intervals as papers print it (booktabs).
         """
         path = Path(path)
         chosen = self if metrics is None else self.where(metric=list(metrics))
@@ -205,57 +167,36 @@ class Ledger:
             ".tex": lambda part: part.write_text(scores_as_latex(chosen.scores), encoding="utf-8"),
         }
         if path.suffix not in writers:
-            raise ConfigError(
-                "The ledger was to be written to a file.",
-                received=path.name,
-                available=", ".join(writers),
-                remedy="Give the file one of these suffixes.",
-            )
+            asked = "The ledger was to be written to a file."
+            remedy = "Give the file one of these suffixes."
+            raise ConfigError(asked, received=path.name, available=", ".join(writers), remedy=remedy)
         with write_atomically(path) as part:
             writers[path.suffix](part)
         return path
 
 
 def load_ledger(directories: str | Path | Sequence[str | Path] | None = None) -> Ledger:
-    """Collect any number of runs into one ledger.
+    """Collect runs into one table; a damaged one is skipped, listed with the reason, and stops no other.
 
     Parameters
     ----------
-    directories : path or sequence of paths, optional
-        Run folders, or folders that hold some, however deep; by default :func:`astrolab.runs.runs_dir`.
-
-    Returns
-    -------
-    Ledger
-
-    Raises
-    ------
-    DataNotFoundError
-        If a directory does not exist.
-    RunError
-        If there is no run in any of them.
+    directories : path, or sequence of paths, optional
+        Run folders, or folders that hold some, however deep; by default ``$ASTROLAB_RUNS_DIR``, or ``runs``. RunError
+        if there is no run in any of them.
     """
     found, skipped = find_runs(directories)
     runs = pd.DataFrame([_describe_run(run) for run in found])
     fits = pd.concat([_describe_fits(run) for run in found], ignore_index=True)
-    trials = pd.DataFrame(
-        [trial for run in found for trial in _describe_trials(run)], columns=["run", "fit", *_TRIAL_COLUMNS]
-    )
+    trials = pd.DataFrame([row for run in found for row in _describe_trials(run)], columns=["run", "fit", *_TRIAL])
     tables = [_describe_scores(run, fits[fits["run"] == run.name]) for run in found if run.scores is not None]
-    columns = ["run", "fit", *GROUPS, *_MEASURED]
+    columns = [*_KEYS, *_MEASURED, "real_survey"]
     scores = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
     scores = scores.assign(**{name: np.nan for name in columns if name not in scores})
-    told = pd.DataFrame([_standing(run) for run in found])
-    table = _run_first(scores.merge(told, on="run", how="left"))
-    fits = _run_first(fits.merge(told, on="run", how="left"))
-    return Ledger(table, fits, trials, runs, describe_skipped(skipped))
-
-
-def _run_first(table: pd.DataFrame) -> pd.DataFrame:
-    return table[[*_OF_A_RUN, *(name for name in table if name not in _OF_A_RUN)]]
-
-
-_TRIAL_COLUMNS = ("learning_rate", "validation_loss", "kept", "n_epochs", "n_seen", "time_s", "stopped")
+    of_runs = pd.DataFrame([_settings(run) for run in found])
+    table, fits = (one.merge(of_runs, on="run", how="left") for one in (scores, fits))
+    table, fits = (one[[*_OF_A_RUN, *one.columns.drop(list(_OF_A_RUN))]] for one in (table, fits))
+    reasons = [(str(folder), reason) for folder, reason in skipped.items()]
+    return Ledger(table, fits, trials, runs, pd.DataFrame(reasons, columns=["folder", "reason"]))
 
 
 def _describe_run(run: FoundRun) -> dict[str, Any]:
@@ -263,7 +204,7 @@ def _describe_run(run: FoundRun) -> dict[str, Any]:
     return _identity(run) | {
         "n_fits": len(run.record["fits"]),
         "n_scores": 0 if run.scores is None else len(run.scores),
-        "simulated": any(survey.get("simulated", False) for survey in surveys),
+        "simulated": any(survey["simulated"] for survey in surveys),
         "run_time_s": run.record["time_s"],
         "version": run.record["circumstances"]["versions"].get("astrolab", ""),
         "made_under": made_under(run.record),
@@ -272,10 +213,14 @@ def _describe_run(run: FoundRun) -> dict[str, Any]:
 
 
 def _identity(run: FoundRun) -> dict[str, Any]:
+    """Names of a run; runs of one experiment differ in training seeds, arms and direction at most."""
     record = run.record
+    parameters = {name: value for name, value in record["parameters"].items() if name not in _MAY_DIFFER}
+    digests = sorted(survey["digest"] for survey in record["surveys"].values())
+    shared = json.dumps([record["study"], parameters, record["task"], digests], sort_keys=True)
     return {
         "run": run.name,
-        "experiment": _experiment(record),
+        "experiment": hashlib.sha256(shared.encode()).hexdigest()[:8],
         "study": record["study"],
         "preset": recognise_preset(record["study"], parameters=record["parameters"]),
         "started": record["started"],
@@ -283,72 +228,46 @@ def _identity(run: FoundRun) -> dict[str, Any]:
     }
 
 
-def _experiment(record: dict[str, Any]) -> str:
-    """Eight hexadecimal digits that runs share which differ in training seeds, arms and direction at most."""
-    parameters = {name: value for name, value in record["parameters"].items() if name not in _MAY_DIFFER}
-    told = [record["study"], parameters, sorted(str(survey.get("digest")) for survey in record["surveys"].values())]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def _standing(run: FoundRun) -> dict[str, Any]:
-    digests = {f"digest.{role}": survey.get("digest", "") for role, survey in run.record["surveys"].items()}
-    parameters = {
-        f"p.{name}": json.dumps(value) if isinstance(value, (list, dict)) else value
-        for name, value in run.record["parameters"].items()
-    }
-    return _identity(run) | digests | parameters
+def _settings(run: FoundRun) -> dict[str, Any]:
+    record = run.record
+    digests = {f"digest.{role}": survey["digest"] for role, survey in record["surveys"].items()}
+    moved = {"moved_from": real_survey(record, role="pretrain"), "moved_to": real_survey(record, role="finetune")}
+    plain = {k: json.dumps(v) if isinstance(v, list | dict) else v for k, v in record["parameters"].items()}
+    return _identity(run) | moved | digests | {f"p.{name}": value for name, value in plain.items()}
 
 
 def _describe_fits(run: FoundRun) -> pd.DataFrame:
     costs = cost_table(run.record)
-    keys = list(run.record["fits"])
-    told = {name: [run.record["fits"][key][name] for key in keys] for name in ("train_digest", "simulated")}
-    told["circumstances"] = [json.dumps(run.record["fits"][key]["circumstances"]) for key in keys]
-    costs.insert(0, "fit", pd.Series(keys, dtype=object))
+    fits = run.record["fits"]
+    more = {name: [fit[name] for fit in fits.values()] for name in ("train_digest", "simulated")}
+    more["circumstances"] = [json.dumps(fit["circumstances"]) for fit in fits.values()]
+    if "direction" not in costs:
+        costs["direction"] = run.record["move"].get("direction", np.nan)
+    costs.insert(0, "fit", pd.Series(list(fits), dtype=object))
     costs.insert(0, "run", run.name)
-    return costs.assign(**told)
+    return costs.assign(**more)
 
 
-def _describe_trials(run: FoundRun) -> list[dict[str, Any]]:
-    rows = []
+def _describe_trials(run: FoundRun) -> Iterator[dict[str, Any]]:
     for key, fit in run.record["fits"].items():
         kept = fit["config"]["learning_rate"]
         for trial in fit["trials"] if fit["n_trainable"] else ():
             row = {"run": run.name, "fit": key, "kept": trial["learning_rate"] == kept}
-            rows.append(row | {name: trial[name] for name in _TRIAL_COLUMNS if name != "kept"})
-    return rows
+            yield row | {name: trial[name] for name in _TRIAL if name != "kept"}
 
 
 def _describe_scores(run: FoundRun, fits: pd.DataFrame) -> pd.DataFrame:
-    """Scores of a run, each with the fit it belongs to and what that cost."""
-    scores = run.scores
-    conditions = {name for fit in run.record["fits"].values() for name in fit["condition"]}
-    keys = [name for name in scores if name in conditions | {"arm", "seed", "fraction", "scale"}]
-    models = scores[keys].drop_duplicates()
-    belongs = [_fit_of(row, run.record["fits"]) for row in models.to_dict("records")]
-    scores = scores.merge(models.assign(fit=belongs), on=keys, how="left").assign(run=run.name)
-    costs = fits.drop(columns=[name for name in (*keys, "run", "simulated") if name in fits])
-    return scores.merge(costs, on="fit", how="left")
-
-
-def _fit_of(model: dict[str, Any], fits: dict[str, Any]) -> str:
-    """The fit that a score belongs to: same arm and seed, and the most of its conditions; empty if there is none."""
-    fitting = {
-        key: len(fit["condition"])
-        for key, fit in fits.items()
-        if fit["arm"] == model["arm"]
-        and fit["seed"] == model["seed"]
-        and all(name in model and model[name] == value for name, value in fit["condition"].items())
-    }
-    best = [key for key, n in fitting.items() if n == max(fitting.values())]
-    return best[0] if len(best) == 1 else ""
+    """Scores of a run, each with what its fit cost."""
+    real = {survey["name"]: survey["twin_of"] or survey["name"] for survey in run.record["surveys"].values()}
+    scores = run.scores.assign(run=run.name, real_survey=run.scores["survey"].replace(real))
+    costs = fits.drop(columns=[name for name in fits if name in scores and name not in ("run", "fit")])
+    return scores.merge(costs, on=["run", "fit"], how="left")
 
 
 def _latest(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of the last run that has this arm and seed of its experiment."""
-    keys = [name for name in ("experiment", "p.direction", "arm", "seed") if name in frame]
     ordered = frame.sort_values("started", kind="stable")
-    last = ordered.groupby(keys, dropna=False)["run"].transform("last")
+    last = ordered.groupby(["experiment", "direction", "arm", "seed"], dropna=False)["run"].transform("last")
     return frame[(ordered["run"] == last).reindex(frame.index)]
 
 
@@ -364,34 +283,184 @@ def _warn_of_circumstances(fits: pd.DataFrame) -> None:
         different = {words for other in others for words in differing_circumstances(first, here=other)}
         if different:
             text = f"Fits of experiment {experiment} were made under different circumstances: "
-            text += f"{', '.join(sorted(different))}. Part of what tells them apart may be rounding."
+            text += f"{', '.join(sorted(different))}. Part of the difference between them may be rounding."
             warnings.warn(text, AstrolabWarning, stacklevel=4)
 
 
 def _behind(fits: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """The fits that rows of a table stand on."""
+    """The fits of rows of a table."""
     kept = set(zip(table["run"], table["fit"], strict=True))
     # An array, not a list: an empty list would choose no columns instead of no rows.
     return fits[np.array([pair in kept for pair in zip(fits["run"], fits["fit"], strict=True)], dtype=bool)]
 
 
-def _names(query: str) -> set[str]:
-    plain = re.sub(r"`([^`]+)`", lambda match: re.sub(r"\W", "_", match[1]), query)
-    return {node.id for node in ast.walk(ast.parse(plain, mode="eval")) if isinstance(node, ast.Name)}
-
-
-def _ask(frame: pd.DataFrame, query: str, *, expression: str) -> pd.Series:
-    """Say of each row whether an expression holds."""
-    reason = "it does not say yes or no of each row"
+def _holds(frame: pd.DataFrame, *, expression: str) -> pd.Series:
+    """Say of each row whether an expression holds; one that calls something is refused."""
+    reason, answer = "it does not say yes or no of each row", None
     try:
-        answer = frame.eval(query, engine="python")
+        plain = re.sub(r"`[^`]+`", "column", expression)
+        if any(isinstance(node, ast.Call | ast.MatMult) for node in ast.walk(ast.parse(plain, mode="eval"))):
+            reason = "it calls something"
+        else:
+            query = re.sub(r"(?<![`\w.])((?:p|digest)\.\w+)", r"`\1`", expression)
+            answer = frame.eval(query, engine="python")
     except (SyntaxError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, NameError) as error:
-        answer, reason = None, str(error)
+        reason = str(error)
     if not isinstance(answer, pd.Series) or answer.dtype != bool:
-        raise ConfigError(
-            "Rows of the ledger were to be chosen by an expression.",
-            received=f"{expression!r}: {reason}",
-            available=", ".join(map(str, frame.columns)),
-            remedy="Write a comparison of columns, e.g. \"arm == 'lora' and metric == 'scatter' and p.epochs >= 8\".",
-        )
+        asked = "Rows of the ledger were to be chosen by an expression."
+        received = f"{expression!r}: {reason}"
+        remedy = "Write a comparison of columns, e.g. \"arm == 'lora' and metric == 'scatter' and p.epochs >= 8\"."
+        raise ConfigError(asked, received=received, available=", ".join(map(str, frame.columns)), remedy=remedy)
     return answer
+
+
+def summarise_costs(ledger: Ledger) -> pd.DataFrame:
+    """Return what each arm cost, in the mean over its training seeds; base models too.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        From :func:`astrolab.load_ledger`; only its newest runs with scores count. Directions, and fractions of the
+        fine-tuning set, are kept apart.
+
+    Returns
+    -------
+    DataFrame
+        ``study``, ``experiment``, ``direction`` and ``fraction`` (each only where any of the fits has one), ``arm``,
+        ``n_seeds``, ``n_train`` (objects), ``n_trainable`` (parameters), ``n_trials`` (learning rates), ``n_seen``
+        (objects, one counted once an epoch), ``time_s`` (of the fit that was kept), ``search_time_s`` (of all trials)
+        and ``peak_memory_MB``.
+    """
+    fits = ledger.newest().fits
+    fits = fits.assign(peak_memory_MB=fits["peak_memory_bytes"] / 1e6)
+    several = [name for name in ("direction", "fraction") if name in fits and fits[name].notna().any()]
+    grouped = fits.groupby(["study", "experiment", *several, "arm"], sort=False, dropna=False)
+    # Beside a run without fits these columns hold numbers as objects.
+    means = grouped[[*COUNTS, "time_s", "search_time_s", "peak_memory_MB"]].mean().astype(float)
+    means.insert(0, "n_seeds", grouped["seed"].nunique())
+    return means.reset_index()
+
+
+def compare_arms(ledger: Ledger, *, arms: Sequence[str] | None = None, **settings: Any) -> pd.DataFrame:
+    """Compare every pair of arms of each experiment, and of each direction in it, on the same objects.
+
+    Arms are compared at the whole fine-tuning set, on the seeds that all of them have, in the ranges of true values in
+    which their experiment was scored; runs that a newer one repeats are left out.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        From :func:`astrolab.load_ledger`.
+    arms : sequence of str, optional
+        By default all.
+    **settings
+        As for :func:`astrolab.compare_models`: ``metrics``, ``labels``, ``resampling`` and so on.
+
+    Returns
+    -------
+    DataFrame
+        ``study``, ``experiment``, ``direction`` (NaN where a study has none) and the columns of
+        :func:`astrolab.compare_models`; without a row where no experiment has two arms to compare.
+    """
+    tables = []
+    for name, names, part in _candidates(ledger, arms=arms):
+        if len(names) > 1 and len(part.table):
+            tables.append(compare_models(part.predictions(), **settings).assign(**name))
+    compared = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*PARTS, *_COMPARED])
+    return compared[[*PARTS, *(name for name in compared if name not in PARTS)]]
+
+
+def describe_pairs(ledger: Ledger, *, arms: Sequence[str] | None = None) -> pd.DataFrame:
+    """Say of each experiment and direction which arms :func:`compare_arms` compares (``compared``), or why none."""
+    rows = []
+    for name, names, part in _candidates(ledger, arms=arms):
+        if len(names) < 2:
+            words = f"nothing: {names[0]} alone" if names else "nothing: none of the arms that were asked for"
+        elif part.table.empty:
+            words = f"nothing: {', '.join(names)} have no training seed in common"
+        else:
+            words = f"every pair of {', '.join(names)}; training seeds: {part.table['seed'].nunique()}"
+        rows.append(name | {"compared": words})
+    return pd.DataFrame(rows)
+
+
+def _candidates(ledger: Ledger, *, arms: Sequence[str] | None) -> Iterator[tuple[dict[str, Any], list[str], Ledger]]:
+    """Of each experiment and direction its name, its arms, and what these have on the seeds that all of them share."""
+    newest = ledger.newest()
+    whole = newest.where(_WHOLE, **({} if arms is None else {"arm": list(arms)}))
+    for name in newest.table[PARTS].drop_duplicates().to_dict("records"):
+        part = whole.where(**name)
+        names = list(part.table["arm"].unique())
+        seeds = keep_common_seeds(part.table)["seed"].unique() if names else []
+        yield name, names, part.where(seed=list(seeds))
+
+
+_SPECIAL = {"\\": r"\textbackslash{}"} | {character: rf"\{character}" for character in "&%$#_{}"}
+_NAMING = ("study", "experiment", "direction", "survey", "label", "fraction", "scale", "arm", "n_seeds")
+
+
+def scores_as_latex(scores: pd.DataFrame) -> str:
+    r"""Return scores as a LaTeX ``tabular`` that needs the package booktabs.
+
+    >>> scores = pd.DataFrame({"arm": ["full", "lora"], "survey": "galaxiesml", "metric": "scatter",
+    ...                        "value": [0.05, 0.03], "low": [0.04, 0.02], "high": [0.06, 0.04], "n": 100})
+    >>> print(scores_as_latex(scores))
+    \begin{tabular}{llr}
+    \toprule
+    survey & arm & scatter \\
+    \midrule
+    galaxiesml & full & $0.0500 \pm 0.0100$ \\
+     & lora & $\mathbf{0.0300 \pm 0.0100}$ \\
+    \bottomrule
+    \multicolumn{3}{l}{Intervals over objects (bootstrap). Bold: best of its group.} \\
+    \end{tabular}
+    <BLANKLINE>
+    """
+    summary = summarise_seeds(scores)
+    summary["cell"] = [_cell(row) for row in summary.assign(best=is_best(summary)).itertuples()]
+    metrics = list(summary["metric"].unique())
+    several = [name for name in _NAMING if name in summary and summary[name].nunique(dropna=False) > 1]
+    naming = [name for name in _NAMING if name in ("survey", "arm") or name in several]
+    heads = [*map(_escape, naming), *(_escape(find_metric(name).label) for name in metrics)]
+    lines = [rf"\begin{{tabular}}{{{'l' * len(naming)}{'r' * len(metrics)}}}", r"\toprule", _line(heads), r"\midrule"]
+    last, group = [""] * len(naming), naming.index("arm")  # what is left of the arm is a group of its own
+    for values, rows in summary.groupby(naming, sort=False, dropna=False):
+        names = [_escape(_text(value)) for value in values]
+        if last[0] and names[:group] != last[:group]:
+            lines.append(r"\addlinespace")
+        first_change = next(i for i in range(len(names)) if names[: i + 1] != last[: i + 1])
+        shown = ["" if i < first_change else name for i, name in enumerate(names)]
+        cells = rows.set_index("metric")["cell"]
+        lines.append(_line([*shown, *(cells.get(name, "") for name in metrics)]))
+        last = names
+    spread = describe_spread(summary["n_seeds"], otherwise="intervals over objects (bootstrap)")
+    note = f"{spread[0].upper()}{spread[1:]}. Bold: best of its group."
+    note += " Simulated twin surveys." if summary["simulated"].any() else ""
+    lines += [r"\bottomrule", rf"\multicolumn{{{len(heads)}}}{{l}}{{{note}}} \\", r"\end{tabular}", ""]
+    return "\n".join(lines)
+
+
+def _line(cells: list[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _text(value: object) -> str:
+    if pd.isna(value):
+        return "--"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _escape(text: str) -> str:
+    if text.startswith("$"):  # the label of a metric may be mathematics already
+        return text
+    return "".join(_SPECIAL.get(character, character) for character in text)
+
+
+def _cell(row: tuple) -> str:
+    above, below = row.high - row.value, row.value - row.low
+    number = f"{row.value:.4f}"
+    if np.isfinite(above) and f"{above:.4f}" == f"{below:.4f}":
+        number += rf" \pm {above:.4f}"
+    elif np.isfinite(above):
+        number += f"^{{+{above:.4f}}}_{{-{below:.4f}}}"
+    return rf"$\mathbf{{{number}}}$" if row.best else f"${number}$"

@@ -2,89 +2,124 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
-from numbers import Integral, Real
+from typing import Annotated, Any, Literal
 
-from astrolab.errors import ConfigError, unknown_name
+import numpy as np
+from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
-LOSS_NAMES = ("lorentzian", "mse")
-CHOICES = {
-    "loss": LOSS_NAMES,
-    "ema": ("corrected", "published"),
-    "select": ("best_ema", "best_raw", "last"),
-    "augment": ("none", "dihedral"),
-    "precision": ("auto", "float32", "bfloat16"),
-    "channels_last": ("auto", True, False),
-    "compile": (True, False),
-    "storage": ("auto", "device", "stream"),
-}
+from astrolab.errors import unknown_name
+from astrolab.settings import Settings
+
 CIRCUMSTANTIAL = ("channels_last", "compile", "storage", "device")  # how a result is computed, not which
-INTEGERS = {"epochs": 1, "batch_size": 1, "plateau_patience": 0, "patience": 1, "ema_span": 2, "seed": 0}
-REALS = {"learning_rate": "above", "weight_decay": "from", "clip_norm": "above", "plateau_factor": "fraction"}
+_plain = BeforeValidator(lambda value: value.item() if isinstance(value, np.generic) else value)
+Whole = Annotated[int, _plain, Field(ge=0, strict=True)]
+Count = Annotated[int, _plain, Field(ge=1, strict=True)]
+Number = Annotated[float, _plain, Field(ge=0, strict=True, allow_inf_nan=False)]
+Positive = Annotated[float, _plain, Field(gt=0, strict=True, allow_inf_nan=False)]
+Fraction = Annotated[float, _plain, Field(gt=0, lt=1, strict=True)]
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """How a network is trained; the defaults are those of the published redshift study.
+class Objective(Settings):
+    """What training makes small.
+
+    `loss` None takes that of the task. `ratio` is the part of an input that `masked_reconstruction` hides, in runs of
+    `patch` neighbours.
+    """
+
+    name: Literal["supervised", "masked_reconstruction"] = "supervised"
+    loss: str | None = None
+    ratio: Fraction = 0.5
+    patch: Count = 1
+
+
+class Sampler(Settings):
+    """Which objects an epoch holds, in which order; see `astrolab.trainers.sampling`.
+
+    `column` is a column of the training survey: the confidence of a curriculum (`staged`), the group of `balanced`.
+    `epochs` are those of each stage of a curriculum; `cumulative` keeps the earlier stages.
+    """
+
+    name: Literal["uniform", "staged", "balanced", "chunked"] = "uniform"
+    column: str | None = None
+    epochs: tuple[Count, ...] = ()
+    cumulative: bool = True
+    chunk: Count = 4096
+
+    @model_validator(mode="after")
+    def _complete(self) -> Sampler:
+        if self.name in ("staged", "balanced") and self.column is None:
+            raise ValueError(f"the sampler {self.name!r} needs the column by which it chooses")
+        if self.name == "staged" and not self.epochs:
+            raise ValueError("the sampler 'staged' needs the epochs of each of its stages")
+        return self
+
+
+class Schedule(Settings):
+    """How the learning rate changes; see `astrolab.trainers.optimising`.
+
+    `factor` and `patience` belong to `plateau`; `warmup_frac` and `floor_frac` (of the steps, of the rate) to `cosine`;
+    `cyclic` runs between the floor and the rate in `cycles` triangles.
+    """
+
+    name: Literal["plateau", "cosine", "cyclic", "constant"] = "plateau"
+    factor: Fraction = 0.1
+    patience: Whole = 5
+    warmup_frac: Annotated[Number, Field(lt=1)] = 0.0
+    floor_frac: Annotated[Number, Field(le=1)] = 0.0
+    cycles: Count = 1
+
+
+class TrainConfig(Settings):
+    """How a network is trained; the defaults are those of arXiv:2601.00146 and its code, but for the clamp.
 
     Parameters
     ----------
-    epochs : int
-        Largest number of passes over the training survey.
+    epochs, n_steps : int or None
+        Largest numbers of passes over the training survey and of steps; training ends with whichever comes first.
     batch_size : int
-        Galaxies a step, over all processes together.
-    learning_rate : float
-        Initial learning rate of Adam.
-    weight_decay : float
-        L2 penalty, added to the gradient of every trained parameter.
-    clip_norm : float
-        Largest norm of the whole gradient.
-    loss : {"lorentzian", "mse"}
-        See `astrolab.trainers.losses`.
-    label : str
-        Column of ``survey.labels`` that is learned.
+        Objects a step, over all processes together.
+    optimiser : {"adam", "adamw", "sgd"}
+        `sgd` with Nesterov momentum 0.9.
+    learning_rate, stage_rates : float, mapping of str to float
+        Initial learning rate, and those of stages of the network that differ from it, e.g. ``{"head": 5e-4}``.
+    weight_decay, clip_norm : float
+        L2 penalty, added to the gradient of every trained parameter (`adamw`: decoupled from it); largest norm of the
+        whole gradient.
+    schedule, objective, sampler : Schedule, Objective, Sampler or mapping
+        How the learning rate changes, what is made small, the order of the objects: e.g.
+        ``{"name": "plateau", "patience": 2}``, ``{"name": "masked_reconstruction", "ratio": 0.75}``,
+        ``{"name": "balanced", "column": "member"}``.
     label_clamp : (float, float) or None
-        Range to which *training* labels are clamped; validation labels never are.
-    plateau_factor, plateau_patience : float, int
-        The learning rate is multiplied by the factor when the validation loss has not fallen for more than that many
-        epochs.
+        Range to which *training* labels are clamped, [0, 4] in the published study; validation labels never are.
     patience : int or None
         Epochs without a new best smoothed validation loss after which training stops; None never stops early.
     ema : {"corrected", "published"}
         Weight of the newest validation loss in the smoothed one: 2/11, or 9/11 as in the published code.
     ema_span : int
-        Epochs that the smoothing looks back on, 10 in these numbers. A run of few epochs ends before it can follow the
-        loss: take ``select="best_raw"`` there.
+        Epochs that the smoothing looks back on, 10 in these numbers; a run of few epochs needs less.
     select : {"best_ema", "best_raw", "last"}
         Which weights come back.
     augment : {"none", "dihedral"}
         Random quarter turns and mirror images of the training images.
     precision : {"auto", "float32", "bfloat16"}
-        Arithmetic of the network; ``"auto"`` takes bfloat16 for images on a GPU with units for it, and float32 anywhere
-        else. On a CPU bfloat16 is probed first, and refused where a layer's result is not sound.
+        ``"auto"`` takes bfloat16 for images on a GPU with units for it, else float32. On a CPU bfloat16 is probed
+        first, and refused where a layer's result is not sound.
     channels_last : {"auto", True, False}
         Memory order of images; ``"auto"`` follows hardware and precision.
     compile : bool
-        Compile the network into fewer, larger kernels (``torch.compile``), recorded and replayed as CUDA graphs on a
-        GPU: the same steps but for rounding and other dropout masks. The first epoch waits for the compiler, for
-        minutes: only long runs gain.
+        Compile the network (``torch.compile``; CUDA graphs on a GPU): the same steps but for rounding and other dropout
+        masks. The first epoch waits minutes for the compiler.
     storage : {"auto", "device", "stream"}
         Whether the surveys are held on the device or read batch by batch; the result is the same.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     seed : int
-        Of the order of the galaxies, the dropout masks and the augmentation.
+        Of the order of the objects, the dropout masks and the augmentation.
 
     Raises
     ------
     ConfigError
-        For a value outside what it can be.
-
-    References
-    ----------
-    Seenivasan et al. 2025, arXiv:2601.00146, and its code (astrodatalab/seenivasan_2025).
+        For a setting that does not exist, or a value outside what it can be; all of them are named.
 
     Examples
     --------
@@ -92,101 +127,47 @@ class TrainConfig:
     10
     """
 
-    epochs: int = 500
-    batch_size: int = 512
-    learning_rate: float = 1.0e-3
-    weight_decay: float = 1.0e-4
-    clip_norm: float = 1.0
-    loss: str = "lorentzian"
-    label: str = "z"
-    label_clamp: tuple[float, float] | None = (0.0, 4.0)
-    plateau_factor: float = 0.1
-    plateau_patience: int = 5
-    patience: int | None = 20
-    ema: str = "corrected"
-    ema_span: int = 10
-    select: str = "best_ema"
-    augment: str = "none"
-    precision: str = "auto"
-    channels_last: str | bool = "auto"
-    compile: bool = False
-    storage: str = "auto"
-    device: str = "auto"
-    seed: int = 0
+    asked = "A training run was configured."
 
-    def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            _require_choice(name, getattr(self, name), choices=choices)
-        for name, smallest in INTEGERS.items():
-            if not (name == "patience" and self.patience is None):
-                object.__setattr__(self, name, _checked_integer(name, getattr(self, name), smallest=smallest))
-        for name, rule in REALS.items():
-            object.__setattr__(self, name, _checked_real(name, getattr(self, name), rule=rule))
-        for name in ("label", "device"):
-            if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise _refused(name, getattr(self, name), available="a name")
-        if self.label_clamp is not None:
-            object.__setattr__(self, "label_clamp", _checked_range(self.label_clamp))
+    epochs: Count | None = 500
+    n_steps: Count | None = None
+    batch_size: Count = 512
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: Positive = 1.0e-3
+    stage_rates: dict[str, Positive] = Field(default={})
+    weight_decay: Number = 1.0e-4
+    clip_norm: Positive = 1.0
+    schedule: Schedule = Schedule()
+    objective: Objective = Objective()
+    sampler: Sampler = Sampler()
+    label_clamp: tuple[float, float] | None = None
+    patience: Count | None = 20
+    ema: Literal["corrected", "published"] = "corrected"
+    ema_span: Annotated[Count, Field(ge=2)] = 10
+    select: Literal["best_ema", "best_raw", "last"] = "best_ema"
+    augment: Literal["none", "dihedral"] = "none"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    channels_last: Literal["auto"] | StrictBool = "auto"
+    compile: StrictBool = False
+    storage: Literal["auto", "device", "stream"] = "auto"
+    device: Annotated[str, Field(min_length=1)] = "auto"
+    seed: Whole = 0
+
+    @model_validator(mode="after")
+    def _agree(self) -> TrainConfig:
+        if self.epochs is None and self.n_steps is None:
+            raise ValueError("epochs or n_steps must be a number: training has to end")
+        if self.label_clamp is not None and not self.label_clamp[0] < self.label_clamp[1]:
+            raise ValueError("label_clamp needs two numbers, the smaller first, or None")
+        return self
 
     def with_changes(self, **changes: object) -> TrainConfig:
-        """Give the same configuration with some settings changed, checked again.
-
-        Returns
-        -------
-        TrainConfig
-
-        Raises
-        ------
-        UnknownNameError
-            For a setting that does not exist.
-        """
-        names = [field.name for field in fields(self)]
+        """Give the same configuration with some settings changed, checked again."""
         for name in changes:
-            if name not in names:
-                raise unknown_name("training setting", name=name, names=names)
-        return replace(self, **changes)
+            if name not in type(self).model_fields:
+                raise unknown_name("training setting", name=name, names=type(self).model_fields)
+        return TrainConfig(**{**self.to_dict(), **changes})
 
-    def to_dict(self) -> dict:
-        """Give the settings as JSON-able values.
-
-        Returns
-        -------
-        dict
-        """
-        return json.loads(json.dumps(asdict(self)))
-
-
-def _require_choice(name: str, value: object, *, choices: Iterable[object]) -> None:
-    if not any(value is choice if isinstance(choice, bool) else value == choice for choice in choices):
-        raise _refused(name, value, available=", ".join(map(str, choices)))
-
-
-def _checked_integer(name: str, value: object, *, smallest: int) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < smallest:
-        raise _refused(name, value, available=f"a whole number from {smallest}")
-    return int(value)
-
-
-def _checked_real(name: str, value: object, *, rule: str) -> float:
-    words = {"above": "a number above 0", "from": "a number from 0", "fraction": "a number between 0 and 1"}[rule]
-    holds = isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < float("inf")
-    if not holds or (rule != "from" and value == 0) or (rule == "fraction" and value >= 1):
-        raise _refused(name, value, available=words)
-    return float(value)
-
-
-def _checked_range(value: object) -> tuple[float, float]:
-    pair = tuple(value) if isinstance(value, (tuple, list)) else ()
-    if len(pair) != 2 or not all(isinstance(end, Real) for end in pair) or not pair[0] < pair[1]:
-        raise _refused("label_clamp", value, available="two numbers, the smaller first, or None")
-    return float(pair[0]), float(pair[1])
-
-
-def _refused(name: str, value: object, *, available: str) -> ConfigError:
-    in_yaml = " (YAML reads 1e-4 as text: write 1.0e-4)" if isinstance(value, str) and name in REALS else ""
-    return ConfigError(
-        f"A training run was configured with {name}={value!r}.",
-        received=f"{value!r} of type {type(value).__name__}",
-        available=available,
-        remedy=f"Give {name} one of the values above{in_yaml}.",
-    )
+    def to_dict(self) -> dict[str, Any]:
+        """Give the settings as JSON-able values."""
+        return self.model_dump(mode="json")

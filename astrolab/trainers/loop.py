@@ -4,40 +4,55 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import sys
 import warnings
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import count
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
-from torch import nn
+from accelerate.utils import broadcast
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from tqdm import tqdm
 
 from astrolab.datasets.scaling import Scaling
 from astrolab.datasets.survey import Survey
 from astrolab.errors import AstrolabWarning, ConfigError, TrainingError
-from astrolab.models.adapt import Adapted, adapt
-from astrolab.models.digests import digest
-from astrolab.models.network import InputRecord, Network
-from astrolab.trainers.arithmetic import require_sound_bfloat16
-from astrolab.trainers.checkpoints import Checkpoint
+from astrolab.models.adapt import Adapted, adapt, set_train_mode
+from astrolab.models.adapters import to_channels_last
+from astrolab.models.network import Network, TrainingRecord, digest
 from astrolab.trainers.config import CIRCUMSTANTIAL, TrainConfig
-from astrolab.trainers.data import TrainingData, survey_labels
-from astrolab.trainers.epochs import Workbench, train_epoch, validate
-from astrolab.trainers.feeding import Feed, make_feed, shuffled_batches
+from astrolab.trainers.feeding import Feed, TrainingData, dihedral_codes, make_feed, turn_and_mirror
 from astrolab.trainers.hardware import (
     RESUMED_FROM,
+    ComparedWithFloat32,
+    Hardware,
     choose_hardware,
     describe_circumstances,
     differing_circumstances,
 )
-from astrolab.trainers.progress import Progress
-from astrolab.trainers.results import HISTORY, FitResult, peak_memory_bytes, reset_peak_memory, untrained_result
-from astrolab.trainers.state import TrainingState
+from astrolab.trainers.objectives import VALIDATION, Batch, draw_seeds, make_objective
+from astrolab.trainers.sampling import batches_in_order, epoch_rows, epoch_size, sampler_keys, training_batches
+from astrolab.trainers.state import (
+    HISTORY,
+    Checkpoint,
+    FitResult,
+    TrainingState,
+    peak_memory_bytes,
+    reset_peak_memory,
+)
+
+LINE_EVERY_S = 30.0
 
 
 def fit(
@@ -48,39 +63,30 @@ def fit(
     scaling: Scaling,
     config: TrainConfig,
     checkpoint: Path | None = None,
-    checkpoint_every: int = 1,
     progress: bool = True,
     description: str | None = None,
 ) -> FitResult:
-    """Train an adapted network on one survey, watched on another, and give back the best weights.
+    r"""Train an adapted network on one survey, watched on another, and give back the best weights.
 
-    Same arguments, same result: the order of the galaxies, the dropout masks and the augmentation depend on
-    ``config.seed`` and the epoch alone, whether the surveys are held on the device or streamed, whether the run was
-    killed and resumed or not. It is the same to the bit under equal `FitResult.circumstances` (device, precision,
-    threads, processes, versions), and to the tolerance of floating-point numbers under others. (On a GPU always to
-    that tolerance: cuDNN is held to deterministic kernels, but the gradient of the pooling layer adds in any order.)
+    Same arguments, same result, whether the surveys are held on the device or streamed, whether the run was killed and
+    resumed or not: to the bit under equal `FitResult.circumstances` (device, precision, threads, processes, versions),
+    to the tolerance of floating-point numbers under others. (On a GPU always to that tolerance: cuDNN is held to
+    deterministic kernels, but the gradient of the pooling layer adds in any order.)
 
     Parameters
     ----------
     adapted : Adapted or Network
-        From `adapt`; a plain network trains in full. It is copied, never changed.
-    train, validation : Survey
+        From `adapt`; a plain network trains in full. It is copied, never changed. Its task says what it learns: an
+        unknown label (NaN) counts for nothing, others as the weights of the survey say.
     scaling : Scaling
-        Of the inputs, fitted on a train survey.
-    config : TrainConfig
+        Of the inputs that the network reads, fitted on a train survey.
     checkpoint : Path, optional
-        A safetensors file. Where it exists, training goes on from it; where it is of a finished run, the result is
-        returned without training. Circumstances other than those it was written under are warned about.
-    checkpoint_every : int, optional
-        Epochs from one checkpoint to the next; a resumed run repeats at most so many, to the same result.
+        A safetensors file, written after each epoch. Where it exists, training goes on from it; where it is of a
+        finished run, the result is returned without training. Other circumstances than then are warned about.
     progress : bool, optional
         Show a bar over the epochs on stderr, or a line now and then where that is no terminal.
     description : str, optional
         What the bar is called.
-
-    Returns
-    -------
-    FitResult
 
     Raises
     ------
@@ -88,8 +94,10 @@ def fit(
         If what would train is not what the plan says, or something frozen has moved.
     SchemaError, PixelError, EmptySplitError
         If the surveys do not fit the network, or hold values that are no numbers.
+    ModelError, UnknownNameError
+        If the network cannot meet the objective, or has no stage of that name.
     ConfigError
-        If more than a few labels lie outside ``label_clamp``; if BatchNorm would see batches of one galaxy; if the
+        If more than a few labels lie outside ``label_clamp``; if BatchNorm would see batches of one object; if the
         device is not there, or cannot be trusted with bfloat16 that was asked for.
     CheckpointError
         If the checkpoint is damaged or of another run.
@@ -98,107 +106,247 @@ def fit(
 
     Notes
     -----
-    Called in a script under ``accelerate launch --num_processes 4``, each process takes its share of every batch on a
-    GPU of its own (on CPUs: ``ACCELERATE_USE_CPU=true accelerate launch --multi_gpu ...``, or ``torchrun``). The steps
-    are those of one process, except that dropout masks differ and that BatchNorm sees the local share of a batch.
+    With the loss :math:`\ell_{ik}` and the weight :math:`w_{ik}` of label k of object i, a step makes
+    :math:`\sum w_{ik} \ell_{ik} / \sum w_{ik}` over its batch small; the loss of an epoch is the mean of its steps'.
+
+    Under ``accelerate launch --num_processes 4`` each process takes its share of every batch on a GPU of its own (on
+    CPUs: ``ACCELERATE_USE_CPU=true accelerate launch --multi_gpu ...``, or ``torchrun``). The steps are those of one
+    process, except that dropout masks differ and that BatchNorm sees the local share of a batch.
     """
     start = adapt(adapted, strategy="full") if isinstance(adapted, Network) else adapted
     start.plan.assert_holds(start.network)
-    data = TrainingData(train=train, validation=validation, scaling=scaling)
-    data.require_fit(start.network, config=config)
+    data = _proven_data(start, train=train, validation=validation, scaling=scaling, config=config)
     if start.plan.n_trainable == 0:
-        return untrained_result(start, config=config)
+        return FitResult(start, pd.DataFrame(columns=HISTORY), "nothing to train", config)
     bench = _workbench(start, data=data, config=config)
     identity = _identity(start, data=data, config=config)
     with torch.random.fork_rng(devices=[bench.device] if bench.device.type == "cuda" else []):
-        trained = replace(start, network=_placed(copy.deepcopy(start.network), bench=bench))
-        state = TrainingState(trained, config=config)
-        trained.plan.assert_holds(trained.network, optimizer=state.optimizer)
-        kept = Checkpoint(Path(checkpoint) if checkpoint else None, every=checkpoint_every, identity=identity)
+        network = copy.deepcopy(start.network).to(bench.device)
+        trained = replace(start, network=to_channels_last(network) if bench.hardware.channels_last else network)
+        state = TrainingState(trained, config=config, n_steps=bench.budget[1])
+        trained.plan.assert_holds(trained.network, optimizer=state.optimiser)
+        kept = Checkpoint(Path(checkpoint) if checkpoint else None, identity=identity)
         kept.restore(state)
         _compare_circumstances(state, bench=bench, description=description or start.strategy)
         if state.stopped is None:
             reset_peak_memory(bench.device)
             is_shown = progress and bench.accelerator.is_main_process
-            with (
-                Progress(description or start.strategy, state=state, epochs=config.epochs, is_shown=is_shown) as shown,
-                torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True),
-            ):
-                _train(trained, data=data, state=state, bench=bench, kept=kept, shown=shown)
+            shown = Progress(description or start.strategy, state=state, epochs=bench.budget[0], is_shown=is_shown)
+            with shown, torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True):
+                _train(trained, state=state, bench=bench, kept=kept, shown=shown)
         best_epoch = state.load_best()
     trained.network.to(memory_format=torch.contiguous_format).eval()
-    trained.network.trained_on = InputRecord.of(train, input_name=trained.network.input_name)
+    trained.network.trained_on = TrainingRecord.of(train, inputs=data.inputs)
     start.plan.assert_untouched(trained.network, before=start.plan.frozen_digests(start.network))
-    return _result(trained, state=state, config=config, best_epoch=best_epoch)
+    history = pd.DataFrame(state.history, columns=HISTORY)
+    history["is_kept"] = history["epoch"] == best_epoch
+    counted = {"n_seen": state.n_seen, "peak_memory_bytes": state.peak_memory_bytes}
+    return FitResult(trained, history, state.stopped, config, best_epoch, circumstances=state.circumstances, **counted)
 
 
 def fit_digest(adapted: Adapted, *, train: Survey, validation: Survey, scaling: Scaling, config: TrainConfig) -> str:
     """Fingerprint weights, strategy, data, scaling and configuration: equal digests, equal `FitResult` to rounding."""
-    data = TrainingData(train=train, validation=validation, scaling=scaling)
-    data.require_fit(adapted.network, config=config)
+    data = _proven_data(adapted, train=train, validation=validation, scaling=scaling, config=config)
     return sha256(json.dumps(_identity(adapted, data=data, config=config), sort_keys=True).encode()).hexdigest()
 
 
-def _train(
-    adapted: Adapted, *, data: TrainingData, state: TrainingState, bench: Workbench, kept: Checkpoint, shown: Progress
-) -> None:
-    train = _feed(data.train, adapted=adapted, data=data, bench=bench, clamp=bench.config.label_clamp)
-    validation = _feed(data.validation, adapted=adapted, data=data, bench=bench, clamp=None)
-    if bench.device.type == "cpu" and bench.hardware.precision == "bfloat16":
-        require_sound_bfloat16(adapted, train=train, validation=validation, bench=bench)
-    network = _compiled(adapted.network, bench=bench)
+@dataclass(frozen=True)
+class Workbench:
+    """What stays the same from epoch to epoch."""
+
+    config: TrainConfig
+    data: TrainingData
+    hardware: Hardware
+    accelerator: Accelerator
+    keys: np.ndarray | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return torch.device(self.hardware.device)
+
+    @property
+    def budget(self) -> tuple[int, int]:
+        """Numbers of epochs and of steps after which training ends."""
+        n_steps, config = 0, self.config
+        for epoch in count(1):
+            size = epoch_size(config.sampler, n=len(self.data.train), epoch=epoch)
+            n_steps += len(self._batches(np.arange(size)))
+            if config.n_steps is not None and n_steps >= config.n_steps:
+                return epoch, config.n_steps
+            if epoch == config.epochs:
+                return epoch, n_steps
+
+    def epoch_batches(self, epoch: int) -> list[np.ndarray]:
+        """Give the row numbers of every batch of an epoch."""
+        config = self.config
+        n = len(self.data.train)
+        return self._batches(epoch_rows(config.sampler, n=n, keys=self.keys, epoch=epoch, seed=config.seed))
+
+    def _batches(self, rows: np.ndarray) -> list[np.ndarray]:
+        return training_batches(rows, batch_size=self.config.batch_size, n_processes=self.hardware.n_processes)
+
+    def shares(self, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Give this process its part of every batch."""
+        return [batch[self.accelerator.process_index :: self.hardware.n_processes] for batch in batches]
+
+    def loss_sum(self, model: nn.Module, *, batch: Batch) -> Tensor:
+        """Sum the weighted losses of a batch."""
+        if self.config.compile:
+            torch.compiler.cudagraph_mark_step_begin()
+        half = self.hardware.precision == "bfloat16"
+        dtype = torch.bfloat16 if half else torch.float32
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+            seen = replace(batch, inputs={name: values.to(dtype) for name, values in batch.inputs.items()})
+            losses = self.data.objective(model, seen)
+        return (losses * batch.weight).sum()
+
+    def mean_of_batch_means(self, sums: Sequence[Tensor], *, weights: Sequence[float]) -> float:
+        """Average the batch means over an epoch, as the published code does: a small last batch counts as a whole."""
+        if not sums:
+            return float("nan")
+        totals = self.accelerator.reduce(torch.stack(list(sums)), reduction="sum").cpu().double()
+        return float((totals / torch.tensor(weights, dtype=torch.float64)).mean())
+
+
+def train_epoch(adapted: Adapted, *, model: nn.Module, state: TrainingState, feed: Feed, bench: Workbench) -> float:
+    """Take one step a batch, but for those in which nothing is known; what is drawn depends on seed and epoch alone.
+
+    With several processes each takes its share of the same batches and gradients are averaged over all objects.
+    """
+    config, n_processes, epoch = bench.config, bench.hardware.n_processes, len(state.history) + 1
+    batches = bench.epoch_batches(epoch)
+    if config.n_steps is not None:
+        batches = batches[: config.n_steps - state.n_steps]
+    codes = None
+    if config.augment == "dihedral":
+        codes = torch.from_numpy(dihedral_codes(len(feed), seed=config.seed, epoch=epoch)).to(bench.device)
+    seeds = draw_seeds(len(feed), stream=(config.seed, epoch))
+    set_train_mode(adapted)
+    dropout = np.random.SeedSequence((config.seed, epoch, bench.accelerator.process_index))
+    torch.manual_seed(int(dropout.generate_state(1)[0]))
+    sums, weights = [], []
+    for rows, batch in zip(batches, feed.batches(bench.shares(batches), seeds=seeds), strict=True):
+        state.rates.before_step(state.n_steps)
+        state.n_steps, state.n_seen = state.n_steps + 1, state.n_seen + len(rows)
+        weight = feed.weight_of(rows)
+        if weight == 0:
+            continue
+        total = bench.loss_sum(model, batch=batch if codes is None else _turned(batch, codes=codes))
+        bench.accelerator.backward(total * (n_processes / weight))
+        clip_grad_norm_(state.trained.values(), config.clip_norm)
+        state.optimiser.step()
+        state.optimiser.zero_grad()
+        sums.append(total.detach())
+        weights.append(weight)
+    return bench.mean_of_batch_means(sums, weights=weights)
+
+
+def _turned(batch: Batch, *, codes: Tensor) -> Batch:
+    mine = codes[batch.rows]
+    turned = {n: turn_and_mirror(v, codes=mine) if v.ndim == 4 else v for n, v in batch.inputs.items()}
+    return replace(batch, inputs=turned)
+
+
+@torch.no_grad()
+def validate(network: nn.Module, *, feed: Feed, bench: Workbench) -> float:
+    """Measure the loss on the validation survey."""
+    network.eval()
+    if bench.hardware.n_processes > 1:
+        for buffer in network.buffers():
+            broadcast(buffer)
+    in_order = batches_in_order(np.arange(len(feed)), batch_size=bench.config.batch_size)
+    weights = {k: weight for k, rows in enumerate(in_order) if (weight := feed.weight_of(rows)) > 0}
+    shares = bench.shares([in_order[k] for k in weights])
+    sums = [
+        bench.loss_sum(network, batch=batch) if len(batch.rows) else torch.zeros((), device=bench.device)
+        for batch in feed.batches(shares, seeds=draw_seeds(len(feed), stream=VALIDATION))
+    ]
+    return bench.mean_of_batch_means(sums, weights=list(weights.values()))
+
+
+def _train(adapted: Adapted, *, state: TrainingState, bench: Workbench, kept: Checkpoint, shown: Progress) -> None:
+    data, hardware = bench.data, bench.hardware
+    train = make_feed(data.train, data=data, hardware=hardware, clamp=bench.config.label_clamp)
+    validation = make_feed(data.validation, data=data, hardware=hardware)
+    if bench.device.type == "cpu" and hardware.precision == "bfloat16":
+        _require_sound_bfloat16(adapted, train=train, validation=validation, bench=bench)
+    network = data.objective.model(adapted.network)
+    if bench.config.compile:
+        torch.compiler.reset()  # torch compiles a few networks a process, and then goes on uncompiled without a word
+        mode = "reduce-overhead" if bench.device.type == "cuda" else None
+        network = torch.compile(network, dynamic=False, mode=mode)
     model = bench.accelerator.prepare_model(network, device_placement=False)
     while state.stopped is None:
-        begun, epoch = perf_counter(), len(state.history) + 1
-        train_loss = train_epoch(adapted, model=model, state=state, feed=train, bench=bench, epoch=epoch)
+        begun = perf_counter()
+        train_loss = train_epoch(adapted, model=model, state=state, feed=train, bench=bench)
         validation_loss = validate(network, feed=validation, bench=bench)
         _require_finite(train_loss, validation_loss=validation_loss, state=state, kept=kept)
-        time_s = perf_counter() - begun
-        state.end_epoch(
-            train_loss=train_loss, validation_loss=validation_loss, time_s=time_s, epochs=bench.config.epochs
-        )
+        state.end_epoch(train_loss=train_loss, validation_loss=validation_loss, time_s=perf_counter() - begun)
         state.peak_memory_bytes = max(state.peak_memory_bytes, peak_memory_bytes(bench.device))
         if bench.accelerator.is_main_process:
             kept.save(state)
         shown.after_epoch(state)
 
 
+def _require_sound_bfloat16(adapted: Adapted, *, train: Feed, validation: Feed, bench: Workbench) -> None:
+    """Refuse bfloat16 where a product of a copy of this network is not sound, at any batch size that it will meet."""
+    adapted = copy.deepcopy(adapted)
+    model = bench.data.objective.model(adapted.network)
+    in_order = batches_in_order(np.arange(len(validation)), batch_size=bench.config.batch_size)
+    with ComparedWithFloat32(adapted.network):
+        set_train_mode(adapted)
+        for batch in _one_of_each_size(train, batches=bench.shares(bench.epoch_batches(1))):
+            bench.loss_sum(model, batch=batch).backward()
+        adapted.network.eval()
+        with torch.no_grad():
+            for batch in _one_of_each_size(validation, batches=bench.shares(in_order)):
+                bench.loss_sum(model, batch=batch)
+
+
+def _one_of_each_size(feed: Feed, *, batches: Sequence[np.ndarray]) -> Iterator[Batch]:
+    chosen = list({len(batch): batch for batch in batches if len(batch)}.values())
+    return feed.batches(chosen, seeds=draw_seeds(len(feed), stream=VALIDATION))
+
+
+def _proven_data(
+    adapted: Adapted, *, train: Survey, validation: Survey, scaling: Scaling, config: TrainConfig
+) -> TrainingData:
+    objective = make_objective(config, network=adapted.network)
+    data = TrainingData(train, validation, scaling, adapted.network.inputs, objective)
+    data.require_fit(config)
+    return data
+
+
 def _workbench(adapted: Adapted, *, data: TrainingData, config: TrainConfig) -> Workbench:
     accelerator = Accelerator(mixed_precision="no")
-    hardware = choose_hardware(
-        config,
-        accelerator=accelerator,
-        row_shape=data.row_shape(adapted.network.input_name),
-        n_rows=len(data.train) + len(data.validation),
-        scaling=data.scaling,
-    )
-    _require_batches(adapted, n=len(data.train), config=config, n_processes=hardware.n_processes)
-    return Workbench(config=config, hardware=hardware, accelerator=accelerator)
-
-
-def _require_batches(adapted: Adapted, *, n: int, config: TrainConfig, n_processes: int) -> None:
-    """Refuse batches too small for every process to have a galaxy, or two where BatchNorm needs a spread."""
+    hardware = choose_hardware(config, accelerator=accelerator, has_images=bool(data.images), n_bytes=data.n_bytes)
+    bench = Workbench(config, data, hardware, accelerator, keys=sampler_keys(config.sampler, survey=data.train))
+    survey, n_processes = data.train, hardware.n_processes
     least = 2 if adapted.plan.batchnorm == "update" else 1
-    batches = shuffled_batches(n, batch_size=config.batch_size, seed=config.seed, epoch=1, n_processes=n_processes)
-    smallest = min(len(batch) for batch in batches)
+    smallest = min(len(batch) for batch in bench.epoch_batches(1))
     if smallest < least * n_processes:
         why = " for the spread that BatchNorm divides by" if least == 2 else ""
         raise ConfigError(
-            f"A network was to be trained on {n:,} galaxies in {n_processes} processes.",
+            f"A network was to be trained on {len(survey):,} {survey.objects} in {n_processes} processes.",
             received=f"batch_size={config.batch_size}: a batch of {smallest}",
             available=f"batches of at least {least * n_processes}: {least} a process{why}",
             remedy="Use a larger batch_size or fewer processes"
             + (", or adapt(..., batchnorm='freeze')." if least == 2 else "."),
         )
+    return bench
 
 
 def _identity(adapted: Adapted, *, data: TrainingData, config: TrainConfig) -> dict[str, Any]:
     """What names the result: everything that was asked for and changes it by more than rounding."""
     left_out = (*CIRCUMSTANTIAL, *(["precision"] if config.precision == "auto" else []))
+    spec = adapted.network.spec
+    options = {name: value for name, value in spec.options.items() if name != "task"}
+    network = {"name": spec.name, "options": options, "digest": digest(adapted.network)}
     return {
         "config": {name: value for name, value in config.to_dict().items() if name not in left_out},
-        "data": data.digests(label=config.label),
-        "network": {"digest": digest(adapted.network), "strategy": adapted.settings.to_dict()},
+        "data": data.identity(config),
+        "network": {**network, "strategy": adapted.settings.to_dict()},
     }
 
 
@@ -217,31 +365,6 @@ def _compare_circumstances(state: TrainingState, *, bench: Workbench, descriptio
         state.circumstances = {**here, RESUMED_FROM: there} if changed else here
 
 
-def _placed(network: nn.Module, *, bench: Workbench) -> nn.Module:
-    network.to(bench.device)
-    return network.to(memory_format=torch.channels_last) if bench.hardware.channels_last else network
-
-
-def _compiled(network: nn.Module, *, bench: Workbench) -> nn.Module:
-    if not bench.config.compile:
-        return network
-    torch.compiler.reset()  # torch compiles a few networks a process, and then goes on uncompiled without a word
-    return torch.compile(network, dynamic=False, mode="reduce-overhead" if bench.device.type == "cuda" else None)
-
-
-def _feed(
-    survey: Survey, *, adapted: Adapted, data: TrainingData, bench: Workbench, clamp: tuple[float, float] | None
-) -> Feed:
-    labels = survey_labels(survey, label=bench.config.label)
-    return make_feed(
-        survey,
-        input_name=adapted.network.input_name,
-        truth=labels if clamp is None else labels.clip(*clamp),
-        scaling=data.scaling,
-        hardware=bench.hardware,
-    )
-
-
 def _require_finite(train_loss: float, *, validation_loss: float, state: TrainingState, kept: Checkpoint) -> None:
     if not (isfinite(train_loss) and isfinite(validation_loss)):
         epoch = len(state.history) + 1
@@ -254,19 +377,35 @@ def _require_finite(train_loss: float, *, validation_loss: float, state: Trainin
         )
 
 
-def _result(adapted: Adapted, *, state: TrainingState, config: TrainConfig, best_epoch: int) -> FitResult:
-    history = pd.DataFrame(state.history, columns=HISTORY)
-    history["is_kept"] = history["epoch"] == best_epoch
-    return FitResult(
-        adapted=adapted,
-        history=history,
-        best_epoch=best_epoch,
-        n_epochs=len(history),
-        stopped=state.stopped,
-        time_s=float(history["time_s"].sum()),
-        n_seen=state.n_seen,
-        n_trainable=adapted.plan.n_trainable,
-        peak_memory_bytes=state.peak_memory_bytes,
-        config=config,
-        circumstances=state.circumstances,
-    )
+class Progress:
+    """The epochs of one fit on stderr; where that is no terminal, a line every half minute and one at the end."""
+
+    def __init__(self, description: str, *, state: TrainingState, epochs: int, is_shown: bool):
+        self._description, self._epochs, self._begun = description, epochs, len(state.history)
+        has_terminal = sys.stderr.isatty() or os.environ.get("ASTROLAB_PROGRESS") == "bar"  # `astrolab run` has one
+        self._says_lines = is_shown and not has_terminal
+        self._bar = tqdm(
+            desc=description, total=epochs, initial=self._begun, unit="epoch", disable=self._says_lines or not is_shown
+        )
+        self._started = self._last_line = perf_counter()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def after_epoch(self, state: TrainingState) -> None:
+        """Show the epoch that has ended."""
+        last, now = state.history[-1], perf_counter()
+        shown = {"train": "train_loss", "validation": "validation_loss", "lr": "learning_rate"}
+        words = {word: f"{last[name]:{'.0e' if word == 'lr' else '.4f'}}" for word, name in shown.items()}
+        self._bar.set_postfix(words, refresh=False)
+        self._bar.update()
+        if self._says_lines and (state.stopped is not None or now - self._last_line > LINE_EVERY_S):
+            rate = (now - self._started) / (last["epoch"] - self._begun)
+            losses = ", ".join(f"{word} {value}" for word, value in words.items())
+            sys.stderr.write(
+                f"{self._description}: epoch {last['epoch']} of {self._epochs}, {losses}, {rate:.2g} s/epoch\n"
+            )
+            self._last_line = now

@@ -1,26 +1,22 @@
-"""Explorers for JupyterLab: controls wired to the functions of `astrolab.exploring`, `plots` and `datasets.twins`.
-
-Nothing is computed here. Every explorer has ``figure()``, ``table()`` and ``snapshot(path)``, and shows that figure by
-itself where nobody is watching: under papermill, nbconvert and in exported HTML.
-"""
+"""Explorers for JupyterLab; each has ``figure()``, ``table()``, ``snapshot(path)``, and is its figure when exported."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from astrolab.errors import ConfigError
-from astrolab.metrics.grouping import Z_RANGE, ZRange
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from astrolab.datasets.scaling import Scaling
-    from astrolab.datasets.survey import Survey
-    from astrolab.datasets.twins import HscTwinKnobs
+    from astrolab.datasets.twins.galaxies import HscTwinKnobs
+    from astrolab.exploring.gathering import Surveys
     from astrolab.models.adapt import Adapted
+    from astrolab.tasks import Task
     from astrolab.widgets.adapter import AdapterExplorer
     from astrolab.widgets.predictions import PredictionsExplorer
     from astrolab.widgets.twin import TwinExplorer
@@ -32,27 +28,28 @@ NEEDED = ("ipywidgets", "anywidget", "jscatter")
 def explore_predictions(
     predictions: Any,
     *,
-    survey: Survey | Mapping[str, Survey] | Iterable[Survey] | None = None,
-    z_range: ZRange | Literal["recorded"] = "recorded",
+    survey: Surveys = None,
+    task: Task | None = None,
     directory: str | Path | None = None,
     n_cutouts: int = 12,
     n_listed: int = 50,
 ) -> PredictionsExplorer:
-    """Explore predictions against truth: choose a model, lasso galaxies, see their scores, pictures and positions.
+    """Explore predictions against truth: choose a model, lasso objects, see their scores, pictures and positions.
+
+    Objects of unknown truth are counted, and not drawn. Errors of reconstruction are drawn against another column.
 
     Parameters
     ----------
     predictions : DataFrame, Run, Ledger, path, mapping of str to these, or sequence of runs or paths
-        Predictions, wherever they are; see :func:`astrolab.exploring.gather_predictions`.
+        Predictions, wherever they are; several are distinguished by their names, or those of their folders.
     survey : Survey, or several, optional
-        The test sets that were predicted, for cut-outs, positions, magnitudes and sizes.
-    z_range : (float, float), None or "recorded"
-        True redshifts ``(low, high]`` that are scored, None for all; by default those of the runs
-        (:func:`astrolab.recorded_z_range`), 0.3 to 1.5 for a table.
+        The test sets that were predicted, for cut-outs or spectra, positions, magnitudes and sizes.
+    task : Task, optional
+        By default that of the predictions; ``task.with_scored(z=(0.0, 0.3))`` scores other true values.
     directory : path, optional
         Where selections are saved; by default the folder ``selections`` of the run, or here.
     n_cutouts, n_listed : int
-        At most so many galaxies are shown as pictures and in the table.
+        At most so many objects are shown as pictures and in the table.
 
     Returns
     -------
@@ -62,47 +59,40 @@ def explore_predictions(
     Raises
     ------
     ConfigError
-        If the notebook extra is not installed, or the runs were scored in different ranges and `z_range` is not given.
+        If the notebook extra is not installed, or the runs were scored in different ranges and `task` is not given.
     PredictionError
         If there are no predictions, or `survey` holds none of the test sets that were predicted.
     """
     _require_notebook_stack("explore_predictions")
-    from astrolab.exploring import recorded_z_range
     from astrolab.widgets.predictions import PredictionsExplorer
 
-    predictions = list(predictions) if isinstance(predictions, Iterator) else predictions  # it is gone through twice
-    if z_range == "recorded":
-        z_range = recorded_z_range(predictions)
-    shown = {"n_cutouts": n_cutouts, "n_listed": n_listed}
-    return PredictionsExplorer(predictions, survey=survey, z_range=z_range, directory=directory, **shown)
+    at_most = (n_cutouts, n_listed)
+    return PredictionsExplorer(predictions, survey=survey, task=task, directory=directory, at_most=at_most)
 
 
-def explore_adapter(path_predictions: pd.DataFrame, *, z_range: ZRange = Z_RANGE) -> AdapterExplorer:
-    """Explore the way from a base network to its adapted one: move the scale, see both surveys' scores and galaxies.
+def explore_adapter(
+    path_predictions: pd.DataFrame, *, label: str | None = None, task: Task | None = None
+) -> AdapterExplorer:
+    """Explore the way from a base network to its adapted one: move the scale, see both surveys' scores and objects.
 
     Parameters
     ----------
     path_predictions : DataFrame
-        Predictions with a column ``scale``, every galaxy once at every scale, as `predict_path` returns them.
-    z_range : (float, float) or None
-        True redshifts ``(low, high]`` that are scored.
-
-    Returns
-    -------
-    AdapterExplorer
-        A widget; ``snapshot(path)`` keeps what it shows.
+        Predictions with a column ``scale``, every object once at every scale, as `predict_path` returns them.
+    label : str, optional
+        By default the first.
+    task : Task, optional
+        As in `explore_predictions`.
 
     Raises
     ------
-    ConfigError
-        If the notebook extra is not installed.
     PredictionError
         If the table is no path.
     """
     _require_notebook_stack("explore_adapter")
     from astrolab.widgets.adapter import AdapterExplorer
 
-    return AdapterExplorer(path_predictions, z_range=z_range)
+    return AdapterExplorer(path_predictions, label=label, task=task)
 
 
 def explore_twin(
@@ -123,17 +113,12 @@ def explore_twin(
         Side of the stamp (px); by default the size that the networks were trained on, where they know it (those of
         :func:`astrolab.reload_model` do), else the twin's own.
 
-    Returns
-    -------
-    TwinExplorer
-        A widget; ``snapshot(path)`` keeps what it shows.
-
     Raises
     ------
     ConfigError
-        If the notebook extra is not installed, or a network was trained on stamps of another size.
+        If a network was trained on stamps of another size.
     UnknownNameError, ManifestError
-        If there is no such twin.
+        If there is no such twin, or a network does not predict redshifts.
     SchemaError
         If a network reads other bands.
     """
@@ -148,8 +133,6 @@ def _require_notebook_stack(function: str) -> None:
         try:
             import_module(name)
         except ImportError as error:
-            raise ConfigError(
-                f"{function} was called, which draws a widget.",
-                received=f"an installation without {name} ({error})",
-                remedy="pip install 'astrolab[notebooks]'",
-            ) from error
+            asked = f"{function} was called, which draws a widget."
+            received = f"an installation without {name} ({error})"
+            raise ConfigError(asked, received=received, remedy="pip install 'astrolab[notebooks]'") from error

@@ -9,17 +9,18 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.pyplot import close
 
-from astrolab.exploring import AdapterPath, column_label
-from astrolab.metrics import REQUIREMENTS, find_metric
-from astrolab.metrics.grouping import ZRange
-from astrolab.plots.adapter_path import plot_adapter_path, scale_spans
-from astrolab.plots.exploration import reference_lines
-from astrolab.plots.point_colours import SAME
+from astrolab.exploring.columns import column_label
+from astrolab.exploring.paths import AdapterPath
+from astrolab.metrics import find_metric, find_requirement
+from astrolab.plots.explorers import SAME, plot_adapter_path, scale_spans
+from astrolab.plots.predictions import axis_label, cloud_ranges, reference_lines
 from astrolab.plots.style import survey_looks
-from astrolab.widgets import controls, markup
+from astrolab.tasks import Task
+from astrolab.widgets import parts
 from astrolab.widgets.cloud import Cloud, CloudContent, side_px
-from astrolab.widgets.explorer import Explorer, detached
+from astrolab.widgets.explorer import Explorer
 
 N_STEPS = 100
 CURVES_DPI = 110
@@ -27,46 +28,26 @@ GROUPS = ["scored", "outside the scored range"]
 
 
 class AdapterExplorer(Explorer):
-    """From the base network to the adapted one; made by :func:`astrolab.explore_adapter`.
+    """From the base network to the adapted one; made by :func:`astrolab.explore_adapter`."""
 
-    Attributes
-    ----------
-    scale : FloatSlider
-        Where on the path.
-    path : AdapterPath
-        Predictions and scores at every scale that was computed.
-    clouds : dict of str to Cloud
-        By survey.
-    """
-
-    def __init__(self, predictions: pd.DataFrame, *, z_range: ZRange):
+    def __init__(self, predictions: pd.DataFrame, *, label: str | None, task: Task | None):
         super().__init__(css_class="astrolab-adapter")
-        self.path = AdapterPath.of(predictions, z_range=z_range)
+        self.path = AdapterPath.of(predictions, label=label, task=task)
         self.looks = survey_looks(list(self.path.surveys))
         low, high = float(self.path.scales[0]), float(self.path.scales[-1])
-        self.scale = controls.slider(
-            "scale",
-            label="Scale of the adapter",
-            value=float(np.clip(1.0, low, high)),
-            low=low,
-            high=high,
-            step=(high - low) / N_STEPS,
-            width="460px",
-        )
+        ends = {"min": low, "max": high, "step": (high - low) / N_STEPS, "value": float(np.clip(1.0, low, high))}
+        label = "Scale of the adapter"
+        self.scale = parts.control("scale", kind=ipywidgets.FloatSlider, label=label, width="460px", **ends)
         self.base = self._way_to(0.0, name="to-base", label="Base network")
         self.adapted = self._way_to(1.0, name="to-adapted", label="Adapted network")
         self.clouds = {name: Cloud() for name in self.path.surveys}
-        self.places = {name: controls.markup(name) for name in ("title", "curves", "scores")}
+        self.places = parts.places("title", "curves", "scores")
         self._curves, self._spans = self._draw_curves(low, high)
-        self.cloud_row = controls.row()
-        self.places["title"].value = markup.title_line(self.summary)
-        self.children = [
-            self.page,
-            self.places["title"],
-            controls.row(self.scale, self.base, self.adapted),
-            controls.row(self.places["curves"], self.places["scores"]),
-            self.cloud_row,
-        ]
+        self.cloud_row = parts.row()
+        self.places["title"].value = parts.title_line(self.summary)
+        moves = parts.row(self.scale, self.base, self.adapted)
+        scores = parts.row(self.places["curves"], self.places["scores"])
+        self.children = [self.page, self.places["title"], moves, scores, self.cloud_row]
         self._draw()
         self.scale.observe(lambda _: self._move(), names="value")
         self.go_live_if_watched()
@@ -75,49 +56,47 @@ class AdapterExplorer(Explorer):
         """A button that goes to a scale, or one that cannot be pressed and says why: the path does not reach it."""
         is_there = self.path.scales[0] <= scale <= self.path.scales[-1]
         hint = "" if is_there else f"{label}: scale {scale:g} is not on this path"
-        button = controls.button(name, label=label, on_click=lambda: self._go(scale), hint=hint)
+        button = parts.button(name, label=label, on_click=lambda: setattr(self.scale, "value", scale), hint=hint)
         button.disabled = not is_there
         return button
 
-    def _go(self, scale: float) -> None:
-        self.scale.value = scale
+    def _preds(self) -> dict[str, np.ndarray]:
+        """Predictions of each survey at this scale."""
+        return {name: self.path.predictions_at(self.scale.value, survey=name) for name in self.path.surveys}
 
     @property
     def summary(self) -> str:
         """What is shown, in one line."""
-        simulated = " · simulated galaxies" if self.path.simulated else ""
+        simulated = " · simulated objects" if self.path.simulated else ""
         return f"From the base network to the adapted one{simulated}"
 
     def go_live(self) -> None:
         """Put the clouds in place, which only a browser can draw."""
         self.is_live = True
         self.cloud_row.children = [
-            controls.under_title(cloud.widget, title=self.looks[name].label) for name, cloud in self.clouds.items()
+            parts.under_title(cloud.widget, title=self.looks[name].label) for name, cloud in self.clouds.items()
         ]
 
     def _draw(self) -> None:
+        quantity, preds, names = self.path.quantity, self._preds(), []
         for name, cloud in self.clouds.items():
             survey = self.path.surveys[name]
-            low, high = float(survey.truth.min()), float(survey.truth.max())
-            margin = 0.03 * (high - low)
-            both = (low - margin, high + margin)
+            both, _ = cloud_ranges(pd.DataFrame({"truth": survey.truth}), quantity=quantity)
             groups = pd.Categorical(np.where(survey.scored, *GROUPS), categories=GROUPS)
-            lines = reference_lines(self.path.label, x_range=both)
-            cloud.draw(
-                CloudContent(
-                    x=survey.truth,
-                    y=self.path.predictions_at(self.scale.value, survey=name),
-                    x_label=column_label("truth", label=self.path.label),
-                    y_label=column_label("pred", label=self.path.label),
-                    x_range=both,
-                    y_range=both,
-                    colour=pd.Series(groups),
-                    colours=dict(zip(GROUPS, (self.looks[name].colour, SAME), strict=True)),
-                    lines=[(line.vertices, line.colour, line.width) for line in lines],
-                ),
-                side_px=side_px(len(self.clouds)),
+            content = CloudContent(
+                x=survey.truth,
+                y=preds[name],
+                x_label=column_label("truth", quantity=quantity),
+                y_label=axis_label("pred", quantity=quantity),
+                x_range=both,
+                y_range=both,
+                colour=pd.Series(groups),
+                colours=dict(zip(GROUPS, (self.looks[name].colour, SAME), strict=True)),
+                lines=reference_lines(quantity, x_range=both),
             )
-        self.page.cloud_names = [f"{self.looks[name].label}: {cloud.in_words}" for name, cloud in self.clouds.items()]
+            cloud.draw(content, side_px=side_px(len(self.clouds)))
+            names.append(f"{self.looks[name].label}: {content.in_words}")
+        self.page.cloud_names = names
         self._write()
 
     def _move(self) -> None:
@@ -125,20 +104,20 @@ class AdapterExplorer(Explorer):
         self._write()
 
     def _move_clouds(self) -> None:
-        for name, cloud in self.clouds.items():
-            cloud.move(self.path.predictions_at(self.scale.value, survey=name))
+        for name, pred in self._preds().items():
+            self.clouds[name].move(pred)
 
     def _write(self) -> None:
         low, high = self.path.scales[0], self.path.scales[-1]
         at = (self.scale.value - low) / (high - low)
-        self.places["scores"].value = markup.plain_table(self._in_words(), note=f"at scale {self.scale.value:.2f}")
-        self.places["curves"].value = markup.marked_picture(
-            self._curves, alt="Scores of both surveys against the scale of the adapter", spans=self._spans, at=at
-        )
+        self.places["scores"].value = parts.plain_table(self._in_words(), note=f"at scale {self.scale.value:.2f}")
+        alt = "Scores of both surveys against the scale of the adapter"
+        self.places["curves"].value = parts.marked_picture(self._curves, alt=alt, spans=self._spans, at=at)
 
     def _draw_curves(self, low: float, high: float) -> tuple[str, list[tuple[float, float, float, float]]]:
         """The curves as a picture, drawn once, and where the ends of the path are in it."""
-        figure, file = detached(plot_adapter_path(self.path.scores, title="Along the path")), io.BytesIO()
+        figure, file = plot_adapter_path(self.path.scores, title="Along the path"), io.BytesIO()
+        close(figure)
         spans = scale_spans(figure, low=low, high=high)
         figure.set_layout_engine("none")  # or it would be laid out anew, and the marks lie beside their places
         figure.savefig(file, format="png", dpi=CURVES_DPI, bbox_inches=None)
@@ -149,40 +128,19 @@ class AdapterExplorer(Explorer):
         rows = []
         for row in self.table().itertuples():
             numbers = {"base network": row.base, "here": row.value, "adapted network": row.adapted}
-            text = {name: markup.number(value, digits=4) for name, value in numbers.items()}
-            limit = f"{REQUIREMENTS[row.metric].limit:g}" if row.metric in REQUIREMENTS else ""
+            text = {name: parts.number(value, digits=4) for name, value in numbers.items()}
+            asked = find_requirement(row.metric, label=self.path.quantity.name)
             names = {"test survey": self.looks[row.survey].label, "metric": find_metric(row.metric).label}
-            rows.append(names | text | {"LSST asks (absolute)": limit})
+            rows.append(names | text | {"asked for": f"{asked.survey}: below {asked.limit:g}" if asked else ""})
         return pd.DataFrame(rows)
 
     def table(self) -> pd.DataFrame:
-        """Return the scores of every survey at this scale, and at both ends of the path.
-
-        Returns
-        -------
-        DataFrame
-            ``scale, survey, metric, value, base, adapted``.
-        """
+        """Return the scores of every survey at this scale, and at both ends of the path."""
         scores = self.path.scores_at(self.scale.value)
         scores.insert(0, "scale", self.scale.value)
         return scores
 
-    def figure(self) -> Figure:
-        """Return what is shown, as a figure.
-
-        Returns
-        -------
-        Figure
-        """
-        clouds = {
-            name: (survey.truth, self.path.predictions_at(self.scale.value, survey=name))
-            for name, survey in self.path.surveys.items()
-        }
-        figure = plot_adapter_path(
-            self.path.scores,
-            scale=self.scale.value,
-            clouds=clouds,
-            label=self.path.label,
-            simulated=self.path.simulated,
-        )
-        return detached(figure)
+    def _figure(self) -> Figure:
+        clouds = {name: (self.path.surveys[name].truth, pred) for name, pred in self._preds().items()}
+        about = {"label": self.path.quantity.name, "simulated": self.path.simulated}
+        return plot_adapter_path(self.path.scores, scale=self.scale.value, clouds=clouds, **about)

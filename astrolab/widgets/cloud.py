@@ -1,9 +1,9 @@
-"""A cloud of galaxies drawn by the graphics card, which stays smooth at hundreds of thousands of points."""
+"""A cloud of points drawn by the graphics card, which stays smooth at hundreds of thousands of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,32 +11,24 @@ import pandas as pd
 from jscatter import Line, Scatter
 from jscatter.widget import JupyterScatter
 
+from astrolab.exploring.columns import column_label
+from astrolab.exploring.view import Exploration
+from astrolab.plots.explorers import PointColours
+from astrolab.plots.predictions import ReferenceLine, axis_label, cloud_ranges, reference_lines
+
 SIDE_PX, SIDE_OF_TWO_PX = 440, 330  # of a square of points; buttons and axes take 110 px beside it
 EDGE = 0.01  # of an axis: points beyond it are drawn so far inside
-POINT_SIZES = ((2_000, 6), (20_000, 4))  # up to so many galaxies, px
+POINT_SIZES = ((2_000, 6), (20_000, 4))  # up to so many points, px
 SMALL_POINT_SIZE = 2.5
 SELECTED_COLOUR = "#000000"
 BUTTONS = ["pan_zoom", "lasso", "divider", "full_screen", "reset"]
+LOOKS = {"axes_grid": True, "color_selected": SELECTED_COLOUR, "lasso_color": SELECTED_COLOUR, "lasso_initiator": False}
+LOOKS |= {"lasso_min_dist": 1, "reticle": False, "transition_points": False}  # a lasso of less (px) is a click
 
 
 @dataclass(frozen=True, eq=False)
 class CloudContent:
-    """What a cloud shows.
-
-    Attributes
-    ----------
-    x, y : ndarray, shape (n,)
-    x_label, y_label : str
-        With units.
-    x_range, y_range : (float, float)
-        What the axes cover; points beyond lie on the edge.
-    colour : Series, n rows
-        Categories.
-    colours : dict of str to str
-        Colour of each category.
-    lines : sequence of ((k, 2) ndarray, str, int)
-        Vertices, colour and width (px) of reference lines.
-    """
+    """What a cloud shows."""
 
     x: np.ndarray
     y: np.ndarray
@@ -46,186 +38,124 @@ class CloudContent:
     y_range: tuple[float, float]
     colour: pd.Series
     colours: Mapping[str, str]
-    lines: Sequence[tuple[np.ndarray, str, int]] = ()
-
-    def frame(self) -> pd.DataFrame:
-        """Return the points as the scatter plot takes them."""
-        inside = {"x": on_axis(self.x, axis_range=self.x_range), "y": on_axis(self.y, axis_range=self.y_range)}
-        return pd.DataFrame(inside | {"colour": self.colour.array})
+    lines: Sequence[ReferenceLine] = ()
+    objects: str = "objects"
 
     @property
     def in_words(self) -> str:
         """What is drawn, for who does not see it."""
-        return f"{self.y_label} against {self.x_label}, {len(self.x):,} galaxies"
+        return f"{self.y_label} against {self.x_label}, {len(self.x):,} {self.objects}"
+
+
+def cloud_contents(view: Exploration, *, axis: str, colours: PointColours) -> list[CloudContent]:
+    """Give each model its cloud, on the same axes and in the same colours."""
+    objects, quantity, x = view.objects, view.quantity, view.x
+    x_range, y_range = cloud_ranges(objects, quantity=quantity, axis=axis, x=x)
+    lines = reference_lines(quantity, x_range=x_range, axis=axis) if x == "truth" else []
+    return [
+        CloudContent(
+            x=objects[x].to_numpy(float),
+            y=objects[column].to_numpy(float),
+            x_label=column_label(x, quantity=quantity),
+            y_label=column_label("pred", quantity=quantity) if axis == "pred" else axis_label(axis, quantity=quantity),
+            x_range=x_range,
+            y_range=y_range,
+            colour=pd.Series(colours.groups),
+            colours=colours.colours,
+            lines=lines,
+            objects=view.word,
+        )
+        for column in (axis, f"{axis}_other")
+        if column in objects
+    ]
 
 
 def side_px(n_clouds: int) -> int:
-    """Give the side of the squares of points (px), so that two clouds stand beside each other in a notebook.
-
-    Parameters
-    ----------
-    n_clouds : int
-
-    Returns
-    -------
-    int
-    """
+    """Give the side of the squares of points (px), so that two clouds stand beside each other in a notebook."""
     return SIDE_PX if n_clouds == 1 else SIDE_OF_TWO_PX
 
 
 def on_axis(values: np.ndarray, *, axis_range: tuple[float, float]) -> np.ndarray:
-    """Move values beyond an axis to just inside its ends, where they are seen.
-
-    Parameters
-    ----------
-    values : ndarray
-    axis_range : (float, float)
-
-    Returns
-    -------
-    ndarray of float32
-    """
+    """Move values beyond an axis to just inside its ends, where they are seen."""
     low, high = axis_range
     edge = EDGE * (high - low)
     return np.clip(values, low + edge, high - edge).astype(np.float32)
 
 
 class Cloud:
-    """A jupyter-scatter plot that is made when it is first looked at.
-
-    Parameters
-    ----------
-    on_select : callable, optional
-        Is given the row numbers that somebody selected in the browser.
-    """
+    """A jupyter-scatter plot that is made when it is first looked at."""
 
     def __init__(self, *, on_select: Callable[[np.ndarray], None] | None = None):
         self._on_select = on_select
-        self._scatter: Scatter | None = None
+        self.scatter: Scatter | None = None  # once `draw` was called
         self._widget: JupyterScatter | None = None
         self._side_px = SIDE_PX
         self._is_listening = True
 
     @property
-    def scatter(self) -> Scatter:
-        """The plot, once `draw` was called."""
-        return self._scatter
-
-    @property
-    def in_words(self) -> str:
-        """What is drawn, for who does not see it; once `draw` was called."""
-        return self._content.in_words
-
-    @property
     def widget(self) -> JupyterScatter:
         """The plot's widget; made, and listened to, from the first call on."""
         if self._widget is None:
-            self._widget = self._scatter.show(BUTTONS)
-            self._widget.add_class("astrolab-cloud")
+            self._widget = self.scatter.show(BUTTONS).add_class("astrolab-cloud")
             self._widget.observe(self._selected, names="selection")
         return self._widget
 
     def draw(self, content: CloudContent, *, side_px: int = SIDE_PX) -> None:
-        """Show other galaxies, or the same ones elsewhere.
-
-        Parameters
-        ----------
-        content : CloudContent
-        side_px : int
-            Of the square of points.
-        """
-        self._side_px, is_resized = side_px, side_px != self._side_px
+        """Show other objects, or the same ones elsewhere."""
         ranges = {"x_scale": content.x_range, "y_scale": content.y_range}
-        frame = content.frame()
-        self._content, self._frame = content, frame
-        if self._scatter is None:
-            self._scatter = Scatter(
-                data=frame,
-                x="x",
-                y="y",
-                **ranges,
-                width=side_px,
-                height=side_px,
-                axes_grid=True,
-                axes_labels=[content.x_label, content.y_label],
-                color_selected=SELECTED_COLOUR,
-                lasso_color=SELECTED_COLOUR,
-                lasso_initiator=False,
-                lasso_min_dist=1,  # a lasso that ends this near its beginning (px) is taken for a click
-                reticle=False,
-                transition_points=False,
-            )
-        else:
-            with self._at_once():
-                if is_resized:
-                    self._resize()
-                self._scatter.color(by=None, order=None)  # or the new data would be coloured by the old categories
-                self._scatter.data(frame)
-                self._scatter.xy("x", "y", **ranges, animate=False)
-                self._scatter.axes(labels=[content.x_label, content.y_label])
-                self._paint(content)
+        side, labels = {"width": side_px, "height": side_px}, [content.x_label, content.y_label]
+        values = {"x": (content.x, content.x_range), "y": (content.y, content.y_range)}
+        frame = pd.DataFrame({name: on_axis(one, axis_range=ends) for name, (one, ends) in values.items()})
+        frame["colour"] = content.colour.array
+        is_resized = side_px != self._side_px
+        self._content, self._frame, self._side_px = content, frame, side_px
+        if self.scatter is None:
+            self.scatter = Scatter(data=frame, x="x", y="y", **ranges, **side, axes_labels=labels, **LOOKS)
+            self._paint(content)
             return
-        self._paint(content)
-
-    def _resize(self) -> None:
-        """Also the canvas in the browser, which jupyter-scatter 1.0 leaves as it was when the plot changes its size."""
-        side = {"width": self._side_px, "height": self._side_px}
-        self._scatter.width(self._side_px).height(self._side_px).options(regl_scatterplot_options=side)
+        with self._at_once():
+            if is_resized:  # also the canvas in the browser, which jupyter-scatter 1.0 leaves as it was
+                self.scatter.width(side_px).height(side_px).options(regl_scatterplot_options=side)
+            self.scatter.color(by=None, order=None)  # or the new data would be coloured by the old categories
+            self.scatter.data(frame)
+            self.scatter.xy("x", "y", **ranges, animate=False)
+            self.scatter.axes(labels=labels)
+            self._paint(content)
 
     def _paint(self, content: CloudContent) -> None:
-        self._scatter.color(by="colour", map=dict(content.colours))
         size = next((size for limit, size in POINT_SIZES if len(content.x) <= limit), SMALL_POINT_SIZE)
-        self._scatter.size(size)
-        self._scatter.annotations(
-            [
-                Line([tuple(map(float, one)) for one in vertices], colour, width)
-                for vertices, colour, width in content.lines
-            ]
-        )
+        self.scatter.color(by="colour", map=dict(content.colours)).size(size)
+        lines = [([tuple(map(float, end)) for end in one.vertices], one.colour, one.width) for one in content.lines]
+        self.scatter.annotations([Line(*line) for line in lines])
 
     def move(self, y: np.ndarray) -> None:
-        """Move the same galaxies up or down.
-
-        Parameters
-        ----------
-        y : ndarray, shape (n,)
-        """
+        """Move the same objects up or down."""
         self._frame["y"] = on_axis(y, axis_range=self._content.y_range)
         with self._at_once():
-            self._scatter.y("y", animate=False, scale=self._content.y_range)
+            self.scatter.y("y", animate=False, scale=self._content.y_range)
 
     def show_only(self, inside: np.ndarray) -> None:
-        """Hide galaxies.
-
-        Parameters
-        ----------
-        inside : ndarray of bool, shape (n,)
-            Those that stay.
-        """
-        if self._scatter is not None:
-            self._scatter.filter(None if inside.all() else np.flatnonzero(inside))
+        """Hide objects."""
+        if self.scatter is not None:
+            self.scatter.filter(None if inside.all() else np.flatnonzero(inside))
 
     def select(self, rows: np.ndarray) -> None:
-        """Mark galaxies as selected, without telling anybody.
-
-        Parameters
-        ----------
-        rows : ndarray of int
-        """
-        if self._scatter is not None:
-            with self._unobserved():
-                self._scatter.selection(rows)
+        """Mark objects as selected, unheard by `on_select`."""
+        if self.scatter is not None:
+            self._is_listening = False
+            try:
+                self.scatter.selection(rows)
+            finally:
+                self._is_listening = True
 
     def close(self) -> None:
         """Take the plot off the page and let go of its points; anywidget 0.11 keeps the widget itself, but empty."""
         if self._widget is not None:
             self._widget.close()
             self._widget.unobserve_all()
-            self._widget.data = None
-            self._widget.set_trait("points", np.zeros((0, 4), dtype=np.float32))
-            self._widget.set_trait("selection", None)
-            self._widget.set_trait("filter", None)
-        self._scatter = self._widget = self._content = self._frame = None
+            self._widget.data = self._widget.selection = self._widget.filter = None
+            self._widget.points = np.zeros((0, 4), dtype=np.float32)
+        self.scatter = self._widget = self._content = self._frame = None
 
     def _selected(self, change: Mapping[str, np.ndarray | None]) -> None:
         if not self._is_listening or self._on_select is None:
@@ -233,19 +163,6 @@ class Cloud:
         rows = change["new"]
         self._on_select(np.zeros(0, dtype=int) if rows is None else np.asarray(rows, dtype=int))
 
-    @contextmanager
-    def _at_once(self) -> Iterator[None]:
+    def _at_once(self) -> AbstractContextManager:
         """Send all changes to the browser in one message: the points are large."""
-        if self._widget is None:
-            yield
-        else:
-            with self._widget.hold_sync():
-                yield
-
-    @contextmanager
-    def _unobserved(self) -> Iterator[None]:
-        self._is_listening = False
-        try:
-            yield
-        finally:
-            self._is_listening = True
+        return self._widget.hold_sync() if self._widget else nullcontext()

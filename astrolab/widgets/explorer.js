@@ -1,4 +1,4 @@
-// Names handles and clouds for screen readers, announces the status, and says when the page has drawn what it was told to.
+// Names handles and clouds for screen readers, announces the status, and says when the page has drawn what it was asked to.
 
 // Gives every handle of a slider, and every cloud, the name that screen readers say; only a cloud's own canvas has one.
 function nameAll(root, cloudNames) {
@@ -13,7 +13,7 @@ function nameAll(root, cloudNames) {
   root.querySelectorAll(".astrolab-cloud").forEach((cloud, number) => {
     const [main, ...others] = cloud.querySelectorAll("canvas");
     main?.setAttribute("role", "img");
-    main?.setAttribute("aria-label", cloudNames[number] ?? "Cloud of galaxies");
+    main?.setAttribute("aria-label", cloudNames[number] ?? "Cloud of objects");
     others.forEach(canvas => canvas.setAttribute("aria-hidden", "true"));
   });
   for (const status of root.querySelectorAll(".astrolab-status")) {

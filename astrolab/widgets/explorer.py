@@ -1,4 +1,4 @@
-"""What every explorer is: a widget that somebody watches, and a figure where nobody does."""
+"""What every explorer is: a widget in an open notebook, and a figure in a page that is only read."""
 
 from __future__ import annotations
 
@@ -16,59 +16,27 @@ from matplotlib.figure import Figure
 from matplotlib.pyplot import close
 
 from astrolab.files import with_ending, write_atomically
-from astrolab.widgets import controls
+from astrolab.widgets import parts
 
 STATIC_DPI = 110
 
 
 def is_watched() -> bool:
-    """Say whether somebody in front of a notebook sees what is displayed.
+    """Say whether a notebook is open in front of a user.
 
-    A front end offers to ask its user for input; papermill and nbconvert have nobody to ask.
-
-    Returns
-    -------
-    bool
-        False outside a notebook kernel.
+    A front end offers to ask its user for input; papermill and nbconvert have no user.
     """
     from IPython import get_ipython
 
     kernel = getattr(get_ipython(), "kernel", None)
-    if kernel is None:
-        return False
-    return bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin", True))
-
-
-def detached(figure: Figure) -> Figure:
-    """Take a figure out of pyplot's hands, or a notebook would show it a second time below the widget.
-
-    Parameters
-    ----------
-    figure : Figure
-
-    Returns
-    -------
-    Figure
-        The same; it can be saved like any other.
-    """
-    close(figure)
-    return figure
+    return kernel is not None and bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin", True))
 
 
 class Page(anywidget.AnyWidget):
     """The page that shows an explorer: its style, what screen readers call its parts, and when it has drawn.
 
-    A cloud that is told to draw while it is drawing does not: what was told last would never be seen. So drawings are
+    A cloud that is asked to draw while it is drawing does not: the last drawing would never be seen. So drawings are
     asked for one at a time, and the page says when it has done each. It takes no room itself.
-
-    Attributes
-    ----------
-    asked : int
-        How many drawings were asked for.
-    drawn : int
-        How many of them are done; -1 while no page shows the explorer.
-    cloud_names : list of str
-        What screen readers call each cloud, from left to right.
     """
 
     # as text: anywidget 0.11 watches files, and keeps every widget that would want to know of a change
@@ -92,109 +60,69 @@ class Page(anywidget.AnyWidget):
         """Whether another drawing waits for it."""
         return self._next is not None
 
-    def draw(self, tell: Callable[[], None]) -> None:
-        """Have clouds draw: now, or when what they draw is done. Of drawings that wait, only the latest is made.
-
-        Parameters
-        ----------
-        tell : callable
-            Tells the clouds what to draw.
-        """
+    def draw(self, ask: Callable[[], None]) -> None:
+        """Have clouds draw: now, or when what they draw is done. Of drawings that wait, only the latest is made."""
         if self.is_drawing:
-            self._next = tell
+            self._next = ask
         else:
-            tell()
+            ask()
             self.asked += 1
 
     @traitlets.observe("drawn")
     def _go_on(self, _: Any) -> None:
         if self._next is not None and not self.is_drawing:
-            tell, self._next = self._next, None
-            self.draw(tell)
+            ask, self._next = self._next, None
+            self.draw(ask)
 
 
 class Explorer(ipywidgets.VBox):
     """A widget with a static figure and a table behind it.
 
-    Subclasses build their controls, set `children`, and say what `figure` and `table` hold.
+    Subclasses build their controls, set `children`, and have `summary` (one line), `table` and `_figure`.
     """
 
     def __init__(self, *, css_class: str):
         super().__init__()
-        self.add_class("astrolab-explorer")
-        self.add_class(css_class)
+        self.add_class("astrolab-explorer").add_class(css_class)
         self.is_live = False
         self.page = Page()
         self._own = set(vars(self)) | {"_own"}
 
-    @property
-    def summary(self) -> str:
-        """What is shown, in one line."""
-        raise NotImplementedError
-
     def figure(self) -> Figure:
-        """Return what is shown, as a figure that pyplot knows nothing of.
+        """Return what is shown, as a figure that pyplot does not know: it would be shown below the widget again."""
+        figure = self._figure()
+        close(figure)
+        return figure
 
-        Returns
-        -------
-        Figure
-        """
-        raise NotImplementedError
-
-    def table(self) -> pd.DataFrame:
-        """Return what is shown, as a table.
-
-        Returns
-        -------
-        DataFrame
-        """
-        raise NotImplementedError
-
-    def whole_table(self) -> pd.DataFrame:
-        """Return what a snapshot keeps beside the figure: `table`, with what did not fit on the page.
-
-        Returns
-        -------
-        DataFrame
-        """
+    def _whole_table(self) -> pd.DataFrame:
+        """What a snapshot keeps beside the figure: `table`, with what did not fit on the page."""
         return self.table()
 
     def snapshot(self, path: str | Path) -> tuple[Path, Path]:
-        """Keep what is shown: a figure and a table.
-
-        Parameters
-        ----------
-        path : path
-            Name of the files, with or without ``.png``.
-
-        Returns
-        -------
-        (Path, Path)
-            The PNG file and the CSV file beside it.
-        """
+        """Keep what is shown: a figure and a table."""
         image = with_ending(path, ending=".png", instead_of=(".csv",))
         table = with_ending(image, ending=".csv", instead_of=(".png",))
         with write_atomically(image) as part:
             part.write_bytes(self._png(dpi=200))
         with write_atomically(table) as part:
-            self.whole_table().to_csv(part, index=False)
+            self._whole_table().to_csv(part, index=False)
         return image, table
 
     def go_live(self) -> None:
-        """Put in place what only a browser can draw; happens by itself where somebody is watching."""
+        """Put in place what only a browser can draw; happens by itself in an open notebook."""
         self.is_live = True
 
     def go_live_if_watched(self) -> None:
-        """Call `go_live` where somebody is watching; subclasses end with this."""
+        """Call `go_live` in an open notebook; subclasses end with this."""
         if is_watched():
             self.go_live()
 
     def close(self) -> None:
-        """Take the explorer off the page and let go of its galaxies; a kernel keeps all that is not closed."""
+        """Take the explorer off the page and let go of its objects; a kernel keeps all that is not closed."""
         if self.comm is None:
             return
-        parts, self.children = self.children, ()
-        controls.close_all(*parts, self.layout)
+        children, self.children = self.children, ()
+        parts.close_all(*children, self.layout)
         clouds = getattr(self, "clouds", ())
         for cloud in clouds.values() if isinstance(clouds, dict) else clouds:
             cloud.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,71 +12,42 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from astrolab.datasets.survey import Survey
 from astrolab.errors import AstrolabError
-from astrolab.exploring import (
-    Exploration,
-    gather_predictions,
-    is_redshift,
-    save_galaxies,
-    selection_file,
-    selections_folder,
-    short_name,
-    surveys_by_name,
-)
-from astrolab.metrics.grouping import ZRange
-from astrolab.plots.exploration import ReferenceLine, plot_exploration, reference_lines
-from astrolab.plots.model_names import brief_names, in_words, name_models
-from astrolab.plots.point_colours import colour_galaxies
+from astrolab.exploring import gathering
+from astrolab.exploring.columns import SliceColumn, has_truth, picture_input
+from astrolab.exploring.gathering import Surveys
+from astrolab.exploring.view import NONE, Exploration, short_name
+from astrolab.plots.explorers import brief_names, colour_points, in_words, name_models, plot_exploration
+from astrolab.plots.predictions import reference_lines
 from astrolab.plots.style import is_simulated
-from astrolab.widgets import controls, markup
-from astrolab.widgets.cloud import SELECTED_COLOUR, Cloud, CloudContent, side_px
-from astrolab.widgets.cloud_contents import cloud_contents
-from astrolab.widgets.explorer import Explorer, detached
-from astrolab.widgets.galaxy_cards import galaxy_cards
+from astrolab.predictions import quantity_of
+from astrolab.tasks import Task
+from astrolab.widgets import parts
+from astrolab.widgets.cloud import SELECTED_COLOUR, Cloud, CloudContent, cloud_contents, side_px
+from astrolab.widgets.explorer import Explorer
 
-ALWAYS_SHOWN = ("survey", "arm", "seed", "label")
+LABELS = {"survey": "Test survey", "split": "Part", "arm": "Model", "fraction": "Data fraction"}
+LABELS |= {"scale": "Adapter scale", "trained_on": "Trained on"}
+ALWAYS_SHOWN = ("survey", "arm", "seed")
+DRAWN = ("truth", "pred")
 AXIS_OPTIONS = (("prediction", "pred"), ("deviation", "deviation"))
-BY_GROUP, NOBODY = "group", ""
-NO_OTHER = ("no other model", NOBODY)
+BY_GROUP = ALONE = ""
+NO_OTHER = ("no other model", ALONE)
 
 
 class PredictionsExplorer(Explorer):
-    """Predicted against true, with everything linked; made by :func:`astrolab.explore_predictions`.
-
-    Attributes
-    ----------
-    survey, arm, seed, label, … : Dropdown
-        Which model on which test set: one for every grouping column of the predictions.
-    compare : Dropdown
-        A second model on the same galaxies, or ``""``: its arm (``"lora"``; without arms its run) where only that
-        differs from the first, else what differs (``"arm=lora, seed=1"``).
-    axis, colour : Dropdown
-        What is drawn against the truth, and what colours mean.
-    slices : dict of str to FloatRangeSlider
-        By column: galaxies outside are hidden and not scored.
-    clouds : (Cloud, Cloud)
-        The first model's, and the second's.
-    view : Exploration
-        Where all this leads, and what is there.
-    """
+    """Predicted against true, with everything linked; made by :func:`astrolab.explore_predictions`."""
 
     def __init__(
-        self,
-        predictions: Any,
-        *,
-        survey: Survey | Mapping[str, Survey] | Iterable[Survey] | None,
-        z_range: ZRange,
-        directory: str | Path | None,
-        n_cutouts: int,
-        n_listed: int,
+        self, source: Any, *, survey: Surveys, task: Task | None, directory: str | Path | None, at_most: tuple[int, int]
     ):
         super().__init__(css_class="astrolab-predictions")
-        table = gather_predictions(predictions)
-        surveys = surveys_by_name(survey, predicted=list(table["survey"].unique()) if "survey" in table else [])
-        self.view = Exploration(table, surveys=surveys, z_range=z_range)
-        self.n_cutouts, self.n_listed = n_cutouts, n_listed
-        self.directory = Path(directory or selections_folder(predictions))
+        table = gathering.gather_predictions(source, task=task)
+        predicted = list(table["survey"].unique()) if "survey" in table else []
+        surveys = gathering.surveys_by_name(survey, predicted=predicted)
+        self.view = Exploration(table, surveys=surveys, task=task)
+        self.n_cutouts, self.n_listed = at_most
+        self.directory = Path(directory or gathering.selections_folder(source))
         self.clouds = (Cloud(on_select=self.select), Cloud(on_select=self.select))
         self._listening = True
         self._make_choosers()
@@ -88,55 +59,52 @@ class PredictionsExplorer(Explorer):
     def _make_choosers(self) -> None:
         self.choosers: dict[str, ipywidgets.Dropdown] = {}
         for name, values in self.view.choices.options.items():
-            options = [(in_words(name, value=value), value) for value in values]
-            chooser = controls.dropdown(
-                name, label=controls.LABELS[name], options=options, value=self.view.values[name]
-            )
+            options = [(self._option(name, value), value) for value in values]
+            label = LABELS.get(name, name.capitalize())
+            chooser = self._dropdown(name, label=label, options=options, value=self.view.values[name])
             if len(values) == 1 and name not in ALWAYS_SHOWN:
                 chooser.layout.display = "none"
             self._when(chooser, partial(self._chosen, name))
             self.choosers[name] = chooser
             setattr(self, name, chooser)
-        self.compare = controls.dropdown(
-            "compare", label="Compare with", options=[NO_OTHER], value=NOBODY, width="340px"
-        )
-        self.axis = controls.dropdown("axis", label="Vertical axis", options=AXIS_OPTIONS, value="pred")
-        self.colour = controls.dropdown("colour", label="Colour", options=[("outliers", BY_GROUP)], value=BY_GROUP)
+        self.compare = self._dropdown("compare", label="Compare with", options=[NO_OTHER], value=ALONE, width="340px")
+        self.axis = self._dropdown("axis", label="Vertical axis", options=AXIS_OPTIONS, value="pred")
+        self.colour = self._dropdown("colour", label="Colour", options=[("outliers", BY_GROUP)], value=BY_GROUP)
         self.slices: dict[str, ipywidgets.FloatRangeSlider] = {}
+        self._columns: tuple[SliceColumn, ...] = ()
         self._when(self.compare, self._compared)
         self._when(self.axis, self._draw)
         self._when(self.colour, self._draw)
 
+    def _dropdown(self, name: str, *, width: str = "230px", **options: Any) -> ipywidgets.Dropdown:
+        return parts.control(name, kind=ipywidgets.Dropdown, width=width, **options)
+
+    def _option(self, name: str, value: Any) -> str:
+        return quantity_of(value, task=self.view.task).words if name == "label" else in_words(name, value=value)
+
     def _make_actions(self) -> None:
-        self.actions = controls.row(
-            controls.button(
-                "select-outliers", label="Select outliers", on_click=lambda: self.select(self.view.outliers)
-            ),
-            controls.button(
+        self.actions = parts.row(
+            parts.button("select-outliers", label="Select outliers", on_click=lambda: self.select(self.view.outliers)),
+            parts.button(
                 "select-shown", label="Select all shown", on_click=lambda: self.select(np.flatnonzero(self.view.inside))
             ),
-            controls.button("clear", label="Clear selection", on_click=lambda: self.select(np.zeros(0, dtype=int))),
+            parts.button("clear", label="Clear selection", on_click=lambda: self.select(NONE)),
         )
-        self.filename = controls.text_field("filename", label="Save selection as", value="selection")
-        self.export = controls.row(
-            self.filename,
-            controls.button("save-csv", label="CSV", hint="Save as CSV", on_click=partial(self._save, ".csv")),
-            controls.button(
-                "save-ecsv", label="ECSV", hint="Save as ECSV, with units", on_click=partial(self._save, ".ecsv")
-            ),
-        )
+        text, hint = {"kind": ipywidgets.Text, "value": gathering.DEFAULT_NAME}, "Save as ECSV, with units"
+        self.filename = parts.control("filename", label="Save selection as", width="260px", **text)
+        csv = parts.button("save-csv", label="CSV", hint="Save as CSV", on_click=partial(self._save, ".csv"))
+        ecsv = parts.button("save-ecsv", label="ECSV", hint=hint, on_click=partial(self._save, ".ecsv"))
+        self.export = parts.row(self.filename, csv, ecsv)
 
     def _make_places(self) -> None:
-        names = ("title", "legend", "scores", "status", "cutouts", "galaxies")
-        self.places = {name: controls.markup(name) for name in names}
-        self.slice_row, self.cloud_row = controls.row(), controls.row()
+        self.places = parts.places("title", "legend", "scores", "status", "cutouts", "galaxies")
+        self.slice_row, self.cloud_row = parts.row(), parts.row()
         self.cloud_row.layout.align_items = "flex-end"  # one title may have more lines than the other
-        side = [self.places["legend"], self.places["scores"], self.actions, self.export, self.places["status"]]
-        main = controls.row(self.cloud_row, controls.column(*side))
+        title, legend, scores, status, *below = self.places.values()
+        main = parts.row(self.cloud_row, parts.column(legend, scores, self.actions, self.export, status))
         main.layout.align_items = "flex-start"
-        choices = controls.row(*self.choosers.values(), self.compare, self.axis, self.colour)
-        below = [self.places["cutouts"], self.places["galaxies"]]
-        self.children = [self.page, self.places["title"], choices, self.slice_row, main, *below]
+        choices = parts.row(*self.choosers.values(), self.compare, self.axis, self.colour)
+        self.children = [self.page, title, choices, self.slice_row, main, *below]
 
     def _when(self, control: ipywidgets.Widget, follow) -> None:
         """Follow a control, unless it was this explorer that changed it; what cannot be followed is said and undone."""
@@ -148,19 +116,19 @@ class PredictionsExplorer(Explorer):
                 follow()
             except AstrolabError as error:
                 self._show_choices()
-                self.places["status"].value = markup.text_note(str(error))
+                self.places["status"].value = parts.text_note(str(error))
 
         control.observe(changed, names="value")
 
-    # What follows when somebody chooses, slices or selects.
+    # What follows a choice, a slice, a selection.
 
     def _chosen(self, name: str) -> None:
         before = self._names
         self.view.choose(**{name: self.choosers[name].value})
         self._loaded()
         if len(before) > len(self._names):
-            left = f"No longer compared with {before[1]}: it has no other predictions of these galaxies."
-            self.places["status"].value = markup.text_note(f"{self._status()}\n{left}")
+            left = f"No longer compared with {before[1]}: it has no other predictions of these {self.view.word}."
+            self.places["status"].value = parts.text_note(f"{self._status()}\n{left}")
 
     def _compared(self) -> None:
         self.view.compare_with(self._others.get(self.compare.value))
@@ -168,54 +136,52 @@ class PredictionsExplorer(Explorer):
 
     def _loaded(self) -> None:
         """Offer what there is to compare, slice and colour by now, and draw."""
-        models = [self.view.values, *filter(None, [self.view.other])]
-        self._names, self._shared = name_models(models, options=self.view.choices.options)
+        self._names, self._shared = self._named(*filter(None, [self.view.other]))
         self._others = self.view.others
         self._show_choices()
         self._listening = False
+        self.axis.layout.display = None if has_truth(self.view.quantity) else "none"
         self._offer_slices()
-        columns = [(column.label, column.name) for column in self.view.slice_columns if column.kind != "truth"]
+        columns = [(column.label, column.name) for column in self.view.slice_columns if column.kind not in DRAWN]
         wanted = self.colour.value
         self.colour.options = [("what changed" if self.view.other else "outliers", BY_GROUP), *columns]
         self.colour.value = wanted if wanted in dict(columns).values() and not self.view.other else BY_GROUP
         self._listening = True
         self._draw()
 
+    def _named(self, *others: Mapping[str, Any]) -> tuple[list[str], str]:
+        return name_models([self.view.values, *others], options=self.view.choices.options)
+
     def _show_choices(self) -> None:
         """Set the dropdowns to what is chosen."""
         self._listening = False
         for name, value in self.view.values.items():
             self.choosers[name].value = value
-        self.compare.options = [NO_OTHER, *((self._name_of(model), name) for name, model in self._others.items())]
-        self.compare.value = NOBODY if self.view.other is None else short_name(self.view.values, other=self.view.other)
+        others = [(self._named(model)[0][1], name) for name, model in self._others.items()]
+        self.compare.options = [NO_OTHER, *others]
+        self.compare.value = ALONE if self.view.other is None else short_name(self.view.values, other=self.view.other)
         self._listening = True
 
     def _offer_slices(self) -> None:
-        bounds = {column.name: (column.low, column.high) for column in self.view.slice_columns}
-        if bounds == getattr(self, "_bounds", None):
+        columns = self.view.slice_columns
+        if columns == self._columns:
             self.view.slice({name: slider.value for name, slider in self.slices.items()})
             return
-        self._bounds, replaced, self.slices = bounds, self.slices, {}
-        for column in self.view.slice_columns:
+        self._columns, replaced, self.slices = columns, self.slices, {}
+        for column in columns:
             name = column.name if column.kind == "other" else column.kind
-            slider = controls.range_slider(name, label=column.label, low=column.low, high=column.high)
+            slider = parts.range_slider(name, label=column.label, low=column.low, high=column.high)
             self._when(slider, self._sliced)
             self.slices[column.name] = slider
         self.slice_row.children = list(self.slices.values())
-        controls.close_all(*replaced.values())
+        parts.close_all(*replaced.values())
 
     def _sliced(self) -> None:
         self.view.slice({name: slider.value for name, slider in self.slices.items()})
         self._refresh()
 
     def select(self, rows: np.ndarray) -> None:
-        """Select galaxies, as a lasso does.
-
-        Parameters
-        ----------
-        rows : ndarray of int
-            Row numbers of ``view.galaxies``; none clears the selection.
-        """
+        """Select objects, as a lasso does."""
         self.view.select(rows)
         self._refresh()
 
@@ -224,86 +190,78 @@ class PredictionsExplorer(Explorer):
         self.is_live = True
         for number, (cloud, title) in enumerate(zip(self.clouds, self._titles, strict=False)):
             if number == len(self.cloud_row.children):
-                self.cloud_row.children += (controls.under_title(cloud.widget, title=title),)
-            controls.set_title(self.cloud_row.children[number], title=title)
+                self.cloud_row.children += (parts.under_title(cloud.widget, title=title),)
+            parts.set_title(self.cloud_row.children[number], title=title)
         for number, place in enumerate(self.cloud_row.children):  # taken out and put back, it draws on a dead canvas
             place.layout.display = None if number < len(self._titles) else "none"
 
     # What is shown.
 
     def _draw(self) -> None:
-        self._colours = colour_galaxies(self.view.galaxies, by=self._colour_column)
-        contents = cloud_contents(self.view.galaxies, axis=self.axis.value, colours=self._colours)
+        self._colours = colour_points(self.view.objects, by=self.colour.value or None)
+        contents = cloud_contents(self.view, axis=self._axis, colours=self._colours)
         self.page.draw(partial(self._draw_clouds, contents, self._names))
         self._refresh()
 
     @property
-    def _colour_column(self) -> str | None:
-        return None if self.colour.value == BY_GROUP else self.colour.value
-
-    def _reference_lines(self) -> list[ReferenceLine]:
-        label = str(self.view.galaxies["label"].iloc[0])
-        return reference_lines(label, x_range=(0.0, 1.0), axis=self.axis.value)
+    def _axis(self) -> str:
+        return self.axis.value if has_truth(self.view.quantity) else "pred"
 
     def _legend(self) -> str:
         dots = self._colours.legend(inside=self.view.inside) | {"selected: ringed": SELECTED_COLOUR}
-        lines = {line.text: line.colour for line in self._reference_lines()}
-        return markup.text_note(self._colours.heading(brief_names(self._names))) + markup.legend(dots, lines=lines)
+        drawn = reference_lines(self.view.quantity, x_range=(0.0, 1.0), axis=self._axis)
+        lines = {line.text: line.colour for line in drawn} if has_truth(self.view.quantity) else {}
+        return parts.text_note(self._colours.heading(brief_names(self._names))) + parts.legend(dots, lines=lines)
 
     def _draw_clouds(self, contents: list[CloudContent], titles: list[str]) -> None:
         """Draw, and only then put in place: a cloud that waits for its turn has nothing to show yet."""
         for cloud, content in zip(self.clouds, contents, strict=False):
             cloud.draw(content, side_px=side_px(len(contents)))
         self._titles = titles
-        names = zip(titles, self.clouds, strict=False)
-        self.page.cloud_names = [f"{title}: {cloud.in_words}" for title, cloud in names]
+        self.page.cloud_names = [f"{title}: {one.in_words}" for title, one in zip(titles, contents, strict=True)]
         if self.is_live:
             self.go_live()
         self._mark()
 
     def _mark(self) -> None:
-        """Show in the clouds which galaxies are selected, and which are inside the slices."""
+        """Show in the clouds which objects are selected, and which are inside the slices."""
         for cloud, _ in zip(self.clouds, self._titles, strict=False):
             cloud.select(self.view.selected)
             cloud.show_only(self.view.inside)
 
     def _refresh(self) -> None:
-        """Score, picture and list the galaxies in view."""
+        """Score, picture and list the objects in view."""
         view, rows = self.view, self.view.rows
-        if not self.page.is_waited_for:  # else the clouds still show other galaxies
+        if not self.page.is_waited_for:  # else the clouds still show other objects
             self._mark()
-        self.places["title"].value = markup.title_line(self.summary)
+        self.places["title"].value = parts.title_line(self.summary)
         self.places["legend"].value = self._legend()
-        self.places["scores"].value = markup.score_table(self._sides(), note=self._scored())
+        self.places["scores"].value = parts.score_table(self._sides(), note=self._scored())
         self.listed = view.listed(max(self.n_listed, self.n_cutouts))
-        shown = min(len(rows), self.n_listed)
-        note = (
-            f"{shown:,} of {len(rows):,} galaxies of the {view.what}" if view.what != "all" else f"{shown:,} galaxies"
-        )
-        self.places["galaxies"].value = markup.galaxy_table(self.table(), note=f"{note}, brightest outliers first")
+        note, order = f"{min(len(rows), self.n_listed):,}", "brightest outliers first"
+        note += f" {view.word}" if view.what == "all" else f" of {len(rows):,} {view.word} of the {view.what}"
+        self.places["galaxies"].value = parts.object_table(self.table(), note=f"{note}, {order}")
         self.places["cutouts"].value = self._pictures()
-        self.places["status"].value = markup.text_note(self._status())
+        self.places["status"].value = parts.text_note(self._status())
 
     def _status(self) -> str:
-        n, rows = len(self.view.galaxies), self.view.rows
-        if self.view.what == "all":
-            return f"All {n:,} galaxies. Lasso some in the cloud, click one, or move a slider."
-        return f"{len(rows):,} of {n:,} galaxies in the {self.view.what}."
+        view, n = self.view, len(self.view.objects)
+        unknown = f" The truth of {view.n_unknown:,} others is unknown." if view.n_unknown else ""
+        if view.what == "all":
+            return f"All {n:,} {view.word}.{unknown} Lasso some in the cloud, click one, or move a slider."
+        return f"{len(view.rows):,} of {n:,} {view.word} in the {view.what}.{unknown}"
 
     def _pictures(self) -> str:
-        survey = self.view.survey
-        if survey is None or "image" not in survey.inputs:
-            name = self.view.values["survey"]
-            return markup.text_note(f"No cut-outs: pass the images of {name} to explore_predictions, as survey=….")
-        return galaxy_cards(self.view.galaxies.iloc[self.listed[: self.n_cutouts]], survey=survey)
-
-    def _name_of(self, other: Mapping[str, Any]) -> str:
-        return name_models([self.view.values, other], options=self.view.choices.options)[0][1]
+        survey, name = self.view.survey, self.view.values["survey"]
+        if survey is None:
+            return parts.text_note(f"No pictures: pass the survey of {name} to explore_predictions, as survey=….")
+        listed = self.view.objects.iloc[self.listed[: self.n_cutouts]]
+        return parts.object_cards(listed, survey=survey) if any(picture_input(survey)) else ""
 
     @property
     def summary(self) -> str:
         """What is shown, in one line."""
-        simulated = "simulated galaxies" if is_simulated(self.view.galaxies) else ""
+        simulated = f"simulated {self.view.word}" if is_simulated(self.view.objects) else ""
         return " · ".join(filter(None, [f"{' and '.join(self._names)} on {self._where}", self._shared, simulated]))
 
     @property
@@ -316,61 +274,45 @@ class PredictionsExplorer(Explorer):
         return {what if not self.view.other else f"{names[k]} · {what}": scores for (k, what), scores in scores}
 
     def _scored(self) -> str:
-        if self.view.z_range is None or not is_redshift(str(self.view.galaxies["label"].iloc[0])):
+        if self.view.quantity.scored is None:
             return "± half the 68 % interval"
-        low, high = self.view.z_range
-        return f"Scored: {low:g} < true redshift ≤ {high:g}; ± half the 68 % interval"
+        low, high = self.view.quantity.scored
+        return f"Scored: {low:g} < true {self.view.quantity.axis} ≤ {high:g}; ± half the 68 % interval"
 
     # What is kept.
 
     def table(self) -> pd.DataFrame:
-        """Return the galaxies that are listed, brightest outliers first.
-
-        Returns
-        -------
-        DataFrame
-            Ids, positions where they are known, truth, prediction, deviation and what else is known of each.
-        """
+        """Return the objects that are listed, brightest outliers first."""
         return self.view.table(self.listed[: self.n_listed])
 
-    def whole_table(self) -> pd.DataFrame:
-        """Return all galaxies in view, brightest outliers first.
-
-        Returns
-        -------
-        DataFrame
-            Columns as in `table`.
-        """
+    def _whole_table(self) -> pd.DataFrame:
         return self.view.table(self.view.listed(len(self.view.rows)))
 
-    def figure(self) -> Figure:
-        """Return what is shown, as a figure.
-
-        Returns
-        -------
-        Figure
-        """
-        figure = plot_exploration(
-            self.view.galaxies,
-            rows=self.view.rows if self.view.what == "selection" else None,
-            inside=self.view.inside,
+    def _figure(self) -> Figure:
+        view, title = self.view, [f"Predictions on {self._where}", self._shared, *self.view.cuts_in_words]
+        return plot_exploration(
+            view.objects,
+            quantity=view.quantity,
+            x=view.x,
+            rows=view.rows if view.what == "selection" else None,
+            inside=view.inside,
             sides=self._sides(),
             models=self._names,
-            axis=self.axis.value,
-            colour=self._colour_column,
-            survey=self.view.survey,
+            axis=self._axis,
+            colour=self.colour.value or None,
+            survey=view.survey,
             listed=self.listed,
-            title=" · ".join(filter(None, [f"Predictions on {self._where}", self._shared, *self.view.cuts_in_words])),
+            objects=view.word,
+            title=" · ".join(filter(None, title)),
         )
-        return detached(figure)
 
     def _save(self, ending: str) -> None:
-        path = selection_file(self.filename.value, folder=self.directory, ending=ending)
+        path = gathering.selection_file(self.filename.value, folder=self.directory, ending=ending)
         rows, was_there = self.view.rows, path.exists()
         try:
-            save_galaxies(self.view.table(rows), path=path, comment=self.view.about)
+            gathering.save_selection(self.view.table(rows), path=path, comment=self.view.about)
         except (OSError, AstrolabError) as error:
-            self.places["status"].value = markup.text_note(f"Not saved: {error}")
+            self.places["status"].value = parts.text_note(f"Not saved: {error}")
         else:
             instead = ", in place of the file of that name" if was_there else ""
-            self.places["status"].value = markup.text_note(f"{len(rows):,} galaxies saved as {path}{instead}")
+            self.places["status"].value = parts.text_note(f"{len(rows):,} {self.view.word} saved as {path}{instead}")

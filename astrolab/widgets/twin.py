@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import ipywidgets
@@ -11,44 +10,28 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from astrolab.datasets.manifests import load_manifest
-from astrolab.datasets.twins import HscTwinKnobs, twin_knobs
-from astrolab.datasets.twins.one_galaxy import KINDS, GalaxySettings, simulate_galaxy
-from astrolab.exploring import answer, stamp_size
-from astrolab.plots.cutouts import band_pictures, colour_picture
-from astrolab.plots.one_galaxy import plot_one_galaxy
+from astrolab.datasets.manifest import load_manifest
+from astrolab.datasets.twins.galaxies import MIN_FWHM_PX, HscTwinKnobs, twin_knobs
+from astrolab.datasets.twins.galaxies.one_galaxy import KINDS, GalaxySettings, simulate_galaxy
+from astrolab.exploring.paths import answer, stamp_size
+from astrolab.plots.explorers import plot_one_galaxy
 from astrolab.plots.style import arm_looks
-from astrolab.widgets import controls, markup
-from astrolab.widgets.explorer import Explorer, detached
+from astrolab.plots.surveys import band_pictures, colour_picture
+from astrolab.widgets import parts
+from astrolab.widgets.explorer import Explorer
 
 if TYPE_CHECKING:
     from astrolab.datasets.scaling import Scaling
     from astrolab.models.adapt import Adapted
 
-BEST_SAMPLED_PX = 2.2  # the sharpest seeing that pixels sample, FWHM
+LABEL = "z"
 
 
 class TwinExplorer(Explorer):
-    """One galaxy under a survey's knobs; made by :func:`astrolab.explore_twin`.
-
-    Attributes
-    ----------
-    kind : Dropdown
-        Type of the galaxy.
-    knobs : dict of str to FloatSlider
-        By field of :class:`astrolab.datasets.twins.one_galaxy.GalaxySettings`.
-    galaxy : OneGalaxy
-        What is seen.
-    answers : dict of str to float
-        Redshift that each model predicts.
-    """
+    """One galaxy under a survey's knobs; made by :func:`astrolab.explore_twin`."""
 
     def __init__(
-        self,
-        survey: str | HscTwinKnobs,
-        *,
-        models: Mapping[str, tuple[Adapted, Scaling]],
-        image_size: int | None,
+        self, survey: str | HscTwinKnobs, *, models: Mapping[str, tuple[Adapted, Scaling]], image_size: int | None
     ):
         super().__init__(css_class="astrolab-twin")
         self.models = dict(models)
@@ -56,19 +39,19 @@ class TwinExplorer(Explorer):
             knobs, image_size = survey, image_size or survey.image_size
         else:
             knobs = twin_knobs(load_manifest(survey))
-        self.survey = replace(knobs, image_size=stamp_size(self.models, asked=image_size) or knobs.image_size)
+        self.survey = knobs.with_changes(image_size=stamp_size(self.models, asked=image_size) or knobs.image_size)
         i_band = self.survey.i_band
         start = GalaxySettings(seeing_arcsec=self.survey.seeing_arcsec[i_band], depth_mag=self.survey.depth_mag[i_band])
-        self.kind = controls.dropdown("kind", label="Type", options=KINDS, value=start.kind)
+        kinds = {"options": KINDS, "value": start.kind}
+        self.kind = parts.control("kind", kind=ipywidgets.Dropdown, label="Type", width="230px", **kinds)
         self.kind.observe(lambda _: self._look(), names="value")
         self.knobs = {name: self._knob(name, start) for name in _KNOBS}
-        self.noise = controls.button("noise", label="New noise", on_click=self._new_noise, hint="Observe it again")
+        self.noise = parts.button("noise", label="New noise", on_click=self._new_noise, hint="Observe it again")
         self.seed = 0
-        self.places = {name: controls.markup(name) for name in ("title", "galaxy", "answers", "magnitudes")}
-        knobs = controls.column(self.kind, *self.knobs.values(), self.noise)
-        seen = controls.column(self.places["galaxy"])
-        told = controls.column(self.places["answers"], self.places["magnitudes"])
-        main = controls.row(knobs, seen, told)
+        self.places = parts.places("title", "galaxy", "answers", "magnitudes")
+        knobs = parts.column(self.kind, *self.knobs.values(), self.noise)
+        answers = parts.column(self.places["answers"], self.places["magnitudes"])
+        main = parts.row(knobs, parts.column(self.places["galaxy"]), answers)
         main.layout.align_items = "flex-start"
         self.children = [self.page, self.places["title"], main]
         self._look()
@@ -78,17 +61,10 @@ class TwinExplorer(Explorer):
         label, low, high, step, digits = _KNOBS[name]
         if name == "seeing_arcsec":
             sharpest = min(self.survey.seeing_arcsec) / self.survey.seeing_arcsec[self.survey.i_band]
-            low = np.ceil(100 * BEST_SAMPLED_PX * self.survey.pixel_scale_arcsec / sharpest) / 100 + 0.01
-        knob = controls.slider(
-            name.replace("_", "-"),
-            label=label,
-            value=getattr(start, name),
-            low=low,
-            high=high,
-            step=step,
-            digits=digits,
-            label_width="180px",
-        )
+            low = np.ceil(100 * MIN_FWHM_PX * self.survey.pixel_scale_arcsec / sharpest) / 100 + 0.01
+        ends = {"min": low, "max": high, "step": step, "value": getattr(start, name), "readout_format": f".{digits}f"}
+        shown = {"kind": ipywidgets.FloatSlider, "width": "400px", "style": {"description_width": "180px"}}
+        knob = parts.control(name.replace("_", "-"), label=label, **shown, **ends)
         knob.observe(lambda _: self._look(), names="value")
         return knob
 
@@ -110,22 +86,25 @@ class TwinExplorer(Explorer):
 
     def _look(self) -> None:
         """Observe the galaxy, and ask the models."""
-        self.galaxy = simulate_galaxy(self.survey, settings=self.settings)
+        self.galaxy = galaxy = simulate_galaxy(self.survey, settings=self.settings)
+        image, bands, inputs = galaxy.image, galaxy.bands, galaxy.inputs
+        channels = dict.fromkeys(inputs, bands)
         self.answers = {
-            name: answer(model, scaling=scaling, inputs=self.galaxy.inputs, bands=self.galaxy.bands)
+            name: answer(model, label=LABEL, scaling=scaling, inputs=inputs, channels=channels)
             for name, (model, scaling) in self.models.items()
         }
-        self.places["title"].value = markup.title_line(self.summary)
-        self.places["galaxy"].value = markup.large_picture(
-            colour_picture(self.galaxy.image, bands=self.galaxy.bands),
-            bands=dict(zip(self.galaxy.bands, band_pictures(self.galaxy.image), strict=True)),
-        )
+        self.places["title"].value = parts.title_line(self.summary)
+        small = dict(zip(bands, band_pictures(image, channels=bands), strict=True))
+        self.places["galaxy"].value = parts.large_picture(colour_picture(image, channels=bands), bands=small)
         self.places["answers"].value = self._answers()
-        self.places["magnitudes"].value = markup.plain_table(self._magnitudes(), note="AB magnitudes")
+        columns = {"true": galaxy.mag, "measured": galaxy.measured_mag, "±": galaxy.measured_mag_error}
+        numbers = {name: [f"{value:.2f}" for value in values] for name, values in columns.items()}
+        table = pd.DataFrame({"band": bands} | numbers)
+        self.places["magnitudes"].value = parts.plain_table(table, note="AB magnitudes")
 
     def _answers(self) -> str:
         if not self.models:
-            return markup.text_note("No model: pass models={name: (network, scaling)} to hear what each answers.")
+            return parts.text_note("No model: pass models={name: (network, scaling)} to see what each answers.")
         z = self.settings.z
         looks = arm_looks(list(self.answers))
         rows = [
@@ -133,45 +112,20 @@ class TwinExplorer(Explorer):
             for name, value in self.answers.items()
         ]
         table = pd.DataFrame(rows).map(lambda text: text.replace("-", "−") if text[:1] in "+-" else text)
-        return markup.plain_table(table, note=f"true redshift {z:.3f}")
-
-    def _magnitudes(self) -> pd.DataFrame:
-        galaxy = self.galaxy
-        return pd.DataFrame(
-            {
-                "band": galaxy.bands,
-                "true": [f"{value:.2f}" for value in galaxy.mag],
-                "measured": [f"{value:.2f}" for value in galaxy.measured_mag],
-                "±": [f"{value:.2f}" for value in galaxy.measured_mag_error],
-            }
-        )
+        return parts.plain_table(table, note=f"true redshift {z:.3f}")
 
     def table(self) -> pd.DataFrame:
-        """Return the settings, magnitudes and answers in one row.
-
-        Returns
-        -------
-        DataFrame
-            The fields of the settings, ``<band>_mag``, ``<band>_measured_mag`` with its ``_error``, and
-            ``pred_<model>``.
-        """
-        row = asdict(self.settings)
+        """Return the settings, magnitudes and answers in one row."""
+        row = self.settings.model_dump()
         for number, band in enumerate(self.galaxy.bands):
-            measured = self.galaxy.measured_mag[number], self.galaxy.measured_mag_error[number]
-            row |= {f"{band}_mag": self.galaxy.mag[number], f"{band}_measured_mag": measured[0]}
-            row |= {f"{band}_measured_mag_error": measured[1]}
+            row |= {f"{band}_{name}": getattr(self.galaxy, name)[number] for name in _MAGNITUDES}
         return pd.DataFrame([row | {f"pred_{name}": value for name, value in self.answers.items()}])
 
-    def figure(self) -> Figure:
-        """Return what is shown, as a figure.
-
-        Returns
-        -------
-        Figure
-        """
-        return detached(plot_one_galaxy(self.galaxy, answers=self.answers))
+    def _figure(self) -> Figure:
+        return plot_one_galaxy(self.galaxy, answers=self.answers)
 
 
+_MAGNITUDES = ("mag", "measured_mag", "measured_mag_error")
 # label with its unit, smallest and largest value, step, digits
 _KNOBS = {
     "seeing_arcsec": ("Seeing in i, FWHM (arcsec)", 0.4, 2.0, 0.01, 2),

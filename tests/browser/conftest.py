@@ -22,7 +22,7 @@ from urllib.error import URLError
 import nbformat
 import pytest
 
-from astrolab.shipped import shipped_folder
+from astrolab.parameters import shipped_folder
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from astrolab.presets import load_preset
+from astrolab.parameters import load_preset
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -28,9 +28,9 @@ import astrolab as al
 
 survey = al.load_survey("twin-galaxiesml", n=240, seed=0, image_size=32)
 z, random = survey.labels["z"].to_numpy(), np.random.default_rng(0)
-known = {"survey": survey.name, "object_id": survey.ids, "label": "z", "truth": z, "seed": 0, "simulated": True}
+known = {"survey": survey.name, "object_id": survey.ids, "truth.z": z, "seed": 0, "simulated": True}
 tables = [
-    pd.DataFrame(known | {"arm": arm, "pred": z + width * (1 + z) * random.standard_t(3, len(z))})
+    pd.DataFrame(known | {"arm": arm, "pred.z": z + width * (1 + z) * random.standard_t(3, len(z))})
     for arm, width in (("zero_shot", 0.06), ("lora", 0.03))
 ]
 explorer = al.explore_predictions(pd.concat(tables, ignore_index=True), survey=survey)
@@ -107,9 +107,9 @@ import pandas as pd
 import astrolab as al
 
 z = np.linspace(0.2, 1.6, 300)
-columns = {"object_id": np.arange(300), "label": "z", "truth": z, "simulated": True}
+columns = {"object_id": np.arange(300), "truth.z": z, "simulated": True}
 tables = [
-    pd.DataFrame(columns | {"survey": survey, "pred": z + shift * scale * (1 + z), "scale": scale})
+    pd.DataFrame(columns | {"survey": survey, "pred.z": z + shift * scale * (1 + z), "scale": scale})
     for survey, shift in (("twin-transferz", 0.4), ("twin-galaxiesml", -0.3))
     for scale in (0.0, 0.5, 1.0)
 ]

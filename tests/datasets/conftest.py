@@ -7,11 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from astrolab.datasets.manifests import parse_manifest
+from astrolab.datasets.manifest import parse_manifest
 from astrolab.datasets.survey import Provenance, Survey
+from astrolab.tasks import InputSpec, find_quantity, make_task
 
 HSC = ["hsc-g", "hsc-r", "hsc-i", "hsc-z", "hsc-y"]
 BIG_ID = 2**53 + 1  # the first integer that a float64 cannot hold
+
+
+SPECS = {
+    "image": InputSpec(("band", "y", "x"), HSC),
+    "magnitudes": InputSpec(("band",), HSC, "AB mag"),
+    "spectrum": InputSpec(("pixel",)),
+}
 
 
 @pytest.fixture
@@ -28,13 +36,14 @@ def make_survey():
             },
             "labels": pd.DataFrame({"z": random.uniform(0.1, 2, n)}),
             "ids": np.arange(first_id, first_id + n),
-            "bands": tuple(HSC),
             "catalogue": {"i_sersic_index": random.uniform(0.5, 4, n)},
             "sky_deg": np.stack([random.uniform(149, 151, n), random.uniform(1, 3, n)], axis=1),
-            "published_split": None,
             "provenance": Provenance(survey=name, title=f"Survey {name}", id_scheme=scheme, digest=str(seed)),
         }
-        return Survey(**parts | changes)
+        parts |= changes
+        specs = {name: SPECS[name] for name in parts["inputs"]}
+        task = make_task([find_quantity(name) for name in parts["labels"]])
+        return Survey(**{"specs": specs, "task": task} | parts)
 
     return make
 
@@ -76,26 +85,33 @@ def write_published(published_columns):
     return write
 
 
+def parsed(table, *, folder, inputs):
+    table = {key: value for key, value in table.items() if value is not None}
+    table["input"] = {name: one for name, one in inputs.items() if one is not None}
+    return parse_manifest(table, where="test", folder=folder)
+
+
 @pytest.fixture
 def images_manifest():
-    """A manifest of an image survey like GalaxiesML, with one file a split."""
+    """A manifest of an image survey like GalaxiesML, with one file a split; None leaves a section out."""
 
     def make(folder=None, *, files=("train.hdf5", "validation.hdf5", "test.hdf5"), sizes=(64,), **changes):
+        inputs = {
+            "image": {"key": "image", "channels": HSC, "scale_arcsec": 0.168, "sizes": list(sizes)},
+            "magnitudes": {"channels": HSC, "columns": [f"{band}_cmodel_mag" for band in "grizy"], "missing": [-99.0]},
+        }
+        inputs = {name: changes.pop(name, one) for name, one in inputs.items()}
         table = {
             "name": "tiny",
             "title": "Tiny survey",
             "version": "1",
-            "kind": "images",
             "citation": {"keys": ["arXiv:2410.00271"]},
-            "label": {"name": "z", "column": ["specz_redshift", "lp_zPDF_CLASSIC"]},
+            "label": [{"name": "z", "column": ["specz_redshift", "lp_zPDF_CLASSIC"]}],
             "id": {"column": "object_id", "scheme": "hsc-pdr2"},
             "sky": {"ra": "ra", "dec": "dec"},
-            "image": {"key": "image", "bands": HSC, "pixel_scale_arcsec": 0.168, "sizes": list(sizes)},
-            "magnitudes": {"bands": HSC, "columns": [f"{band}_cmodel_mag" for band in "grizy"], "missing": [-99.0]},
             "files": [f if isinstance(f, dict) else {"path": f, "split": f.split(".")[0]} for f in files],
         }
-        table = {key: value for key, value in (table | changes).items() if value is not None}
-        return parse_manifest(table, where="test", folder=folder)
+        return parsed(table | changes, folder=folder, inputs=inputs)
 
     return make
 
@@ -105,17 +121,16 @@ def catalogue_manifest():
     """A manifest of a catalogue with one file."""
 
     def make(folder=None, *, path="galaxies.csv", layout=None, **changes):
+        magnitudes = {"channels": ["g", "r"], "columns": ["mag_g", "mag_r"], "missing": [-99.9, 99.0]}
         table = {
             "name": "table",
             "title": "Tiny catalogue",
             "version": "1",
-            "kind": "catalogue",
-            "label": {"name": "z", "column": ["redshift"]},
-            "magnitudes": {"bands": ["g", "r"], "columns": ["mag_g", "mag_r"], "missing": [-99.9, 99.0]},
+            "label": [{"name": "z", "column": ["redshift"]}],
             "format": {"format": "csv"} | (layout or {}),
             "files": [{"path": path}],
         }
-        table = {key: value for key, value in (table | changes).items() if value is not None}
-        return parse_manifest(table, where="test", folder=folder)
+        inputs = {"magnitudes": changes.pop("magnitudes", magnitudes)}
+        return parsed(table | changes, folder=folder, inputs=inputs)
 
     return make

@@ -1,9 +1,8 @@
 import pytest
 
-from astrolab.datasets.cards import data_card, in_columns, on_disk, survey_table
-from astrolab.datasets.fetch import survey_dir
-from astrolab.datasets.manifests import load_manifest, parse_manifest
-from astrolab.datasets.places import registry_dir
+from astrolab.datasets.cards import cite, data_card, in_columns, on_disk, survey_table
+from astrolab.datasets.fetching import survey_dir
+from astrolab.datasets.manifest import load_manifest, parse_manifest, registry_dir
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +40,8 @@ def test_what_is_on_disk():
 
 def test_realisations_of_a_twin():
     table = {
-        **{"name": "t", "title": "T", "version": "1", "kind": "images", "simulated": True},
-        **{"image": {"key": "image", "bands": ["g"]}, "files": [{"path": "a.h5"}]},
+        **{"name": "t", "title": "T", "version": "1", "simulated": True},
+        **{"input": {"image": {"key": "image", "channels": ["g"]}}, "files": [{"path": "a.h5"}]},
         "twin": {"of": "galaxiesml", "simulator": "hsc", "n": 3, "knobs": {"depth": 26.5}},
     }
     twin = parse_manifest(table, where="t.toml")
@@ -52,7 +51,7 @@ def test_realisations_of_a_twin():
     touch(twin, "a.h5", folder="n3-s1-abcd")
     assert on_disk(twin) == "2 realisations"
     card = data_card(twin)
-    assert "images, simulated" in card and "depth = 26.5" in card and "twin of      galaxiesml" in card
+    assert "image, simulated" in card and "depth = 26.5" in card and "twin of      galaxiesml" in card
 
 
 def test_the_card_of_a_survey():
@@ -64,3 +63,23 @@ def test_the_card_of_a_survey():
 
 def test_columns_line_up():
     assert in_columns([("a", "bc"), ("def", "g")]) == "a    bc\ndef  g"
+
+
+def test_a_recipe_thanks_its_members_once():
+    text = cite("combo")
+    assert "Do et al. 2024" in text and "Soriano et al. 2024" in text and "Seenivasan" in text
+    for key in ("Do2024GalaxiesML", "Soriano2024TransferZ", "Aihara2019", "Weaver2022"):
+        assert text.count(f"{{{key},") == 1
+    assert text.count("{") == text.count("}")
+
+
+def test_a_twin_thanks_its_original():
+    twin = {
+        **{"name": "t", "title": "T", "version": "1", "simulated": True},
+        **{"input": {"image": {"key": "image", "channels": ["g"]}}, "files": [{"path": "a.h5"}]},
+        "twin": {"of": "galaxiesml", "simulator": "hsc", "n": 3},
+    }
+    text = cite(parse_manifest(twin, where="t.toml"))
+    assert "Do2024GalaxiesML" in text and "simulated by astrolab" in text
+    del twin["twin"]
+    assert "names no work" in cite(parse_manifest(twin, where="t.toml"))

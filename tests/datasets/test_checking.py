@@ -1,4 +1,4 @@
-"""What is visibly wrong with values is noticed by import and by load alike, with counts."""
+"""What is visibly wrong is noticed by import, verify and load alike, with counts and all of it at once."""
 
 import warnings
 
@@ -7,20 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from astrolab.datasets.checking import repeated_far_out
-from astrolab.datasets.importing import import_survey
+from astrolab.datasets.checking import import_survey, repeated_far_out, verify_survey
 from astrolab.datasets.loading import load_survey
-from astrolab.datasets.manifests import load_manifest
-from astrolab.datasets.verify import verify_survey
-from astrolab.errors import AstrolabError, AstrolabWarning, ManifestError, SchemaError
+from astrolab.datasets.manifest import list_manifests, load_manifest, parse_manifest
+from astrolab.errors import AstrolabError, AstrolabWarning, DataNotFoundError, ManifestError, SchemaError
 
 N = 400
 TABLE = """
 name = "mine"
 title = "Mine"
 version = "1"
-kind = "catalogue"
-[label]
+[[label]]
 name = "z"
 column = "zspec"
 [id]
@@ -29,8 +26,8 @@ scheme = "mine"
 [sky]
 ra = "ra"
 dec = "dec"
-[magnitudes]
-bands = ["g", "r", "i"]
+[input.magnitudes]
+channels = ["g", "r", "i"]
 columns = ["g", "r", "i"]
 [format]
 format = "csv"
@@ -40,13 +37,12 @@ STAMPS = """
 name = "stamps"
 title = "Stamps"
 version = "1"
-kind = "images"
-[label]
+[[label]]
 name = "z"
 column = "z"
-[image]
+[input.image]
 key = "image"
-bands = ["g", "r", "i"]
+channels = ["g", "r", "i"]
 [[files]]
 path = "stamps.h5"
 """
@@ -99,7 +95,7 @@ def test_a_sound_table_is_accepted_without_a_word(said):
 def test_magnitudes_that_no_magnitude_can_be_are_named_and_not_measured(said, tmp_path, code):
     imported, loaded = said(changed("r", code))
     assert imported[0] == "refused" and loaded[0] == "accepted"
-    assert all("[magnitudes] r (column 'r'): looks like 'not measured'" in text for _, text in (imported, loaded))
+    assert all("[input.magnitudes] r (column 'r'): looks like 'not measured'" in text for _, text in (imported, loaded))
     assert all("(13 times)" in text and "[]: " in text for _, text in (imported, loaded))
     with pytest.warns(AstrolabWarning):
         magnitudes = load_survey(tmp_path / "mine.toml").inputs["magnitudes"][:]
@@ -130,9 +126,12 @@ def test_codes_do_not_hide_each_other_and_outliers_are_no_codes():
 @pytest.mark.parametrize(
     ("label", "counts"),
     [
-        (lambda z: np.where(np.arange(N) % 33 == 0, -9.0, z), "13 of 400 galaxies outside [-0.01, 20]"),
-        (lambda z: z * 299_792.458, "400 of 400 galaxies outside [-0.01, 20]"),
-        (lambda z: np.where(np.arange(N) == 7, 1e20, z), "1 of 400 galaxies outside [-0.01, 20]"),
+        (
+            lambda z: np.where(np.arange(N) % 33 == 0, -9.0, z),
+            "13 of 400 galaxies outside what is possible, [-0.01, 20]",
+        ),
+        (lambda z: z * 299_792.458, "400 of 400 galaxies outside what is possible, [-0.01, 20]"),
+        (lambda z: np.where(np.arange(N) == 7, 1e20, z), "1 of 400 galaxies outside what is possible, [-0.01, 20]"),
     ],
 )
 def test_redshifts_that_cannot_be_are_refused(said, label, counts):
@@ -151,22 +150,48 @@ def test_impossible_labels_of_validation_and_test_files_are_refused_too(said, tm
         table.to_csv(tmp_path / f"{split}.csv", index=False)
     for verdict, text in said(text=TABLE + files):
         assert (
-            verdict == "refused" and "validation.csv: [label] z: 1 of 30" in text and "test.csv: [label] z: 1" in text
+            verdict == "refused"
+            and "validation.csv: [[label]] z: 1 of 30" in text
+            and "test.csv: [[label]] z: 1" in text
         )
 
 
 def test_labels_that_are_only_suspected(said):
     (verdict, text), (loaded, warned) = said(changed("zspec", 9.99))
     assert (verdict, loaded) == ("refused", "accepted") and "9.99 (13 times)" in text and "9.99 (13 times)" in warned
-    ranged = TABLE.replace('column = "zspec"', 'column = "zspec"\nrange = [0, 10]') + FILES
+    ranged = TABLE.replace('column = "zspec"', 'column = "zspec"\npossible = [0, 10]') + FILES
     assert said(text=ranged) == [("accepted", ""), ("accepted", "")]
     table = galaxies().assign(zspec=lambda t: np.log1p(t.zspec)).rename(columns={"zspec": "log1pz"})
     for verdict, text in said(table, text=TABLE.replace("zspec", "log1pz") + FILES):
         assert verdict == "accepted" and "looks like log(1 + z)" in text
 
 
+def test_an_unknown_label_and_an_input_that_is_no_magnitude_are_accepted_without_a_word(said, tmp_path):
+    table = galaxies().assign(g=lambda t: 1e4 * t.g)
+    table.loc[::3, "zspec"] = np.nan
+    text = TABLE.replace("[input.magnitudes]", "[input.features]") + FILES
+    assert said(table, text=text) == [("accepted", ""), ("accepted", "")]
+    assert load_survey(tmp_path / "mine.toml").labels["z"].isna().sum() == 134
+    for verdict, words in said(table.assign(zspec=np.nan)):
+        assert verdict == "refused" or "not one value is known" in words  # refused for its magnitudes
+
+
+def test_spectra_are_looked_at_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path / "data"))
+    text = TABLE.partition("[[label]]")[0] + '[input.spectrum]\nkey = "flux"\naxes = ["pixel"]\n'
+    (tmp_path / "mine.toml").write_text(text + '[[files]]\npath = "mine.h5"\n')
+    flux = np.random.default_rng(0).normal(size=(50, 30))
+    flux[3], flux[7, 2] = 0, np.nan
+    with h5py.File(tmp_path / "mine.h5", "w") as file:
+        file["flux"] = flux
+    (verdict, text), (loaded, warned) = (outcome(call, tmp_path / "mine.toml") for call in (import_survey, load_survey))
+    assert (verdict, loaded) == ("refused", "accepted")
+    assert "[input.spectrum]: NaN or infinity in 1 of 50 galaxies, mine:mine.h5:7" in text
+    assert "[input.spectrum]: every pixel of 1 of 50 galaxies has one value: 0" in warned
+
+
 def test_a_column_that_is_label_and_input_or_two_bands(said):
-    for last, words in (("r", "'r' is given for two bands"), ("zspec", "'zspec' is an input too")):
+    for last, words in (("r", "one column or key for several channels"), ("zspec", "'zspec' is an input too")):
         changed_text = TABLE.replace('columns = ["g", "r", "i"]', f'columns = ["g", "r", "{last}"]') + FILES
         for verdict, text in said(galaxies(), text=changed_text):
             assert verdict == "refused" and words in text
@@ -183,7 +208,7 @@ def test_ids_twice_and_rows_twice(said):
     assert all("40 ids occur more than once" in words for words in (text, warned))
     doubled = pd.concat([galaxies(), galaxies().head(40).assign(id=range(5000, 5040))])
     for verdict, text in said(doubled):
-        assert verdict == "accepted" and "40 of 440 rows have the magnitudes and the label of another" in text
+        assert verdict == "accepted" and "40 of 440 rows have the measurements and the labels of another" in text
 
 
 def test_ids_in_two_files_are_said_by_load_too(said, tmp_path):
@@ -227,7 +252,7 @@ def stamps(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda x: x[::4, 1].fill(0), "[image] r: every pixel of 25 of 100 galaxies has one value: 0"),
+        (lambda x: x[::4, 1].fill(0), "[input.image] r: every pixel of 25 of 100 galaxies has one value: 0"),
         (lambda x: x[::4, :, :, :3].fill(-32768), "in 25 of 100 galaxies: -32768"),
         (lambda x: x[::4, 2, 0].fill(-9999), "in 25 of 100 galaxies: -9999"),
         (lambda x: x[::4, 2, 0].fill(1e30), "in 25 of 100 galaxies: 1e+30"),
@@ -262,5 +287,385 @@ def test_verify_lists_what_is_suspected_and_fails_what_import_refuses(said, tmp_
     doubled = pd.concat([table, table.head(3).assign(id=[9001, 9002, 9003])])
     said(doubled)
     found = verify_survey(load_manifest(tmp_path / "mine.toml"))
-    assert found.query("not ok").check.tolist() == ["magnitudes"]
+    assert found.query("not ok").check.tolist() == ["tables"]
     assert found.query("check == 'doubled'").detail.str.contains("3 of 403").all()
+
+
+CATALOGUE = """
+name = "my-survey"
+title = "My own survey"
+version = "1"
+[[label]]
+name = "z"
+column = "zspec"
+possible = [0, 2]
+[id]
+column = "id"
+scheme = "mine"
+[sky]
+ra = "ra"
+dec = "dec"
+[input.magnitudes]
+channels = ["sdss-g", "sdss-r"]
+columns = ["g", "r"]
+missing = [-99.0]
+[format]
+format = "csv"
+[[files]]
+path = "mine.csv"
+"""
+OWN_IMAGES = """
+name = "my-images"
+title = "My own images"
+version = "1"
+[[label]]
+name = "z"
+column = "z"
+[input.image]
+key = "image"
+channels = ["g", "r"]
+[[files]]
+path = "mine.h5"
+"""
+
+
+@pytest.fixture(autouse=True)
+def data_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def own(tmp_path):
+    folder = tmp_path / "own"
+    folder.mkdir()
+
+    def write(text=CATALOGUE, **changes):
+        columns = {
+            "id": np.arange(5) + 2**60,
+            "zspec": [0.1, 0.2, 0.3, 0.4, 0.5],
+            "ra": [10.0, 20, 30, 40, 50],
+            "dec": [-5.0, 0, 5, 10, 15],
+            "g": [20.0, 21, 22, -99, 23],
+            "r": [19.0, 20, 21, 22, 23],
+            **changes,
+        }
+        pd.DataFrame({k: v for k, v in columns.items() if v is not None}).to_csv(folder / "mine.csv", index=False)
+        (folder / "my.toml").write_text(text)
+        return folder / "my.toml"
+
+    return write
+
+
+def problems_of(path, **options):
+    with pytest.raises(ManifestError) as caught:
+        import_survey(path, **options)
+    return str(caught.value)
+
+
+def test_a_good_survey_is_known_by_its_name(own):
+    manifest = import_survey(own())
+    assert "my-survey" in list_manifests() and load_manifest("my-survey") == manifest
+    survey = load_survey("my-survey")
+    assert survey.ids[0] == 2**60 and survey.specs["magnitudes"].channels == ("sdss-g", "sdss-r")
+    assert np.isnan(survey.inputs["magnitudes"][:]).sum() == 1
+
+
+def test_files_may_lie_elsewhere(own, tmp_path):
+    path = own()
+    path.rename(tmp_path / "my.toml")
+    assert "no such file" in problems_of(tmp_path / "my.toml")
+    import_survey(tmp_path / "my.toml", directory=tmp_path / "own")
+    assert len(load_survey("my-survey")) == 5
+
+
+def test_everything_wrong_is_named_in_one_message(own):
+    text = problems_of(
+        own(
+            id=[1, 1, 2, 3, 4],
+            zspec=[0.1, 0.2, 0.3, 0.4, 9.9],
+            ra=[10.0, 20, 30, 40, 400],
+            g=[20.0, 99, 99, -99, 23],
+            r=[-9999, 20, 21, 22, 1e20],
+        )
+    )
+    for words in (
+        "1 of 5 galaxies outside what is possible, [0, 2]",
+        "1 ids occur more than once: 1",
+        "[sky] ra (column 'ra'): 1 values outside [0, 360]",
+        "sdss-g (column 'g'): looks like 'not measured' but is not under missing = [-99.0]: 99 (2 times)",
+        "-9999 (1 times), 1e+20 (1 times)",
+    ):
+        assert words in text
+    assert "5 problems" in text
+    assert "my-survey" not in list_manifests()
+
+
+def test_missing_columns_bring_the_nearest(own):
+    text = problems_of(own(zspec=None, z_spec=[0.1] * 5, g=None, G=[20.0] * 5))
+    assert "2 problems" in text
+    assert "no column 'zspec'; the nearest is 'z_spec'; it has id, ra, dec, r, z_spec, G" in text
+    assert "no column 'g'; the nearest is 'G'" in text
+
+
+def test_fluxes_called_magnitudes(own):
+    text = problems_of(own(r=[1900.0, 2000, 2100, 2200, 2300]))
+    assert "the median is 2100, which is no magnitude; is the unit 'AB mag' right?" in text
+    import_survey(own(CATALOGUE.replace("missing =", 'unit = "nJy"\nmissing ='), g=[900.0] * 5, r=[1900.0] * 5))
+
+
+def test_a_band_without_a_measurement(own):
+    assert "sdss-g (column 'g'): not one value is measured" in problems_of(own(g=[-99.0] * 5))
+
+
+def test_a_name_that_is_taken(own):
+    assert "comes with astrolab" in problems_of(own(CATALOGUE.replace("my-survey", "galaxiesml")))
+
+
+def test_one_object_in_two_files(own, tmp_path):
+    path = own(CATALOGUE + '[[files]]\npath = "more.csv"\n')
+    pd.read_csv(tmp_path / "own" / "mine.csv").head(2).to_csv(tmp_path / "own" / "more.csv", index=False)
+    assert "2 ids are both in mine.csv and in more.csv" in problems_of(path)
+
+
+def test_a_file_yet_to_be_fetched_is_no_problem(own, caplog):
+    import_survey(own(CATALOGUE + '[[files]]\npath = "far.csv"\nurls = ["https://example.org/far.csv"]\n'))
+    assert "far.csv is not here yet" in caplog.text
+
+
+def test_a_hash_that_does_not_match(own):
+    assert "md5:" in problems_of(own(CATALOGUE + f'md5 = "{32 * "0"}"\n'))
+
+
+def test_images(own, tmp_path):
+    path = own(OWN_IMAGES)
+    pixels = np.random.default_rng(0).normal(size=(4, 2, 8, 8)).astype(np.float32)
+
+    def write(image):
+        with h5py.File(tmp_path / "own" / "mine.h5", "w") as file:
+            file["image"], file["z"] = image, np.ones((4, 1))
+
+    write(pixels)
+    assert import_survey(path).inputs["image"].channels == ("g", "r")
+    write(pixels[:, :1])
+    assert "(4, 1, 8, 8)" in problems_of(path)
+    pixels[:, 1] = 0
+    write(pixels)
+    assert "[input.image] r: every pixel of 4 of 4 galaxies has one value: 0" in problems_of(path)
+    pixels[2, 0, 0, 0] = np.inf
+    write(pixels)
+    with pytest.warns(AstrolabWarning, match="every pixel of 3 of 4"):
+        assert "[input.image]: NaN or infinity in 1 of 4 galaxies, my-images:mine.h5:2" in problems_of(path)
+
+
+def test_a_recipe_of_known_surveys(own, tmp_path):
+    recipe = 'name = "both"\ntitle = "Both"\nversion = "1"\n[recipe]\nmembers = ["my-survey", "{}"]\n'
+    recipe += 'keep = "my-survey"\n'
+    import_survey(own())
+    (tmp_path / "both.toml").write_text(recipe.format("galaxyml"))
+    assert "Did you mean 'galaxiesml'" in problems_of(tmp_path / "both.toml")
+    (tmp_path / "both.toml").write_text(recipe.format("galaxiesml"))
+    assert import_survey(tmp_path / "both.toml").recipe.keep == "my-survey"
+
+
+def test_real_galaxies_of_the_sdss(shared_data, tmp_path):
+    text = """
+        name = "sdss-mgs"
+        title = "SDSS main galaxy sample"
+        version = "1"
+        [[label]]
+        name = "z"
+        column = "zs"
+        [input.magnitudes]
+        channels = ["sdss-u", "sdss-g", "sdss-r", "sdss-i", "sdss-z"]
+        columns = ["u", "g", "r", "i", "z"]
+        [format]
+        format = "csv"
+        delimiter = "whitespace"
+        comment = "#"
+        names = ["zs", "u", "g", "r", "i", "z", "u-g", "g-r", "r-i", "i-z",
+                 "eu", "eg", "er", "ei", "ez", "eu-g", "eg-r", "er-i", "ei-z"]
+        [[files]]
+        path = "SDSS_MGS.train"
+        split = "train"
+        [[files]]
+        path = "SDSS_MGS.test"
+        split = "test"
+    """
+    (tmp_path / "mgs.toml").write_text(text)
+    import_survey(tmp_path / "mgs.toml", directory=shared_data / "photoz_sdss_ugriz")
+    survey = load_survey("sdss-mgs")
+    assert len(survey) == 10_000 and survey.labels["z"].between(0, 1).all()
+
+
+N_SKY = 6
+IMAGES = {
+    **{"name": "sky", "title": "Sky", "version": "1"},
+    "label": [{"name": "z", "column": ["zspec", "z_spec"]}],
+    "id": {"column": "object_id", "scheme": "sky"},
+    "sky": {"ra": "ra", "dec": "dec"},
+    "input": {"image": {"key": "image", "channels": ["g", "r"], "sizes": [8]}},
+    "files": [{"path": "a.h5", "size": 8}],
+}
+
+
+def write_images(path, **changes):
+    contents = {
+        "image": np.ones((N_SKY, 2, 8, 8), np.float32),
+        "z_spec": np.linspace(0.1, 1, N_SKY),
+        "object_id": np.arange(N_SKY) + 2**60,
+        "ra": np.full(N_SKY, 150.0),
+        "dec": np.full(N_SKY, 2.0),
+        **changes,
+    }
+    with h5py.File(path, "w") as file:
+        for name, values in contents.items():
+            if values is not None:
+                file[name] = values
+
+
+@pytest.fixture
+def probe(tmp_path):
+    def run(*, manifest=IMAGES, **changes):
+        write_images(tmp_path / "a.h5", **changes)
+        return schema_of(parse_manifest(manifest, where="a.toml", folder=tmp_path))
+
+    return run
+
+
+def schema_of(manifest):
+    """What is wrong between a manifest and its file."""
+    found = verify_survey(manifest).query("check == 'schema'")
+    return found.detail[~found.ok].tolist()
+
+
+def test_a_file_that_fits_is_read(probe):
+    assert not probe()
+
+
+def test_every_problem_of_a_file_is_found(probe):
+    problems = probe(
+        image=np.ones((N_SKY, 3, 8, 8), np.float32),
+        object_id=np.linspace(0, 1, N_SKY),
+        ra=None,
+        z_spec=np.ones((N_SKY, 2)),
+    )
+    found = "\n".join(problems)
+    assert len(problems) == 4
+    assert "(6, 3, 8, 8)" in found  # the number of bands
+    assert "[[label]] z" in found and "(6, 2)" in found
+    assert "[id]" in found and "float" in found
+    assert "[sky] ra: the file has no column 'ra'" in found
+
+
+def test_the_nearest_column_is_named(probe):
+    manifest = {**IMAGES, "id": {"column": "ObjectID", "scheme": "sky"}}
+    problems = probe(manifest=manifest)
+    assert problems == [
+        "[id]: the file has no column 'ObjectID'; the nearest is 'object_id'; it has dec, image, object_id, ra, z_spec"
+    ]
+
+
+def test_magnitudes_are_tried_band_by_band(probe):
+    photometry = {"channels": ["g", "r"], "columns": ["mag_g", "mag_r"]}
+    problems = probe(manifest={**IMAGES, "input": {**IMAGES["input"], "magnitudes": photometry}}, G_mag=np.ones(N_SKY))
+    assert [problem.split(":")[0] for problem in problems] == ["[input.magnitudes] g", "[input.magnitudes] r"]
+
+
+def test_what_is_no_hdf5_is_said_once(tmp_path):
+    (tmp_path / "a.h5").write_bytes(b"<html>not found</html>")
+    problems = schema_of(parse_manifest(IMAGES, where="a.toml", folder=tmp_path))
+    assert len(problems) == 1 and "not HDF5" in problems[0]
+
+
+N_FILE = 5
+PIXELS = np.random.default_rng(0).normal(size=(N_FILE + 1, 2, 8, 8)).astype(np.float32)
+SPLITS = ("train", "test")
+
+
+def write_sky(folder, name, *, first_id=0, **changes):
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = {
+        "image": PIXELS[:N_FILE],
+        "z": np.linspace(0.1, 1, N_FILE),
+        "object_id": np.arange(N_FILE) + first_id,
+        **changes,
+    }
+    with h5py.File(folder / f"{name}.h5", "w") as file:
+        for key, values in contents.items():
+            file[key] = values
+
+
+def sky_manifest(folder=None, **changes):
+    table = {
+        **{"name": "sky", "title": "Sky", "version": "1"},
+        "label": [{"name": "z", "column": ["z"], "possible": [0, 2]}],
+        "id": {"column": "object_id", "scheme": "sky"},
+        "input": {"image": {"key": "image", "channels": ["g", "r"], "sizes": [8]}},
+        "files": [{"path": f"{split}.h5", "split": split, "size": 8, "n": N_FILE} for split in SPLITS],
+        **changes,
+    }
+    return parse_manifest(table, where="sky.toml", folder=folder)
+
+
+def wrong(table):
+    return {(row.file, row.check) for row in table.itertuples() if not row.ok}
+
+
+def test_a_survey_that_is_right(tmp_path):
+    for i, split in enumerate(SPLITS):
+        write_sky(tmp_path, split, first_id=100 * i)
+    table = verify_survey(sky_manifest(tmp_path))
+    assert list(table.columns) == ["file", "check", "ok", "detail"] and table.ok.all()
+    assert set(table.check) >= {"present", "size", "hash", "schema", "rows", "labels", "arrays", "ids"}
+    assert "ids in common" in set(table.check)
+
+
+def test_everything_wrong_is_found_at_once(tmp_path):
+    pixels = PIXELS.copy()
+    pixels[3, 1, 4, 4] = np.nan
+    ids = np.array([0, 1, 1, 2, 3, 4]) + 2**60
+    write_sky(tmp_path, "train", image=pixels, z=np.linspace(0.1, 2.5, N_FILE + 1), object_id=ids)
+    write_sky(tmp_path, "test", first_id=2**60)
+    files = [{"path": "train.h5", "split": "train", "size": 8, "n": N_FILE, "bytes": 1, "md5": 32 * "0"}]
+    table = verify_survey(sky_manifest(tmp_path, files=[*files, {"path": "test.h5", "split": "test", "size": 8}]))
+    train = {check for file, check in wrong(table) if file == "train.h5"}
+    assert train == {"size", "hash", "rows", "labels", "arrays", "ids"}
+    assert wrong(table) - {("train.h5", check) for check in train} == {("train.h5 / test.h5", "ids in common")}
+    details = table.set_index(["file", "check"]).detail
+    assert "6 galaxies, 5 expected" in details["train.h5", "rows"]
+    assert "1 ids occur more than once: 1152921504606846977" in details["train.h5", "ids"]
+    assert "5 ids are both in train.h5 and in test.h5" in details["train.h5 / test.h5", "ids in common"]
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    write_sky(tmp_path, "train", image=np.ones((N_FILE, 3, 8, 8), np.float32))
+    (tmp_path / "test.h5").write_bytes(b"")
+    table = verify_survey(sky_manifest(tmp_path))
+    assert wrong(table) == {("train.h5", "schema"), ("test.h5", "schema")}
+    assert table.query("check == 'schema'").detail.str.contains("empty file").sum() == 1
+
+
+def test_an_absent_file_and_an_absent_survey(tmp_path):
+    with pytest.raises(DataNotFoundError):
+        verify_survey(sky_manifest(tmp_path))
+    write_sky(tmp_path, "train")
+    assert wrong(verify_survey(sky_manifest(tmp_path))) == {("test.h5", "present")}
+
+
+def test_every_realisation_of_a_twin(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path))
+    twin = sky_manifest(simulated=True, twin={"of": "galaxiesml", "simulator": "hsc", "n": 2 * N_FILE})
+    with pytest.raises(DataNotFoundError, match="astrolab data simulate sky"):
+        verify_survey(twin)
+    for seed in (0, 1):
+        for i, split in enumerate(SPLITS):
+            write_sky(tmp_path / "sky" / "1" / f"n10-s{seed}-abcd1234", split, first_id=100 * i)
+    table = verify_survey(twin)
+    assert table.ok.all()
+    assert {"n10-s0-abcd1234/train.h5", "n10-s1-abcd1234/test.h5"} <= set(table.file)
+    assert len(verify_survey(twin, directory=tmp_path / "sky" / "1" / "n10-s0-abcd1234")) == len(table) / 2
+
+
+def test_a_recipe_is_its_members():
+    with pytest.raises(DataNotFoundError, match="transferz"):
+        verify_survey("combo")

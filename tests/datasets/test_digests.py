@@ -1,7 +1,6 @@
 """Data is known by all that is read, once: any value changes its digest, another place of the files does not."""
 
 import hashlib
-import json
 import os
 import time
 
@@ -11,13 +10,15 @@ import pytest
 
 from astrolab.datasets import digests
 from astrolab.datasets.digests import digest_file, digest_rows, read_content
-from astrolab.datasets.hdf5 import H5Rows
-from astrolab.datasets.leaks import audit_leaks
+from astrolab.datasets.formats import read_contents
 from astrolab.datasets.loading import load_survey
-from astrolab.datasets.manifests import load_manifest
+from astrolab.datasets.manifest import Format
+from astrolab.datasets.overlap import audit_leaks
 from astrolab.datasets.rows import CroppedRows, StackedRows, TakenRows
-from astrolab.datasets.twins import survey_files
-from astrolab.errors import ChecksumError
+
+
+def rows_in(path):
+    return read_contents(path, layout=Format(format="hdf5"), arrays={"image": 4})[1]["image"].rows
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def write(tmp_path, monkeypatch, images):
         with h5py.File(path, "w") as file:
             file["image"] = values
         os.utime(path, times=(time.time() - age_s,) * 2)
-        return H5Rows(path, key="image")
+        return rows_in(path)
 
     make.reads = reads
     return make
@@ -63,7 +64,7 @@ def test_files_are_read_once_while_they_stay_as_they_are(write, images):
     assert (read_content(write(changed, age_s=50)).hashes != first.hashes).nonzero()[0].tolist() == [1]
     assert write.reads == [240, 240]
     read_content(write(name="young.h5", age_s=0))
-    read_content(H5Rows(rows.path.with_name("young.h5"), key="image"))
+    read_content(rows_in(rows.path.with_name("young.h5")))
     assert write.reads == [240] * 4, "a file written this moment may change again without its date showing it"
 
 
@@ -122,38 +123,6 @@ def test_the_digest_of_a_survey_sees_the_middle_of_a_large_file(tmp_path, write_
     columns["image"][11, 2, 30, 30] += 1
     write_published(tmp_path / "train.hdf5", n=24, image=columns["image"])
     assert load_survey(manifest).digest != before
-
-
-def test_twins_record_what_they_wrote_and_are_held_to_it(tmp_path):
-    manifest = load_manifest("twin-transferz")
-    paths = survey_files.simulate_survey(manifest, n=10, seed=0, directory=tmp_path)
-    record = paths[0].with_name("files.json")
-    written = json.loads(record.read_text())
-    assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths} == {
-        name: what["sha256"] for name, what in written.items()
-    }
-    assert [what["n"] for what in written.values()] == [8, 1, 1]
-    whole = paths[1].read_bytes()
-    paths[1].write_bytes(whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:])
-    with pytest.raises(ChecksumError, match=f"{paths[1].name}: changed since"):
-        load_survey("twin-transferz", n=10, directory=tmp_path)
-    paths[1].write_bytes(whole)
-    record.write_text("{")
-    with pytest.raises(ChecksumError, match=r"files\.json: changed"):
-        load_survey("twin-transferz", n=10, directory=tmp_path)
-    record.unlink()  # as a kill before the record was written leaves it: simulated again
-    assert survey_files.simulate_survey(manifest, n=10, seed=0, directory=tmp_path) == paths and record.is_file()
-
-
-def test_only_code_of_the_simulator_changes_the_settings_digest(monkeypatch):
-    knobs = survey_files.twin_knobs(load_manifest("twin-galaxiesml"))
-    before = survey_files.settings_digest(knobs)
-    seen = []
-    monkeypatch.setattr(survey_files, "source_digest", lambda paths: seen.extend(paths) or "other")
-    survey_files._simulator_digest.cache_clear()
-    assert survey_files.settings_digest(knobs) != before
-    survey_files._simulator_digest.cache_clear()
-    assert seen and {path.parent.name for path in seen} == {"twins"}
 
 
 def test_the_same_pixels_in_train_and_test_are_a_leak(make_survey, write, images):

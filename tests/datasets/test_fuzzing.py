@@ -35,11 +35,11 @@ from local_server import serve
 from typer.testing import CliRunner
 
 import astrolab as al
-from astrolab.cli_data import data_app
-from astrolab.datasets import fetch as fetching
-from astrolab.datasets.scaling import Scaling
+from astrolab.cli import app
+from astrolab.datasets import fetching
+from astrolab.datasets.scaling import InputScaling, Scaling
 from astrolab.errors import AstrolabError
-from astrolab.presets import load_preset
+from astrolab.parameters import list_presets, load_preset
 
 N_CASES = int(os.environ.get("ASTROLAB_FUZZ", "240"))
 SECONDS_A_CASE, MEMORY_BYTES = 5, 3 << 30
@@ -47,17 +47,16 @@ BANDS, N_ROWS = ("g", "r", "i"), 12
 
 # ---- small valid files -------------------------------------------------------------------------------------------
 
-LABEL = '[label]\nname = "z"\ncolumn = "zspec"\nrange = [0, 3]\n[id]\ncolumn = "id"\nscheme = "own"\n'
+LABEL = '[[label]]\nname = "z"\ncolumn = "zspec"\npossible = [0, 3]\n[id]\ncolumn = "id"\nscheme = "own"\n'
 SKY = '[sky]\nra = "ra"\ndec = "dec"\n'
-MAGNITUDES = '[magnitudes]\nbands = ["g", "r", "i"]\ncolumns = ["g", "r", "i"]\nmissing = [-99.0]\n'
-IMAGE = '[image]\nkey = "image"\nbands = ["g", "r", "i"]\nsizes = [8]\npixel_scale_arcsec = 0.2\n'
+MAGNITUDES = '[input.magnitudes]\nchannels = ["g", "r", "i"]\ncolumns = ["g", "r", "i"]\nmissing = [-99.0]\n'
+IMAGE = '[input.image]\nkey = "image"\nchannels = ["g", "r", "i"]\nsizes = [8]\nscale_arcsec = 0.2\n'
 CITATION = '[citation]\nkeys = ["arXiv:2410.00271"]\ntext = "We thank."\nbibtex = "@misc{a, title = {b}}"\n'
 
 
-def manifest(path, *, kind="catalogue", layout="", sections="", entry=""):
-    head = f'name = "small"\ntitle = "Small"\nversion = "1"\nkind = "{kind}"\n{CITATION}'
+def manifest(path, *, seen=MAGNITUDES, layout="", sections="", entry=""):
+    head = f'name = "small"\ntitle = "Small"\nversion = "1"\n{CITATION}'
     layout = f"[format]\n{layout}\n" if layout else ""
-    seen = IMAGE if kind == "images" else MAGNITUDES
     return f'{head}{seen}{LABEL}{sections}{layout}[[files]]\npath = "{path}"\n{entry}'
 
 
@@ -116,8 +115,8 @@ def plain_table(path):
     pd.DataFrame(columns()).to_csv(path, index=False)
 
 
-HDF5_IMAGES = {"kind": "images"}
-FITS_IMAGES = {"kind": "images", "layout": 'format = "fits"'}
+HDF5_IMAGES = {"seen": IMAGE}
+FITS_IMAGES = {"seen": IMAGE, "layout": 'format = "fits"'}
 SURVEYS = {
     "hdf5-images": survey_of(
         "a.h5", lambda path: write_h5(path, arrays={"image": images(), **columns()}), **HDF5_IMAGES
@@ -155,7 +154,7 @@ SURVEYS = {
         "a.parquet", lambda path: pd.DataFrame(columns()).to_parquet(path), layout='format = "parquet"'
     ),
     "npz": survey_of(
-        "a.npz", lambda path: np.savez(path, image=images(), **columns()), kind="images", layout='format = "npz"'
+        "a.npz", lambda path: np.savez(path, image=images(), **columns()), seen=IMAGE, layout='format = "npz"'
     ),
 }
 
@@ -187,7 +186,7 @@ def read_registry(folder):
 
 
 def command(*words):
-    result = CliRunner().invoke(data_app, words)
+    result = CliRunner().invoke(app, ["data", *words])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
 
@@ -230,16 +229,19 @@ def read_fetched(folder):
 
 
 def make_scaling(folder):
-    Scaling("asinh", "image", BANDS, (0.0, 0.0, 0.0), (1.0, 2.0, 3.0), 4.0, unit="nJy").save(folder / "scaling.json")
+    one = InputScaling("asinh", BANDS, (0.0, 0.0, 0.0), (1.0, 2.0, 3.0), 4.0, unit="nJy")
+    Scaling({"image": one}).save(folder / "scaling.json")
 
 
 def read_scaling(folder):
-    yield lambda: Scaling.load(folder / "scaling.json").apply(images())
+    yield lambda: Scaling.load(folder / "scaling.json").apply({"image": images()})
 
 
 def make_model(strategy):
     def make(folder):
-        base = al.make_model("redshift_mlp", n_bands=3, hidden=(4, 4, 4, 2), batchnorm=True, seed=0)
+        make_own_manifest(folder)
+        survey = al.load_survey(folder / "small.toml")
+        base = al.make_model("mlp", survey=survey, hidden=(4, 4, 4, 2), batchnorm=True, seed=0)
         al.save_model(al.adapt(base, strategy=strategy), directory=folder / "model", base=base)
 
     return make
@@ -274,8 +276,6 @@ def make_preset(folder):
 
 
 def shipped_preset():
-    from astrolab.presets import list_presets
-
     return list_presets("lora_vs_transfer")["smoke"]
 
 

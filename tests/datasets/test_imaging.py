@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import galsim
 import numpy as np
 import pandas as pd
 import pytest
 
-from astrolab.datasets.imaging import fit_moffat, measure_imaging, sky_sigma
+from astrolab.datasets.imaging import fit_moffat, measure_imaging, resample, sky_sigma
 from astrolab.datasets.survey import Provenance, Survey
-from astrolab.errors import UnknownNameError
+from astrolab.errors import SchemaError, UnknownNameError
+from astrolab.tasks import REDSHIFT, InputSpec
 
 SCALE_ARCSEC = 0.168
 ZERO_POINT_MAG = 27.0
@@ -34,18 +37,22 @@ def survey():
         inputs={"image": images.astype(np.float32), "magnitudes": mags[:, None]},
         labels=pd.DataFrame({"z": np.ones(150)}),
         ids=np.arange(150),
-        bands=("hsc-i",),
-        catalogue={},
-        sky_deg=None,
-        published_split=None,
+        specs={
+            "image": InputSpec(("band", "y", "x"), ("hsc-i",), scale_arcsec=SCALE_ARCSEC),
+            "magnitudes": InputSpec(("band",), ("hsc-i",), "AB mag"),
+        },
+        task=REDSHIFT,
         provenance=Provenance(
             survey="points",
             title="points",
-            pixel_scale_arcsec=SCALE_ARCSEC,
             simulated=True,
             knobs={"seeing_arcsec": [FWHM_ARCSEC], "depth_mag": [26.0]},
         ),
     )
+
+
+def only(survey, name):
+    return replace(survey, inputs={name: survey.inputs[name]}, specs={name: survey.specs[name]})
 
 
 def test_noise_is_told_from_a_galaxy_that_fills_the_stamp():
@@ -82,8 +89,8 @@ def test_what_cannot_be_measured_is_not_a_number(survey):
     few = measure_imaging(survey.take(np.arange(5))).iloc[0]
     assert np.isnan([few.fwhm_arcsec, few.depth_mag, few.zero_point_mag]).all()
     assert few.sky_sigma > 0
-    inputs = {"image": survey.inputs["image"]}
-    no_mags = Survey(**{**vars(survey), "inputs": inputs, "provenance": Provenance("points", "points")})
+    bare = {"image": replace(survey.specs["image"], scale_arcsec=None)}
+    no_mags = replace(only(survey, "image"), specs=bare, provenance=Provenance("points", "points"))
     row = measure_imaging(no_mags).iloc[0]
     assert np.isnan([row.zero_point_mag, row.depth_mag, row.fwhm_arcsec, row.stated_depth_mag]).all()
 
@@ -99,6 +106,34 @@ def test_a_twin_is_about_as_sharp_and_deep_as_it_says():
 
 
 def test_a_catalogue_without_images_is_refused(survey):
-    bare = Survey(**{**vars(survey), "inputs": {"magnitudes": survey.inputs["magnitudes"]}})
     with pytest.raises(UnknownNameError, match="magnitudes"):
-        measure_imaging(bare)
+        measure_imaging(only(survey, "magnitudes"))
+
+
+def test_whole_ratios_sum_blocks_and_others_share_pixels_by_area(survey):
+    images = survey.inputs["image"][:]
+    double = resample(survey, scale_arcsec=2 * SCALE_ARCSEC)
+    blocks = images.reshape(150, 1, 16, 2, 16, 2).sum(axis=(3, 5))
+    np.testing.assert_allclose(double.inputs["image"][[7, 3]], blocks[[7, 3]], rtol=1e-5, atol=1e-5)
+    # Halving the pixels exactly, then summing threes, is resampling by 3/2.
+    shared = resample(survey, scale_arcsec=1.5 * SCALE_ARCSEC).inputs["image"]
+    halves = np.repeat(np.repeat(images / 4, 2, axis=2), 2, axis=3)[:, :, :63, :63]
+    thirds = halves.reshape(150, 1, 21, 3, 21, 3).sum(axis=(3, 5))
+    assert shared.shape == (150, 1, 21, 21)
+    np.testing.assert_allclose(shared[:], thirds, rtol=1e-5, atol=1e-5)
+    assert double.specs["image"].scale_arcsec == 2 * SCALE_ARCSEC
+    assert "image: resampled from 0.168 to 0.336 arcsec a pixel" in repr(double)
+
+
+def test_images_are_cut_after_resampling_and_a_star_keeps_its_flux(survey):
+    cut = resample(survey, scale_arcsec=2 * SCALE_ARCSEC, size=8)
+    whole = resample(survey, scale_arcsec=2 * SCALE_ARCSEC).inputs["image"][:]
+    np.testing.assert_array_equal(cut.inputs["image"][:], whole[..., 4:12, 4:12])
+    np.testing.assert_allclose(whole.sum(axis=(2, 3)), survey.inputs["image"][:].sum(axis=(2, 3)), rtol=1e-4)
+    same = resample(survey, scale_arcsec=SCALE_ARCSEC, size=16)
+    assert same.provenance == survey.provenance and same.inputs["image"].shape == (150, 1, 16, 16)
+    unknown = replace(survey, specs={**survey.specs, "image": replace(survey.specs["image"], scale_arcsec=None)})
+    with pytest.raises(SchemaError, match="unknown arcsec"):
+        resample(unknown, scale_arcsec=0.2)
+    with pytest.raises(UnknownNameError):
+        resample(only(survey, "magnitudes"), scale_arcsec=0.2)

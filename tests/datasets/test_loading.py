@@ -7,10 +7,9 @@ import pytest
 
 import astrolab.datasets.loading
 import astrolab.datasets.twins
-from astrolab.datasets.leaks import audit_leaks
-from astrolab.datasets.loading import load_survey, read_survey
-from astrolab.datasets.manifests import parse_manifest
-from astrolab.datasets.mixtures import concat
+from astrolab.datasets.loading import load_survey
+from astrolab.datasets.manifest import parse_manifest
+from astrolab.datasets.overlap import audit_leaks, concat
 from astrolab.datasets.scaling import fit_scaling
 from astrolab.datasets.splits import split
 from astrolab.errors import ConfigError, DataNotFoundError, ManifestError, SchemaError, UnknownNameError
@@ -47,6 +46,12 @@ def test_the_digest_changes_with_a_file(tmp_path, on_disk, images_manifest, writ
     images[0, 0, 0, 0] += 1
     write_published(tmp_path / "test.hdf5", n=8, size=16, seed=2, image=images)
     assert load_survey(manifest).digest != before
+
+
+def test_a_survey_says_how_to_load_it_again(tmp_path, on_disk, images_manifest):
+    options = {"n": 10, "seed": 1, "image_size": 8, "directory": str(tmp_path)}
+    survey = load_survey(images_manifest(sizes=[16]), **options)
+    assert survey.provenance.loading == {"name_or_path": "tiny", **options}
 
 
 def test_n_chooses_a_reproducible_part(tmp_path, on_disk, images_manifest):
@@ -102,18 +107,18 @@ def twins(tmp_path, monkeypatch, write_published):
         return [folder / f"{name}.hdf5" for name in SPLITS]
 
     monkeypatch.setattr(astrolab.datasets.twins, "simulate_survey", simulate, raising=False)
-    base = {"kind": "images", "version": "1", "simulated": True}
+    base = {"version": "1", "simulated": True}
     shared = {
-        "label": {"name": "z", "column": ["specz_redshift"]},
+        "label": [{"name": "z", "column": ["specz_redshift"]}],
         "id": {"column": "object_id", "scheme": "twin"},
-        "image": {"key": "image", "bands": list("grizy"), "sizes": [8]},
+        "input": {"image": {"key": "image", "channels": list("grizy"), "sizes": [8]}},
         "files": [{"path": f"{name}.hdf5", "split": name} for name in SPLITS],
     }
     for name, n in [("twin-faint", 40), ("twin-bright", 20)]:
         twin = {"twin": {"of": "x", "simulator": "s", "n": n, "knobs": {"seeing_arcsec": 0.6}}}
         manifests[name] = parse_manifest(base | shared | twin | {"name": name, "title": name}, where=name)
     recipe = {"recipe": {"members": ["twin-faint", "twin-bright"], "keep": "twin-bright"}}
-    combo = base | recipe | {"name": "twin-combo", "title": "Combo twin", "kind": "recipe"}
+    combo = base | recipe | {"name": "twin-combo", "title": "Combo twin"}
     manifests["twin-combo"] = parse_manifest(combo, where="combo")
     monkeypatch.setattr(astrolab.datasets.loading, "load_manifest", lambda m: manifests[m] if isinstance(m, str) else m)
     return calls
@@ -123,7 +128,7 @@ def test_a_twin_is_as_large_as_its_knob_says(tmp_path, monkeypatch):
     monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path / "data"))
     manifest = tmp_path / "large.toml"
     manifest.write_text(
-        'name = "large"\ntitle = "Large twin"\nversion = "1"\nkind = "images"\nsimulated = true\n'
+        'name = "large"\ntitle = "Large twin"\nversion = "1"\nsimulated = true\n'
         '[id]\ncolumn = "object_id"\nscheme = "large"\n'
         '[twin]\nof = "galaxiesml"\nsimulator = "hsc_grizy"\nn = 12\n'
         '[twin.knobs]\nselection = "spectroscopic"\nimage_size = 127\n'
@@ -137,11 +142,14 @@ def test_labels_outside_the_range_of_the_manifest_are_refused(tmp_path, write_pu
     z[3] = -99
     write_published(tmp_path / "train.hdf5", n=20, size=16, specz_redshift=z)
     label = {"name": "z", "column": "specz_redshift"}
-    manifest = images_manifest(tmp_path, files=["train.hdf5"], sizes=[16], label=label | {"range": [0, 4]})
-    with pytest.raises(SchemaError, match=r"1 of 20 galaxies outside \[0, 4\], which says the manifest: -99 \(1 times"):
+    ranged = [label | {"possible": [0, 4]}]
+    manifest = images_manifest(tmp_path, files=["train.hdf5"], sizes=[16], label=ranged)
+    with pytest.raises(SchemaError, match=r"1 of 20 galaxies outside what is possible, \[0, 4\]: -99 \(1 times"):
         load_survey(manifest)
-    other = images_manifest(tmp_path, files=["train.hdf5"], sizes=[16], label=label | {"name": "depth"})
-    assert len(load_survey(other)) == 20
+    for other in ([label | {"name": "depth"}], [label | {"missing": [-99]}]):
+        survey = load_survey(images_manifest(tmp_path, files=["train.hdf5"], sizes=[16], label=other))
+        assert len(survey) == 20
+    assert survey.labels["z"].isna().tolist() == [row == 3 for row in range(20)]
 
 
 def test_files_are_not_fetched_past_a_directory(images_manifest, tmp_path):
@@ -173,11 +181,10 @@ def test_a_recipe_combines_its_members(twins):
 def test_the_common_size_of_different_files(tmp_path, write_published, images_manifest):
     write_published(tmp_path / "train.hdf5", size=16)
     write_published(tmp_path / "test.hdf5", size=20, seed=1)
-    manifest = images_manifest(files=["train.hdf5", "test.hdf5"], sizes=[16])
-    paths = [tmp_path / "train.hdf5", tmp_path / "test.hdf5"]
-    assert read_survey(manifest, paths=paths).inputs["image"].shape == (12, 5, 16, 16)
+    manifest = images_manifest(tmp_path, files=["train.hdf5", "test.hdf5"], sizes=[16, 18])
+    assert load_survey(manifest).inputs["image"].shape == (12, 5, 16, 16)
     with pytest.raises(SchemaError, match="at most 16"):
-        read_survey(manifest, paths=paths, image_size=18)
+        load_survey(manifest, image_size=18)
 
 
 def test_real_sdss_and_boss_catalogues(shared_data):
@@ -186,7 +193,11 @@ def test_real_sdss_and_boss_catalogues(shared_data):
     mgs = load_survey(MANIFESTS / "sdss_mgs.toml", directory=folder)
     boss = load_survey(MANIFESTS / "boss_dr10.toml", directory=folder)
     assert (len(mgs), len(boss)) == (10_000, 6_000)
-    assert mgs.bands == boss.bands == tuple(f"sdss-{band}" for band in "ugriz")
+    assert (
+        mgs.specs["magnitudes"].channels
+        == boss.specs["magnitudes"].channels
+        == tuple(f"sdss-{band}" for band in "ugriz")
+    )
     first = np.float32([19.655096, 18.149183, 17.298376, 16.878389, 16.562674])
     np.testing.assert_array_equal(mgs.inputs["magnitudes"][:1][0], first)
     assert mgs.labels["z"][0] == 0.083125 and boss.labels["z"][5999] < 1
@@ -206,5 +217,5 @@ def test_real_hsc_pixels(shared_data, name, size):
     assert images.shape == (2, 5, size, size) and images.dtype.kind == "f"
     assert survey.labels.shape == (2, 0)
     assert np.isfinite(images).all()
-    scaled = fit_scaling(survey).apply(images)
+    scaled = fit_scaling(survey).apply({"image": images})["image"]
     assert 0.8 < scaled.max() < 1.5 and -1 < scaled.min()

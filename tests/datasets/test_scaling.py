@@ -10,10 +10,15 @@ from astropy.stats import mad_std
 from bit_flips import require_every_flip_refused
 from sklearn.preprocessing import StandardScaler
 
-from astrolab.datasets.scaling import Scaling, fit_scaling, sky_noise
+from astrolab.datasets.scaling import InputScaling, Scaling, fit_scaling, sky_noise
 from astrolab.errors import CheckpointError, ConfigError, PixelError, SchemaError, UnknownNameError
 
 NOISE = np.array([0.02, 0.05, 0.1, 0.3, 1.0])
+
+
+def fit_images(survey, **options):
+    """How the images of a survey are scaled."""
+    return fit_scaling(survey, inputs=["image"], **options).inputs["image"]
 
 
 @pytest.fixture
@@ -46,7 +51,7 @@ def test_zero_padding_is_not_sky(sky_survey):
 
 def test_asinh_follows_lupton_1999(sky_survey):
     """Faint flux: x s = f / 2b. Bright flux: x s = ln(f / b), so a difference of bands is a colour."""
-    scaling = fit_scaling(sky_survey)
+    scaling = fit_images(sky_survey)
     b = np.array(scaling.width) / 2
     np.testing.assert_allclose(b, 1.042 * NOISE, rtol=0.04)
     flux = np.stack([1e-3 * b, 1e4 * b])[..., None]
@@ -56,17 +61,17 @@ def test_asinh_follows_lupton_1999(sky_survey):
 
 
 def test_scaled_images_are_of_order_one_and_safe_in_float16(sky_survey):
-    scaled = fit_scaling(sky_survey).apply(sky_survey.inputs["image"][:])
+    scaled = fit_images(sky_survey).apply(sky_survey.inputs["image"][:])
     peaks = np.abs(scaled).max(axis=(1, 2, 3))
     assert np.median(peaks) == pytest.approx(1)
     assert peaks.max() < 3
-    extreme = fit_scaling(sky_survey).apply(np.full((1, 5, 1, 1), np.float32(1e36)))
+    extreme = fit_images(sky_survey).apply(np.full((1, 5, 1, 1), np.float32(1e36)))
     assert np.isfinite(extreme.astype(np.float16)).all()
 
 
 @pytest.mark.parametrize("method", ["asinh", "standard", "none"])
 def test_arrays_and_tensors_scale_alike(sky_survey, method):
-    scaling = fit_scaling(sky_survey, method=method)
+    scaling = fit_images(sky_survey, method=method)
     images = sky_survey.inputs["image"][:8]
     array, tensor = scaling.apply(images), scaling.apply(torch.from_numpy(images.copy()))
     assert array.dtype == np.float32 and tensor.dtype == torch.float32
@@ -80,7 +85,7 @@ def test_magnitudes_scale_as_scikit_learn_scales_and_missing_ones_become_the_mea
     magnitudes = magnitudes.astype(np.float32)
     magnitudes[:30, 0] = np.nan
     survey = make_survey(n=200, inputs={"magnitudes": magnitudes})
-    scaling = fit_scaling(survey, input_name="magnitudes", method="standard")
+    scaling = fit_scaling(survey).inputs["magnitudes"]
     expected = np.nan_to_num(StandardScaler().fit_transform(magnitudes.astype(float)))
     np.testing.assert_allclose(scaling.apply(magnitudes), expected, atol=2e-5)
     assert scaling.imputed_frac == (0.15, 0, 0, 0, 0)
@@ -91,13 +96,13 @@ def test_magnitudes_scale_as_scikit_learn_scales_and_missing_ones_become_the_mea
 
 def test_as_published_leaves_raw_flux(sky_survey):
     images = sky_survey.inputs["image"][:3]
-    np.testing.assert_array_equal(fit_scaling(sky_survey, method="none").apply(images), images)
+    np.testing.assert_array_equal(fit_images(sky_survey, method="none").apply(images), images)
 
 
 def test_a_bad_pixel_stays_bad(sky_survey):
     images = sky_survey.inputs["image"][:1].copy()
     images[0, 0, 0, 0] = np.nan
-    assert np.isnan(fit_scaling(sky_survey).apply(images)[0, 0, 0, 0])
+    assert np.isnan(fit_images(sky_survey).apply(images)[0, 0, 0, 0])
 
 
 def test_a_saved_scaling_is_the_same(sky_survey, tmp_path):
@@ -124,50 +129,67 @@ def test_the_fit_is_reproducible_and_looks_at_few(make_survey):
     assert fit_scaling(survey, seed=3) != fit_scaling(survey, seed=4)
 
 
-def test_other_bands_are_refused(sky_survey):
+def with_spec(survey, **changes):
+    return replace(survey, specs={"image": replace(survey.specs["image"], **changes)})
+
+
+def test_other_channels_are_refused(sky_survey):
     scaling = fit_scaling(sky_survey)
-    scaling.require_fits(sky_survey)
-    with pytest.raises(SchemaError, match="in this order"):
-        scaling.require_fits(replace(sky_survey, bands=sky_survey.bands[::-1]))
+    scaling.require_fits(sky_survey, inputs=["image"])
+    swapped = with_spec(sky_survey, channels=sky_survey.specs["image"].channels[::-1])
+    with pytest.raises(SchemaError, match="as_channels"):
+        scaling.require_fits(swapped, inputs=["image"])
+    with pytest.raises(SchemaError, match="a survey with image"):
+        scaling.require_fits(sky_survey, inputs=["image", "magnitudes"])
     for shape in [(4, 3, 8, 8), (5,), (8, 8, 5)]:
         with pytest.raises(SchemaError):
-            scaling.apply(np.zeros(shape))
+            scaling.apply({"image": np.zeros(shape)})
 
 
 def test_another_unit_is_refused_where_both_are_known(sky_survey):
-    def in_unit(unit):
-        return replace(sky_survey, provenance=replace(sky_survey.provenance, image_unit=unit))
-
-    scaling = fit_scaling(in_unit("nJy"))
-    assert scaling.unit == "nJy"
+    scaling = fit_scaling(with_spec(sky_survey, unit="nJy"))
+    assert scaling.inputs["image"].unit == "nJy"
     for unit in ("nJy", ""):
-        scaling.require_fits(in_unit(unit))
+        scaling.require_fits(with_spec(sky_survey, unit=unit), inputs=["image"])
     with pytest.raises(SchemaError, match="counts"):
-        scaling.require_fits(in_unit("counts"))
+        scaling.require_fits(with_spec(sky_survey, unit="counts"), inputs=["image"])
 
 
-def test_a_missing_magnitude_is_imputed_and_a_missing_pixel_is_not(sky_survey):
-    images = np.array(sky_survey.inputs["image"])
-    images[0, 0] = np.nan
-    scaling = fit_scaling(sky_survey, method="standard")
-    assert np.isnan(scaling.apply(images)[0, 0]).all()
-    magnitudes = replace(scaling, input_name="magnitudes")
-    assert (magnitudes.apply(images[..., 0, 0])[0, 0] == 0).all()
-    with pytest.raises(ConfigError, match="logarithms"):
-        fit_scaling(replace(sky_survey, inputs={"magnitudes": images[..., 0, 0]}), input_name="magnitudes")
+def test_every_input_is_scaled_in_its_own_way_and_companions_are_not(make_survey):
+    random = np.random.default_rng(0)
+    flux = random.normal(np.linspace(1, 5, 12), np.linspace(0.1, 1, 12), size=(400, 12))
+    inputs = {"spectrum": flux, "magnitudes": random.normal(22, 1, (400, 5))}
+    survey = make_survey(n=400, inputs=inputs)
+    scaling = fit_scaling(survey, method={"magnitudes": "none"})
+    assert repr(scaling) == "Scaling: spectrum standard · magnitudes none"
+    scaled = scaling.apply({**inputs, "spectrum.ivar": flux})
+    np.testing.assert_allclose(scaled["spectrum"], StandardScaler().fit_transform(flux), atol=1e-5)
+    np.testing.assert_array_equal(scaled["magnitudes"], inputs["magnitudes"].astype(np.float32))
+    assert set(scaled) == {"spectrum", "magnitudes"}
+    with pytest.raises(ConfigError, match="numbers in a row"):
+        fit_scaling(survey, inputs=["spectrum"], method="asinh")
+
+
+def test_a_missing_magnitude_is_imputed_and_a_missing_pixel_is_not(make_survey):
+    values = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+    survey = make_survey(n=60, inputs={"magnitudes": values, "spectrum": values})
+    values = values.copy()
+    values[0, 0] = np.nan
+    scaled = fit_scaling(survey).apply({"magnitudes": values, "spectrum": values})
+    assert scaled["magnitudes"][0, 0] == 0 and np.isnan(scaled["spectrum"][0, 0])
 
 
 @pytest.mark.parametrize("images", [np.zeros((4, 5, 8, 8)), np.full((4, 5, 8, 8), np.nan)])
 @pytest.mark.parametrize("method", ["asinh", "standard"])
 def test_images_without_sky_or_spread_are_refused(make_survey, images, method):
     with pytest.raises(PixelError, match="noise or spread"):
-        fit_scaling(make_survey(n=4, inputs={"image": images.astype(np.float32)}), method=method)
+        fit_images(make_survey(n=4, inputs={"image": images.astype(np.float32)}), method=method)
 
 
 def test_names_and_numbers_that_cannot_be_are_refused(sky_survey):
     with pytest.raises(UnknownNameError):
         fit_scaling(sky_survey, method="log")
     with pytest.raises(UnknownNameError):
-        fit_scaling(sky_survey, input_name="spectrum")
+        fit_scaling(sky_survey, inputs=["spectrum"])
     with pytest.raises(ConfigError):
-        Scaling(method="asinh", input_name="image", bands=("g", "r"), centre=(0.0, 0.0), width=(1.0, -1.0))
+        InputScaling(method="asinh", channels=("g", "r"), centre=(0.0, 0.0), width=(1.0, -1.0))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from astrolab.datasets.mixtures import concat
+from astrolab.datasets.overlap import concat
 from astrolab.datasets.splits import fnv1a, id_uniform, split, splitmix64, subsample, take_fraction
 from astrolab.errors import ConfigError, EmptySplitError
 

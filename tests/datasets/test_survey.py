@@ -10,6 +10,7 @@ import pytest
 from astrolab.datasets.rows import LazyRows
 from astrolab.datasets.survey import Provenance, describe_surveys
 from astrolab.errors import SchemaError, UnknownNameError
+from astrolab.tasks import make_task
 
 
 class CountingRows(LazyRows):
@@ -102,8 +103,11 @@ def test_the_table_has_ids_labels_and_what_was_asked(make_survey):
     [
         ({"labels": pd.DataFrame({"z": np.zeros(39)})}, "labels of length 39"),
         ({"sky_deg": np.zeros((41, 2))}, "sky_deg of length 41"),
-        ({"bands": ("hsc-g", "hsc-r")}, r"shape \(40, 5, 8, 8\)"),
-        ({"inputs": {"magnitudes": np.zeros((40, 5, 1))}}, "must have 2 axes"),
+        ({"inputs": {"image": np.zeros((40, 2, 8, 8))}}, r"shape \(40, 2, 8, 8\)"),
+        ({"inputs": {"magnitudes": np.zeros((40, 5, 1))}}, "has the axes band"),
+        ({"labels": pd.DataFrame({"z": np.zeros(40)}), "task": make_task([])}, "for the task 'no labels'"),
+        ({"specs": {}}, "must be those of its specs"),
+        ({"weights": pd.DataFrame({"z": np.ones(39)})}, "weights of length 39"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(make_survey, changes, words):
@@ -118,3 +122,25 @@ def test_the_description_counts_and_measures_depth(make_survey):
     assert table.loc["all", "z_p90"] == pytest.approx(np.percentile(survey.labels["z"], 90))
     assert table.loc["all", "hsc-i_p90"] == pytest.approx(np.percentile(survey.inputs["magnitudes"][:, 2], 90))
     assert not table["simulated"].any()
+
+
+def test_unknown_labels_and_weights_go_with_their_objects(make_survey):
+    labels = pd.DataFrame({"smooth": [0.1, np.nan, 0.3], "bar": [np.nan] * 3})
+    weights = pd.DataFrame({"smooth": [1.0, 2.0, 3.0]})
+    survey = make_survey(n=3, labels=labels, weights=weights, objects="sources")
+    assert "3 sources" in repr(survey) and "smooth 0.1–0.3 (median 0.20), unknown for 1 · bar unknown" in repr(survey)
+    part = survey.take([2, 1])
+    assert part.weights["smooth"].tolist() == [3, 2] and part.labels["smooth"].isna().tolist() == [False, True]
+
+
+def test_channels_stand_for_others_only_where_that_is_declared(make_survey):
+    survey = make_survey(n=3)
+    names = ("lsst-g", "hsc-r", "lsst-i", "lsst-z", "lsst-y")
+    declared = survey.as_channels(*names, input_name="magnitudes")
+    assert declared.specs["magnitudes"].channels == names and declared.specs["image"] == survey.specs["image"]
+    assert "magnitudes: hsc-g as lsst-g, hsc-i as lsst-i" in repr(declared) and "hsc-r as" not in repr(declared)
+    assert survey.as_channels(*survey.specs["image"].channels, input_name="image").provenance == survey.provenance
+    with pytest.raises(SchemaError):
+        survey.as_channels("lsst-g", input_name="magnitudes")
+    with pytest.raises(UnknownNameError):
+        survey.as_channels("lsst-g", input_name="spectrum")

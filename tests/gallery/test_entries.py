@@ -1,5 +1,6 @@
 import html
 import json
+import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
 
 import nbformat
@@ -8,9 +9,8 @@ import pytest
 from simulated_runs import fit_record
 
 from astrolab.gallery import write_gallery
-from astrolab.gallery.entries import read_entry
-from astrolab.parameters import find_notebook, read_title
-from astrolab.presets import load_preset
+from astrolab.gallery.entries import as_html, as_text, read_entry, saved_figures
+from astrolab.parameters import find_notebook, load_preset, read_title
 
 
 def test_a_whole_run_is_read_without_a_problem(make_run):
@@ -136,7 +136,7 @@ def test_damage_is_said_and_the_rest_is_shown(make_run, hurt, said):
         (
             "surveys",
             {"pretrain": {}},
-            "surveys pretrain lacks repr, surveys pretrain lacks digest, surveys pretrain lacks n",
+            "surveys pretrain lacks name, surveys pretrain lacks twin_of, surveys pretrain lacks repr",
         ),
         ("fits", [], "fits is []"),
         ("study", 7, "study is 7"),
@@ -168,3 +168,40 @@ def test_scores_of_several_seeds_are_averaged(make_run):
     scores = pd.DataFrame({"arm": "lora", "seed": [0, 1], "survey": "s", "metric": "scatter", "value": [0.02, 0.04]})
     entry = read_entry(make_run(scores=scores.assign(low=0.0, high=0.1)))
     assert entry.headline.loc["lora", "s"] == "0.0300 ± 0.0141  "  # sample standard deviation: 0.02 / sqrt(2)
+
+
+def test_figures_come_in_the_order_of_the_notebook_each_with_the_caption_below_it(make_notebook):
+    notebook = make_notebook(
+        ("text", "# Question?"),
+        ("code", 'run.save_figure("truth", figure=plot())'),
+        ("text", "*Figure: what is there.* Two\nlines.\n\nAnother paragraph."),
+        ("text", "## The main figure"),
+        ("code", "x = 1"),
+        ("code", "run.save_figure(\n    'bars', figure=plot())"),
+        ("text", "No caption.\n\n*Figures: too late, but found.*"),
+        ("code", 'for c in cs:\n    run.save_figure(f"by_{c}", figure=plot())'),
+    )
+    figures = saved_figures(notebook)
+    assert [f.caption for f in figures] == [
+        "*Figure: what is there.* Two\nlines.",
+        "*Figures: too late, but found.*",
+        "",
+    ]
+    assert [f.is_main for f in figures] == [False, True, False]
+    assert [bool(f.pattern.fullmatch("by_truth")) for f in figures] == [False, False, True]
+    assert not figures[0].pattern.fullmatch("truth2")
+
+
+def test_without_such_a_heading_the_first_figure_is_the_main_one(make_notebook):
+    notebook = make_notebook(("code", 'run.save_figure("a", figure=1)\nrun.save_figure("b", figure=2)'))
+    assert [f.is_main for f in saved_figures(notebook)] == [True, False]
+
+
+def test_a_caption_becomes_html_with_mathml_and_text_without_either():
+    html = as_html(r"*Figure: dashed: errors of $0.15\,(1+z)$ & more.*")
+    root = ET.fromstring(html)
+    assert root.find(".//{http://www.w3.org/1998/Math/MathML}math") is not None
+    text = as_text(html)
+    assert text.startswith("Figure: dashed: errors of")
+    assert text.endswith("& more.")
+    assert "<" not in text

@@ -10,6 +10,7 @@ from small_runs import build_run, scores_of
 
 from astrolab.errors import ConfigError
 from astrolab.gallery import listed_runs, write_gallery
+from astrolab.gallery.site import require_replaceable
 
 
 class Page(HTMLParser):
@@ -189,3 +190,36 @@ def test_a_run_called_like_the_second_page_of_another_name_gets_a_page_too(make_
     index = write_gallery(places, out=tmp_path / "out")
     assert [page.rpartition("/")[2] for page in listed_runs(index.parent)] == ["x-copy2", "x", "x-copy3"]
     assert len(pages_of(index.parent)) == 4
+
+
+def touch(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{}")
+    return path
+
+
+@pytest.mark.parametrize("content", [["thesis.tex"], ["index.html"], ["gallery.json", ".git"]])
+def test_a_folder_that_holds_anything_else_is_refused(tmp_path, content):
+    for name in content:
+        touch(tmp_path / "site" / name)
+    with pytest.raises(ConfigError, match="to do") as error:
+        require_replaceable(tmp_path / "site", folders=[])
+    assert sorted(content)[0] in str(error.value)
+
+
+def test_a_file_and_a_folder_with_the_runs_in_it_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="is a file"):
+        require_replaceable(touch(tmp_path / "site"), folders=[])
+    touch(tmp_path / "gallery/gallery.json")
+    run = touch(tmp_path / "gallery/runs/study/a/run.json").parent
+    with pytest.raises(ConfigError, match="replaces"):
+        require_replaceable(tmp_path / "gallery", folders=[run])
+
+
+def test_nothing_an_empty_folder_and_an_older_gallery_are_fine(tmp_path):
+    require_replaceable(tmp_path / "new", folders=[])
+    (tmp_path / "empty").mkdir()
+    require_replaceable(tmp_path / "empty", folders=[])
+    touch(tmp_path / "old/gallery.json")
+    touch(tmp_path / "old/index.html")
+    require_replaceable(tmp_path / "old", folders=[])

@@ -8,7 +8,7 @@ from astrolab.models.plan import batchnorm_layers
 
 @pytest.fixture
 def adapted(small_network):
-    return adapt(small_network("redshift_cnn"), strategy="layers")
+    return adapt(small_network("cnn"), strategy="layers")
 
 
 def trainable(network):
@@ -52,12 +52,12 @@ def test_what_is_thawed_or_frozen_behind_the_plan_is_found(adapted):
 def test_the_published_mistake_is_found(adapted, small_network):
     """The published code froze a network, then trained another one that it had loaded (nothing frozen)."""
     with pytest.raises(PlanError, match="would train, though frozen"):
-        adapted.plan.assert_holds(small_network("redshift_cnn"))
+        adapted.plan.assert_holds(small_network("cnn"))
 
 
 def test_another_network_is_found(adapted, small_network):
     with pytest.raises(PlanError, match="are missing from the network"):
-        adapted.plan.assert_holds(small_network("redshift_mlp"))
+        adapted.plan.assert_holds(small_network("mlp"))
     adapted.network.classifier[6] = torch.nn.Linear(9, 1)
     with pytest.raises(PlanError, match=r"another shape than planned: classifier\.6\.weight"):
         adapted.plan.assert_holds(adapted.network)
@@ -88,8 +88,8 @@ def test_what_is_frozen_can_be_proven_untouched(adapted):
 
 
 def test_frozen_batchnorm_statistics_are_part_of_the_proof(small_network):
-    adapted = adapt(small_network("redshift_cnn"), strategy="layers", batchnorm="freeze")
+    adapted = adapt(small_network("cnn"), strategy="layers", batchnorm="freeze")
     before = adapted.plan.frozen_digests(adapted.network)
-    adapted.network.train()(torch.randn(4, 5, 16, 16))
+    adapted.network.train()({"image": torch.randn(4, 5, 16, 16)})
     with pytest.raises(PlanError, match=r"features\.1\.num_batches_tracked"):
         adapted.plan.assert_untouched(adapted.network, before=before)

@@ -5,60 +5,61 @@ import torch
 from bit_flips import require_every_flip_refused
 from safetensors.torch import save_file
 
-from astrolab.errors import CheckpointError, ConfigError
-from astrolab.models.adapt import adapt, merge
-from astrolab.models.registry import make_model
+from astrolab.errors import CheckpointError, ConfigError, UnknownNameError
+from astrolab.models.adapt import ADAPTERS, STRATEGIES, adapt, merge
+from astrolab.models.network import TrainingRecord
+from astrolab.models.registry import MODELS, make_model
 from astrolab.models.saving import load_model, load_weights, save_model
-from astrolab.models.strategies import ADAPTERS, STRATEGIES
 
 WAYS = [{"strategy": name} for name in STRATEGIES if name != "lora"]
 WAYS += [{"strategy": "lora", "adapter": name} for name in ADAPTERS]
 
 
 def some(way):
-    return "-".join(way.values())
+    return "-".join(map(str, way.values()))
 
 
 @pytest.fixture
 def saved_lora(small_network, moved, tmp_path):
-    base = small_network("redshift_cnn")
-    adapted = moved(adapt(base, strategy="lora", targets=("input", "regressor")), name="redshift_cnn")
+    base = small_network("cnn")
+    adapted = moved(adapt(base, strategy="lora", targets=("stem", "head")))
     return base, adapted, save_model(adapted, directory=tmp_path / "lora")
 
 
-@pytest.mark.parametrize("name", ["redshift_cnn", "redshift_mlp"])
+@pytest.mark.parametrize("name", ["cnn", "mlp"])
 @pytest.mark.parametrize("way", WAYS, ids=some)
 def test_what_is_loaded_predicts_like_what_was_saved_to_the_last_bit(way, name, small_network, inputs, moved, tmp_path):
-    base, x = small_network(name), inputs(name)
-    adapted = moved(adapt(base, **way, seed=2), name=name)
+    base, x = small_network(name), inputs()
+    adapted = moved(adapt(base, **way, seed=2))
     save_model(adapted, directory=tmp_path / "model", base=base)
     loaded = load_model(tmp_path / "model")
     assert torch.equal(loaded.network(x), adapted.network(x))
     assert loaded.settings == adapted.settings
     assert loaded.base_digest == adapted.base_digest
     assert loaded.plan.table.equals(adapted.plan.table)
+    assert loaded.network.trained_on == adapted.network.trained_on
     loaded.plan.assert_holds(loaded.network)
 
 
 def test_a_plain_network_is_saved_too(small_network, inputs, tmp_path):
-    network, x = small_network("redshift_mlp"), inputs("redshift_mlp")
+    network, x = small_network("mlp"), inputs()
     loaded = load_model(save_model(network, directory=tmp_path / "plain"))
     assert torch.equal(loaded.network(x), network(x))
 
 
 def test_channels_last_weights_are_saved_in_plain_order(small_network, inputs, tmp_path):
-    network = small_network("redshift_cnn").to(memory_format=torch.channels_last)
+    network = small_network("cnn").to(memory_format=torch.channels_last)
     loaded = load_model(save_model(network, directory=tmp_path / "model"))
-    torch.testing.assert_close(loaded.network(inputs("redshift_cnn")), network(inputs("redshift_cnn")))
+    torch.testing.assert_close(loaded.network(inputs()), network(inputs()))
 
 
-@pytest.mark.parametrize("name", ["redshift_cnn", "redshift_mlp"])
+@pytest.mark.parametrize("name", ["cnn", "mlp"])
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_peft_alone_gives_the_same_answers(adapter, name, small_network, inputs, moved, tmp_path):
     from peft import PeftModel
 
-    base, x = small_network(name), inputs(name)
-    adapted = moved(adapt(base, strategy="lora", adapter=adapter), name=name)
+    base, x = small_network(name), inputs()
+    adapted = moved(adapt(base, strategy="lora", adapter=adapter))
     folder = save_model(adapted, directory=tmp_path / "model")
     by_peft = PeftModel.from_pretrained(small_network(name), folder).eval()
     assert torch.equal(by_peft(x), adapted.network(x))
@@ -72,7 +73,7 @@ def test_the_folder_holds_safetensors_and_json_only(saved_lora, tmp_path):
     names = {path.name for path in folder.iterdir()}
     assert names == {"model.json", "adapter_model.safetensors", "adapter_config.json"}
     card = json.loads((folder / "model.json").read_text())
-    assert card["strategy"]["targets"] == ["input", "regressor"]
+    assert card["strategy"]["targets"] == ["stem", "head"]
     assert card["parameters"] == adapted.plan.counts
     assert set(card["versions"]) == {"python", "astrolab", "torch", "safetensors", "peft"}
     config = json.loads((folder / "adapter_config.json").read_text())
@@ -80,18 +81,18 @@ def test_the_folder_holds_safetensors_and_json_only(saved_lora, tmp_path):
     assert len(config["modules_to_save"]) == 20 and config["modules_to_save"][0] == "features.1"
 
 
-def test_adapters_alone_need_exactly_their_base(saved_lora, small_network, inputs, tmp_path):
+def test_adapters_alone_need_exactly_their_base(saved_lora, make_survey, inputs, tmp_path):
     base, adapted, folder = saved_lora
     with pytest.raises(CheckpointError, match="without the network they belong to"):
         load_model(folder)
-    other = make_model("redshift_cnn", n_bands=5, seed=8, hidden=(16, 8), width=8)
+    other = make_model("cnn", survey=make_survey(), seed=8, hidden=(16, 8), width=8)
     for use in (
         lambda: load_model(folder, base=other),
         lambda: save_model(adapted, directory=tmp_path / "new", base=other),
     ):
         with pytest.raises(CheckpointError, match="Pass the network that was adapted"):
             use()
-    x = inputs("redshift_cnn")
+    x = inputs()
     assert torch.equal(load_model(folder, base=base).network(x), adapted.network(x))
 
 
@@ -110,10 +111,10 @@ def test_a_damaged_network_is_refused_below_an_adapter_too(saved_lora, tmp_path)
 
 def test_an_edited_description_is_refused(saved_lora):
     base, _, folder = saved_lora
-    for file, edit in (("model.json", '"alpha": 16'), ("adapter_config.json", '"lora_alpha": 16')):
+    for file, edit in (("model.json", '"alpha": 16.0'), ("adapter_config.json", '"lora_alpha": 16.0')):
         whole = (folder / file).read_text()
         assert edit in whole
-        (folder / file).write_text(whole.replace(edit, edit.replace("16", "99")))
+        (folder / file).write_text(whole.replace(edit, edit.replace("16.0", "99.0")))
         with pytest.raises(CheckpointError, match=f"{file} of a saved model"):
             load_model(folder, base=base)
         (folder / file).write_text(whole)
@@ -130,7 +131,7 @@ def test_a_folder_of_an_earlier_format_is_refused(saved_lora):
 
 
 def test_weights_that_do_not_fit_exactly_are_refused_by_name(small_network, inputs, tmp_path):
-    network = small_network("redshift_cnn")
+    network = small_network("cnn")
     path = tmp_path / "weights.safetensors"
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     weights["extra"] = torch.zeros(1)
@@ -138,7 +139,7 @@ def test_weights_that_do_not_fit_exactly_are_refused_by_name(small_network, inpu
     weights["features.1.weight"] = weights["features.1.weight"].double()
     del weights["classifier.6.bias"]
     save_file(weights, path)
-    before = network(inputs("redshift_cnn"))
+    before = network(inputs())
     with pytest.raises(CheckpointError) as caught:
         load_weights(network, path=path)
     for part in (
@@ -148,25 +149,25 @@ def test_weights_that_do_not_fit_exactly_are_refused_by_name(small_network, inpu
         "features.1.weight float64(8,) instead of float32(8,)",
     ):
         assert part in caught.value.received
-    assert torch.equal(network(inputs("redshift_cnn")), before)
+    assert torch.equal(network(inputs()), before)
 
 
-def test_weights_of_the_published_names_load(small_network, inputs, tmp_path):
-    trained, x = small_network("redshift_cnn"), inputs("redshift_cnn")
+def test_weights_of_the_published_names_load(small_network, make_survey, inputs, tmp_path):
+    trained, x = small_network("cnn"), inputs()
     save_file(trained.state_dict(), tmp_path / "user.safetensors")
-    network = make_model("redshift_cnn", n_bands=5, seed=77, hidden=(16, 8), width=8).eval()
+    network = make_model("cnn", survey=make_survey(), seed=77, hidden=(16, 8), width=8).eval()
     load_weights(network, path=tmp_path / "user.safetensors")
     assert torch.equal(network(x), trained(x))
 
 
 def test_pickles_are_not_read(small_network, tmp_path):
-    torch.save(small_network("redshift_mlp").state_dict(), tmp_path / "weights.pt")
+    torch.save(small_network("mlp").state_dict(), tmp_path / "weights.pt")
     with pytest.raises(CheckpointError, match=r"weights\.pt"):
-        load_weights(small_network("redshift_mlp"), path=tmp_path / "weights.pt")
+        load_weights(small_network("mlp"), path=tmp_path / "weights.pt")
 
 
 def test_a_model_replaces_a_model_and_nothing_else(small_network, tmp_path):
-    network = small_network("redshift_mlp")
+    network = small_network("mlp")
     folder = save_model(network, directory=tmp_path / "model")
     save_model(network, directory=folder)
     (tmp_path / "thesis").mkdir()
@@ -174,3 +175,32 @@ def test_a_model_replaces_a_model_and_nothing_else(small_network, tmp_path):
     with pytest.raises(ConfigError, match="no saved model"):
         save_model(network, directory=tmp_path / "thesis")
     assert (tmp_path / "thesis" / "draft.tex").read_text() == "years of work"
+
+
+OWN = [("two_inputs", ("z",)), ("two_inputs", tuple(f"label{k}" for k in range(37))), ("autoencoder", ())]
+
+
+@pytest.mark.parametrize("way", [{"strategy": "full"}, {"strategy": "lora", "rank": 2}], ids=some)
+@pytest.mark.parametrize(("name", "labels"), OWN)
+def test_a_network_of_ones_own_comes_back_too(way, name, labels, own_networks, make_survey, inputs, moved, tmp_path):
+    survey, x = make_survey(labels=labels), inputs()
+    base = make_model(name, survey=survey, seed=0, width=5)
+    adapted = moved(adapt(base, **way))
+    adapted.network.trained_on = TrainingRecord.of(survey, inputs=adapted.network.inputs)
+    loaded = load_model(save_model(adapted, directory=tmp_path / "model", base=base))
+    assert torch.equal(loaded.network(x), adapted.network(x))
+    if not labels:
+        mask = {"spectrum": torch.rand(12, 20) < 0.5}
+        filled, expected = (one.network.reconstruct(x, mask)["spectrum"] for one in (loaded, adapted))
+        assert torch.equal(filled, expected)
+    network = loaded.network
+    assert (network.task, network.inputs, network.trained_on) == (survey.task, base.inputs, adapted.network.trained_on)
+    assert network.trained_on.declared == ("image: lsst-g as subaru-g",)
+
+
+def test_a_class_that_is_not_registered_is_named(own_networks, make_survey, monkeypatch, tmp_path):
+    network = make_model("two_inputs", survey=make_survey(), seed=0)
+    folder = save_model(adapt(network, strategy="lora"), directory=tmp_path / "model", base=network)
+    monkeypatch.delitem(MODELS, "two_inputs")
+    with pytest.raises(UnknownNameError, match=r"toy_networks\.TwoInputs: astrolab\.register_model\(TwoInputs\)"):
+        load_model(folder)

@@ -4,13 +4,16 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import assert_nothing_is_cut
 from matplotlib.colors import to_rgb
+from matplotlib.lines import Line2D
 from matplotlib.pyplot import subplots
 
-from astrolab.arms import ARMS as STUDY_ARMS
 from astrolab.errors import ConfigError, PredictionError
+from astrolab.models.arms import ARMS as STUDY_ARMS
 from astrolab.plots import publication_style
-from astrolab.plots.style import ARMS, arm_looks, chosen, in_style, metric_label, survey_looks
+from astrolab.plots.style import ARMS, arm_looks, axis_range, chosen, finish, in_style, metric_label, survey_looks
+from astrolab.tasks import QUANTITIES, Quantity
 
 # Machado, Oliveira & Fernandes 2009, table 1, severity 1.0, on linear RGB.
 DEUTERANOPIA = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
@@ -27,7 +30,7 @@ def _lab(colour, *, vision):
 
 
 @pytest.mark.parametrize("vision", [np.eye(3), DEUTERANOPIA, PROTANOPIA], ids=["usual", "deutan", "protan"])
-def test_arms_can_be_told_apart_with_any_colour_vision(vision):
+def test_arms_have_different_colours_for_any_colour_vision(vision):
     labs = {name: _lab(look.colour, vision=vision) for name, look in ARMS.items()}
     nearest = min(combinations(labs, 2), key=lambda pair: np.linalg.norm(labs[pair[0]] - labs[pair[1]]))
     # A difference of 2.3 is just noticeable.
@@ -74,12 +77,30 @@ def test_plots_use_the_style_and_the_changes_made_to_it():
         assert plot().title.get_fontsize() == 20
 
 
-def test_labels_carry_units_and_missing_names_are_refused():
-    assert metric_label("scatter") == "scatter"
-    assert "label" in metric_label("rmse")
+def test_labels_carry_the_unit_of_the_quantity_and_missing_names_are_refused():
+    z, feh = QUANTITIES["z"], QUANTITIES["feh"]
+    assert [metric_label("scatter", quantity=quantity) for quantity in (z, feh)] == ["scatter", "scatter (dex)"]
     table = pd.DataFrame({"arm": ["lora", "full", "lora"]})
     assert chosen(table, column="arm", names=None) == ["lora", "full"]
     with pytest.raises(PredictionError, match="lora, full"):
         chosen(table, column="arm", names=["combo"])
     with pytest.raises(PredictionError, match="survey"):
         chosen(table, column="survey", names=None)
+
+
+def test_an_axis_starts_at_zero_where_nothing_can_lie_below_and_ends_where_nothing_can_lie_beyond():
+    values = np.linspace(0.2, 1.2, 1001)
+    assert axis_range(values, quantity=QUANTITIES["z"]) == pytest.approx((0.0, 1.195))
+    assert axis_range(values, quantity=QUANTITIES["feh"]) == pytest.approx((0.205, 1.195))
+    assert axis_range(values, quantity=Quantity("smooth", possible=(0, 1))) == (0.0, 1.0)
+
+
+def test_titles_and_legends_are_broken_where_they_are_wider_than_the_figure():
+    figure, ax = subplots(figsize=(2.5, 2), layout="constrained")
+    entries = [Line2D([], [], label=f"a long entry, number {number}") for number in range(4)]
+    finish(figure, title="part one of the title · part two of it", simulated=True, entries=entries, notes=entries[:1])
+    parts = ["part one of the title", "part two of it", "simulated twin surveys"]
+    assert figure.get_suptitle().replace("\n", " · ") == " · ".join(parts) and "\n" in figure.get_suptitle()
+    assert figure.get_size_inches()[1] > 2, "the legend is not taken from the panel"
+    assert ax.bbox.height > 0.5 * 2 * figure.dpi
+    assert_nothing_is_cut(figure)

@@ -1,15 +1,11 @@
-"""A store and run folders of each test's own, and the small surveys and networks of the trainers' tests."""
+"""A folder of runs of each test's own, and a small catalogue with a network to train on it."""
 
-import importlib.util
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
+import pandas as pd
 import pytest
-
-from astrolab.datasets.splits import Splits
-
-_SPEC = importlib.util.spec_from_file_location("small_fits", Path(__file__).parents[1] / "trainers" / "conftest.py")
-small_fits = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(small_fits)
 
 
 @pytest.fixture(autouse=True)
@@ -18,14 +14,64 @@ def runs_here(tmp_path, monkeypatch):
     return tmp_path / "runs"
 
 
+@dataclass(frozen=True)
+class Case:
+    """A catalogue of three magnitudes that say the redshift, and what learns it."""
+
+    n: int = 120
+
+    @cached_property
+    def survey(self):
+        from astrolab.datasets.survey import Provenance, Survey
+        from astrolab.tasks import QUANTITIES, InputSpec, make_task
+
+        rng = np.random.default_rng(0)
+        z = rng.uniform(0.4, 1.4, self.n)
+        magnitudes = 20 + z[:, None] * np.array([2.0, 1.0, 0.5]) + rng.normal(0, 0.05, (self.n, 3))
+        return Survey(
+            name="mine",
+            inputs={"magnitudes": magnitudes.astype(np.float32)},
+            specs={"magnitudes": InputSpec(("band",), ("g", "r", "i"), "AB mag")},
+            labels=pd.DataFrame({"z": z}),
+            ids=np.arange(self.n),
+            provenance=Provenance(survey="mine", title="Mine", simulated=True, digest="of mine"),
+            task=make_task([QUANTITIES["z"]]),
+        )
+
+    @cached_property
+    def parts(self):
+        import astrolab as al
+
+        return al.split(self.survey)
+
+    @cached_property
+    def scaling(self):
+        import astrolab as al
+
+        return al.fit_scaling(self.parts.train)
+
+    @cached_property
+    def config(self):
+        import astrolab as al
+
+        return al.TrainConfig(epochs=3, batch_size=16, learning_rate=1e-2)
+
+    def network(self, *, seed=0, **options):
+        import astrolab as al
+
+        return al.make_model("mlp", survey=self.survey, seed=seed, **{"hidden": (8, 8)} | options)
+
+    def arguments(self, **changes):
+        """Arguments of `Run.fit` beside the network and how it is adapted."""
+        setup = {"arm": "full", "seed": 0, "sample": self.parts, "scaling": self.scaling, "config": self.config}
+        return setup | changes
+
+
 @pytest.fixture(scope="session")
 def case():
-    return small_fits.Case()
+    return Case()
 
 
 @pytest.fixture
 def setup(case):
-    """Arguments of `Run.fit` beside the network: magnitudes, a few epochs."""
-    sample = Splits(case.train, case.validation, case.validation)
-    config = case.config.with_changes(epochs=3)
-    return {"arm": "full", "seed": 0, "sample": sample, "scaling": case.magnitude_scaling, "config": config}
+    return case.arguments()

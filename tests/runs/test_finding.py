@@ -1,10 +1,11 @@
 import json
+import shutil
 
 import pytest
 from simulated_runs import write_run
 
 from astrolab.errors import DataNotFoundError, RunError
-from astrolab.runs.finding import describe_skipped, find_run_folders, find_runs
+from astrolab.runs.finding import find_run, find_run_folders, find_runs
 
 ARMS = {"lora": {"s": (0.0, 0.02)}}
 
@@ -49,6 +50,10 @@ def _damage(folder, kind):
     elif kind == "older":
         del record["fits"]["lora-s0"]["trials"]
         (folder / "run.json").write_text(json.dumps(record))
+    elif kind == "scores of an older version":
+        (folder / "scores.csv").write_text(
+            "arm,seed,survey,label,metric,value,low,high,n,simulated\nlora,0,s,z,bias,1,0,2,9,True\n"
+        )
     elif kind == "scores without values":
         (folder / "scores.csv").write_text("arm,seed\nlora,0\n")
     elif kind == "empty scores":
@@ -62,7 +67,8 @@ def _damage(folder, kind):
         ("no record", "no run.json"),
         ("somebody else's", "lacks study"),
         ("older", "or of another version of astrolab: fits lora-s0 lacks trials"),
-        ("scores without values", "no column survey"),
+        ("scores without values", "no column run, fit, survey, label"),
+        ("scores of an older version", "another version of astrolab: it has no column run, fit"),
         ("empty scores", "scores.csv is damaged"),
     ],
 )
@@ -72,8 +78,8 @@ def test_a_folder_that_cannot_be_read_is_listed_with_the_reason(tmp_path, kind, 
     _damage(tmp_path / "bad", kind)
     runs, skipped = find_runs(tmp_path)
     assert [run.name for run in runs] == ["good"]
-    (row,) = describe_skipped(skipped).to_dict("records")
-    assert row["folder"].endswith("bad") and reason in row["reason"]
+    ((folder, why),) = skipped.items()
+    assert folder.name == "bad" and reason in why
 
 
 def test_where_there_is_no_run_the_error_says_which_command_makes_one(tmp_path):
@@ -125,3 +131,35 @@ def test_of_nested_folders_without_a_run_the_deepest_is_the_damaged_one(tmp_path
     runs, skipped = find_runs(tmp_path / "runs")
     assert [run.name for run in runs] == ["good"]
     assert [folder.name for folder in skipped] == ["bad"]
+
+
+def test_the_newest_finished_run_is_found(runs_here):
+    for number in (1, 2):
+        run = write_run(runs_here / f"{number}", arms=ARMS)
+        run.record["started"] = f"2026-01-0{number}T00:00:00"
+        run._write()
+    assert find_run("lora_vs_transfer") == run.folder
+    assert find_run("lora_vs_transfer", directory=run.folder) == run.folder
+
+
+def test_without_a_run_the_command_that_makes_one_is_named(runs_here, tmp_path, monkeypatch):
+    write_run(runs_here / "one", arms=ARMS)
+    with pytest.raises(RunError, match="astrolab run data_fractions --preset smoke"):
+        find_run("data_fractions")
+    (tmp_path / "empty").mkdir()
+    for directory in (tmp_path / "nothing", tmp_path / "empty"):
+        monkeypatch.setenv("ASTROLAB_RUNS_DIR", str(directory))
+        with pytest.raises(RunError, match="astrolab run lora_vs_transfer --preset smoke"):
+            find_run("lora_vs_transfer")
+
+
+def test_a_folder_of_another_study_or_an_unfinished_run_is_refused(tmp_path):
+    run = write_run(tmp_path / "one", arms=ARMS)
+    with pytest.raises(RunError, match="a run of 'lora_vs_transfer'"):
+        find_run("data_fractions", directory=run.folder)
+    copy = tmp_path / "copy"
+    shutil.copytree(run.folder, copy)
+    record = json.loads((copy / "run.json").read_text(encoding="utf-8"))
+    (copy / "run.json").write_text(json.dumps(record | {"status": "running"}), encoding="utf-8")
+    with pytest.raises(RunError, match="running"):
+        find_run("lora_vs_transfer", directory=copy)

@@ -1,16 +1,21 @@
 """Small surveys and networks: a galaxy's brightness tells its redshift."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from toy_networks import Autoencoder, TwoInputs
 
 from astrolab.datasets.scaling import fit_scaling
 from astrolab.datasets.survey import Provenance, Survey
 from astrolab.models.adapt import adapt
-from astrolab.models.registry import make_model
+from astrolab.models.registry import MODELS, make_model
+from astrolab.tasks import InputSpec, find_quantity, make_task
 from astrolab.trainers.config import TrainConfig
 
 BANDS = ("hsc-g", "hsc-r", "hsc-i")
+SPECS = {"image": InputSpec(("band", "y", "x"), BANDS, unit="nJy"), "magnitudes": InputSpec(("band",), BANDS)}
 
 
 def draw_survey(n, *, seed, name="mock", size=8):
@@ -23,14 +28,25 @@ def draw_survey(n, *, seed, name="mock", size=8):
             "image": (flux[:, :, None, None] + rng.normal(size=(n, 3, size, size))).astype(np.float32),
             "magnitudes": (-2.5 * np.log10(flux) + 0.01 * rng.normal(size=flux.shape)).astype(np.float32),
         },
+        specs=SPECS,
         labels=pd.DataFrame({"z": z}),
         ids=np.arange(n) + 1_000 * seed,
-        bands=BANDS,
-        catalogue={},
-        sky_deg=None,
-        published_split=None,
+        catalogue={
+            "confidence": rng.uniform(size=n),
+            "member": np.where(np.arange(n) < 9, "few", "many").astype(object),
+        },
         provenance=Provenance(survey=name, title=name, simulated=True, digest=f"{name}-{seed}"),
+        task=make_task([find_quantity("z")]),
     )
+
+
+def with_labels(survey, weights=None, **labels):
+    """Give a survey other labels, by name."""
+    table = pd.DataFrame(labels, index=range(len(survey)))
+    return replace(survey, labels=table, weights=weights, task=make_task([find_quantity(name) for name in table]))
+
+
+MODELS |= {network.name: network for network in (TwoInputs, Autoencoder)}
 
 
 class Case:
@@ -39,16 +55,19 @@ class Case:
     def __init__(self, size=8):
         self.train = draw_survey(45, seed=1, size=size)
         self.validation = draw_survey(20, seed=2, size=size)
-        self.image_scaling = fit_scaling(self.train, input_name="image", method="asinh")
-        self.magnitude_scaling = fit_scaling(self.train, input_name="magnitudes", method="standard")
-        self.cnn = make_model("redshift_cnn", n_bands=3, seed=0, width=4, hidden=(8, 4))
-        self.mlp = make_model("redshift_mlp", n_bands=3, seed=0, hidden=(8, 8))
+        self.scaling = fit_scaling(self.train)
+        self.cnn = make_model("cnn", survey=self.train, seed=0, width=4, hidden=(8, 4))
+        self.mlp = make_model("mlp", survey=self.train, seed=0, hidden=(8, 8))
+        self.two = make_model("two_inputs", survey=self.train, seed=0)
+        self.autoencoder = make_model("autoencoder", survey=with_labels(self.train), seed=0)
         self.config = TrainConfig(epochs=4, batch_size=16, learning_rate=1.0e-2, device="cpu", precision="float32")
+        self.masked = self.config.with_changes(objective={"name": "masked_reconstruction"})
 
-    def arguments(self, network, **changes):
-        scaling = self.image_scaling if network.input_name == "image" else self.magnitude_scaling
-        given = {"train": self.train, "validation": self.validation, "scaling": scaling, "progress": False}
+    def arguments(self, **changes):
+        given = {"train": self.train, "validation": self.validation, "scaling": self.scaling, "progress": False}
         return given | {"config": self.config} | changes
+
+    with_labels = staticmethod(with_labels)
 
     def adapted(self, strategy="full", **settings):
         return adapt(self.cnn, strategy=strategy, **settings)

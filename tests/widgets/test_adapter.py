@@ -14,7 +14,7 @@ def test_the_slider_moves_both_clouds_and_both_surveys_scores(explorer, path_pre
     explorer.scale.value = 0.25
     for name, cloud in explorer.clouds.items():
         start = path_predictions[(path_predictions["survey"] == name) & (path_predictions["scale"] == 0.0)]
-        expected = start["truth"] + 0.075 * (1 + start["truth"])
+        expected = start["truth.z"] + 0.075 * (1 + start["truth.z"])
         low, high = cloud.scatter.y_data.min(), cloud.scatter.y_data.max()
         np.testing.assert_allclose(cloud.scatter.y_data, np.clip(expected, low, high), atol=1e-5)
         scaled = cloud.widget.points[:, 1]
@@ -26,7 +26,7 @@ def test_the_slider_moves_both_clouds_and_both_surveys_scores(explorer, path_pre
 
 
 def test_clouds_are_called_by_what_they_show(explorer):
-    shown = "predicted redshift against true redshift, 60 galaxies"
+    shown = "predicted redshift against true redshift, 60 objects"
     assert explorer.page.cloud_names == [f"TransferZ twin: {shown}", f"GalaxiesML twin: {shown}"]
 
 

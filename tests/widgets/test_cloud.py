@@ -3,7 +3,10 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 
-from astrolab.widgets.cloud import Cloud, CloudContent, on_axis, side_px
+from astrolab.exploring.view import Exploration
+from astrolab.plots.explorers import colour_points
+from astrolab.plots.predictions import ReferenceLine
+from astrolab.widgets.cloud import Cloud, CloudContent, cloud_contents, on_axis, side_px
 
 
 def content(n=6, *, groups=("good", "bad"), **changes):
@@ -17,7 +20,7 @@ def content(n=6, *, groups=("good", "bad"), **changes):
         "y_range": (0.0, 1.0),
         "colour": pd.Series(pd.Categorical([groups[k % 2] for k in range(n)], categories=list(groups))),
         "colours": dict(zip(groups, ("#0072B2", "#D55E00"), strict=True)),
-        "lines": [(np.array([[0.0, 0.0], [1.0, 1.0]]), "#222222", 1)],
+        "lines": [ReferenceLine(np.array([[0.0, 0.0], [1.0, 1.0]]), "#222222", 1, "equality")],
     }
     return CloudContent(**parts | changes)
 
@@ -115,3 +118,25 @@ def test_a_closed_cloud_holds_no_points(cloud, heard):
 
 def test_two_clouds_have_room_beside_each_other_and_one_takes_it():
     assert 2 * (side_px(2) + 110) < 1000 < 2 * (side_px(1) + 110)
+
+
+@pytest.fixture
+def view(predictions):
+    return Exploration(predictions.query("survey == 'twin-galaxiesml' and seed == 0"))
+
+
+def test_one_model_has_one_cloud(view):
+    (content,) = cloud_contents(view, axis="pred", colours=colour_points(view.objects))
+    assert content.y.tolist() == view.objects["pred"].tolist()
+    assert content.in_words == "predicted redshift against true redshift, 40 objects"
+
+
+def test_two_models_share_axes_and_colours(view):
+    view.compare_with("lora")
+    left, right = cloud_contents(view, axis="deviation", colours=colour_points(view.objects))
+    objects = view.objects
+    assert left.y.tolist() == objects["deviation"].tolist() and right.y.tolist() == objects["deviation_other"].tolist()
+    np.testing.assert_array_equal(left.x, right.x)
+    assert (left.x_range, left.y_range) == (right.x_range, right.y_range)
+    assert left.colour.tolist() == right.colour.tolist() == objects["verdict"].tolist()
+    assert "(predicted − true) / (1 + true) against" in right.in_words

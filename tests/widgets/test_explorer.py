@@ -1,4 +1,4 @@
-"""What is displayed where somebody watches, and where nobody does."""
+"""What is displayed in an open notebook, and in a page that is only read."""
 
 import base64
 import gc
@@ -24,14 +24,14 @@ def kernel_that_got(content):
     return lambda: SimpleNamespace(kernel=kernel)
 
 
-def test_nobody_watches_a_script_papermill_or_nbconvert(monkeypatch):
+def test_no_script_is_watched_nor_papermill_or_nbconvert(monkeypatch):
     assert not module.is_watched()
     for allow_stdin in (True, False):
         monkeypatch.setattr("IPython.get_ipython", kernel_that_got({"allow_stdin": allow_stdin}))
         assert module.is_watched() is allow_stdin
 
 
-def test_the_figure_stands_beside_the_widget_and_alone_where_nobody_watches(path_predictions, monkeypatch):
+def test_the_figure_stands_beside_the_widget_and_alone_in_a_page_that_is_read(path_predictions, monkeypatch):
     explorer = explore_adapter(path_predictions)
     alone, about = explorer._repr_mimebundle_()
     assert base64.b64decode(alone["image/png"])[:4] == b"\x89PNG"
@@ -54,7 +54,7 @@ def test_closing_frees_every_widget_and_the_data(path_predictions, predictions, 
         explorer.go_live()
     explorers[0].compare.value = "lora"
     explorers[0].survey.value = "twin-transferz"
-    held = [explorers[0].view.galaxies, explorers[1].path.scores, explorers[0].clouds[1].scatter]
+    held = [explorers[0].view.objects, explorers[1].path.scores, explorers[0].clouds[1].scatter]
     data, widgets = list(map(weakref.ref, held)), list(map(weakref.ref, explorers))
     del held
     for explorer in explorers:
@@ -87,7 +87,7 @@ def test_a_figure_is_not_shown_a_second_time_by_pyplot(path_predictions):
     figure.savefig(io.BytesIO(), format="pdf")
 
 
-def test_where_somebody_watches_the_cloud_is_there_from_the_start(path_predictions, monkeypatch):
+def test_in_an_open_notebook_the_cloud_is_there_from_the_start(path_predictions, monkeypatch):
     monkeypatch.setattr("IPython.get_ipython", kernel_that_got({"allow_stdin": True}))
     assert explore_adapter(path_predictions).is_live
 
@@ -100,8 +100,8 @@ def test_under_papermill_the_figure_is_in_the_output(tmp_path):
             "import numpy as np, pandas as pd",
             "from astrolab import explore_predictions",
             "truth = np.linspace(0.2, 1.4, 30)",
-            "about = {'survey': 'mine', 'object_id': np.arange(30), 'label': 'z', 'arm': 'tl'}",
-            "explore_predictions(pd.DataFrame({**about, 'truth': truth, 'pred': truth + 0.01}))",
+            "about = {'survey': 'mine', 'object_id': np.arange(30), 'arm': 'tl'}",
+            "explore_predictions(pd.DataFrame({**about, 'truth.z': truth, 'pred.z': truth + 0.01}))",
         ]
     )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
@@ -121,15 +121,15 @@ def test_without_the_notebook_extra_the_error_says_what_to_install(path_predicti
 
 
 def test_drawings_are_asked_for_one_at_a_time_and_the_last_is_made():
-    page, told = module.Page(), []
-    for number in range(3):  # nobody watches: nothing to wait for
-        page.draw(lambda number=number: told.append(number))
-    assert told == [0, 1, 2]
+    page, drawn = module.Page(), []
+    for number in range(3):  # no page is open: nothing to wait for
+        page.draw(lambda number=number: drawn.append(number))
+    assert drawn == [0, 1, 2]
     page.drawn = page.asked  # what a browser says when it shows the page
     for number in range(3, 7):
-        page.draw(lambda number=number: told.append(number))
-    assert told == [0, 1, 2, 3] and page.is_drawing and page.is_waited_for
+        page.draw(lambda number=number: drawn.append(number))
+    assert drawn == [0, 1, 2, 3] and page.is_drawing and page.is_waited_for
     page.drawn = page.asked
-    assert told == [0, 1, 2, 3, 6] and page.is_drawing and not page.is_waited_for
+    assert drawn == [0, 1, 2, 3, 6] and page.is_drawing and not page.is_waited_for
     page.drawn = page.asked
-    assert told == [0, 1, 2, 3, 6] and not page.is_drawing
+    assert drawn == [0, 1, 2, 3, 6] and not page.is_drawing

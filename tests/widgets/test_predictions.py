@@ -10,9 +10,9 @@ from astropy.table import Table
 from astrolab import explore_predictions
 from astrolab.errors import PredictionError
 from astrolab.files import disk_full
-from astrolab.metrics.scoring import score
-from astrolab.plots.point_colours import colour_galaxies
-from astrolab.predictions import save_predictions
+from astrolab.plots.explorers import colour_points
+from astrolab.predictions import KEYS, save_predictions
+from astrolab.tasks import REDSHIFT
 
 
 @pytest.fixture
@@ -29,7 +29,8 @@ def lasso(explorer, rows):
 def test_a_lasso_scores_pictures_and_lists_the_selected_galaxies(explorer, predictions):
     lasso(explorer, [3, 4, 5, 20, 21])
     part = predictions.query("survey == 'twin-galaxiesml' and arm == 'tl' and seed == 0").iloc[[3, 4, 5, 20, 21]]
-    value = score(part, metrics=["bias"], n_bootstrap=0)["value"].item()
+    scored = part[part["truth.z"].between(0.3, 1.5)]
+    value = np.median((scored["pred.z"] - scored["truth.z"]) / (1 + scored["truth.z"]))
     scores = explorer.places["scores"].value
     assert f"{value:.4f}".replace("-", "−") in scores
     assert "selection" in scores and "all" in scores
@@ -50,20 +51,20 @@ def test_a_click_selects_one_galaxy_and_clearing_all(explorer):
 def test_buttons_select_by_keyboard(explorer):
     outliers, shown, clear = explorer.actions.children
     outliers.click()
-    dz = explorer.view.galaxies["deviation"].abs()
+    dz = explorer.view.objects["deviation"].abs()
     assert explorer.view.rows.tolist() == np.flatnonzero(dz > 0.15).tolist() != []
     clear.click()
     assert explorer.view.what == "all"
     explorer.slices["truth"].value = (0.2, 0.6)
     shown.click()
-    truth = explorer.view.galaxies["truth"].to_numpy()
+    truth = explorer.view.objects["truth"].to_numpy()
     assert explorer.view.selected.tolist() == np.flatnonzero(truth <= 0.6).tolist()
 
 
 def test_sliders_hide_galaxies_in_the_cloud_and_score_the_rest(explorer):
     explorer.go_live()
     explorer.slices["i_mag"].value = (18.0, 20.0)
-    magnitudes = explorer.view.galaxies["i_mag"].to_numpy()
+    magnitudes = explorer.view.objects["i_mag"].to_numpy()
     expected = np.flatnonzero((magnitudes >= 18) & (magnitudes <= 20))
     assert explorer.view.rows.tolist() == expected.tolist()
     assert explorer.clouds[0].widget.filter.tolist() == expected.tolist()
@@ -74,22 +75,22 @@ def test_sliders_hide_galaxies_in_the_cloud_and_score_the_rest(explorer):
 def test_dropdowns_choose_what_is_drawn(explorer, predictions):
     explorer.arm.value = "lora"
     explorer.seed.value = 1
-    expected = predictions.query("survey == 'twin-galaxiesml' and arm == 'lora' and seed == 1")["pred"]
-    assert explorer.view.galaxies["pred"].tolist() == expected.tolist()
+    expected = predictions.query("survey == 'twin-galaxiesml' and arm == 'lora' and seed == 1")["pred.z"]
+    assert explorer.view.objects["pred"].tolist() == expected.tolist()
     drawn = explorer.clouds[0].scatter.y_data.to_numpy()
     low, high = drawn.min(), drawn.max()  # points beyond the axes are drawn on their edge
     np.testing.assert_allclose(drawn, np.clip(expected, low, high), atol=1e-6)
     assert low == pytest.approx(expected.min()) and 1.5 < high <= expected.max()
     explorer.axis.value = "deviation"
-    np.testing.assert_allclose(explorer.clouds[0].scatter.y_data, explorer.view.galaxies["deviation"], atol=1e-6)
+    np.testing.assert_allclose(explorer.clouds[0].scatter.y_data, explorer.view.objects["deviation"], atol=1e-6)
 
 
 def test_a_choice_that_no_galaxy_has_gives_way(explorer):
     explorer.arm.value, explorer.seed.value = "lora", 1
     explorer.survey.value = "twin-transferz"
     assert (explorer.arm.value, explorer.seed.value) == ("tl", 0)
-    assert len(explorer.view.galaxies) == 10
-    assert "No cut-outs: pass the images of twin-transferz" in explorer.places["cutouts"].value
+    assert len(explorer.view.objects) == 10
+    assert "No pictures: pass the survey of twin-transferz" in explorer.places["cutouts"].value
 
 
 def test_two_models_stand_side_by_side_with_what_changed_coloured(explorer):
@@ -100,7 +101,7 @@ def test_two_models_stand_side_by_side_with_what_changed_coloured(explorer):
     assert len(explorer.cloud_row.children) == 2
     left, right = (cloud.scatter for cloud in explorer.clouds)
     np.testing.assert_allclose(left.x_data, right.x_data)
-    verdicts = explorer.view.galaxies["verdict"].tolist()
+    verdicts = explorer.view.objects["verdict"].tolist()
     assert left.color_data.tolist() == right.color_data.tolist() == verdicts
     assert explorer.clouds[1].widget.selection.tolist() == [1, 2, 3]
     scores = explorer.places["scores"].value
@@ -132,32 +133,34 @@ def test_a_comparison_that_is_not_possible_is_said_and_undone(predictions, surve
     fewer = predictions[(predictions["arm"] != "lora") | (predictions["object_id"] % 2 == 0)]
     explorer = explore_predictions(fewer, survey=survey)
     explorer.compare.value = "lora"
-    assert "galaxies, 20 in common" in explorer.places["status"].value
+    assert "objects, 20 in common" in explorer.places["status"].value
     assert explorer.compare.value == "" and explorer.view.other is None
     explorer.arm.value = "lora"
-    assert len(explorer.view.galaxies) == 20
+    assert len(explorer.view.objects) == 20
 
 
 def test_tables_straight_from_predict_are_compared_under_their_names(predictions):
     chosen = predictions.query("survey == 'twin-galaxiesml' and seed == 0")
-    tables = {arm: chosen.query(f"arm == '{arm}'").drop(columns=["arm", "seed"]) for arm in ("tl", "lora")}
-    explorer = explore_predictions({"base": tables["tl"], "adapted": tables["lora"]})
-    assert explorer.compare.options == (("no other model", ""), ("adapted", "adapted"))
-    explorer.compare.value = "adapted"
-    assert explorer.view.galaxies["pred_other"].tolist() == tables["lora"]["pred"].tolist()
-    assert "base and adapted on GalaxiesML twin" in explorer.places["title"].value
+    base, adapted = (chosen.query(f"arm == '{arm}'").assign(run="", fit="", trained_on="") for arm in ("tl", "lora"))
+    base, adapted = base.assign(arm="", strategy=""), adapted.assign(strategy="lora")
+    explorer = explore_predictions({"base": base, "adapted": adapted})
+    (other,) = (value for _, value in explorer.compare.options if value)
+    explorer.compare.value = other
+    assert explorer.view.objects["pred_other"].tolist() == adapted["pred.z"].tolist()
+    assert "run base and LoRA · run adapted on GalaxiesML twin" in explorer.places["title"].value
     scores = explorer.places["scores"].value
-    assert "base · all" in scores and "adapted · all" in scores
+    assert "run base · all" in scores and "LoRA · run adapted · all" in scores
 
 
 def test_a_model_is_compared_with_itself_of_another_seed_or_fraction(predictions):
-    fractions = [predictions.assign(fraction=fraction, pred=predictions["pred"] + fraction) for fraction in (0.1, 1.0)]
-    explorer = explore_predictions(pd.concat(fractions, ignore_index=True))
+    tables = [predictions.assign(fraction=fraction) for fraction in (0.1, 1.0)]
+    both = pd.concat(tables, ignore_index=True)
+    explorer = explore_predictions(both.assign(**{"pred.z": both["pred.z"] + both["fraction"]}))
     offered = {value: label for label, value in explorer.compare.options}
     assert len(offered) == 8 and "tl" not in offered, "the first model is not among the others"
     assert offered["lora"] == "LoRA" and offered["seed=1"] == "transfer learning · seed 1"
     explorer.compare.value = "fraction=1.0"
-    apart = explorer.view.galaxies["pred_other"] - explorer.view.galaxies["pred"]
+    apart = explorer.view.objects["pred_other"] - explorer.view.objects["pred"]
     np.testing.assert_allclose(apart, 0.9)
     names = ["transfer learning · fraction 0.1", "transfer learning · fraction 1"]
     assert f"{names[0]} and {names[1]} on GalaxiesML twin · seed 0" in explorer.places["title"].value
@@ -188,7 +191,7 @@ def test_titles_say_which_run_fraction_and_seed_it_is(predictions):
     for run, direction, fraction in (("A", "forward", "0.1"), ("C", "back", "1")):
         explorer.run.value = run
         named = f"run {run} · direction {direction} · fraction {fraction} · seed 0"
-        assert explorer.summary == f"transfer learning on GalaxiesML twin · {named} · simulated galaxies"
+        assert explorer.summary == f"transfer learning on GalaxiesML twin · {named} · simulated objects"
         assert explorer.summary in explorer.places["title"].value
         assert f"Predictions on GalaxiesML twin · {named}" in explorer.figure().get_suptitle()
 
@@ -208,7 +211,7 @@ def test_colour_can_stand_for_a_magnitude_and_what_is_not_measured_is_grey(predi
     explorer = explore_predictions(predictions, survey=dataclasses.replace(survey, inputs=inputs))
     explorer.colour.value = "i_mag"
     drawn = explorer.clouds[0].scatter.color_data
-    expected = colour_galaxies(explorer.view.galaxies, by="i_mag")
+    expected = colour_points(explorer.view.objects, by="i_mag")
     assert drawn.tolist() == expected.groups.tolist()
     assert set(drawn[5:10]) == {"not measured"} and "not measured" not in set(drawn[10:])
     legend = explorer.places["legend"].value
@@ -217,7 +220,7 @@ def test_colour_can_stand_for_a_magnitude_and_what_is_not_measured_is_grey(predi
 
 def test_the_legend_counts_the_galaxies_inside_the_slices(explorer):
     explorer.slices["truth"].value = (0.2, 0.5)
-    inside = explorer.view.galaxies[explorer.view.inside]
+    inside = explorer.view.objects[explorer.view.inside]
     n_outliers = int(inside["is_outlier"].sum())
     legend = explorer.places["legend"].value
     assert f"not an outlier: {len(inside) - n_outliers}<" in legend and f">outlier: {n_outliers}<" in legend
@@ -228,7 +231,7 @@ def test_the_figure_shows_what_the_explorer_shows(explorer):
     explorer.colour.value = "i_mag"
     figure = explorer.figure()
     (drawn,) = figure.axes[0].collections
-    assert drawn.get_offsets()[:, 0].tolist() == explorer.view.galaxies["truth"][explorer.view.inside].tolist()
+    assert drawn.get_offsets()[:, 0].tolist() == explorer.view.objects["truth"][explorer.view.inside].tolist()
     assert "0.2 ≤ true redshift ≤ 0.6" in figure.get_suptitle()
     (legend,) = [ax.get_legend() for ax in figure.axes if ax.get_legend()]
     assert legend.get_title().get_text() == "Colour: i magnitude (mag)"
@@ -279,7 +282,7 @@ def test_a_full_disk_is_said_and_a_file_that_is_replaced_too(explorer, monkeypat
     def full(*_, path, **__):
         raise disk_full(path)
 
-    monkeypatch.setattr("astrolab.widgets.predictions.save_galaxies", full)
+    monkeypatch.setattr("astrolab.exploring.gathering.save_selection", full)
     button.click()
     assert "Not saved" in explorer.places["status"].value and "MB free" in explorer.places["status"].value
 
@@ -294,7 +297,7 @@ def test_names_with_numbers_do_not_fall_on_one_file(explorer, tmp_path):
 
 
 def test_selections_of_a_run_folder_are_kept_in_it(predictions, tmp_path):
-    save_predictions(predictions, path=tmp_path / "predictions.parquet")
+    kept(predictions, folder=tmp_path)
     explorer = explore_predictions(str(tmp_path))
     explorer.compare.value = "lora"
     explorer.slices["truth"].value = (0.2, 0.6)
@@ -316,7 +319,7 @@ def test_a_snapshot_keeps_every_selected_galaxy_and_lists_those_on_the_page_firs
     lasso(explorer, range(30))
     _, path = explorer.snapshot(tmp_path / "look")
     table = pd.read_csv(path)
-    assert sorted(table["object_id"]) == sorted(explorer.view.galaxies["object_id"][:30])
+    assert sorted(table["object_id"]) == sorted(explorer.view.objects["object_id"][:30])
     assert table["object_id"][:8].tolist() == explorer.table()["object_id"].tolist()
 
 
@@ -340,10 +343,40 @@ def test_every_control_says_what_it_is_and_can_be_found(explorer):
 
 def test_a_table_without_pixels_seeds_or_anything_kept_is_enough(predictions):
     bare = predictions.query("arm == 'tl' and seed == 0 and survey == 'twin-galaxiesml'").drop(columns=["seed", "arm"])
-    explorer = explore_predictions(bare.assign(label="feh"))
-    assert list(explorer.slices) == ["truth"]
+    explorer = explore_predictions(bare.rename(columns={"truth.z": "truth.feh", "pred.z": "pred.feh"}))
+    assert list(explorer.slices) == ["truth"] and explorer.choosers["label"].layout.display == "none"
     assert "rms error" in explorer.places["scores"].value and "LSST asks" not in explorer.places["scores"].value
     assert explorer.figure().axes
+
+
+def test_labels_are_chosen_and_objects_of_unknown_truth_counted(votes):
+    explorer = explore_predictions(votes)
+    assert explorer.label.layout.display is None and dict(explorer.label.options) == {"bar": "bar", "edge": "edge"}
+    assert explorer.page.cloud_names == ["full fine-tuning: predicted bar against true bar, 40 objects"]
+    explorer.label.value = "edge"
+    assert "All 20 objects. The truth of 20 others is unknown." in explorer.places["status"].value
+    assert explorer.page.cloud_names == ["full fine-tuning: predicted edge against true edge, 20 objects"]
+    assert explorer.slices["truth"].description == "true edge"
+    known = votes["truth.edge"].dropna()
+    np.testing.assert_allclose(explorer.clouds[0].scatter.x_data, known, atol=0.02)
+    assert explorer.figure().axes[0].get_xlabel() == "true edge"
+
+
+def test_spectra_without_labels_are_explored_by_how_badly_they_are_reconstructed(spectra):
+    survey, predictions = spectra
+    explorer = explore_predictions(predictions, survey=survey)
+    error = "reconstruction error of the spectrum"
+    assert explorer.page.cloud_names == [f"from scratch: {error} against snr magnitude (mag), 40 stars"]
+    assert explorer.axis.layout.display == "none" and list(explorer.slices) == ["pred", "snr_mag"]
+    assert explorer.places["cutouts"].value.count("data:image/svg+xml") == 12
+    assert "Spectra from 4000 to 7000 Å" in explorer.places["cutouts"].value
+    assert "→" not in explorer.places["cutouts"].value, "there is no truth"
+    lasso(explorer, [3, 4])
+    assert "2 of 40 stars in the selection" in explorer.places["status"].value
+    mean = predictions["error.spectrum"][[3, 4]].mean()
+    assert f"{mean:.4f}" in explorer.places["scores"].value
+    ax = explorer.figure().axes[0]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("snr magnitude (mag)", error) and not ax.lines
 
 
 def test_surveys_that_were_not_predicted_are_refused(predictions, survey):
@@ -351,16 +384,20 @@ def test_surveys_that_were_not_predicted_are_refused(predictions, survey):
         explore_predictions(predictions, survey={"other": survey})
 
 
-def test_runs_are_scored_in_the_range_that_they_recorded(predictions, tmp_path):
-    save_predictions(predictions, path=tmp_path / "predictions.parquet")
-    (tmp_path / "run.json").write_text('{"parameters": {"z_range": [0.2, 0.3]}}')
+def kept(predictions, *, folder, task=REDSHIFT):
+    whole = predictions.assign(**{name: "" for name in KEYS if name not in predictions})
+    whole.attrs = {"task": task.to_dict()}
+    save_predictions(whole, path=folder / "predictions.parquet")
+
+
+def test_runs_are_scored_in_the_range_of_their_task(predictions, tmp_path):
+    kept(predictions, folder=tmp_path, task=REDSHIFT.with_scored(z=(0.2, 0.3)))
     explorer = explore_predictions(tmp_path)
-    assert explorer.view.z_range == (0.2, 0.3)
     assert "Scored: 0.2 &lt; true redshift ≤ 0.3" in explorer.places["scores"].value
     assert all(scores["n"].gt(0).all() for scores in explorer.view.scores.values())
-    assert explore_predictions(tmp_path, z_range=(0.3, 1.5)).view.z_range == (0.3, 1.5)
-    assert explore_predictions(tmp_path, z_range=None).view.z_range is None
-    assert explore_predictions(iter([tmp_path])).view.z_range == (0.2, 0.3)
+    for source in (tmp_path, iter([tmp_path])):
+        other = explore_predictions(source, task=REDSHIFT)
+        assert "Scored: 0.3 &lt; true redshift ≤ 1.5" in other.places["scores"].value
 
 
 def test_another_model_changes_the_cloud_in_place(explorer):
@@ -379,7 +416,7 @@ def test_runs_of_several_studies_are_explored_together(predictions):
     explorer.run.value = "curves"
     assert (explorer.fraction.value, explorer.direction.value) == (0.5, "–")
     explorer.compare.value = "lora"
-    assert len(explorer.view.galaxies) == len(explorer.view.galaxies.dropna(subset="pred_other"))
+    assert len(explorer.view.objects) == len(explorer.view.objects.dropna(subset="pred_other"))
 
 
 def test_a_choice_made_while_the_cloud_draws_is_drawn_with_its_selection(explorer, predictions):
@@ -390,7 +427,7 @@ def test_a_choice_made_while_the_cloud_draws_is_drawn_with_its_selection(explore
     explorer.arm.value = "tl"
     assert explorer.page.is_waited_for
     explorer.page.drawn = explorer.page.asked
-    expected = predictions.query("survey == 'twin-galaxiesml' and arm == 'tl' and seed == 0")["pred"]
+    expected = predictions.query("survey == 'twin-galaxiesml' and arm == 'tl' and seed == 0")["pred.z"]
     drawn = explorer.clouds[0].scatter.y_data.to_numpy()
     np.testing.assert_allclose(drawn, np.clip(expected, drawn.min(), drawn.max()), atol=1e-6)
     assert list(explorer.clouds[0].widget.selection) == [3, 5]
@@ -409,4 +446,4 @@ def test_a_second_model_can_be_chosen_while_the_first_cloud_draws(explorer):
         "<b>transfer learning</b>",
         "<b>LoRA</b>",
     ]
-    np.testing.assert_allclose(explorer.clouds[1].scatter.y_data, explorer.view.galaxies["deviation_other"], atol=1e-6)
+    np.testing.assert_allclose(explorer.clouds[1].scatter.y_data, explorer.view.objects["deviation_other"], atol=1e-6)

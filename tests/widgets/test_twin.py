@@ -5,23 +5,30 @@ import pandas as pd
 import pytest
 
 from astrolab import explore_twin
-from astrolab.datasets.scaling import Scaling
-from astrolab.datasets.twins import HscTwinKnobs
-from astrolab.datasets.twins.one_galaxy import simulate_galaxy
+from astrolab.datasets.scaling import InputScaling, Scaling
+from astrolab.datasets.twins.galaxies import HscTwinKnobs
+from astrolab.datasets.twins.galaxies.one_galaxy import simulate_galaxy
 from astrolab.errors import ConfigError, SchemaError, UnknownNameError
-from astrolab.exploring import answer
-from astrolab.models.adapt import adapt
-from astrolab.models.network import InputRecord
-from astrolab.models.registry import make_model
+from astrolab.exploring.paths import answer
+from astrolab.models.network import TrainingRecord
+from astrolab.models.networks.cnn import CNN
+from astrolab.tasks import REDSHIFT, InputSpec, Quantity, make_task
 
 BANDS = ("hsc-g", "hsc-r", "hsc-i", "hsc-z", "hsc-y")
 
 
-@pytest.fixture(scope="module")
+def scaled(*channels):
+    plain = InputScaling("none", channels, centre=(0.0,) * len(channels), width=(1.0,) * len(channels))
+    return Scaling({"image": plain})
+
+
+def small_network(*, task=REDSHIFT):
+    return CNN(inputs={"image": (5, 32, 32)}, task=task, width=8).eval()
+
+
+@pytest.fixture
 def models():
-    scaling = Scaling("none", "image", BANDS, centre=(0.0,) * 5, width=(1.0,) * 5)
-    networks = {name: make_model("redshift_cnn", n_bands=5, seed=seed, width=8) for seed, name in enumerate("ab")}
-    return {name: (network.eval(), scaling) for name, network in networks.items()}
+    return {name: (small_network(), scaled(*BANDS)) for name in "ab"}
 
 
 @pytest.fixture
@@ -48,7 +55,7 @@ def test_models_answer_for_the_galaxy_shown(explorer, models):
     explorer.knobs["z"].value = 0.8
     galaxy = simulate_galaxy(explorer.survey, settings=explorer.settings)
     for name, (network, scaling) in models.items():
-        expected = answer(network, scaling=scaling, inputs=galaxy.inputs, bands=galaxy.bands)
+        expected = answer(network, label="z", scaling=scaling, inputs=galaxy.inputs, channels={"image": galaxy.bands})
         assert explorer.answers[name] == pytest.approx(expected)
         assert f"{expected:.3f}".replace("-", "−") in explorer.places["answers"].value
 
@@ -69,7 +76,9 @@ def test_a_snapshot_is_a_figure_and_a_table(explorer, tmp_path):
 
 
 def test_works_without_models_and_with_knobs_of_ones_own():
-    knobs = HscTwinKnobs("galaxiesml", "spectroscopic", image_size=24, seeing_arcsec=(0.9, 0.9, 0.8, 0.8, 0.8))
+    knobs = HscTwinKnobs(
+        layout="galaxiesml", selection="spectroscopic", image_size=24, seeing_arcsec=(0.9, 0.9, 0.8, 0.8, 0.8)
+    )
     explorer = explore_twin(knobs)
     assert explorer.galaxy.image.shape == (5, 24, 24)
     assert explorer.knobs["seeing_arcsec"].value == pytest.approx(0.8)
@@ -92,23 +101,22 @@ def test_what_does_not_fit_is_refused(models):
     with pytest.raises(UnknownNameError, match="twin-galaxiesml"):
         explore_twin("twin-galaxisml")
     network, _ = models["a"]
-    other = Scaling("none", "image", BANDS[:3], centre=(0.0,) * 3, width=(1.0,) * 3)
-    with pytest.raises(SchemaError, match="band"):
-        explore_twin(models={"a": (network, other)})
-    real = Scaling("none", "image", tuple(f"sdss-{letter}" for letter in "ugriz"), centre=(0.0,) * 5, width=(1.0,) * 5)
+    with pytest.raises(SchemaError, match="channels"):
+        explore_twin(models={"a": (network, scaled(*BANDS[:3]))})
     with pytest.raises(SchemaError, match="sdss-u"):
-        explore_twin(models={"real": (network, real)})
+        explore_twin(models={"real": (network, scaled(*(f"sdss-{letter}" for letter in "ugriz")))})
+    with pytest.raises(UnknownNameError, match="feh"):
+        explore_twin(models={"stars": (small_network(task=make_task([Quantity("feh")])), scaled(*BANDS))})
     with pytest.raises(ConfigError, match="image_size"):
         explore_twin(image_size=8)
 
 
 def test_stamps_have_the_size_that_the_networks_were_trained_on(models):
     network, scaling = models["a"]
-    adapted = adapt(network, strategy="zero_shot")
-    adapted.network.trained_on = InputRecord("image", BANDS, "", None, (5, 24, 24))
-    models = {"a": (adapted, scaling)}
+    network.trained_on = TrainingRecord("s", {"image": InputSpec(("band", "y", "x"), BANDS)}, {"image": (5, 24, 24)})
+    models = {"a": (network, scaling)}
     assert explore_twin(models=models).galaxy.image.shape == (5, 24, 24)
-    knobs = HscTwinKnobs("galaxiesml", "spectroscopic", image_size=32)
+    knobs = HscTwinKnobs(layout="galaxiesml", selection="spectroscopic", image_size=32)
     assert explore_twin(knobs, models=models, image_size=24).galaxy.image.shape == (5, 24, 24)
     for asked in ({"image_size": 64}, {"survey": knobs}):
         with pytest.raises(ConfigError, match="a: 24 px"):

@@ -1,15 +1,97 @@
-"""Twin surveys: simulated galaxies with known truth and a known shift, in the real surveys' own file formats.
-
-::
-
-    knobs ─→ population (seds ─→ photometry) ─→ structure ─→ render (profiles) ─→ measurement ─→ catalogue
-                                     simulation: all of it, block by block ─→ survey_files: HDF5
-"""
+"""Twin surveys: simulated objects with known truth and a known shift, in the real surveys' own file formats."""
 
 from __future__ import annotations
 
-from astrolab.datasets.twins.knobs import HscTwinKnobs
-from astrolab.datasets.twins.simulation import simulate_arrays, simulate_blocks
-from astrolab.datasets.twins.survey_files import simulate_survey, twin_knobs
+import json
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from pkgutil import resolve_name
 
-__all__ = ["HscTwinKnobs", "simulate_arrays", "simulate_blocks", "simulate_survey", "twin_knobs"]
+from filelock import FileLock
+
+from astrolab.datasets.digests import digest_file
+from astrolab.datasets.fetching import survey_dir
+from astrolab.datasets.manifest import Manifest
+from astrolab.errors import ChecksumError, ConfigError, ManifestError, unknown_name
+from astrolab.files import require_space, write_atomically
+
+__all__ = ["register_simulator", "simulate_survey", "write_once"]
+
+Simulate = Callable[..., list[Path]]
+SIMULATORS: dict[str, str | Simulate] = {"hsc_grizy": "astrolab.datasets.twins.galaxies.files:simulate"}
+OURS = frozenset(SIMULATORS)
+WRITTEN = "files.json"  # digests of the files beside it
+
+
+def simulate_survey(
+    manifest: Manifest,
+    *,
+    n: int,
+    seed: int,
+    directory: str | Path | None = None,
+    image_size: int | None = None,
+) -> list[Path]:
+    """Write a twin survey's files, unless they are there already."""
+    if manifest.twin is None:
+        asked = f"The survey {manifest.name!r} was to be simulated."
+        remedy = "Ask for a twin, such as twin-galaxiesml, or add [twin] to the manifest."
+        raise ManifestError(asked, received="a manifest without [twin]", remedy=remedy)
+    if manifest.twin.simulator not in SIMULATORS:
+        raise unknown_name("simulator", name=manifest.twin.simulator, names=SIMULATORS)
+    simulate = SIMULATORS[manifest.twin.simulator]
+    if isinstance(simulate, str):
+        simulate = resolve_name(simulate)  # brings torch, h5py
+    home = Path(directory) if directory else survey_dir(manifest)
+    return simulate(manifest, n=n, seed=seed, directory=home, image_size=image_size)
+
+
+def register_simulator(name: str, *, simulate: Simulate) -> None:
+    """Make a simulator of your own known by its name, for the ``[twin]`` section of manifests."""
+    if name in OURS:
+        asked = f"A simulator was to be registered as {name!r}."
+        received = "the name of a simulator that comes with astrolab"
+        raise ConfigError(asked, received=received, available="any other name", remedy="Give it another name.")
+    SIMULATORS[name] = simulate
+
+
+def write_once(
+    directory: Path,
+    *,
+    n: int,
+    seed: int,
+    digest: str,
+    names: Sequence[str],
+    write: Callable[[list[Path]], None],
+    needed_bytes: int = 0,
+) -> list[Path]:
+    """Let `write` fill files of these names unless they are there: whole or not at all, by one process at a time.
+
+    It gets the paths to write to. The folder is named after n, seed and a digest of the simulator's settings and code.
+    The digests of the files are kept beside them, and compared whenever they are asked for again.
+    """
+    folder = directory / f"n{n}-s{seed}-{digest[:8]}"
+    paths = [folder / name for name in names]
+    directory.mkdir(parents=True, exist_ok=True)
+    with FileLock(directory / f".{folder.name}.lock"):
+        if not all(path.is_file() for path in (*paths, folder / WRITTEN)):
+            require_space(folder, needed_bytes=needed_bytes)
+            with ExitStack() as stack:
+                write([stack.enter_context(write_atomically(path)) for path in paths])
+            written = {name: digest_file(path) for name, path in zip(names, paths, strict=True)}
+            with write_atomically(folder / WRITTEN) as part:
+                part.write_text(json.dumps(written, indent=1), encoding="utf-8")
+        _require_as_written(folder)
+    return paths
+
+
+def _require_as_written(folder: Path) -> None:
+    try:
+        written = json.loads((folder / WRITTEN).read_text(encoding="utf-8"))
+        changed = [name for name, digest in written.items() if digest_file(folder / name) != digest]
+    except (OSError, ValueError, AttributeError):
+        changed = [WRITTEN]
+    if changed:
+        asked = f"The simulated files in {folder} were compared with their digests in {WRITTEN}."
+        remedy = f"Remove the folder {folder}: it is simulated again when asked for."
+        raise ChecksumError(asked, received=f"{', '.join(changed)}: changed since, or damaged", remedy=remedy)

@@ -1,23 +1,22 @@
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from astropy.cosmology import Planck18
+from photometry import ab_magnitudes
 
-from astrolab.datasets.twins.knobs import HscTwinKnobs
-from astrolab.datasets.twins.one_galaxy import GalaxySettings, observing, simulate_galaxy
-from astrolab.datasets.twins.photometry import ab_magnitudes
-from astrolab.datasets.twins.population import TYPES
-from astrolab.datasets.twins.seds import galaxy_sed, igm_transmission
-from astrolab.errors import ConfigError, UnknownNameError
+from astrolab.datasets.twins.galaxies import HscTwinKnobs
+from astrolab.datasets.twins.galaxies.one_galaxy import GalaxySettings, observing, simulate_galaxy
+from astrolab.datasets.twins.galaxies.population import TYPES
+from astrolab.datasets.twins.galaxies.spectra import galaxy_sed, igm_transmission
+from astrolab.errors import ConfigError
 
-KNOBS = HscTwinKnobs("galaxiesml", "spectroscopic")
-SETTINGS = GalaxySettings(z=0.5, kind="late spiral", i_mag=19.0, size_arcsec=0.5, inclination_deg=0.0)
+KNOBS = HscTwinKnobs(layout="galaxiesml")
+SETTINGS = {"z": 0.5, "kind": "late spiral", "i_mag": 19.0, "size_arcsec": 0.5, "inclination_deg": 0.0}
 
 
 def at(**changes):
-    return simulate_galaxy(KNOBS, settings=replace(SETTINGS, **changes))
+    return simulate_galaxy(KNOBS, settings=GalaxySettings(**(SETTINGS | changes)))
 
 
 def test_magnitudes_are_those_of_its_redshifted_spectrum():
@@ -76,7 +75,7 @@ def test_a_deeper_survey_has_less_noise_by_the_magnitudes():
 
 
 def test_other_bands_keep_their_relation_to_i():
-    knobs = observing(KNOBS, settings=replace(SETTINGS, seeing_arcsec=1.16, depth_mag=25.2))
+    knobs = observing(KNOBS, settings=GalaxySettings(seeing_arcsec=1.16, depth_mag=25.2))
     np.testing.assert_allclose(np.array(knobs.seeing_arcsec) / KNOBS.seeing_arcsec, 2.0)
     np.testing.assert_allclose(np.array(knobs.depth_mag) - KNOBS.depth_mag, -1.0)
 
@@ -92,11 +91,13 @@ def test_inputs_are_what_networks_read():
 
 
 def test_settings_beyond_physics_are_refused():
-    with pytest.raises(UnknownNameError, match="late spiral"):
+    with pytest.raises(ConfigError, match="'late spiral'"):
         GalaxySettings(kind="late spiralle")
     for wrong in ({"z": -0.1}, {"inclination_deg": 91.0}, {"size_arcsec": 0.0}, {"i_mag": float("nan")}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             GalaxySettings(**wrong)
+    with pytest.raises(ConfigError, match=r"z: .*; inclination_deg: "):
+        GalaxySettings(z=9.0, inclination_deg=91.0)
     with pytest.raises(ConfigError, match="seeing_arcsec"):
         at(seeing_arcsec=0.2)
 

@@ -1,3 +1,5 @@
+"""Profiles, seeing and rendered stamps against GalSim and real point-spread functions."""
+
 from dataclasses import replace
 
 import galsim
@@ -5,7 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from astrolab.datasets.twins.render import Sources, render_scene, render_stamps
+from astrolab.datasets.twins.galaxies.render import (
+    BULGE_SCALES,
+    BULGE_WEIGHTS,
+    Sources,
+    render_scene,
+    render_stamps,
+    seeing_terms,
+)
 
 FWHM_PX = (4.5, 3.0)
 
@@ -77,7 +86,9 @@ def test_sources_on_one_stamp_add_up_and_empty_stamps_stay_dark():
 def test_the_gpu_draws_what_the_cpu_draws():
     sources, fwhm_px = make_sources(50), torch.full((50, 2), 3.5)
     cpu = render_stamps(sources, n_stamps=50, size=64, fwhm_px=fwhm_px)
-    gpu = render_stamps(sources.to("cuda"), n_stamps=50, size=64, fwhm_px=fwhm_px.cuda()).cpu()
+    gpu = render_stamps(
+        Sources(*(one.cuda() for one in vars(sources).values())), n_stamps=50, size=64, fwhm_px=fwhm_px.cuda()
+    ).cpu()
     torch.testing.assert_close(gpu, cpu, rtol=1e-2, atol=1e-2 * float(cpu.max()) / 100)
 
 
@@ -93,3 +104,37 @@ def test_a_galaxy_alone_stays_alone_when_its_neighbours_are_drawn(n_bands):
 
 def in_bands(sources, n_bands):
     return replace(sources, flux=sources.flux[:, :n_bands])
+
+
+def test_the_bulge_is_a_de_vaucouleurs_profile():
+    truth = galsim.DeVaucouleurs(half_light_radius=1.0, gsparams=galsim.GSParams(kvalue_accuracy=1e-7))
+    k = np.geomspace(1e-2, 60.0, 60)
+    ours = (1 + np.outer(k, BULGE_SCALES) ** 2) ** -1.5 @ np.array(BULGE_WEIGHTS)
+    np.testing.assert_allclose(ours, [truth.kValue(one, 0).real for one in k], atol=2e-3)
+    assert sum(BULGE_WEIGHTS) == pytest.approx(1.0, abs=1e-7)
+
+
+@pytest.mark.parametrize("beta", [2.0, 2.5, 4.0])
+def test_the_seeing_is_a_moffat_profile(beta):
+    sigma, weight = map(np.array, seeing_terms(beta))
+    truth = galsim.Moffat(beta=beta, fwhm=1.0)
+    k = np.linspace(0.2, 10.0, 40)
+    ours = np.exp(-0.5 * np.outer(k, sigma) ** 2) @ weight
+    np.testing.assert_allclose(ours, [truth.kValue(one, 0).real for one in k], atol=4e-3)
+    assert weight.sum() == pytest.approx(1.0)
+
+
+def test_the_seeing_is_that_of_stars_on_hsc_coadds(shared_data):
+    """Encircled light of the published COSMOS point-spread functions, against Moffat 2.5 of their own width."""
+    sigma, weight = map(np.array, seeing_terms(2.5))
+    for psf in np.load(shared_data / "hsc_grizy_scenes" / "hsc_cosmos_35.npz")["psfs"][:4]:
+        psf = psf / psf.sum()
+        y, x = np.indices(psf.shape)
+        radius = np.hypot(x - (psf * x).sum(), y - (psf * y).sum())
+        half = np.interp(0.5, np.cumsum(psf.ravel()[np.argsort(radius, axis=None)]), np.sort(radius, axis=None))
+        grid = np.linspace(0.05, 3.0, 600)
+        ours = 1 - np.exp(-0.5 * (grid[:, None] / sigma) ** 2) @ weight
+        fwhm = half / np.interp(0.5, ours, grid)
+        for factor in (1.5, 2.5, 4.0):
+            expected = np.interp(factor * half / fwhm, grid, ours)
+            assert psf[radius < factor * half].sum() == pytest.approx(expected, abs=0.05)

@@ -1,16 +1,22 @@
-from dataclasses import replace
+"""Whole surveys in memory: the same twice, alike where twins share galaxies, and with the noise of real coadds."""
+
+import threading
 
 import numpy as np
 import pytest
 import torch
 
-from astrolab.datasets.manifests import load_manifest
-from astrolab.datasets.twins import HscTwinKnobs, simulate_arrays, twin_knobs
-from astrolab.datasets.twins.simulation import n_common, sky_noise
-
-BRIGHT, FAINT = (
-    replace(twin_knobs(load_manifest(f"twin-{name}")), image_size=48) for name in ("galaxiesml", "transferz")
+from astrolab.datasets.manifest import load_manifest
+from astrolab.datasets.twins.galaxies import HscTwinKnobs, twin_knobs
+from astrolab.datasets.twins.galaxies.simulation import (
+    map_on_cores,
+    n_common,
+    on_one_thread,
+    simulate_arrays,
+    sky_noise,
 )
+
+BRIGHT, FAINT = (twin_knobs(load_manifest(f"twin-{name}"), image_size=48) for name in ("galaxiesml", "transferz"))
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +95,8 @@ def test_the_deep_twin_has_the_noise_of_the_real_cosmos_coadds(shared_data):
 def test_other_filters_and_pixels():
     """SDSS: five bands with u among them, i not the third, pixels too coarse for the seeing of COSMOS."""
     knobs = HscTwinKnobs(
-        "galaxiesml",
-        "flux_limited",
+        layout="galaxiesml",
+        selection="flux_limited",
         bands=tuple(f"sdss2010-{letter}" for letter in "ugriz"),
         i_limit_mag=20.0,
         depth_mag=(22.3, 23.3, 23.1, 22.3, 20.8),
@@ -106,8 +112,44 @@ def test_other_filters_and_pixels():
     assert 0.3 < np.median(columns["g_cmodel_mag"] - columns["r_cmodel_mag"]) < 1.5
 
 
-def test_compact_images_and_morphology_are_optional(twins):
-    images, columns = simulate_arrays(FAINT, n=20, seed=5, dtype=torch.bfloat16)
-    assert images.dtype == torch.bfloat16
-    assert "i_half_light_radius" not in columns
-    assert "i_half_light_radius" in twins["bright"][1]
+def test_morphology_is_optional(twins):
+    assert "i_half_light_radius" in twins["bright"][1] and "i_half_light_radius" not in twins["faint"][1]
+
+
+def test_pieces_run_on_single_threads_and_the_caller_keeps_its_own():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        seen = map_on_cores(lambda item: (item, torch.get_num_threads()), items=range(6), device=torch.device("cpu"))
+        assert seen == [(item, 1) for item in range(6)]
+        assert torch.get_num_threads() == 3
+        later = []
+        thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert later == [3]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_results_do_not_depend_on_the_number_of_cores():
+    knobs = FAINT.with_changes(image_size=32)
+    before, surveys = torch.get_num_threads(), []
+    try:
+        for n_threads in (1, 3):
+            torch.set_num_threads(n_threads)
+            surveys.append(simulate_arrays(knobs, n=150, seed=1)[0])
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*surveys)
+
+
+def test_one_galaxy_is_not_shared_between_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with on_one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,320 @@
+"""From one file to a `Survey`, as its manifest says: inputs, labels and weights, ids, positions, the other columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+import pandas as pd
+
+from astrolab.datasets.digests import digest_file
+from astrolab.datasets.formats import Array, read_contents
+from astrolab.datasets.manifest import FLUX_UNITS, FileEntry, Format, Input, Manifest
+from astrolab.datasets.rows import (
+    AbsentRows,
+    ChannelRows,
+    ColumnRows,
+    CroppedRows,
+    LazyRows,
+    Rows,
+    missing_key,
+    unread,
+    with_nulls,
+)
+from astrolab.datasets.survey import Provenance, Survey
+from astrolab.errors import SchemaError
+from astrolab.tasks import InputSpec
+
+NUMBER = re.compile(r"-?(inf|(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?)")  # without leading zeros: "0022" is a name
+
+NO_NUMBERS = (
+    "Write numbers with a decimal point, and nothing where there is none; or check delimiter, comment, names and "
+    "skip_rows under [format] in the manifest."
+)
+
+
+class TableRows(LazyRows):
+    """Numbers (n, channel) from one column a channel, NaN where one was not measured.
+
+    Fluxes become AB magnitudes, m = zero point - 2.5 log10 f (Oke & Gunn 1983, ApJ 266, 713; the zero point is 31.4 for
+    nJy, 23.9 for uJy, 22.5 for nanomaggies); where a flux is not positive there is no magnitude. `missing` values mean
+    "not measured"; NaN and infinity always do.
+    """
+
+    def __init__(self, columns: Sequence[Rows], *, missing: Sequence[float] = (), unit: str = ""):
+        self.columns, self.missing, self.unit = tuple(columns), tuple(missing), unit
+        self.shape, self.dtype = (len(columns[0]), len(columns)), np.dtype(np.float32)
+
+    def _read(self, numbers: np.ndarray) -> np.ndarray:
+        channels = [self.measured(np.asarray(column[numbers])) for column in self.columns]
+        return np.stack(channels, axis=1).astype(np.float32)
+
+    def measured(self, values: np.ndarray) -> np.ndarray:
+        """Give what a channel's column means: magnitudes for fluxes, NaN where there is nothing."""
+        with np.errstate(over="ignore"):
+            is_missing = ~np.isfinite(values.astype(np.float32))
+        is_missing |= np.isin(values, np.asarray(self.missing, dtype=values.dtype))
+        if self.unit in FLUX_UNITS:
+            is_missing |= values <= 0
+            values = FLUX_UNITS[self.unit] - 2.5 * np.log10(np.where(is_missing, 1.0, values))
+        return np.where(is_missing, np.nan, values)
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return float(value) is not None
+    except (TypeError, ValueError):
+        return False
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of one file, asked for by name: numbers, one an object, in the unit that the manifest says."""
+
+    found: Mapping[str, Rows]
+    path: Path
+    n_rows: int
+
+    def column(self, name: str) -> Rows:
+        """Give a column of one value an object."""
+        if name not in self.found:
+            raise missing_key(self.path, key=name, keys=list(self.found))
+        self.found[name][:0]  # what cannot be read says so
+        if tuple(self.found[name].shape) != (self.n_rows,):
+            what = f"{name!r}, one value an object, so of shape ({self.n_rows},) or ({self.n_rows}, 1),"
+            received = f"an array of shape {tuple(self.found[name].shape)}"
+            raise unread(
+                self.path,
+                what=what,
+                received=received,
+                remedy="Name the right column in the manifest, or repair the file.",
+            )
+        return self.found[name]
+
+    def numbers(self, name: str, *, unit: str = "") -> Rows:
+        """Give a column of numbers."""
+        column = self.column(name)
+        if column.dtype.kind not in "fiu":
+            values = column[:].tolist()
+            row = next((row for row, value in enumerate(values) if not _is_number(value)), 0)
+            received = f"a column of type {column.dtype}: row {row} holds {values[row]!r}"
+            raise SchemaError(f"{name!r} in {self.path.name} must be numbers.", received=received, remedy=NO_NUMBERS)
+        refuse_other_unit(getattr(column, "unit", ""), expected=unit, what=f"{name!r} in {self.path.name}")
+        return column
+
+
+def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = None) -> Survey:
+    """Open the objects of one file; its large arrays stay on disk.
+
+    `image_size` (px) is cut from the centre of images; by default it is the first size of the manifest, or the size on
+    disk. The catalogue has every column of one value an object, or those that the manifest names.
+    """
+    path = Path(path)
+    keys = _array_keys(manifest)
+    layout, id_column = manifest.format or Format(format="hdf5"), manifest.id.column if manifest.id else None
+    found, arrays = read_contents(path, layout=layout, arrays=keys, id_column=id_column)
+    entry = manifest.entry_for(path)
+    inputs, specs = {}, {}
+    for name, one in manifest.inputs.items():
+        if not one.is_table:
+            rows, specs[name] = _array_input(name, one=one, arrays=arrays, path=path)
+            inputs |= rows
+    lengths = [len(rows) for rows in found.values() if rows.shape and not isinstance(rows, AbsentRows)]
+    n_rows = len(next(iter(inputs.values()))) if inputs else max(lengths, key=lengths.count, default=0)
+    if n_rows == 0:
+        remedy = "Fetch or simulate it again, or take it out of the manifest."
+        raise unread(path, what=f"A table of {manifest.objects}", received="a file with no rows", remedy=remedy)
+    columns = Columns(_masked({name: rows for name, rows in found.items() if name not in keys}), path, n_rows)
+    for name, one in manifest.inputs.items():
+        if one.is_table:
+            parts = [columns.numbers(column, unit=one.unit) for column in one.columns]
+            inputs[name], specs[name] = TableRows(parts, missing=one.missing, unit=one.unit), one.spec
+    labels, weights = _labels(columns, manifest=manifest)
+    sky = (manifest.sky.ra, manifest.sky.dec) if manifest.sky else ()
+    degrees = [columns.numbers(name, unit="deg")[:] for name in sky]
+    named = {name: columns.column(column) for name, column in manifest.columns.items()}
+    survey = Survey(
+        name=manifest.name,
+        inputs=inputs,
+        specs={name: specs[name] for name in manifest.inputs},
+        labels=labels,
+        weights=weights,
+        task=manifest.task,
+        objects=manifest.objects,
+        ids=_ids(columns, manifest=manifest, entry=entry),
+        catalogue=named or {name: rows for name, rows in columns.found.items() if rows.shape == (n_rows,)},
+        sky_deg=np.stack(degrees, axis=1).astype(np.float64) if sky else None,
+        published_split=None if entry.split is None else np.full(n_rows, entry.split),
+        provenance=Provenance(
+            survey=manifest.name,
+            title=manifest.title,
+            version=manifest.version,
+            simulated=manifest.simulated,
+            twin_of=manifest.twin.of if manifest.twin else "",
+            files=(entry.path,),
+            digest=partial(digest_file, path),
+            id_scheme=manifest.id.scheme if manifest.id else manifest.name,
+            citation=manifest.citation.keys,
+        ),
+    )
+    return replace(survey, inputs=_cut(inputs, manifest=manifest, entry=entry, image_size=image_size))
+
+
+def _cut(
+    inputs: Mapping[str, Rows], *, manifest: Manifest, entry: FileEntry, image_size: int | None
+) -> dict[str, Rows]:
+    """Images of the size that is wanted, from a file of the size that it says."""
+    cut = dict(inputs)
+    for key, rows in inputs.items():
+        one, sides = manifest.inputs[key.partition(".")[0]], rows.shape[-2:]
+        if len(one.spec.axes) != 3:
+            continue
+        if entry.size is not None and one.sizes and sides != (entry.size, entry.size):
+            asked = f"The images of {entry.path} are {entry.size} × {entry.size} px, says the manifest."
+            remedy = "Correct the size under [[files]], or put the right file in its place."
+            raise SchemaError(asked, received=f"images of {sides[0]} × {sides[1]} px", remedy=remedy)
+        size = image_size or next(iter(one.sizes), None)
+        if size is not None and sides != (size, size):
+            cut[key] = CroppedRows(rows, size=size)
+    return cut
+
+
+def _array_keys(manifest: Manifest) -> dict[str, int]:
+    """Every array that the manifest names, with the number of its axes."""
+    keys = {}
+    for one in manifest.inputs.values():
+        if not one.is_table:
+            n_axes = 1 + len(one.spec.axes)
+            keys |= dict.fromkeys(one.key, n_axes - (len(one.key) > 1)) | dict.fromkeys(one.companions.values(), n_axes)
+            keys |= {one.grid: 1} if isinstance(one.grid, str) else {}
+    return keys
+
+
+def _array_input(
+    name: str, *, one: Input, arrays: Mapping[str, Array], path: Path
+) -> tuple[dict[str, Rows], InputSpec]:
+    """An input and its companions, by the names that a survey has for them."""
+    parts = [arrays[key] for key in one.key]
+    for part in parts:
+        refuse_other_unit(part.unit, expected=one.unit, what=f"the {name} of {path.name}")
+        _refuse_other_channels(part.channels, one=one, path=path)
+    shapes = list(dict.fromkeys(part.rows.shape for part in parts))
+    if len(shapes) > 1:
+        received = ", ".join(f"shape {shape}" for shape in shapes)
+        raise unread(path, what="One array a channel", received=received, remedy="Correct the keys in the manifest.")
+    rows = {name: parts[0].rows if len(parts) == 1 else ChannelRows([part.rows for part in parts])}
+    rows |= {f"{name}.{companion}": arrays[key].rows for companion, key in one.companions.items()}
+    for key, values in rows.items():
+        if values.dtype.kind not in "fiub" or values.shape[1:] != rows[name].shape[1:]:
+            asked = f"The {key} of {path.name} must be numbers" + f", shaped as the {name}." * (key != name)
+            received = f"an array of {values.dtype}, shape {values.shape}"
+            raise SchemaError(asked, received=received, remedy="Correct the key in the manifest.")
+    grid = np.asarray(arrays[one.grid].rows[:]).ravel() if isinstance(one.grid, str) else np.asarray(one.grid)
+    if len(grid) not in (0, rows[name].shape[-1]):
+        remedy = "Correct the grid in the manifest: one value a pixel, the same for every object."
+        asked, received = f"The {name} of {path.name} has a grid of {len(grid):,} values.", f"shape {rows[name].shape}"
+        raise SchemaError(asked, received=received, remedy=remedy)
+    return rows, replace(one.spec, grid=tuple(grid.tolist()))
+
+
+def _masked(columns: Mapping[str, Rows]) -> dict[str, Rows]:
+    """What astropy writes of a masked column, "g" and "g.mask", becomes one column with nulls."""
+    masked = dict(columns)
+    for name in columns:
+        mask = columns.get(f"{name}.mask")
+        if mask is not None and mask.dtype == bool and mask.shape == columns[name].shape:
+            values = with_nulls(np.asarray(columns[name][:]), is_null=np.asarray(mask[:]))
+            masked[name] = ColumnRows(values, unit=getattr(columns[name], "unit", ""))
+    return masked
+
+
+def _refuse_other_channels(found: Sequence[str], *, one: Input, path: Path) -> None:
+    """Refuse channels that a file names in another order; a file may leave out the instrument, "g" for "hsc-g"."""
+    short = tuple(channel.rsplit("-", 1)[-1] for channel in one.channels)
+    if found and one.channels and len(one.spec.axes) == 3 and tuple(found) not in (one.channels, short):
+        asked = f"The channels of {path.name} must be those of the manifest, in the same order."
+        remedy = "Correct the channels in the manifest."
+        raise SchemaError(asked, received=", ".join(found), available=", ".join(one.channels), remedy=remedy)
+
+
+def refuse_other_unit(found: str, *, expected: str, what: str) -> None:
+    """Refuse a unit in a file that contradicts the manifest; what astropy does not know as a unit says nothing."""
+    plain = (re.sub(r"\b(AB|Vega|asinh)\b", "", text).strip() for text in (expected, found))
+    units = (u.Unit(text, parse_strict="silent") for text in plain)
+    ours, theirs = (getattr(unit, "function_unit", None) or unit for unit in units)
+    if isinstance(ours, u.UnrecognizedUnit) or isinstance(theirs, u.UnrecognizedUnit) or not (expected and found):
+        return
+    try:
+        factor = theirs.to(ours, equivalencies=u.zero_point_flux(3631 * u.Jy))
+    except u.UnitConversionError:
+        factor = None
+    if factor is None or abs(factor - 1) > 1e-3:
+        asked, received = f"The unit of {what} is {expected}, says the manifest.", f"a file that declares {found}"
+        remedy = "Correct the unit or the column in the manifest; or, if the file is wrong, the file."
+        raise SchemaError(asked, received=received, remedy=remedy)
+
+
+def _labels(columns: Columns, *, manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """The labels, NaN where unknown, and the weights of those that have weights."""
+    labels, weights = {}, {}
+    for label in manifest.labels:
+        name = next((name for name in label.column if name in columns.found), label.column[0])
+        values = np.array(columns.numbers(name, unit=label.quantity.unit)[:], dtype=np.float64)
+        values[np.isin(values, label.missing)] = np.nan
+        labels[label.name] = _without(np.isinf(values), values, name=name, columns=columns)
+        if label.weight:
+            values = np.array(columns.numbers(label.weight)[:], dtype=np.float64)
+            values = _without(np.isinf(values) | (values < 0), values, name=label.weight, columns=columns)
+            weights[label.name] = np.where(np.isnan(values), 1.0, values)
+    rows = pd.RangeIndex(columns.n_rows)
+    return pd.DataFrame(labels, index=rows), pd.DataFrame(weights, index=rows) if weights else None
+
+
+def _without(is_wrong: np.ndarray, values: np.ndarray, *, name: str, columns: Columns) -> np.ndarray:
+    if is_wrong.any():
+        row = int(np.flatnonzero(is_wrong)[0])
+        asked = f"{name!r} of {columns.path.name} must be a number, or nothing where it is unknown."
+        received = f"{is_wrong.sum():,} of {len(values):,} rows with {values[row]}, the first is row {row}"
+        remedy = "Leave the entry empty (NaN) where it is unknown; weights are not negative."
+        raise SchemaError(asked, received=received, remedy=remedy)
+    return values
+
+
+def _ids(columns: Columns, *, manifest: Manifest, entry: FileEntry) -> np.ndarray:
+    if manifest.id is None:
+        return np.array([f"{manifest.name}:{entry.path}:{row}" for row in range(columns.n_rows)])
+    column = manifest.id.column
+    values = np.asarray(columns.column(column)[:])
+    if values.dtype.kind in "iu" and values.max() < 2**63:
+        return values.astype(np.int64)
+    ids, is_wrong = _ids_of_floats(values) if values.dtype.kind == "f" else _ids_of_texts(values.tolist())
+    if is_wrong.any():
+        asked = f"The ids {column!r} of {columns.path.name} must be whole numbers or text, one an object."
+        received = f"{values[is_wrong][0]!r} in row {np.flatnonzero(is_wrong)[0]} of a column of {values.dtype}"
+        remedy = "Store the ids as int64 or as text, without gaps; a float cannot hold every id above 2^53."
+        raise SchemaError(asked, received=received, remedy=remedy)
+    return ids
+
+
+def _ids_of_floats(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whole numbers as int64, and where there are none, or none that this type tells from its neighbours."""
+    limit = 2 ** (np.finfo(values.dtype).nmant + 1)
+    is_wrong = ~((values == np.floor(values)) & (np.abs(values) < limit))
+    return np.where(is_wrong, 0, values).astype(np.int64), is_wrong
+
+
+def _ids_of_texts(entries: list) -> tuple[np.ndarray, np.ndarray]:
+    """Text, or int64 where every entry is a number, "10000.0" too; and which are neither, or have lost digits."""
+    texts = [str(entry) for entry in entries]
+    if not all(map(NUMBER.fullmatch, texts)):
+        is_text = [isinstance(entry, str | int) and not isinstance(entry, bool) and entry != "" for entry in entries]
+        return np.array(texts), ~np.array(is_text)
+    if all(text.lstrip("-").isdigit() for text in texts):
+        fits = all(-(2**63) <= int(text) < 2**63 for text in texts)
+        return np.array([int(text) for text in texts] if fits else texts), np.zeros(len(texts), dtype=bool)
+    return _ids_of_floats(np.array([float(text) for text in texts]))

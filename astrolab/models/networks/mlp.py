@@ -1,0 +1,65 @@
+"""Fully connected layers on numbers in a row: magnitudes, an embedding, a spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from astrolab.models.network import Network, Shape, perceptron, require_options
+from astrolab.tasks import Task
+
+
+class MLP(Network):
+    """Labels of an object from numbers in a row: fully connected layers with SiLU.
+
+    The input reaches the head a second time past all layers, as in the network of the GalaxiesML examples (four layers
+    of 200 and a skip; Do et al. 2024, arXiv:2410.00271). `hidden` are the widths, at least two, the last that of the
+    head's hidden layer. `batchnorm` puts a BatchNorm behind each linear layer before the head.
+    """
+
+    name = "mlp"
+    n_axes = 1
+
+    def __init__(
+        self,
+        *,
+        inputs: Mapping[str, Shape],
+        task: Task,
+        hidden: Sequence[int] = (256, 256, 256, 256),
+        dropout: float = 0.0,
+        batchnorm: bool = False,
+    ):
+        ((name, (n_in,)),) = inputs.items()
+        before, last = tuple(hidden)[:-1], tuple(hidden)[-1:]
+        require_options("mlp", widths={"hidden (all but the last)": before, "hidden (the last)": last}, dropout=dropout)
+        options = {"hidden": list(hidden), "dropout": dropout, "batchnorm": batchnorm}
+        super().__init__(inputs={name: (n_in,)}, task=task, stages=_stages(len(before), batchnorm=batchnorm), **options)
+        layers = [_layer(a, b, batchnorm=batchnorm) for a, b in zip((n_in, *before), before, strict=False)]
+        self.features = nn.Sequential(*layers)
+        self.classifier = perceptron(before[-1] + n_in, hidden=last, n_labels=len(task.labels), dropout=dropout)
+
+    def embed(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the last hidden features of rows of numbers (n, number)."""
+        values = inputs[self.inputs[0]]
+        return self.classifier[:-1](torch.cat([self.features(values), values], dim=1))
+
+    def read_out(self, hidden: Tensor) -> Tensor:
+        """Return the labels that the output layer reads from hidden features."""
+        return self.classifier[-1](hidden)
+
+
+def _layer(n_in: int, n_out: int, *, batchnorm: bool) -> nn.Sequential:
+    norm = [nn.BatchNorm1d(n_out)] if batchnorm else []
+    return nn.Sequential(nn.Linear(n_in, n_out), *norm, nn.SiLU())
+
+
+def _stages(n_layers: int, *, batchnorm: bool) -> dict[str, tuple[str, ...]]:
+    blocks = tuple(f"features.{k}" for k in range(1, n_layers))
+    return {
+        "stem": ("features.0.0",),
+        "body": (("features.0.1",) if batchnorm else ()) + blocks,
+        **{f"block{k}": (name,) for k, name in enumerate(blocks, start=1)},
+        "head": ("classifier",),
+    }

@@ -1,0 +1,190 @@
+"""Prediction against truth, object by object: where a model fails, not only how much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
+from matplotlib.figure import Figure
+
+from astrolab.errors import unknown_name
+from astrolab.metrics import Resampling, find_metric, find_requirement, score
+from astrolab.plots import style
+from astrolab.plots.style import FAINT, INK, PAGE_WIDTH_INCH
+from astrolab.predictions import labels_of, one_label, quantity_of, task_of
+from astrolab.tasks import Quantity, Range
+
+AXES = ("pred", "deviation")
+ASKED = "#009E73"  # Okabe & Ito 2008
+_N_CELLS = 70  # along each axis
+# Without its palest third, so that a single object is seen on white.
+_COLOURS = LinearSegmentedColormap.from_list("density", colormaps["YlGnBu"](np.linspace(0.35, 1, 64)))
+_PANEL_INCH = (1.55, 2.4)  # narrowest and widest
+_SHORT = {"catastrophic_rate": "catastr.", "outlier_rate": "outliers"}
+_SHOWN_DEVIATION = (5 / 3, 4.0)  # half the height of the axis of deviations, in outlier cuts: at least, at most
+
+
+@style.in_style
+def plot_prediction_density(
+    predictions: pd.DataFrame,
+    *,
+    label: str | None = None,
+    arms: Sequence[str] | None = None,
+    surveys: Sequence[str] | None = None,
+    seed: int | None = None,
+    metrics: Sequence[str] | None = None,
+    limits: tuple[float, float] | None = None,
+    objects: str = "objects",
+    title: str = "Prediction against truth",
+) -> Figure:
+    """Draw predictions against truth as densities, one panel for each arm and test set.
+
+    A line marks equality, dashes the residual from which on a prediction is an outlier; predictions beyond the axes lie
+    on their edge. Numbers are scores of what is drawn, within the range of truths that is scored.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From :func:`astrolab.predict` or a run.
+    seed : int, optional
+        Which training seed; by default the first of the table.
+    metrics : sequence of str, optional
+        Scores written into each panel; by default the first three of the task.
+    limits : (float, float), optional
+        Ends of the axes; by default they hold 99 % of the truths and predictions.
+    objects : str
+        What the rows of the table are, e.g. ``"galaxies"``.
+    """
+    arms = style.chosen(predictions, column="arm", names=arms)
+    surveys = style.chosen(predictions, column="survey", names=surveys)
+    seeds = style.chosen(predictions, column="seed", names=None if seed is None else [seed])
+    wanted = {"arm": arms, "survey": surveys, "seed": seeds[:1]}
+    table = predictions[predictions[[*wanted]].isin(wanted).all(axis=1)]
+    known, task = one_label(table, label=label), task_of(predictions)
+    label = label or labels_of(table)[0]
+    quantity = quantity_of(label, task=task)
+    scored = {"metrics": metrics or task.metrics[:3], "labels": [label], "by": ("arm", "survey"), "task": task}
+    scores = score(table, **scored, resampling=Resampling(n=0))
+    limits = limits or style.axis_range(known[["truth", "pred"]].to_numpy(float), quantity=quantity)
+    edges = np.linspace(*limits, _N_CELLS + 1)
+    columns, rows = list(style.arm_looks(arms).values()), [look.label for look in style.survey_looks(surveys).values()]
+    side = float(np.clip(PAGE_WIDTH_INCH / len(arms), *_PANEL_INCH))
+    figure, axes = style.panel_grid(columns, rows=rows, panel=(side, side), around=(1.1, 0.7), sharex=True, sharey=True)
+    meshes = []
+    for ax, (survey, arm) in zip(axes.flat, product(surveys, arms), strict=True):
+        here = known[known["arm"].eq(arm) & known["survey"].eq(survey)]
+        meshes.append(_draw_density(ax, rows=here, edges=edges, quantity=quantity))
+        _write_scores(ax, scores=scores[scores["arm"].eq(arm) & scores["survey"].eq(survey)])
+    for ax in figure.axes:
+        ax.yaxis.label.set_fontweight("bold")
+    norm = LogNorm(vmin=1, vmax=max(2.0, *(float(mesh.get_array().max()) for mesh in meshes)))
+    for mesh in meshes:
+        mesh.set_norm(norm)
+    bar = figure.colorbar(meshes[0], ax=list(axes.flat), pad=0.01, aspect=40, shrink=0.8)
+    bar.set_label(f"{objects} in a cell", color=FAINT)
+    bar.outline.set_visible(False)
+    figure.supxlabel(f"true {quantity.axis}", fontsize=8)
+    figure.supylabel(f"predicted {quantity.axis}", fontsize=8)
+    style.finish(figure, title=title, simulated=style.is_simulated(known))
+    return figure
+
+
+def _draw_density(ax: Axes, *, rows: pd.DataFrame, edges: np.ndarray, quantity: Quantity) -> QuadMesh:
+    ends = edges[[0, -1]]
+    counts, _, _ = np.histogram2d(rows["truth"], rows["pred"].clip(*ends), bins=edges)
+    # Rasterised: a PDF with thousands of cells a panel would be slow to open.
+    mesh = ax.pcolormesh(edges, edges, np.ma.masked_equal(counts.T, 0), cmap=_COLOURS, rasterized=True)
+    ax.plot(ends, ends, color=INK, lw=0.7, alpha=0.8)
+    for side in (-1, 1) if quantity.outlier else ():
+        moved = quantity.moved(ends, residual=side * quantity.outlier)
+        ax.plot(ends, moved, color=INK, lw=0.6, ls=(0, (4, 3)), alpha=0.6)
+    ax.set(xlim=ends, ylim=ends, aspect="equal")
+    ax.locator_params(nbins=4)
+    return mesh
+
+
+def _write_scores(ax: Axes, *, scores: pd.DataFrame) -> None:
+    words = [_SHORT.get(name, find_metric(name).label) for name in scores["metric"]]
+    lines = [f"{word} {value:z.3f}".replace("-", "−") for word, value in zip(words, scores["value"], strict=True)]
+    box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.75}
+    ax.text(0.04, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=6.2, linespacing=1.25, bbox=box)
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceLine:
+    """A line to read a cloud by."""
+
+    vertices: np.ndarray
+    colour: str
+    width: int
+    text: str
+
+
+def reference_lines(quantity: Quantity, *, x_range: tuple[float, float], axis: str = "pred") -> list[ReferenceLine]:
+    """Return the lines of equality, of what surveys ask of the quantity, and from which on a prediction is an outlier.
+
+    The requirement on the bias is far narrower than a cloud, and drawn along deviations only.
+    """
+    limits = [(0.0, INK, 1, "equality")]
+    for metric, width in (("scatter", 2), ("bias", 1)) if axis == "deviation" else (("scatter", 2),):
+        asked = find_requirement(metric, label=quantity.name)
+        if asked:
+            words = f"{asked.survey} {metric}, {_size(asked.limit, quantity=quantity)}"
+            limits += [(sign * asked.limit, ASKED, width, words) for sign in (-1, 1)]
+    if quantity.outlier:
+        words = f"outlier, {_size(quantity.outlier, quantity=quantity)}"
+        limits += [(sign * quantity.outlier, FAINT, 1, words) for sign in (-1, 1)]
+    x = np.array(x_range, dtype=float)
+    heights = [quantity.moved(x, residual=limit) if axis == "pred" else np.full(2, limit) for limit, *_ in limits]
+    return [ReferenceLine(np.stack([x, y], axis=1), *how) for y, (_, *how) in zip(heights, limits, strict=True)]
+
+
+def _size(residual: float, *, quantity: Quantity) -> str:
+    """A residual in words.
+
+    >>> from astrolab.tasks import QUANTITIES
+    >>> _size(0.15, quantity=QUANTITIES["z"]), _size(0.1, quantity=QUANTITIES["feh"])
+    ('0.15 (1 + z)', '0.1 dex')
+    """
+    unit = f"(1 + {quantity.name})" if quantity.error == "per_one_plus" else quantity.unit
+    return f"{residual:g} {unit}".strip()
+
+
+def cloud_ranges(
+    table: pd.DataFrame, *, quantity: Quantity, axis: str = "pred", x: str = "truth"
+) -> tuple[Range, Range]:
+    """Return what the axes of a cloud cover: all of `x`, and the same (beside truths), or most of the others."""
+    if axis not in AXES:
+        raise unknown_name("vertical axis", name=axis, names=AXES)
+    along = table[x].to_numpy(float)
+    low, high = float(np.nanmin(along)), float(np.nanmax(along))
+    margin = 0.03 * (high - low or 1.0)
+    x_range = (low - margin, high + margin)
+    if axis == "pred" and x == "truth":
+        return x_range, x_range
+    if axis == "pred":
+        return x_range, style.axis_range(table["pred"].to_numpy(float), quantity=quantity)
+    half = float(np.quantile(table["deviation"].abs(), 0.98)) or 1.0
+    if quantity.outlier:
+        half = float(np.clip(half, *np.multiply(_SHOWN_DEVIATION, quantity.outlier)))
+    return x_range, (-half, half)
+
+
+def axis_label(axis: str, *, quantity: Quantity) -> str:
+    """Return the label of the vertical axis, with its unit.
+
+    >>> from astrolab.tasks import QUANTITIES
+    >>> [axis_label("deviation", quantity=QUANTITIES[name]) for name in ("z", "feh")]
+    ['(predicted − true) / (1 + true)', 'predicted − true [Fe/H] (dex)']
+    """
+    if axis == "pred":
+        return f"predicted {quantity.axis}"
+    per_one_plus = "(predicted − true) / (1 + true)"
+    return per_one_plus if quantity.error == "per_one_plus" else f"predicted − true {quantity.axis}"

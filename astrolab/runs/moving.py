@@ -1,0 +1,198 @@
+"""The surveys of a study made ready in one call: loaded, split, cleared of leaks, united, audited; and again later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from astrolab.datasets.loading import load_survey
+from astrolab.datasets.overlap import LeakAudit, audit_leaks, clear_training, combine, combine_splits
+from astrolab.datasets.scaling import Scaling
+from astrolab.datasets.splits import Splits, split
+from astrolab.datasets.survey import Survey, describe_surveys
+from astrolab.errors import RunError, unknown_name
+from astrolab.runs.record import load_record
+
+if TYPE_CHECKING:
+    from astrolab.models.adapt import Adapted
+    from astrolab.runs.run import Run
+
+BASE = "base"
+
+
+@dataclass(frozen=True, repr=False)
+class Move:
+    """Two surveys between which models are moved, and their union; each is split, and no test object trains.
+
+    Attributes
+    ----------
+    pretrain, finetune, union : Splits
+        Of the survey that models learn from first, of the one they are moved to, of both.
+    surveys : mapping of str to Survey
+        ``"pretrain"`` and ``"finetune"``, whole.
+    audit : LeakAudit
+        What every training set has in common with every test set.
+    settings : mapping
+        What :func:`prepare_move` was called with.
+    """
+
+    pretrain: Splits
+    finetune: Splits
+    union: Splits
+    surveys: Mapping[str, Survey]
+    audit: LeakAudit
+    settings: Mapping[str, Any]
+
+    @property
+    def tests(self) -> tuple[Survey, ...]:
+        """The test sets: of the first survey, of the second, of both."""
+        return self.pretrain.test, self.finetune.test, self.union.test
+
+    @property
+    def trains(self) -> dict[str, Survey]:
+        """The training sets, by what is trained on them."""
+        return {"base": self.pretrain.train, "finetune": self.finetune.train, "union": self.union.train}
+
+    def sample(self, name: str) -> Splits:
+        """Return what an arm trains on, by its ``sample``; ``"nothing"`` gives the second survey."""
+        samples = {"pretrain": self.pretrain, "finetune": self.finetune, "union": self.union, "nothing": self.finetune}
+        if name not in samples:
+            raise unknown_name("sample of a move", name=name, names=samples)
+        return samples[name]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Numbers of objects, and how far their labels reach, of every training and test set."""
+        return describe_surveys({**self.trains, **{f"test: {test.name}": test for test in self.tests}})
+
+    def __repr__(self) -> str:
+        lines = [repr(survey) for survey in self.surveys.values()]
+        for name, part in {"first": self.pretrain, "second": self.finetune, "both": self.union}.items():
+            lines.append(f"{name:<6} {part!r}")
+        old, new = self.pretrain.test.labels, self.finetune.test.labels
+        medians = [f"{name} {old[name].median():.3g} → {new[name].median():.3g}" for name in old if name in new]
+        shift = [f"shift  median of the test sets: {', '.join(medians)}"] if medians else []
+        return "\n".join([*lines, repr(self.audit), *shift])
+
+
+def prepare_move(
+    *,
+    pretrain: str,
+    finetune: str,
+    direction: Literal["forward", "reverse"] = "forward",
+    n_pretrain: int | None = None,
+    n_finetune: int | None = None,
+    seed: int = 0,
+    image_size: int | None = None,
+    directory: str | None = None,
+    union: str = "combo",
+    union_keeps: str = "",
+    on_leak: Literal["drop", "stop"] = "drop",
+    allow_unknown_overlap: bool = False,
+    scored: Mapping[str, tuple[float, float] | None] | None = None,
+    columns: Sequence[str] = (),
+) -> Move:
+    """Load two surveys, split and unite them, and prove that no test object is trained on.
+
+    An object in both surveys may train in one and be tested in the other: such objects leave the training and
+    validation sets, or stop the study. Then every training set is compared with every test set.
+
+    Parameters
+    ----------
+    pretrain, finetune : str
+        The survey that models learn from first, and the one they are moved to: names, or paths of manifests.
+    direction : {"forward", "reverse"}
+        Reverse swaps the two.
+    n_pretrain, n_finetune : int, optional
+        How many objects of each; by default, and for 0, all.
+    seed : int
+        Of twins, subsets and splits.
+    image_size : int, optional
+        Side of the images in pixels; by default, and for 0, as they are.
+    directory : str, optional
+        Where the files of a manifest lie, if not beside it.
+    union, union_keeps : str
+        Name of the union, and whose row an object in both surveys keeps in it (by default the second's).
+    on_leak : {"drop", "stop"}
+        What happens to a training object that is in a test set.
+    allow_unknown_overlap : bool
+        Go on where the surveys have nothing by which common objects could be found.
+    scored : mapping of str to (float, float) or None, optional
+        True values that are scored, by label, instead of those of the surveys' task; None scores all.
+    columns : sequence of str
+        Catalogue columns that both surveys must have.
+
+    Raises
+    ------
+    LeakError
+        If a test object is in a training set, or nobody can know.
+    UnknownNameError
+        If a survey, a column or a label does not exist.
+    """
+    settings = {name: value for name, value in locals().items() if name != "columns"}
+    names = (finetune, pretrain) if direction == "reverse" else (pretrain, finetune)
+    sizes = {pretrain: n_pretrain, finetune: n_finetune}
+    surveys = []
+    options = {"seed": seed, "image_size": image_size or None, "directory": directory or None}
+    for name in names:
+        survey = load_survey(name, n=sizes[name] or None, **options)
+        survey.require_columns(columns)
+        surveys.append(survey.with_task(survey.task.with_scored(**dict(scored or {}))))
+    old, new = (split(survey, seed=seed) for survey in surveys)
+    keep = union_keeps or surveys[1].name
+    together = {"keep": keep, "name": union, "allow_unknown_overlap": allow_unknown_overlap}
+    tests = [old.test, new.test, combine([old.test, new.test], **together)]
+    if on_leak == "drop":
+        old, new = (clear_training(splits, against=tests) for splits in (old, new))
+    both = combine_splits([old, new], **together)
+    trains = {"base": old.train, "finetune": new.train, "union": both.train}
+    audit = audit_leaks(train=trains, test={test.name: test for test in tests})
+    audit.require_clean(allow_unknown=allow_unknown_overlap)
+    return Move(old, new, both, dict(zip(("pretrain", "finetune"), surveys, strict=True)), audit, settings)
+
+
+def reload_move(run: Run | str | Path) -> Move:
+    """Make the surveys of a run ready again, from its record, or from its folder's.
+
+    RunError if the run has recorded no move, or the objects are other ones than those of the run.
+    """
+    folder = Path(getattr(run, "folder", run))
+    record = load_record(folder)
+    if not record["move"]:
+        asked = f"The surveys of {folder.name} were to be loaded again."
+        received = f"a run of {record['study']!r} that has recorded no move"
+        remedy = "Load its surveys with load_survey, and pass them under the names that the predictions have."
+        raise RunError(asked, received=received, available="runs of studies such as lora_vs_transfer", remedy=remedy)
+    move = prepare_move(**record["move"])
+    for role, survey in move.surveys.items():
+        noted = record["surveys"].get(role, {})
+        if survey.digest != noted.get("digest"):
+            raise RunError(
+                f"The {role} survey of {folder.name} was to be loaded again.",
+                received=f"{len(survey):,} {survey.objects} with digest {survey.digest[:12]}…",
+                available=f"the run had {noted.get('n', 0):,} with digest {str(noted.get('digest'))[:12]}…",
+                remedy="The files, or the code that simulates them, have changed since: run the study again with "
+                f"`astrolab run {record['study']}`.",
+            )
+    return move
+
+
+def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted, Scaling]:
+    """Load a network of a run again, on the CPU and as it was trained to the last bit, with its input scaling.
+
+    The arm is e.g. ``"lora"``, or ``"base"``: the network that the others start from; the seed is that of training.
+    CheckpointError if its files are damaged, or the base is another one.
+    """
+    from astrolab.models.saving import load_model
+
+    folder = Path(getattr(run, "folder", run))
+    name, models = f"{arm}-s{seed}", folder / "models"
+    if not (models / name).is_dir():
+        there = [path.name for path in models.glob("*") if path.is_dir()]
+        raise unknown_name(f"network of {folder.name}", name=name, names=there)
+    base = None if arm == BASE else load_model(models / f"{BASE}-s{seed}").network
+    return load_model(models / name, base=base), Scaling.load(models / name / "scaling.json")

@@ -1,0 +1,259 @@
+"""What explorers are put together from: controls with a label and a class, and pieces of HTML (text in, markup out)."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any, TypeVar
+
+import ipywidgets
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from astrolab.datasets.overlap import rows_of
+from astrolab.datasets.survey import Survey
+from astrolab.exploring.columns import column_label, column_unit, picture_input
+from astrolab.exploring.view import RESAMPLED_FROM
+from astrolab.plots.surveys import band_pictures, colour_picture, read_stamps
+
+DASH = "–"
+Control = TypeVar("Control", bound=ipywidgets.DOMWidget)
+SPECTRUM_PX = (128, 96)
+_SHOWN = (0.5, 99.5)  # percentiles of a spectrum
+
+
+def control(name: str, *, kind: type[Control], label: str, width: str, **options: Any) -> Control:
+    """Return a labelled control of class ``astrolab-<name>``, e.g. an ``ipywidgets.Dropdown``."""
+    made = kind(**{"description": label, "style": {"description_width": "initial"}} | options)
+    made.layout.width = width
+    return made.add_class(f"astrolab-{name}")
+
+
+def range_slider(name: str, *, label: str, low: float, high: float) -> ipywidgets.FloatRangeSlider:
+    """Return a labelled slider with two handles that cover everything, of class ``astrolab-slice-<name>``."""
+    step = (high - low) / 200
+    low, high = low - 0.5 * step, high + 0.5 * step  # what rounding in the browser may take away
+    ends = {"value": (low, high), "min": low, "max": high, "step": step}
+    shown = {"readout_format": ".2f", "continuous_update": False}
+    return control(f"slice-{name}", kind=ipywidgets.FloatRangeSlider, label=label, width="370px", **ends, **shown)
+
+
+def button(name: str, *, label: str, on_click: Callable[[], None], hint: str = "") -> ipywidgets.Button:
+    """Return a button of class ``astrolab-<name>``."""
+    made = control(name, kind=ipywidgets.Button, label=label, width="auto", tooltip=hint or label, style={})
+    made.on_click(lambda _: on_click())
+    return made
+
+
+def places(*names: str) -> dict[str, ipywidgets.HTML]:
+    """Return empty places for HTML, each of class ``astrolab-<name>``."""
+    return {name: ipywidgets.HTML().add_class(f"astrolab-{name}") for name in names}
+
+
+def row(*controls: ipywidgets.Widget) -> ipywidgets.HBox:
+    """Return controls in a row that wraps where the page is narrow."""
+    return ipywidgets.HBox(controls).add_class("astrolab-row")
+
+
+def column(*controls: ipywidgets.Widget) -> ipywidgets.VBox:
+    """Return controls one below the other, of class ``astrolab-side``."""
+    return ipywidgets.VBox(controls).add_class("astrolab-side")
+
+
+def under_title(control: ipywidgets.Widget, *, title: str) -> ipywidgets.VBox:
+    """Return a control with a title above it, no wider than the control."""
+    place = ipywidgets.VBox([ipywidgets.HTML(), control]).add_class("astrolab-titled")
+    set_title(place, title=title)
+    return place
+
+
+def set_title(place: ipywidgets.VBox, *, title: str) -> None:
+    """Change the title above a control."""
+    place.children[0].value = f"<b>{escape(title)}</b>"
+
+
+def close_all(*widgets: ipywidgets.Widget) -> None:
+    """Close widgets with all that belongs to them: a kernel keeps every widget that is open."""
+    for widget in widgets:
+        values = [getattr(widget, name) for name in widget.keys]
+        each = [one for value in values for one in (value if isinstance(value, tuple | list) else [value])]
+        parts = [one for one in each if isinstance(one, ipywidgets.Widget) and one.comm is not None]
+        widget.close()
+        close_all(*parts)
+
+
+def number(value: float, *, digits: int) -> str:
+    """Return a number as text, with a real minus, or a dash where there is none.
+
+    >>> number(-0.12345, digits=3), number(float("nan"), digits=3)
+    ('−0.123', '–')
+    """
+    return f"{value:.{digits}f}".replace("-", "−") if np.isfinite(value) else DASH
+
+
+def text_note(text: str) -> str:
+    """Return a remark in small print."""
+    return f'<div class="astrolab-note">{"<br>".join(map(escape, text.splitlines()))}</div>'
+
+
+def title_line(text: str) -> str:
+    """Return the headline of an explorer."""
+    return f'<div class="astrolab-title" role="heading" aria-level="3">{escape(text)}</div>'
+
+
+def legend(dots: Mapping[str, str], *, lines: Mapping[str, str]) -> str:
+    """Return what colours of points and lines mean."""
+    marks = [(f'<i style="background:{colour}"></i>', text) for text, colour in dots.items()]
+    marks += [(f'<i class="line" style="border-color:{colour}"></i>', text) for text, colour in lines.items()]
+    entries = "".join(f"<span>{mark}{escape(text)}</span>" for mark, text in marks)
+    return f'<div class="astrolab-legend">{entries}</div>'
+
+
+def score_table(sides: Mapping[str, pd.DataFrame], *, note: str = "") -> str:
+    """Return scores side by side, one row a metric, with what a survey asks of it."""
+    heads = ["", *(f"{escape(name)}<br>n = {side['n'].iloc[0]:,}" for name, side in sides.items())]
+    rows = []
+    for place, metric in enumerate(next(iter(sides.values())).itertuples()):
+        rows.append([escape(metric.label) + _limit(metric), *(_score_cell(s.iloc[place]) for s in sides.values())])
+    return _table(heads, rows, note=note)
+
+
+def _limit(metric: Any) -> str:
+    if not np.isfinite(metric.limit):
+        return ""
+    size = "|bias| &lt;" if metric.metric == "bias" else "&lt;"
+    return f"<br><small>{metric.asked_by} asks {size} {metric.limit:g}</small>"
+
+
+def _score_cell(score: pd.Series) -> str:
+    text = number(score["value"], digits=4)
+    if text == DASH:
+        return DASH
+    if np.isfinite(score["low"]):
+        text += f' <small title="68 % interval">± {(score["high"] - score["low"]) / 2:.4f}</small>'
+    elif score["n"] < RESAMPLED_FROM:
+        text += f' <small title="too few for an interval">± {DASH}</small>'
+    return text
+
+
+def object_table(objects: pd.DataFrame, *, note: str = "") -> str:
+    """Return objects as a table, with the units of their columns."""
+    short = {"truth": "true", "pred": "predicted", "pred_other": "the other model"}
+    names = list(map(str, objects))
+    heads = [escape(short.get(name, column_label(name))) for name in names]
+    rows = [[_cell(v, name=n) for v, n in zip(one, names, strict=True)] for one in objects.itertuples(index=False)]
+    table = _table(heads, rows, note=note)
+    return f'<div class="astrolab-scroll" tabindex="0" role="region" aria-label="Objects">{table}</div>'
+
+
+def _cell(value: object, *, name: str) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else ""
+    if isinstance(value, float | np.floating):
+        return number(value, digits=5 if column_unit(name) == "deg" else 3)
+    return escape(str(value))
+
+
+def plain_table(table: pd.DataFrame, *, note: str = "") -> str:
+    """Return a table of text; the first column names the rows."""
+    rows = [list(map(escape, values)) for values in table.itertuples(index=False)]
+    return _table([escape(str(name)) for name in table], rows, note=note)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, note: str) -> str:
+    caption = f"<caption>{escape(note)}</caption>" if note else ""
+    head = "".join(f'<th scope="col">{text}</th>' for text in heads)
+    filled = [(first, "".join(f"<td>{cell}</td>" for cell in cells)) for first, *cells in rows]
+    body = "".join(f'<tr><th scope="row">{first}</th>{cells}</tr>' for first, cells in filled)
+    return f'<table class="astrolab">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def marked_picture(source: str, *, alt: str, spans: Sequence[tuple[float, float, float, float]], at: float) -> str:
+    """Return a picture with a vertical mark in each of its panels."""
+    marks = [
+        f'<div style="position:absolute;left:{100 * (left + at * (right - left)):.2f}%;top:{100 * top:.2f}%;'
+        f'height:{100 * (bottom - top):.2f}%;border-left:2px dashed #000000"></div>'
+        for left, right, top, bottom in spans
+    ]
+    image = f'<img src="{source}" alt="{escape(alt, quote=True)}" style="display:block;max-width:100%">'
+    return f'<div style="position:relative;display:inline-block">{image}{"".join(marks)}</div>'
+
+
+def object_cards(objects: pd.DataFrame, *, survey: Survey) -> str:
+    """Return pictures of objects with their ids, truths and predictions below: cut-outs in colour, or spectra."""
+    kind, name = picture_input(survey)
+    if kind == "image":
+        stamps, channels = read_stamps(survey, object_ids=objects["object_id"].to_numpy())
+        pictures = [_cut_out(stamp, channels=channels) for stamp in stamps]
+        below = f"; below each: {', '.join(channels)}" if pictures and len(pictures[0]) > 1 else ""
+        note = f"Cut-outs, brightest outliers first (framed){below}"
+    else:
+        spec, rows = survey.specs[name], rows_of(survey, object_ids=objects["object_id"].to_numpy())
+        spectra = np.asarray(survey.inputs[name][rows])
+        pictures = [{"Spectrum": spectrum_source(values, grid=spec.grid)} for values in spectra]
+        note = f"Spectra from {spec.grid[0]:.0f} to {spec.grid[-1]:.0f} Å, brightest outliers first (framed)"
+    rows = zip(pictures, (one for _, one in objects.iterrows()), strict=True)
+    return picture_cards([(p, _caption(one), bool(one["is_outlier"])) for p, one in rows], note=note)
+
+
+def _cut_out(stamp: np.ndarray, *, channels: Sequence[str]) -> dict[str, str]:
+    bands = band_pictures(stamp, channels=channels)
+    below = {"Single bands": image_source(np.concatenate(list(bands), axis=1))} if len(bands) else {}
+    return {"Cut-out": image_source(colour_picture(stamp, channels=channels)), **below}
+
+
+def _caption(one: pd.Series) -> list[str]:
+    is_error = str(one["label"]).startswith("error.")  # there is no truth beside it
+    truth = "" if is_error else f"{number(one['truth'], digits=3)} → "
+    lines = [str(one["object_id"]), truth + number(one["pred"], digits=3)]
+    return lines + ([f"other → {number(one['pred_other'], digits=3)}"] if "pred_other" in one else [])
+
+
+def picture_cards(cards: Sequence[tuple[Mapping[str, str], Sequence[str], bool]], *, note: str = "") -> str:
+    """Return objects beside each other: pictures, by what each shows, the lines of a caption, whether it is framed."""
+    figures = []
+    for pictures, caption, is_framed in cards:
+        of = escape(f" of {', '.join(caption)}", quote=True)
+        images = "".join(f'<img src="{source}" alt="{escape(what)}{of}">' for what, source in pictures.items())
+        frame = ' class="framed"' if is_framed else ""
+        below = "<br>".join(map(escape, caption))
+        figures.append(f"<figure{frame}>{images}<figcaption>{below}</figcaption></figure>")
+    return f'{text_note(note)}<div class="astrolab-cards">{"".join(figures)}</div>'
+
+
+def large_picture(colour: np.ndarray, *, bands: Mapping[str, np.ndarray]) -> str:
+    """Return one galaxy, large and in colour, and below it each band with its name."""
+    small = "".join(
+        f'<figure><img src="{image_source(pixels)}" alt="{escape(name, quote=True)}">'
+        f"<figcaption>{escape(name)}</figcaption></figure>"
+        for name, pixels in bands.items()
+    )
+    large = f'<img class="large" src="{image_source(colour)}" alt="The galaxy in colour">'
+    return f'<div class="astrolab-large">{large}<div class="bands">{small}</div></div>'
+
+
+def image_source(pixels: np.ndarray) -> str:
+    """Return an image as text that an ``img`` element shows."""
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, format="PNG", compress_level=1)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def spectrum_source(values: np.ndarray, *, grid: Sequence[float]) -> str:
+    """Return a line plot of a spectrum as text that an ``img`` element shows; its highest pixels are cut off."""
+    width, height = SPECTRUM_PX
+    known = np.isfinite(values)
+    x, y = np.asarray(grid, dtype=float)[known], np.asarray(values, dtype=float)[known]
+    low, high = np.percentile(y, _SHOWN) if len(y) else (0.0, 1.0)
+    left, right = grid[0], grid[-1]
+    across = width * (x - left) / (right - left)
+    down = height * (0.95 - 0.9 * np.clip((y - low) / (high - low or 1.0), -0.05, 1.05))
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, down, strict=True))
+    line = f'<polyline points="{points}" fill="none" stroke="#222222" stroke-width="0.8"/>'
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+    back = f'<rect width="{width}" height="{height}" fill="#FFFFFF"/>'
+    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{back}{line}</svg>'
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()

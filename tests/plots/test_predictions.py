@@ -1,0 +1,93 @@
+import io
+
+import numpy as np
+import pytest
+from drawn import assert_nothing_is_cut, predict
+
+from astrolab.errors import PredictionError, UnknownNameError
+from astrolab.metrics import Resampling, score
+from astrolab.plots import plot_prediction_density
+from astrolab.plots.predictions import cloud_ranges, reference_lines
+from astrolab.tasks import QUANTITIES, Quantity
+
+Z, FEH = QUANTITIES["z"], QUANTITIES["feh"]
+
+
+def test_one_panel_for_each_arm_and_survey_holds_the_objects_of_one_seed(predictions):
+    figure = plot_prediction_density(predictions, limits=(0, 2), objects="galaxies")
+    panels = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
+    assert len(panels) == 3 * 2
+    assert [ax.collections[0].get_array().sum() for ax in panels] == [150] * 6
+    assert figure.axes[-1].get_ylabel() == "galaxies in a cell"
+    assert figure.get_supxlabel() == "true redshift"
+    for drawn in (figure, plot_prediction_density(predictions, arms=["lora"], surveys=["twin-galaxiesml"])):
+        assert_nothing_is_cut(drawn)
+
+
+def test_numbers_in_a_panel_are_its_scores(predictions):
+    chosen = {"arms": ["lora"], "surveys": ["twin-galaxiesml"], "seed": 1}
+    figure = plot_prediction_density(predictions, metrics=["scatter"], **chosen)
+    rows = predictions.query("arm == 'lora' and survey == 'twin-galaxiesml' and seed == 1")
+    value = score(rows, metrics=["scatter"], resampling=Resampling(n=0))["value"].item()
+    assert figure.axes[0].texts[0].get_text() == f"scatter {value:.3f}"
+
+
+def test_lines_mark_equality_and_the_outlier_cut_of_the_quantity(predictions, stars):
+    equal, below, above = plot_prediction_density(predictions, limits=(0, 2)).axes[0].lines
+    np.testing.assert_allclose(equal.get_ydata(), equal.get_xdata())
+    z = above.get_xdata()
+    np.testing.assert_allclose(above.get_ydata(), z + 0.15 * (1 + z))
+    np.testing.assert_allclose(below.get_ydata(), z - 0.15 * (1 + z))
+    _, below, above = plot_prediction_density(stars, label="teff").axes[0].lines
+    np.testing.assert_allclose(above.get_ydata() - below.get_ydata(), 400.0)
+    figure = plot_prediction_density(stars)
+    assert len(figure.axes[0].lines) == 1, "a metallicity has no outlier cut"
+    assert figure.get_supylabel() == "predicted [Fe/H] (dex)"
+
+
+def test_axes_hold_truths_and_predictions_and_start_at_zero_for_a_redshift_only(predictions, stars):
+    assert plot_prediction_density(predictions).axes[0].get_xlim()[0] == 0.0
+    low, high = plot_prediction_density(stars).axes[0].get_xlim()
+    assert low < -1.5 and high > 0.3
+    far = predict(np.linspace(-1, 0, 50), residuals=1.0, label="feh")
+    assert plot_prediction_density(far).axes[0].get_ylim()[1] > 0.9
+
+
+def test_an_unknown_truth_is_not_drawn(stars):
+    figure = plot_prediction_density(stars, label="alpha_fe", limits=(-1, 1))
+    assert figure.axes[0].collections[0].get_array().sum() == 40
+
+
+def test_dense_layers_do_not_swell_a_pdf(predictions):
+    file = io.BytesIO()
+    plot_prediction_density(predictions, arms=["lora"]).savefig(file, format="pdf", dpi=100)
+    assert len(file.getvalue()) < 120_000
+
+
+def test_an_unknown_seed_is_refused(predictions):
+    with pytest.raises(PredictionError, match="7"):
+        plot_prediction_density(predictions, seed=7)
+
+
+def test_lines_are_what_lsst_asks_in_units_of_one_plus_z():
+    lines = {line.text: line for line in reference_lines(Z, x_range=(0.0, 2.0))}
+    x, y = lines["LSST scatter, 0.02 (1 + z)"].vertices.T
+    np.testing.assert_allclose(np.abs(y - x), 0.02 * (1 + x))
+    flat = [line.vertices[:, 1].tolist() for line in reference_lines(Z, x_range=(0.0, 2.0), axis="deviation")]
+    assert [0.003, 0.003] in flat and [-0.15, -0.15] in flat and [0.0, 0.0] in flat
+    assert len(reference_lines(FEH, x_range=(-2.0, 0.5))) == 1, "LSST asks nothing of a metallicity"
+    teff = Quantity("teff", unit="K", outlier=200.0)
+    assert [line.text for line in reference_lines(teff, x_range=(3e3, 9e3))] == ["equality", *["outlier, 200 K"] * 2]
+
+
+def test_axes_of_a_cloud_hold_the_truth_with_a_margin_and_most_deviations(predictions):
+    table = predict(np.linspace(0.1, 2.0, 100), residuals=np.linspace(-0.1, 0.1, 100))
+    table = table.rename(columns={"truth.z": "truth"}).assign(deviation=np.linspace(-0.1, 0.1, 100))
+    (low, high), same = cloud_ranges(table, quantity=Z)
+    assert (low, high) == same and low < 0.1 and high > 2.0
+    assert cloud_ranges(table, quantity=Z, axis="deviation")[1] == pytest.approx((-0.25, 0.25))
+    wild = table.assign(deviation=lambda table: 50 * table["deviation"])
+    assert cloud_ranges(wild, quantity=Z, axis="deviation")[1] == pytest.approx((-0.6, 0.6))
+    assert cloud_ranges(wild, quantity=FEH, axis="deviation")[1][1] > 4
+    with pytest.raises(UnknownNameError, match="deviation"):
+        cloud_ranges(table, quantity=Z, axis="deviaton")

@@ -1,0 +1,192 @@
+"""What networks answer about a survey: predictions, paths between networks, embeddings."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from astrolab.datasets.scaling import fit_scaling
+from astrolab.errors import ConfigError, ModelError, PixelError, PredictionError, SchemaError, UnknownNameError
+from astrolab.models.adapt import adapt, merge
+from astrolab.models.paths import interpolate
+from astrolab.models.registry import make_model
+from astrolab.models.saving import load_model, save_model
+from astrolab.predictions import KEYS, labels_of, task_of
+from astrolab.trainers import predicting
+from astrolab.trainers.loop import fit
+from astrolab.trainers.predicting import embed, predict, predict_path
+
+LARGE_ID = 2**53 + 1  # the first integer that a float64 cannot hold
+
+
+def predicted(case, model, **changes):
+    return predict(model, **{"survey": case.validation, "scaling": case.scaling, "device": "cpu"} | changes)
+
+
+def scaled(case, survey):
+    return case.scaling.apply({name: torch.tensor(survey.inputs[name]) for name in survey.specs})
+
+
+@pytest.mark.parametrize("name", ["cnn", "mlp", "two"])
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+def test_predicts_every_object_in_order_whatever_the_batch(case, name, batch_size):
+    network = getattr(case, name)
+    survey = replace(case.validation, ids=LARGE_ID + np.arange(20)[::-1], part="test")
+    table = predicted(case, network, survey=survey, batch_size=batch_size, keep=["confidence"])
+    assert list(table) == [*KEYS, "truth.z", "pred.z", "simulated", "confidence"]
+    expected = copy.deepcopy(network).eval()(scaled(case, survey)).detach()[:, 0]
+    np.testing.assert_allclose(table["pred.z"], expected, rtol=1e-4, atol=1e-6)
+    assert table["object_id"].dtype == np.int64 and table["pred.z"].dtype == np.float64
+    np.testing.assert_array_equal(table["object_id"], survey.ids)
+    np.testing.assert_array_equal(table["truth.z"], survey.labels["z"])
+    assert table["simulated"].all() and (table["split"] == "test").all() and (table["survey"] == "mock").all()
+    assert task_of(table) == network.task
+
+
+def test_every_label_has_its_columns_and_an_unknown_truth_is_nan(case):
+    three = case.with_labels(case.train, feh=np.zeros(45), alpha_fe=np.zeros(45), teff=np.zeros(45))
+    network = make_model("mlp", survey=three, seed=0)
+    feh = np.where(np.arange(20) == 3, np.nan, 0.1)
+    table = predicted(case, network, survey=case.with_labels(case.validation, feh=feh))
+    assert labels_of(table) == ("feh", "alpha_fe", "teff") and task_of(table) == three.task
+    assert table["truth.feh"].isna().sum() == 1 and table["truth.alpha_fe"].isna().all(), "the survey has no alpha_fe"
+
+
+def test_a_network_without_labels_has_an_error_for_each_input_the_same_in_any_batch(case):
+    tables = [predicted(case, case.autoencoder, batch_size=n) for n in (3, 20)]
+    assert labels_of(tables[0]) == ("error.magnitudes",)
+    np.testing.assert_allclose(tables[0]["error.magnitudes"], tables[1]["error.magnitudes"], rtol=1e-5)
+    more = copy.deepcopy(case.autoencoder)
+    more.mask_ratio = 0.99
+    assert not np.allclose(predicted(case, more)["error.magnitudes"], tables[0]["error.magnitudes"])
+    values = scaled(case, case.validation)["magnitudes"]
+    everything = {"magnitudes": torch.ones_like(values, dtype=torch.bool)}
+    filled = more.reconstruct({"magnitudes": values}, everything)["magnitudes"].detach()
+    expected = (filled - values).square().mean(dim=1)
+    np.testing.assert_allclose(predicted(case, more)["error.magnitudes"], expected, rtol=1e-5)
+
+
+def test_the_model_is_named_and_gives_back_every_mode(case):
+    adapted = case.adapted("lora", seed=3)
+    adapted.network.train()
+    frozen = next(m for m in adapted.network.modules() if isinstance(m, torch.nn.BatchNorm2d)).eval()
+    named = predicted(case, adapted)[["run", "fit", "arm", "strategy", "seed", "trained_on"]].drop_duplicates()
+    assert named.to_numpy().tolist() == [["", "", "lora", "lora", 3, ""]]
+    assert adapted.network.training and not frozen.training
+    assert predicted(case, case.cnn)["seed"].unique().tolist() == [-1]
+
+
+def test_what_a_network_was_last_trained_on_travels_with_it_and_other_pixels_are_refused(case, tmp_path):
+    config = case.config.with_changes(epochs=1)
+    base = fit(case.cnn, **case.arguments(config=config)).adapted.network
+    again = fit(adapt(base, strategy="lora"), **case.arguments(train=replace(case.train, name="new"), config=config))
+    assert (base.trained_on.survey, again.adapted.network.trained_on.survey) == ("mock", "new")
+    loaded = load_model(save_model(again.adapted, directory=tmp_path / "model", base=base))
+    cropped = {**case.validation.inputs, "image": case.validation.inputs["image"][..., :6, :6]}
+    other = replace(case.validation, inputs=cropped)
+    for model in (again.adapted, loaded, merge(loaded), interpolate(base, adapted=loaded, scale=0.5)):
+        assert (predicted(case, model)["trained_on"] == "new").all()
+        with pytest.raises(SchemaError, match="image_size=8"):
+            predicted(case, model, survey=other)
+    assert predicted(case, loaded)["pred.z"].equals(predicted(case, again.adapted)["pred.z"])
+    assert len(predicted(case, adapt(base, strategy="scratch"), survey=other)) == 20, "it has learned from nothing yet"
+
+
+def test_inputs_that_are_not_finite_are_named_and_modes_given_back(case):
+    pixels = case.validation.inputs["image"].copy()
+    pixels[5, 0, 1, 1] = np.inf
+    network = copy.deepcopy(case.cnn).train()
+    with pytest.raises(PixelError, match=r"image.*2005"):
+        predicted(case, network, survey=replace(case.validation, inputs={**case.validation.inputs, "image": pixels}))
+    assert network.training
+
+
+def test_what_a_network_answers_is_checked(case):
+    network = copy.deepcopy(case.mlp)
+    network.forward = lambda inputs: inputs["magnitudes"][:, :2]
+    with pytest.raises(PredictionError, match=r"\(20, 2\)"):
+        predicted(case, network)
+    network.forward = lambda inputs: inputs["magnitudes"][:, :1] * np.nan
+    with pytest.raises(PredictionError, match="NaN or infinity for 20 of 20"):
+        predicted(case, network)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"keep": ["colour"]}, UnknownNameError),
+        ({"keep": ["pred.z"]}, ConfigError),
+        ({"keep": ["survey"]}, ConfigError),
+        ({"keep": ["scale"]}, ConfigError),  # a condition: each of its values would be scored by itself
+        ({"batch_size": 0}, ConfigError),
+    ],
+)
+def test_refuses_what_the_survey_does_not_have(case, arguments, error):
+    with pytest.raises(error):
+        predicted(case, case.mlp, **arguments)
+
+
+@pytest.fixture(scope="module")
+def moved(case):
+    """An adapted network of which only the output layer moves: predictions are a straight line in the scale."""
+    adapted = adapt(case.mlp, strategy="layers", layers=["classifier.3"])
+    with torch.no_grad():
+        adapted.network.classifier[-1].weight.add_(torch.linspace(-1, 1, case.mlp.classifier[-1].in_features))
+    return adapted
+
+
+def test_predictions_move_along_a_straight_line(case, moved):
+    surveys, scales = [case.train, replace(case.validation, name="new")], [0, 0.25, 1, 1.5]
+    where = {"scales": scales, "surveys": surveys, "scaling": case.scaling, "device": "cpu"}
+    table = predict_path(case.mlp, adapted=moved, keep=["confidence"], **where)
+    assert len(table) == 4 * (45 + 20) and table["scale"].dtype == float and "confidence" in table
+    assert (table["arm"] == "layers").all() and (table["strategy"] == "layers").all()
+    for survey in surveys:
+        ends = [predicted(case, end, survey=survey)["pred.z"].to_numpy() for end in (case.mlp, moved)]
+        rows = table[table["survey"] == survey.name]
+        for scale in scales:
+            found = rows.loc[rows["scale"] == scale, "pred.z"]
+            np.testing.assert_allclose(found, ends[0] + scale * (ends[1] - ends[0]), atol=1e-5)
+
+
+def test_paths_that_are_none_are_refused(case, moved):
+    where = {"scaling": case.scaling, "surveys": [case.train]}
+    for scales in ([], [0, 0.5, 0.5]):
+        with pytest.raises(ConfigError, match="different numbers"):
+            predict_path(case.mlp, adapted=moved, scales=scales, **where)
+    with pytest.raises(ConfigError, match="0 surveys"):
+        predict_path(case.mlp, adapted=moved, scales=[0, 1], **where | {"surveys": []})
+    with pytest.raises(ModelError, match="residual"):
+        predict_path(case.mlp, adapted=adapt(case.mlp, strategy="residual"), scales=[0, 1], **where)
+
+
+def test_embeddings_are_a_survey_that_a_head_learns_from(case):
+    train, validation = (embed(case.two, survey=one, scaling=case.scaling) for one in (case.train, case.validation))
+    hidden = copy.deepcopy(case.two).eval().embed(scaled(case, case.train)).detach()
+    np.testing.assert_allclose(train.inputs["embedding"], hidden, rtol=1e-4, atol=1e-5)
+    assert train.labels.equals(case.train.labels) and train.ids is not None and tuple(train.specs) == ("embedding",)
+    assert train.digest != case.train.digest
+    head = make_model("mlp", survey=train, seed=0, hidden=(8, 8))
+    arguments = case.arguments(train=train, validation=validation, config=case.config.with_changes(epochs=1))
+    assert fit(head, **arguments | {"scaling": fit_scaling(train)}).n_epochs == 1
+
+
+def test_embeddings_are_kept_by_model_and_data(case, monkeypatch, tmp_path):
+    monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path))
+    adapted = case.adapted("lora")
+    first = embed(adapted, survey=case.train, scaling=case.scaling)
+    (path,) = (tmp_path / "embeddings").iterdir()
+    kept = path.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(predicting, "_answers", None)
+        again = embed(adapted, survey=case.train, scaling=case.scaling)
+    np.testing.assert_array_equal(first.inputs["embedding"], again.inputs["embedding"])
+    path.write_bytes(kept[:-1])
+    embed(adapted, survey=case.train, scaling=case.scaling)
+    assert path.read_bytes() == kept, "a damaged file is made anew"
+    other = case.adapted("lora", alpha=1)
+    for model, survey in ((other, case.train), (adapted, case.train.take(np.arange(45)[::-1])), (case.cnn, case.train)):
+        embed(model, survey=survey, scaling=case.scaling)
+    assert len(list((tmp_path / "embeddings").iterdir())) == 4

@@ -1,0 +1,160 @@
+"""Controls that say what they are, and markup that says what it shows."""
+
+import base64
+import io
+import re
+import xml.etree.ElementTree as ET
+
+import ipywidgets
+import numpy as np
+import pandas as pd
+import pytest
+from ipywidgets.widgets.widget import _instances
+from PIL import Image
+
+from astrolab.exploring.view import match_models
+from astrolab.predictions import one_label
+from astrolab.tasks import QUANTITIES
+from astrolab.widgets import parts
+
+
+def dropdown(name, options):
+    return parts.control(name, kind=ipywidgets.Dropdown, label=name.capitalize(), width="230px", options=options)
+
+
+def test_controls_carry_their_label_and_class():
+    made = [
+        dropdown("arm", ["tl", "lora"]),
+        parts.control("scale", kind=ipywidgets.FloatSlider, label="Scale", width="400px", value=0.5, min=0.0, max=1.0),
+        parts.control("filename", kind=ipywidgets.Text, label="File", width="260px", value="selection"),
+        parts.button("clear", label="Clear", on_click=lambda: None),
+    ]
+    for control, name in zip(made, ("arm", "scale", "filename", "clear"), strict=True):
+        assert control.description and f"astrolab-{name}" in control._dom_classes
+
+
+def test_a_range_slider_holds_everything_at_the_start():
+    control = parts.range_slider("magnitude", label="i (mag)", low=18.0, high=24.0)
+    low, high = control.value
+    assert low < 18.0 and high > 24.0 and high - low == pytest.approx(6.0, rel=0.01)
+    assert "astrolab-slice-magnitude" in control._dom_classes
+
+
+def test_a_button_does_what_it_says():
+    clicks = []
+    parts.button("clear", label="Clear", on_click=lambda: clicks.append(1)).click()
+    assert clicks == [1]
+
+
+def test_rows_and_columns_hold_their_controls_in_order():
+    held = list(parts.places("title", "status").values())
+    for box in (parts.row(*held), parts.column(*held)):
+        assert list(box.children) == held
+    assert parts.under_title(held[0], title="a < b").children[0].value == "<b>a &lt; b</b>"
+
+
+def test_closing_closes_all_that_belongs_to_a_control():
+    before = set(_instances)
+    box = parts.row(
+        dropdown("arm", ["tl"]),
+        parts.under_title(dropdown("scale", [0.5, 1.0]), title=""),
+        parts.range_slider("magnitude", label="i (mag)", low=18.0, high=24.0),
+    )
+    assert len(set(_instances) - before) >= 10
+    parts.close_all(box)
+    parts.close_all(box)
+    assert set(_instances) == before
+
+
+def parse(html):
+    """Well-formed markup as a tree; images and breaks are closed first, as browsers do."""
+    closed = re.sub(r"<(img|br)([^>]*?)/?>", r"<\1\2/>", html)
+    return ET.fromstring(f"<all>{closed}</all>")
+
+
+def scores(value, *, n=10):
+    rows = {"metric": ["bias", "outlier_rate"], "label": ["bias", "outlier rate"], "limit": [0.003, np.nan]}
+    rows["asked_by"] = "LSST"
+    return pd.DataFrame(rows | {"value": value, "low": [-0.03, np.nan], "high": [-0.01, np.nan], "n": n})
+
+
+def test_scores_stand_side_by_side_with_what_lsst_asks():
+    tree = parse(parts.score_table({"selection": scores([-0.02, 0.5], n=12_345), "all": scores([0.0, np.nan])}))
+    heads = ["".join(head.itertext()) for head in tree.iterfind(".//thead//th")]
+    assert heads == ["", "selectionn = 12,345", "alln = 10"]
+    rows = [["".join(cell.itertext()) for cell in row] for row in tree.iterfind(".//tbody/tr")]
+    assert rows[0] == ["biasLSST asks |bias| < 0.003", "−0.0200 ± 0.0100", "0.0000 ± 0.0100"]
+    assert rows[1] == ["outlier rate", "0.5000", "–"]
+
+
+def test_scores_of_a_handful_of_galaxies_have_a_dash_for_what_they_lack():
+    few = scores([0.01, np.nan], n=3).assign(low=np.nan, high=np.nan)
+    cells = ["".join(cell.itertext()) for cell in parse(parts.score_table({"selection": few})).iterfind(".//td")]
+    assert cells == ["0.0100 ± –", "–"]
+
+
+def test_galaxies_keep_every_digit_of_their_ids_and_degrees():
+    table = pd.DataFrame({"object_id": [2**55 + 1], "ra": [150.123456], "pred": [-0.5], "is_outlier": [True]})
+    tree = parse(parts.object_table(table, note="one <galaxy>"))
+    cells = ["".join(cell.itertext()) for cell in tree.find(".//tbody/tr")]
+    assert cells == [str(2**55 + 1), "150.12346", "−0.500", "yes"]
+    assert [head.text for head in tree.iterfind(".//thead//th")][1] == "ra (deg)"
+    assert tree.find(".//caption").text == "one <galaxy>"
+
+
+def test_text_is_escaped_everywhere():
+    wild = "<script>&"
+    for html in (
+        parts.text_note(wild),
+        parts.title_line(wild),
+        parts.legend({wild: "#000000"}, lines={wild: "#000000"}),
+        parts.plain_table(pd.DataFrame({wild: [wild]}), note=wild),
+        parts.marked_picture("data:,", alt=wild, spans=[(0, 1, 0, 1)], at=0.5),
+        parts.picture_cards([({wild: "data:,"}, [wild], False)], note=wild),
+        parts.large_picture(np.zeros((2, 2, 3), "u1"), bands={wild: np.zeros((2, 2), "u1")}),
+    ):
+        assert "<script" not in html
+        assert wild in "".join(parse(html).itertext()) or wild in str([e.attrib for e in parse(html).iter()])
+
+
+def test_pictures_come_out_pixel_by_pixel():
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    source = parts.image_source(pixels)
+    decoded = Image.open(io.BytesIO(base64.b64decode(source.removeprefix("data:image/png;base64,"))))
+    np.testing.assert_array_equal(np.asarray(decoded), pixels)
+
+
+def test_every_picture_says_what_it_shows():
+    card = ({"Cut-out": "data:,"}, ["42", "0.5 → 0.7"], True)
+    tree = parse(parts.picture_cards([card, card], note="outliers"))
+    figures = tree.findall(".//figure")
+    assert len(figures) == 2 and figures[0].get("class") == "framed"
+    assert figures[0].find("img").get("alt") == "Cut-out of 42, 0.5 → 0.7"
+
+
+def test_marks_lie_at_their_place_in_every_panel():
+    html = parts.marked_picture("data:,", alt="curves", spans=[(0.1, 0.3, 0.0, 0.5), (0.5, 0.9, 0.0, 0.5)], at=0.25)
+    assert "left:15.00%" in html and "left:60.00%" in html
+
+
+def test_objects_have_their_ids_numbers_and_frames(predictions, survey):
+    chosen = one_label(predictions.query("seed == 0 and object_id > 99"))
+    tl, lora = (chosen[chosen["arm"] == arm] for arm in ("tl", "lora"))
+    objects = match_models(tl.reset_index(drop=True), others=lora, quantity=QUANTITIES["z"]).iloc[[3, 7]]
+    cards = parts.object_cards(objects.assign(is_outlier=[True, False], pred=[-0.25, 0.5]), survey=survey)
+    assert cards.count("<figure") == 2 and cards.count('class="framed"') == 1
+    assert "hsc-g, hsc-r, hsc-i" in cards and "→ −0.250" in cards and "→ 0.500" in cards
+    for one in objects.itertuples():
+        assert str(one.object_id) in cards and f"other → {one.pred_other:.3f}" in cards
+    alone = parts.object_cards(objects.drop(columns="pred_other"), survey=survey)
+    assert "other →" not in alone
+
+
+def test_a_spectrum_is_a_line_whose_missing_pixels_are_left_out():
+    values = np.array([0.0, np.nan, 1.0, 2.0, 1e6])
+    source = parts.spectrum_source(values, grid=np.linspace(4000, 5000, 5))
+    drawn = ET.fromstring(base64.b64decode(source.partition("base64,")[2]))
+    points = [list(map(float, p.split(","))) for p in drawn.find("{*}polyline").get("points").split()]
+    assert [x for x, _ in points] == [0.0, 64.0, 96.0, 128.0]
+    heights = [y for _, y in points]
+    assert heights == sorted(heights, reverse=True) and 0 <= heights[-1] < heights[0] <= 96
