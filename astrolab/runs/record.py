@@ -299,8 +299,8 @@ def history_table(record: Mapping[str, Any]) -> pd.DataFrame:
 def made_under(record: Mapping[str, Any]) -> str:
     """Say what the fits of a run were computed with, e.g. ``"float32 on cpu, 2 threads"``; empty if none trained."""
     table = cost_table(record)
-    used = table.loc[table["n_trainable"] > 0, ["precision", "device", "n_threads"]].astype(str).drop_duplicates()
-    return "; ".join(f"{precision} on {device}, {n} threads" for precision, device, n in used.itertuples(index=False))
+    used = table.loc[table["n_trainable"] > 0, ["precision", "device", "n_threads"]].drop_duplicates()
+    return "; ".join(f"{precision} on {device}, {n:g} threads" for precision, device, n in used.itertuples(index=False))
 
 
 def _identity(fit: Mapping[str, Any]) -> dict[str, Any]:
