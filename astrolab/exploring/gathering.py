@@ -32,7 +32,7 @@ Surveys = Survey | Mapping[str, Survey] | Iterable[Survey] | None
 def gather_predictions(source: Any, *, task: Task | None = None) -> pd.DataFrame:
     """Read predictions from a table, a run or its folder, a ledger, or from several of these.
 
-    Several are told apart by the column ``run``: their names, or those of their folders. With a `task` all are scored
+    Several are kept apart by the column ``run``: their names, or those of their folders. With a `task` all are scored
     by it; else runs that are scored in different ranges are refused.
     """
     table = _gather(source, task=task)

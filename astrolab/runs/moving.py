@@ -129,7 +129,7 @@ def prepare_move(
     Raises
     ------
     LeakError
-        If a test object is in a training set, or nobody can know.
+        If a test object is in a training set, or that cannot be known.
     UnknownNameError
         If a survey, a column or a label does not exist.
     """
