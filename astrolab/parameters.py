@@ -224,8 +224,9 @@ def default_parameters(notebook: Path) -> dict[str, Any]:
 
 def check_parameters(given: Mapping[str, Any], *, study: str) -> dict[str, Any]:
     """Return parameters of a study in their declared types; ParameterError for a name or a value it cannot have."""
-    declared = read_declarations(find_notebook(study))
-    _require_known(given, declared=declared, study=study)
+    declared = {name: known for name, known in read_declarations(find_notebook(study)).items() if name != RUN_DIR}
+    remedy = " A run's folder is no parameter: directory=… or --directory sets it." if RUN_DIR in given else ""
+    _require_known(given, declared=declared, study=study, remedy=remedy)
     return {name: declared[name].coerce(value) for name, value in given.items()}
 
 

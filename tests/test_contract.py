@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import h5py
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 import astrolab as al
+from astrolab.models.registry import MODELS
 
 N = 160
 
@@ -127,8 +129,10 @@ def columns(magnitudes: np.ndarray) -> dict[str, np.ndarray]:
 
 @pytest.fixture(autouse=True)
 def networks():
-    for network in (TwoInputs, Autoencoder):
-        al.register_model(network)
+    with patch.dict(MODELS):  # others have networks of these names
+        for network in (TwoInputs, Autoencoder):
+            al.register_model(network)
+        yield
 
 
 @pytest.fixture(params=TOYS, ids=lambda toy: toy.__name__)

@@ -70,6 +70,11 @@ def test_an_unknown_parameter_names_the_nearest():
         check_parameters({"n_pretran": 10}, study=STUDY)
 
 
+def test_the_folder_of_a_run_is_no_parameter():
+    with pytest.raises(ParameterError, match="--directory sets it"):
+        check_parameters({"run_dir": "there"}, study=STUDY)
+
+
 @pytest.mark.parametrize("given", [{"n_pretran": 20}, {"json": json, "_private": "", "n_pretran": 20}, {"epoch": None}])
 def test_a_stranger_in_the_notebook_stops_it(given):
     """Injected by papermill, or written into the parameters cell by hand."""

@@ -253,7 +253,7 @@ def _describe_trials(run: FoundRun) -> Iterator[dict[str, Any]]:
         kept = fit["config"]["learning_rate"]
         for trial in fit["trials"] if fit["n_trainable"] else ():
             row = {"run": run.name, "fit": key, "kept": trial["learning_rate"] == kept}
-            yield row | {name: trial[name] for name in _TRIAL if name != "kept"}
+            yield row | {name: trial.get(name) for name in _TRIAL if name != "kept"}
 
 
 def _describe_scores(run: FoundRun, fits: pd.DataFrame) -> pd.DataFrame:

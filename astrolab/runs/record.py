@@ -117,7 +117,8 @@ def make_run_folder(folder: Path) -> None:
         raise RunError("A run folder was to be made, or gone on with.", received=received, remedy=remedy) from error
 
 
-# The shape of a value is its type, a list of what its entries are, or its keys (`...`: of any other key).
+# The shape of a value is its type, a list of what its entries are, or its keys (`...`: of any other key); what may
+# be None may be absent.
 _COLUMN = [_NUMBER | None]
 _TRIAL = {
     "learning_rate": _NUMBER | dict,
@@ -125,13 +126,20 @@ _TRIAL = {
     "validation_loss": _NUMBER | None,
     "stopped": str,
 }
+_CIRCUMSTANCES = {  # none of a fit that trained nothing
+    **dict.fromkeys(("device", "precision"), str | None),
+    "n_threads": _NUMBER | None,
+    "versions": dict | None,
+    "resumed_from": dict | None,
+    ...: str | int | float | bool | None,
+}
 _FIT = {
     **dict.fromkeys(("arm", "trained_on", "train_digest", "stopped"), str),
     **dict.fromkeys(("seed", "n_train", "n_trainable", "n_epochs", "best_epoch", "n_seen"), int),
     **dict.fromkeys(("time_s", "peak_memory_bytes"), _NUMBER),
     **dict.fromkeys(("simulated", "reused"), bool),
     "condition": {...: str | int | float | bool},
-    "circumstances": {...: str | int | float | bool | dict | None},
+    "circumstances": _CIRCUMSTANCES,
     "strategy": {"name": str},
     "config": {"learning_rate": _NUMBER | dict},
     "trials": [_TRIAL],
@@ -152,7 +160,8 @@ _SHAPE = {
 def _misfits(value: Any, *, shape: Any, name: str = "it") -> Iterator[str]:
     """Say what in some JSON values is not of a shape, e.g. ``study is 7``."""
     if isinstance(shape, Mapping) and isinstance(value, dict):
-        yield from (f"{name} lacks {key}" for key in shape if key is not ... and key not in value)
+        absent = (key for key in shape if key is not ... and key not in value)
+        yield from (f"{name} lacks {key}" for key in absent if not _may_be_none(shape[key]))
         for key, inside in value.items():
             place = key if name == "it" else f"{name} {key}"
             yield from _misfits(inside, shape=shape.get(key, shape.get(..., object)), name=place)
@@ -161,6 +170,10 @@ def _misfits(value: Any, *, shape: Any, name: str = "it") -> Iterator[str]:
             yield from _misfits(inside, shape=shape[0], name=f"{name} {number}")
     elif isinstance(shape, Mapping | list) or not isinstance(value, shape):
         yield f"{name} is {json.dumps(value)[:_QUOTED]}"
+
+
+def _may_be_none(shape: Any) -> bool:
+    return not isinstance(shape, Mapping | list) and isinstance(None, shape)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
