@@ -56,7 +56,7 @@ def test_index_to_page_and_back(index, open_page, artefacts, size, scheme):
 def test_every_page_fits_a_phone_and_needs_no_script(index, open_page):
     page = open_page(*SIZES["phone"], java_script_enabled=True)
     for path in index.parent.rglob("index.html"):
-        page.goto(path.as_uri())
+        page.goto(path.as_uri(), wait_until="networkidle")  # lazy images too, before it goes on
         assert width_of(page) == SIZES["phone"][0], path
     bare = open_page(*SIZES["phone"], java_script_enabled=False)
     bare.goto(index.as_uri())
