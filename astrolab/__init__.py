@@ -31,7 +31,7 @@ _HOMES = {
     "astrolab.datasets.checking": ("import_survey", "verify_survey"),
     "astrolab.datasets.fetching": ("fetch",),
     "astrolab.models.network": ("Network",),
-    "astrolab.models.registry": ("make_model", "register_model"),
+    "astrolab.models.registry": ("choose_model", "make_model", "register_model"),
     "astrolab.models.adapt": ("adapt", "merge"),
     "astrolab.models.arms": (
         "ARMS",
@@ -41,7 +41,6 @@ _HOMES = {
         "describe_arms",
         "fraction_grid",
         "layer_arms",
-        "stretch_epochs",
         "trial_rates",
     ),
     "astrolab.models.paths": ("interpolate",),

@@ -49,13 +49,16 @@ RULES: Mapping[str, Rule] = {
     "direction": _one_of("forward", "reverse"),
     "on_leak": _one_of("drop", "stop"),
     "validation": _one_of("fixed", "as_published"),
-    "z_range": (lambda ends: len(ends) == 2 and ends[0] < ends[1], "two numbers, the smaller first"),
+    "z_range": (
+        lambda ends: not ends or (len(ends) == 2 and ends[0] < ends[1]),
+        "two numbers, the smaller first; or []",
+    ),
     **dict.fromkeys(("strategies", "adapters", "scales", "compared_metrics"), _SEVERAL),
     "ranks": (lambda ranks: all(rank >= 1 for rank in ranks), "whole numbers from 1"),
     **dict.fromkeys(("plateau_tolerance", "budget_tolerance", "level"), _between(0, 1)),
     "base_learning_rate": _between(0, float("inf")),
-    **dict.fromkeys(("data_seed", "n_pretrain", "n_finetune", "image_size"), _from(0)),
-    **dict.fromkeys(("budget_rank", "n_galaxies", "n_trials", "epochs", "base_epochs", "n_slices"), _from(1)),
+    **dict.fromkeys(("data_seed", "n_pretrain", "n_finetune", "n_test", "image_size", "epochs"), _from(0)),
+    **dict.fromkeys(("budget_rank", "n_galaxies", "n_trials", "n_steps", "n_slices"), _from(1)),
     "n_scales": _from(2),
 }
 

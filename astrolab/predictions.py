@@ -25,6 +25,7 @@ TEST_KEYS = ("survey", "split")
 KEYS = (*MODEL_KEYS, *TEST_KEYS, "object_id")
 CONDITIONS = ("direction", "fraction", "scale")  # what may be turned while the arm stays the same
 GROUP_KEYS = (*MODEL_KEYS, *TEST_KEYS, *CONDITIONS)
+FLAGS = ("simulated", "cut_short")  # what is true of one prediction is true of their score
 _METADATA_KEY = b"astrolab"
 
 

@@ -40,7 +40,9 @@ def fit_record(
         "n_epochs": 3,
         "best_epoch": 2,
         "stopped": "all epochs",
+        "n_steps": 6,
         "n_seen": 30,
+        "cut_short": False,
         "time_s": time_s,
         "peak_memory_bytes": 1000,
         "circumstances": dict(circumstances),
@@ -73,7 +75,7 @@ def simulate(
                 identity = {"run": "this", "fit": fit_name(arm, seed=seed), "arm": name, "strategy": name, "seed": seed}
                 identity |= {"survey": survey, "split": "test"} | ({"fraction": float(fraction)} if fraction else {})
                 labels = {"truth": {"z": truth}, "pred": {"z": truth + (1 + truth) * dz}}
-                tables.append(predictions_table(**labels, task=task, simulated=simulated, **identity))
+                tables.append(predictions_table(**labels, task=task, simulated=simulated, cut_short=False, **identity))
     return concat_predictions(tables)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from astrolab.datasets.overlap import rows_of
-from astrolab.predictions import CONDITIONS, KEYS
+from astrolab.predictions import CONDITIONS, FLAGS, KEYS
 from astrolab.tasks import Quantity
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _UNITS = (
 _MAGNITUDE = re.compile(r"(^|_)mag($|_)")
 _SIZE = re.compile(r"half_light_radius|petro_rad|(^|_)(radius|size)(_|$)")
 _DERIVED = ("deviation", "is_outlier", "pred_other", "deviation_other", "change", "verdict", "ra", "dec", "place")
-_NOT_SLICED = {*KEYS, *CONDITIONS, "simulated", "label", "truth", "pred", *_DERIVED}
+_NOT_SLICED = {*KEYS, *CONDITIONS, *FLAGS, "label", "truth", "pred", *_DERIVED}
 _OF_A_LABEL = ("truth.", "pred.", "error.")
 N_OTHERS = 2
 VALUE = Quantity("value")

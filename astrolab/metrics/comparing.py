@@ -269,7 +269,7 @@ def measure_forgetting(
     new: str,
     reference: str = "zero_shot",
     column: str = "arm",
-    metric: str | None = None,
+    metrics: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
     by: Sequence[str] | None = None,
     task: Task | None = None,
@@ -287,15 +287,16 @@ def measure_forgetting(
         Names of the two test surveys.
     reference : str
         The model before it was moved: a value of `column`.
-    metric : str, optional
-        By default the headline of the task; of one whose best value is zero, sizes are compared.
+    metrics : sequence of str, optional
+        By default those of the task: a model of little scatter may have a large bias on the old survey. Of one whose
+        best value is zero, sizes are compared.
     column, labels, by, task, resampling
         As for :func:`compare_models`.
 
     Returns
     -------
     DataFrame
-        One row a model, the reference first: columns `by`, ``label``, `column`, ``metric``, ``on_new`` and ``on_old``
+        One row a metric and model, the reference first: columns `by`, ``label``, `column`, ``metric``, ``on_new`` and ``on_old``
         (how bad it is, averaged over seeds; smaller is better, whatever the metric), ``gain`` (positive where better on
         the new survey), ``forgetting`` (positive where worse on the old one), each of these four with its ``_low`` and
         ``_high``, ``n_new``, ``n_old`` (objects), ``n_seeds`` and ``simulated``.
@@ -313,15 +314,15 @@ def measure_forgetting(
         remedy = "Predict every model on the old and on the new test survey."
         raise PredictionError(asked, received=received, available=available, remedy=remedy)
     task = task_of(predictions) if task is None else task
-    found = find_metric(metric or default_metrics(task, headline=True)[0])
+    chosen = [find_metric(name) for name in (default_metrics(task) if metrics is None else metrics)]
     by = [name for name in _separating(predictions, by=by, column=column) if name != "survey"]
     models = [reference, *(name for name in predictions[column].unique() if name != reference)]
     sides = []
     for survey in (new, old):
         rows = predictions[predictions["survey"] == survey]
         panels = iterate_panels(rows, models=models, column=column, labels=labels, by=by, task=task)
-        made = (resample_models(panel, metrics=[found], resampling=resampling)[0] for panel in panels)
-        sides.append({tuple(one.panel.key.values()): one for one in made})
+        made = (one for panel in panels for one in resample_models(panel, metrics=chosen, resampling=resampling))
+        sides.append({(*one.panel.key.values(), one.metric.id): one for one in made})
     if set(sides[0]) != set(sides[1]):
         received = f"groups on one of the two only: {', '.join(map(str, set(sides[0]) ^ set(sides[1])))}"
         remedy = "Predict the same on both, or name in `labels` those that both surveys have."

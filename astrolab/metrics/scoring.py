@@ -13,12 +13,13 @@ import pandas as pd
 from astrolab.errors import AstrolabWarning, ConfigError, PredictionError
 from astrolab.metrics.metric import Metric, Sample, find_metric
 from astrolab.metrics.resampling import Resampling, evaluate, intervals
-from astrolab.predictions import GROUP_KEYS, MODEL_KEYS, labels_of, quantity_of, task_of, truth_and_pred
+from astrolab.predictions import FLAGS, GROUP_KEYS, MODEL_KEYS, labels_of, quantity_of, task_of, truth_and_pred
 from astrolab.tasks import Quantity, Task
 
 Across = Literal["each", "macro", "pooled"]
 
-_MEASURED = ("value", "low", "high", "n", "simulated")
+_MEASURED = ("value", "low", "high", "n", *FLAGS)
+CUT_SHORT = " †"
 SCORES, SLICES = Resampling(), Resampling(n=200)
 
 
@@ -172,7 +173,7 @@ def score(
     -------
     DataFrame
         Columns `by`, ``label`` (or ``"macro"``, ``"pooled"``), ``metric``, ``value``, ``low``, ``high``, ``n``
-        (objects), and ``simulated`` where the predictions have it. A label that is unknown throughout a group has the
+        (objects), and `FLAGS` where the predictions have them. A label that is unknown throughout a group has the
         value NaN and n = 0.
 
     Raises
@@ -205,7 +206,7 @@ def score(
     limits = intervals(groups, metrics=chosen, n_objects=n_objects, resampling=resampling)
     made = []
     for (key, rows, label, parts, n), of_group in zip(scored, limits, strict=True):
-        about = {"n": n} | ({"simulated": bool(rows["simulated"].any())} if "simulated" in rows else {})
+        about = {"n": n} | {flag: bool(rows[flag].any()) for flag in FLAGS if flag in rows}
         for metric, (low, high) in zip(chosen, of_group, strict=True):
             value = {"value": evaluate(parts, metric=metric), "low": low, "high": high}
             made.append(key | {"label": label, "metric": metric.id} | value | about)
@@ -301,55 +302,65 @@ def score_slices(
 
 
 def summarise_seeds(scores: pd.DataFrame) -> pd.DataFrame:
-    """Average the scores of :func:`score` over training seeds: one value with one interval for each group."""
+    """Average the scores of :func:`score` over training seeds: one value with one interval for each group.
+
+    The interval says where another network on other objects would be: of several seeds it holds their standard
+    deviation and the interval over objects (averaged over seeds, of 68 % by default), added in squares.
+    """
     scores = scores if "seed" in scores else scores.assign(seed=0)
-    scores = scores if "simulated" in scores else scores.assign(simulated=False)
+    scores = scores.assign(**{flag: False for flag in FLAGS if flag not in scores})
     by = [name for name in scores.columns if name not in ("run", "fit", "seed", *_MEASURED)]
     if scores.duplicated([*by, "seed"]).any():
         received, remedy = "several scores of one seed", "Keep the column that tells them apart when scoring (`by`)."
         raise PredictionError("Scores were to be averaged over seeds.", received=received, remedy=remedy)
-    kept = {name: (name, how) for name, how in {"n": "min", "simulated": "any"}.items() if name in scores}
-    measured = {name: (name, "first") for name in ("low", "high")} | {"n_seeds": ("seed", "nunique")} | kept
+    scores = scores.assign(below=scores["value"] - scores["low"], above=scores["high"] - scores["value"])
+    means = {name: (name, "mean") for name in ("value", "below", "above")} | {"std": ("value", "std")}
+    kept = {name: (name, how) for name, how in {"n": "min", **dict.fromkeys(FLAGS, "any")}.items() if name in scores}
     grouped = scores.groupby(by, sort=False, dropna=False, observed=True)
-    summary = grouped.agg(value=("value", "mean"), std=("value", "std"), **measured).reset_index()
+    summary = grouped.agg(**means, n_seeds=("seed", "nunique"), **kept).reset_index()
     several = summary["n_seeds"] > 1
-    low, high = summary["value"] - summary["std"], summary["value"] + summary["std"]
-    return summary.assign(low=summary["low"].mask(several, low), high=summary["high"].mask(several, high))
+    for side, sign, end in (("below", -1, "low"), ("above", 1, "high")):
+        both = np.hypot(summary[side].fillna(0.0), summary["std"])
+        summary[end] = summary["value"] + sign * summary[side].mask(several, both)
+    return summary.drop(columns=["below", "above"])
 
 
 def describe_spread(n_seeds: pd.Series, *, otherwise: str = "bootstrap interval") -> str:
     """Say in words what the intervals of :func:`summarise_seeds` are, for rows of any numbers of seeds.
 
     >>> describe_spread(pd.Series([3, 1]))
-    'spread over seeds where there are several, else bootstrap interval'
+    'spread over objects and seeds where there are several, else bootstrap interval'
     """
     fewest, most = int(n_seeds.min()), int(n_seeds.max())
     if most == 1:
         return otherwise
     if fewest == 1:
-        return f"spread over seeds where there are several, else {otherwise}"
-    return f"spread over {most} seeds" if fewest == most else f"spread over {fewest} to {most} seeds"
+        return f"spread over objects and seeds where there are several, else {otherwise}"
+    return f"spread over objects and {most if fewest == most else f'{fewest} to {most}'} seeds"
 
 
 def is_best(summary: pd.DataFrame, *, column: str = "arm") -> pd.Series:
-    """Say of each row whether it is the best of its group, by the metric's own sign; alone it is not."""
+    """Say of each row whether it alone is the best of its group, by the metric's own sign."""
     badness = pd.Series(0.0, index=summary.index)
     for name, rows in summary.groupby("metric"):
         badness[rows.index] = find_metric(name).badness(rows["value"])
     of_models = [name for name in MODEL_KEYS if name != "arm"]
     competing = [name for name in summary.columns if name not in (column, *of_models, *_MEASURED, "std", "n_seeds")]
-    rivals = badness.groupby([summary[name] for name in competing], dropna=False)
-    return (badness == rivals.transform("min")) & (rivals.transform("size") > 1)
+    groups = [summary[name] for name in competing]
+    first = badness == badness.groupby(groups, dropna=False).transform("min")
+    n_first, n = (values.groupby(groups, dropna=False).transform("sum") for values in (first, first | True))
+    return first & (n_first == 1) & (n > 1)
 
 
 def tabulate_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """Return scores as a table to read: one row a test set and arm, one column a metric, ``value ± spread``.
 
     Labels, fractions, scales and directions that are several have rows of their own. The best arm of each group carries
-    a star. ± is half the bootstrap interval or, with several seeds (``n_seeds``), their standard deviation. The column
-    ``n`` is there where arms are not scored on equally many objects.
+    a star, one that was cut short (whose validation loss still fell at its last step) a dagger. ± is half the interval
+    of :func:`summarise_seeds`. The column ``n`` is there where arms are not scored on equally many objects.
     """
     summary = summarise_seeds(scores)
+    summary["arm"] = summary["arm"].mask(summary["cut_short"], summary["arm"] + CUT_SHORT)
     apart = ("direction", "label", "survey", "split", "fraction", "scale")
     several = [name for name in apart if name in summary and summary[name].nunique(dropna=False) > 1]
     rows = [name for name in apart if name == "survey" or name in several] + ["arm"]
@@ -370,6 +381,8 @@ def format_scores(scores: pd.DataFrame) -> str:
     """Return :func:`tabulate_scores` as plain text for a terminal, with what its signs mean."""
     table = tabulate_scores(scores)
     words = f"* best of its column;  ±: {describe_spread(table['n_seeds'])}"
+    if "cut_short" in scores and scores["cut_short"].any():
+        words += f";  {CUT_SHORT.strip()} cut short: its validation loss still fell at its last step"
     if "simulated" in scores and scores["simulated"].any():
         words += ";  simulated surveys"
     table = table if table["n_seeds"].nunique() > 1 else table.drop(columns="n_seeds")

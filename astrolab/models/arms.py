@@ -6,7 +6,6 @@ torch is imported where a network is looked at.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from astrolab.models.network import Network
-    from astrolab.trainers.config import TrainConfig
 
 LAYER_CHOICES = ("each", "from_top", "from_bottom", "stem+head")
 ADAPTER_CHOICES = ("lora", "rslora", "dora", "loha", "lokr")
@@ -35,7 +33,8 @@ class Arm:
     """One way of moving a model from a survey to another.
 
     `words` say it in one phrase; `adapt` are keyword arguments of `astrolab.adapt`; `sample` is what it trains on:
-    ``"finetune"``, ``"union"`` (both surveys) or ``"nothing"``. A rate that is part of a published recipe
+    ``"finetune"``, ``"union"`` (both surveys) or ``"nothing"``; on the training set of `scaled_on` its input scaling is
+    fitted, ``"pretrain"`` for that of the base model. A rate that is part of a published recipe
     (`is_published`) is never searched. In an ablation it is a `variant` of a `family`.
     """
 
@@ -44,6 +43,7 @@ class Arm:
     learning_rate: float = 0.0
     adapt: Mapping[str, Any] = field(default_factory=dict)
     sample: str = "finetune"
+    scaled_on: str = "pretrain"
     is_published: bool = False
     family: str = ""
     variant: str = ""
@@ -71,14 +71,22 @@ _ARMS = (
     Arm("residual", "frozen network plus a small learned correction", 1e-3, {"strategy": "residual"}),
     Arm("head", "only the head trains", 1e-3, {"strategy": "head"}),
     Arm("full", "every parameter trains on", 1e-4, {"strategy": "full"}),
-    Arm("scratch", "a fresh network on the fine-tuning set alone", 1e-3, {"strategy": "scratch"}),
-    Arm("combo", "a fresh network on both sets together", 1e-3, {"strategy": "scratch"}, "union"),
+    Arm("scratch", "a fresh network on the fine-tuning set alone", 1e-3, {"strategy": "scratch"}, scaled_on="finetune"),
+    Arm("combo", "a fresh network on both sets together", 1e-3, {"strategy": "scratch"}, "union", scaled_on="union"),
 )
 ARMS: Mapping[str, Arm] = MappingProxyType({arm.name: arm for arm in _ARMS})
 
 
-def choose_arms(names: Sequence[str], *, learning_rates: Mapping[str, float] | None = None) -> tuple[Arm, ...]:
+def choose_arms(
+    names: Sequence[str], *, learning_rates: Mapping[str, float] | None = None, own_scaling: bool = True
+) -> tuple[Arm, ...]:
     """Return the arms of a comparison, keys of `ARMS`, with learning rates that replace their own.
+
+    Parameters
+    ----------
+    own_scaling : bool
+        Whether arms that start from random numbers have an input scaling of their own training set; else they have that
+        of the base model, as in the published study.
 
     Raises
     ------
@@ -95,7 +103,8 @@ def choose_arms(names: Sequence[str], *, learning_rates: Mapping[str, float] | N
         if name not in ARMS:
             raise unknown_name("arm", name=name, names=ARMS)
     _require_different(names)
-    return tuple(replace(ARMS[name], learning_rate=rates.get(name, ARMS[name].learning_rate)) for name in names)
+    scaled_on = {} if own_scaling else {"scaled_on": "pretrain"}
+    return tuple(replace(ARMS[n], learning_rate=rates.get(n, ARMS[n].learning_rate), **scaled_on) for n in names)
 
 
 def _is_rate(value: Any) -> bool:
@@ -358,28 +367,3 @@ def fraction_grid(arms: Sequence[Arm], *, fractions: Sequence[float]) -> tuple[t
         for arm in arms
         if fraction or arm.adapt["strategy"] != "scratch" or arm.sample != "finetune"
     )
-
-
-def stretch_epochs(config: TrainConfig, *, n_train: int, n_full: int) -> TrainConfig:
-    """Give a fit on `n_train` of `n_full` objects as many steps as one on all: more of all that is counted in epochs.
-
-    Examples
-    --------
-    >>> from astrolab.trainers.config import TrainConfig
-    >>> stretch_epochs(TrainConfig(epochs=8, patience=None, batch_size=50), n_train=200, n_full=1000).epochs
-    40
-    """
-    if not 0 < n_train <= n_full:
-        asked = "A fit on few objects was to get as many steps as one on all of them."
-        received = f"n_train={n_train:,}, n_full={n_full:,}"
-        remedy = "Give the sizes of the fraction and of the whole training set."
-        raise ConfigError(asked, received=received, available="n_train from 1 to n_full", remedy=remedy)
-    steps, steps_full = (math.ceil(n / config.batch_size) for n in (n_train, n_full))
-
-    def stretched(n: int | None) -> int | None:
-        return n and math.ceil(n * steps_full / steps)
-
-    schedule = {**config.schedule.model_dump(), "patience": stretched(config.schedule.patience)}
-    sampler = {**config.sampler.model_dump(), "epochs": tuple(map(stretched, config.sampler.epochs))}
-    in_epochs = {name: stretched(getattr(config, name)) for name in ("epochs", "patience", "ema_span")}
-    return config.with_changes(**in_epochs, schedule=schedule, sampler=sampler)

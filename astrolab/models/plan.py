@@ -109,7 +109,8 @@ def draft_plan(
         }
         for name, p in network.named_parameters()
     ]
-    return Plan(strategy, pd.DataFrame(rows), batchnorm if batchnorm_layers(network) else "none")
+    table = pd.DataFrame(rows, columns=["parameter", "shape", "state", "count"])
+    return Plan(strategy, table, batchnorm if batchnorm_layers(network) else "none")
 
 
 def batchnorm_layers(network: nn.Module) -> list[nn.Module]:

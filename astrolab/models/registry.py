@@ -10,7 +10,7 @@ from astrolab.errors import ConfigError, SchemaError, unknown_name
 from astrolab.models.network import ModelSpec, Network, Shape, seeded
 from astrolab.models.networks.cnn import CNN
 from astrolab.models.networks.mlp import MLP
-from astrolab.tasks import Task
+from astrolab.tasks import InputSpec, Task
 
 if TYPE_CHECKING:
     from astrolab.datasets.survey import Survey
@@ -32,6 +32,31 @@ def register_model(network: type[Network]) -> type[Network]:
         raise ConfigError(asked, received=f"name = {network.name!r}", available=available, remedy=remedy)
     MODELS[network.name] = network
     return network
+
+
+def choose_model(name: str, *, specs: Mapping[str, InputSpec]) -> str:
+    """Return the name of a network: the one asked for, or for ``"auto"`` the first of ours that reads these inputs.
+
+    >>> choose_model("auto", specs={"magnitudes": InputSpec(axes=("band",))})
+    'mlp'
+    """
+    if name in MODELS:
+        return name
+    if name != "auto":
+        raise unknown_name("network", name=name, names=["auto", *MODELS])
+    reading = [ours for ours, network in OURS.items() if network.reads(specs)]
+    if not reading:
+        asked, received = "A network was to be chosen for a survey.", f"the inputs {', '.join(specs) or '(none)'}"
+        remedy = "Name a network of your own, registered with register_model."
+        raise SchemaError(
+            asked, received=received, available="cnn for an image, mlp for numbers in a row", remedy=remedy
+        )
+    return reading[0]
+
+
+def options_of(name: str) -> tuple[str, ...]:
+    """Return the options that a network can be made with."""
+    return tuple(option for option in inspect.signature(MODELS[name]).parameters if option not in ("inputs", "task"))
 
 
 def make_model(name: str, *, survey: Survey, seed: int, inputs: Sequence[str] = (), **options: Any) -> Network:
@@ -93,7 +118,7 @@ def rebuild(spec: ModelSpec, *, seed: int) -> Network:
 def _build(
     kind: type[Network], *, inputs: Mapping[str, Shape], task: Task, seed: int, options: dict[str, Any]
 ) -> Network:
-    known = [name for name in inspect.signature(kind).parameters if name not in ("inputs", "task")]
+    known = options_of(kind.name)
     unknown = [option for option in options if option not in known]
     if unknown:
         asked = f"{kind.name} was to be made."

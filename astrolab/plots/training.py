@@ -27,6 +27,7 @@ _COST_WORDS = {
     "n_trainable": "trainable parameters",
     "time_s": "training time (s)",
     "n_epochs": "epochs trained",
+    "n_steps": "steps",
     "n_seen": "objects seen in training",
 }
 _COST_MARK = {"ls": "none", "ms": 6.5, "mec": "white", "mew": 0.6}
@@ -43,19 +44,19 @@ _PLACE = ["forgetting", "on_new"]
 
 @style.in_style
 def plot_training_curves(history: pd.DataFrame, *, arms: Names = None, title: str = "How each arm learned") -> Figure:
-    """Draw training and validation loss against epoch, one panel for each arm, one line for each seed.
+    """Draw training and validation loss against steps, one panel for each arm, one line for each seed.
 
-    Dotted lines mark steps of the learning rate (of the first seed), stars the epoch whose weights were kept.
+    Dotted lines mark steps of the learning rate (of the first seed), stars the weights that were kept.
 
     Parameters
     ----------
     history : DataFrame
-        Columns ``epoch``, ``train_loss``, ``validation_loss``, ``learning_rate``, ``is_kept``, and, where they are
+        Columns ``step``, ``train_loss``, ``validation_loss``, ``learning_rate``, ``is_kept``, and, where they are
         known, ``arm`` and ``seed``: that of a `FitResult`, or of a run.
     """
     history = history.assign(arm=history.get("arm", "this run"), seed=history.get("seed", 0))
     looks = style.arm_looks(style.chosen(history, column="arm", names=arms))
-    words = {"rows": ["loss"], "xlabel": "epoch"}
+    words = {"rows": ["loss"], "xlabel": "step"}
     figure, axes = style.panel_grid(list(looks.values()), panel=(1.85, 1.6), around=(0.2, 0.6), sharey=True, **words)
     for ax, (arm, look) in zip(axes[0], looks.items(), strict=True):
         _draw_losses(ax, runs=history[history["arm"] == arm], look=look)
@@ -73,14 +74,14 @@ def plot_training_curves(history: pd.DataFrame, *, arms: Names = None, title: st
 
 def _draw_losses(ax: Axes, *, runs: pd.DataFrame, look: Look) -> None:
     for _, run in runs.groupby("seed", sort=False):
-        run = run.sort_values("epoch")
-        ax.plot(run["epoch"], run["train_loss"], color=look.colour, lw=0.9, alpha=0.5)
-        ax.plot(run["epoch"], run["validation_loss"], color=look.colour, lw=1.4)
+        run = run.sort_values("step")
+        ax.plot(run["step"], run["train_loss"], color=look.colour, lw=0.9, alpha=0.5)
+        ax.plot(run["step"], run["validation_loss"], color=look.colour, lw=1.4)
         kept = run[run["is_kept"]]
-        ax.plot(kept["epoch"], kept["validation_loss"], marker="*", ms=8, mfc=look.colour, mec="white", mew=0.6)
-    first = runs[runs["seed"] == runs["seed"].iloc[0]].sort_values("epoch")
-    for epoch in first["epoch"][first["learning_rate"].diff() < 0]:
-        ax.axvline(epoch, color=FAINT, lw=0.8, ls=":", zorder=0)
+        ax.plot(kept["step"], kept["validation_loss"], marker="*", ms=8, mfc=look.colour, mec="white", mew=0.6)
+    first = runs[runs["seed"] == runs["seed"].iloc[0]].sort_values("step")
+    for step in first["step"][first["learning_rate"].diff() < 0]:
+        ax.axvline(step, color=FAINT, lw=0.8, ls=":", zorder=0)
     rates = first["learning_rate"].to_numpy()
     span = _power(rates[0]) if rates[0] == rates[-1] else f"{_power(rates[0])} → {_power(rates[-1])}"
     how = {"transform": ax.transAxes, "ha": "right", "va": "top", "fontsize": 6.2, "color": FAINT}

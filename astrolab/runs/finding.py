@@ -12,6 +12,7 @@ import pandas as pd
 
 from astrolab.errors import CorruptFileError, DataNotFoundError, RunError
 from astrolab.files import short_names
+from astrolab.predictions import FLAGS
 from astrolab.runs.record import RECORD, load_record, read_record, runs_dir
 from astrolab.runs.run import STORE
 
@@ -125,12 +126,12 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame | None] | str:
 
 def _misfits(scores: pd.DataFrame) -> str:
     """What columns of scores lack, or hold that they cannot; empty if nothing."""
-    lacking = [name for name in ("run", "fit", *_WORDS, *_NUMBERS, "simulated") if name not in scores]
+    lacking = [name for name in ("run", "fit", *_WORDS, *_NUMBERS, *FLAGS) if name not in scores]
     if lacking:
         return f"it has no column {', '.join(lacking)}"
     are_words = {name: pd.api.types.is_string_dtype(scores[name]) and scores[name].notna().all() for name in _WORDS}
     are_numbers = {name: pd.api.types.is_numeric_dtype(scores[name]) for name in _NUMBERS}
-    are_right = are_words | are_numbers | {"simulated": scores["simulated"].dtype == bool}
+    are_right = are_words | are_numbers | {name: scores[name].dtype == bool for name in FLAGS}
     return ", ".join(f"{name} holds {scores[name].dtype}" for name, is_right in are_right.items() if not is_right)
 
 

@@ -21,6 +21,7 @@ from astrolab.metrics import compare_models, describe_spread, find_metric, is_be
 from astrolab.parameters import recognise_preset
 from astrolab.predictions import (
     CONDITIONS,
+    FLAGS,
     MODEL_KEYS,
     TEST_KEYS,
     concat_predictions,
@@ -31,7 +32,7 @@ from astrolab.runs.finding import FoundRun, find_runs
 from astrolab.runs.record import cost_table, made_under, real_survey
 
 _KEYS = (*MODEL_KEYS, *TEST_KEYS, *CONDITIONS)
-_MEASURED = ("label", "metric", "value", "low", "high", "n", "simulated")
+_MEASURED = ("label", "metric", "value", "low", "high", "n", *FLAGS)
 _MAY_DIFFER = ("seeds", "strategies", "direction")  # between runs of one experiment
 _OF_A_RUN = ("run", "experiment", "study", "preset", "started", "status")
 _TRIAL = ("learning_rate", "validation_loss", "kept", "n_epochs", "n_seen", "time_s", "stopped")

@@ -40,17 +40,8 @@ _NUMBER = int | float
 _QUOTED = 40  # characters of what is wrong
 COSTS = (
     *("trained_on", "n_train", "strategy", "learning_rate", "n_trials", "n_trainable", "n_epochs", "best_epoch"),
-    *(
-        "stopped",
-        "n_seen",
-        "time_s",
-        "search_time_s",
-        "peak_memory_bytes",
-        "reused",
-        "device",
-        "precision",
-        "n_threads",
-    ),
+    *("n_steps", "n_seen", "cut_short", "stopped", "time_s", "search_time_s", "peak_memory_bytes", "reused"),
+    *("device", "precision", "n_threads"),
 )
 
 
@@ -135,9 +126,9 @@ _CIRCUMSTANCES = {  # none of a fit that trained nothing
 }
 _FIT = {
     **dict.fromkeys(("arm", "trained_on", "train_digest", "stopped"), str),
-    **dict.fromkeys(("seed", "n_train", "n_trainable", "n_epochs", "best_epoch", "n_seen"), int),
+    **dict.fromkeys(("seed", "n_train", "n_trainable", "n_epochs", "best_epoch", "n_steps", "n_seen"), int),
     **dict.fromkeys(("time_s", "peak_memory_bytes"), _NUMBER),
-    **dict.fromkeys(("simulated", "reused"), bool),
+    **dict.fromkeys(("simulated", "reused", "cut_short"), bool),
     "condition": {...: str | int | float | bool},
     "circumstances": _CIRCUMSTANCES,
     "strategy": {"name": str},
@@ -259,14 +250,14 @@ def describe_survey(survey: Survey) -> dict[str, Any]:
 
 def describe_fit(best: FitResult, *, trials: list[dict[str, Any]], train: Survey) -> dict[str, Any]:
     """Return what ``run.json`` says of a fit; ``time_s`` is of the one that was kept, when it was made."""
-    kept = ("n_trainable", "n_epochs", "best_epoch", "stopped", "n_seen", "time_s", "peak_memory_bytes")
+    kept = ("n_trainable", "n_epochs", "best_epoch", "n_steps", "n_seen", "cut_short", "stopped", "time_s")
     return {
         "trained_on": getattr(best.adapted.network.trained_on, "survey", train.name),
         "simulated": train.provenance.simulated,
         "n_train": len(train),
         "train_digest": train.digest,
         "strategy": best.adapted.settings.to_dict(),
-        **{name: getattr(best, name) for name in kept},
+        **{name: getattr(best, name) for name in (*kept, "peak_memory_bytes")},
         "circumstances": dict(best.circumstances),
         "config": best.config.to_dict(),
         "trials": trials,

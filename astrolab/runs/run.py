@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from astrolab.errors import RunError, TrainingError
 from astrolab.files import remove, write_atomically
+from astrolab.runs.clashes import require_agreement
 from astrolab.runs.record import (
     code_digest,
     cost_table,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
 REPORT_FOLLOWS = "ASTROLAB_REPORT_FOLLOWS"  # to a kernel: the folder that is finished when its report is
 STORE = "store"
+SAMPLES = ("pretrain", "finetune", "union")  # of a move: what a baseline learns
 
 
 @dataclass
@@ -160,7 +163,52 @@ class Run:
         table = predict(fitted.adapted, survey=survey, scaling=scaling, keep=keep)
         move = {name: self.record["move"][name] for name in ("direction",) if name in self.record["move"]}
         identity = {"run": self.folder.name, "fit": fitted.fit, "arm": fit["arm"], "seed": fit["seed"]}
+        identity |= {"strategy": fit["strategy"]["name"], "cut_short": fit["cut_short"]}
         return concat_predictions([table], **identity, **move, **fit["condition"])
+
+    def predict_baselines(
+        self, kinds: Sequence[str], *, move: Move, seed: int, keep: Sequence[str] = ()
+    ) -> list[pd.DataFrame]:
+        """Fit classical models on the first survey, the second and both, and predict every test set of a move.
+
+        Parameters
+        ----------
+        kinds : sequence of str
+            ``"trees"``, ``"knn"``: see :class:`astrolab.models.baselines.Baseline`.
+        move : Move
+            Nothing is fitted where its surveys have no magnitudes.
+
+        Returns
+        -------
+        list of DataFrame
+            As from :meth:`predict`; the arms are ``trees-pretrain``, ``trees-finetune``, ``trees-union``, ...
+        """
+        from astrolab.datasets.scaling import fit_scaling
+        from astrolab.models.adapt import adapt as arrange
+        from astrolab.models.baselines import Baseline
+        from astrolab.trainers.config import TrainConfig
+        from astrolab.trainers.state import FitResult
+
+        tables = []
+        for kind, name in product(kinds, SAMPLES):
+            sample = move.sample(name)
+            inputs = Baseline.reads(sample.train.specs)
+            if not inputs:
+                continue
+            begun, scaling = time.monotonic(), fit_scaling(sample.train, inputs=inputs)
+            shapes = {one: sample.train.inputs[one].shape[1:] for one in inputs}
+            baseline = Baseline(inputs=shapes, task=move.surveys["pretrain"].task, kind=kind)
+            adapted = arrange(baseline.learn(sample.train, scaling=scaling, seed=seed), strategy="zero_shot", seed=seed)
+            history = pd.DataFrame({"epoch": [], "time_s": []})
+            key = fit_key(f"{kind}-{name}", seed=seed, condition={})
+            fitted = FitResult(adapted, history, "fitted at once", TrainConfig(), n_seen=len(sample.train), fit=key)
+            identity = {"arm": f"{kind}-{name}", "seed": seed, "condition": {}, "code": "", "reused": False}
+            described = describe_fit(fitted, trials=[], train=sample.train)
+            described |= {"strategy": {"name": kind}, "time_s": time.monotonic() - begun}
+            self.record["fits"][key] = identity | described
+            tables += [self.predict(fitted, survey=test, scaling=scaling, keep=keep) for test in move.tests]
+        self._write()
+        return tables
 
     @property
     def costs(self) -> pd.DataFrame:
@@ -285,12 +333,15 @@ def open_run(*, study: str, parameters: Mapping[str, Any], directory: str | Path
 
     Raises
     ------
+    ParameterError
+        If parameters do not fit each other or the surveys; all of them are named.
     RunError
         If the folder cannot be written into, another process is in it, or its run has other parameters or other code.
         Other circumstances (versions, machine) are a warning.
     CorruptFileError
         If its record is damaged.
     """
+    require_agreement(parameters, study=study)
     digest = parameters_digest(study, parameters=parameters)
     found = Path(directory) if directory else find_unfinished(study, digest=digest)
     folder = found or new_run_folder(study, digest=digest)

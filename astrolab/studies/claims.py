@@ -307,8 +307,9 @@ def _compare_together(
 
 def _collect_times(fits: pd.DataFrame, claim: Claim, *, protocol: str, evidence: Evidence) -> None:
     """Seconds an epoch of one model over those of another, seed by seed."""
-    trained = fits[fits["n_epochs"] > 0]
-    seconds = (trained["time_s"] / trained["n_epochs"]).groupby([trained["model"], trained["seed"]]).mean().unstack(0)
+    trained = fits[fits["n_seen"] > 0]
+    a_pass = trained["time_s"] * trained["n_train"] / trained["n_seen"]
+    seconds = a_pass.groupby([trained["model"], trained["seed"]]).mean().unstack(0)
     worse, better = claim.models(protocol)
     if not {worse, better} <= set(seconds):
         evidence.missing[claim.id] = f"no fits of {worse} and {better}"

@@ -26,6 +26,7 @@ from astrolab.parameters import (
     read_declarations,
     study_name,
 )
+from astrolab.runs.clashes import require_agreement
 from astrolab.runs.record import find_unfinished, make_run_folder, new_run_folder, parameters_digest
 from astrolab.runs.run import REPORT_FOLLOWS, complete_run
 
@@ -76,7 +77,7 @@ def run_study(
     UnknownNameError
         If there is no such study or preset.
     ParameterError
-        If a parameter is unknown or mistyped. Nothing has been run then.
+        If a parameter is unknown or mistyped, or does not fit the surveys. Nothing has been run then.
     RunError
         If the run folder cannot be written into, a cell of the notebook fails, or its process is killed; the notebook
         as far as it came is kept in the run folder.
@@ -86,6 +87,7 @@ def run_study(
     given |= check_parameters(parameters or {}, study=str(notebook))
     name, parameters = study_name(notebook), default_parameters(notebook) | given
     parameters.pop(RUN_DIR, None)
+    require_agreement(parameters, study=name)
     digest = parameters_digest(name, parameters=parameters)
     folder = Path(directory).resolve() if directory else find_unfinished(name, digest=digest)
     folder = folder or new_run_folder(name, digest=digest)

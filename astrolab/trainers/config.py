@@ -74,8 +74,13 @@ class TrainConfig(Settings):
 
     Parameters
     ----------
-    epochs, n_steps : int or None
-        Largest numbers of passes over the training survey and of steps; training ends with whichever comes first.
+    n_steps, epochs : int or None
+        Largest numbers of steps and of epochs; training ends with whichever comes first, if not by `patience` before.
+    epoch_steps : int or None
+        Steps of an epoch, after each of which the validation loss is measured: epochs, and all that is counted in them,
+        are then as long for a small training survey as for a large one. By default one pass over the survey.
+    min_steps : int
+        Steps before which `patience` does not end training.
     batch_size : int
         Objects a step, over all processes together.
     optimiser : {"adam", "adamw", "sgd"}
@@ -99,8 +104,8 @@ class TrainConfig(Settings):
         Epochs that the smoothing looks back on, 10 in these numbers; a run of few epochs needs less.
     select : {"best_ema", "best_raw", "last"}
         Which weights come back.
-    augment : {"none", "dihedral"}
-        Random quarter turns and mirror images of the training images.
+    augment : {"none", "dihedral", "auto"}
+        Random quarter turns and mirror images of the training images; ``"auto"`` where there are images.
     precision : {"auto", "float32", "bfloat16"}
         ``"auto"`` takes bfloat16 for images on a GPU with units for it, else float32. On a CPU bfloat16 is probed
         first, and refused where a layer's result is not sound.
@@ -131,6 +136,8 @@ class TrainConfig(Settings):
 
     epochs: Count | None = 500
     n_steps: Count | None = None
+    epoch_steps: Count | None = None
+    min_steps: Whole = 0
     batch_size: Count = 512
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: Positive = 1.0e-3
@@ -145,7 +152,7 @@ class TrainConfig(Settings):
     ema: Literal["corrected", "published"] = "corrected"
     ema_span: Annotated[Count, Field(ge=2)] = 10
     select: Literal["best_ema", "best_raw", "last"] = "best_ema"
-    augment: Literal["none", "dihedral"] = "none"
+    augment: Literal["none", "dihedral", "auto"] = "none"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: Literal["auto"] | StrictBool = "auto"
     compile: StrictBool = False

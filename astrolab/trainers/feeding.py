@@ -52,6 +52,10 @@ class TrainingData:
         """Shapes of the inputs that are images."""
         return [self.train.inputs[name].shape for name in self.inputs if len(self.train.specs[name].axes) == 3]
 
+    def are_turned(self, config: TrainConfig) -> bool:
+        """Whether images are turned and mirrored in training."""
+        return config.augment == "dihedral" or (config.augment == "auto" and bool(self.images))
+
     @property
     def n_bytes(self) -> int:
         """Size of all inputs of both surveys as they are held."""
@@ -76,8 +80,8 @@ class TrainingData:
                 _require_learnable(values, quantity=quantity, survey=survey, loss=self.objective.loss)
                 _require_within(values, quantity=quantity, survey=survey, clamp=config.label_clamp, done=done)
         is_square = bool(self.images) and all(shape[-1] == shape[-2] for shape in self.images)
-        if config.augment == "dihedral" and not is_square:
-            asked = "Training was configured with augment='dihedral'."
+        if self.are_turned(config) and not is_square:
+            asked = f"Training was configured with augment={config.augment!r}."
             received = ", ".join(f"{name} of shape {self.train.inputs[name].shape[1:]}" for name in self.inputs)
             remedy = "Use augment='none', or image_size= of load_survey for square images."
             raise ConfigError(asked, received=received, available="square images", remedy=remedy)

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from itertools import count
 from math import isfinite
@@ -42,7 +43,14 @@ from astrolab.trainers.hardware import (
     differing_circumstances,
 )
 from astrolab.trainers.objectives import VALIDATION, Batch, draw_seeds, make_objective
-from astrolab.trainers.sampling import batches_in_order, epoch_rows, epoch_size, sampler_keys, training_batches
+from astrolab.trainers.sampling import (
+    batches_in_order,
+    count_batches,
+    epoch_rows,
+    epoch_size,
+    sampler_keys,
+    training_batches,
+)
 from astrolab.trainers.state import (
     HISTORY,
     Checkpoint,
@@ -140,7 +148,7 @@ def fit(
     start.plan.assert_untouched(trained.network, before=start.plan.frozen_digests(start.network))
     history = pd.DataFrame(state.history, columns=HISTORY)
     history["is_kept"] = history["epoch"] == best_epoch
-    counted = {"n_seen": state.n_seen, "peak_memory_bytes": state.peak_memory_bytes}
+    counted = {"n_steps": state.n_steps, "n_seen": state.n_seen, "peak_memory_bytes": state.peak_memory_bytes}
     return FitResult(trained, history, state.stopped, config, best_epoch, circumstances=state.circumstances, **counted)
 
 
@@ -165,26 +173,40 @@ class Workbench:
         """Where the network is."""
         return torch.device(self.hardware.device)
 
-    @property
+    @cached_property
     def budget(self) -> tuple[int, int]:
         """Numbers of epochs and of steps after which training ends."""
         n_steps, config = 0, self.config
         for epoch in count(1):
-            size = epoch_size(config.sampler, n=len(self.data.train), epoch=epoch)
-            n_steps += len(self._batches(np.arange(size)))
+            n_steps += config.epoch_steps or self._pass_steps(epoch)
             if config.n_steps is not None and n_steps >= config.n_steps:
                 return epoch, config.n_steps
             if epoch == config.epochs:
                 return epoch, n_steps
 
-    def epoch_batches(self, epoch: int) -> list[np.ndarray]:
-        """Give the row numbers of every batch of an epoch."""
-        config = self.config
-        n = len(self.data.train)
-        return self._batches(epoch_rows(config.sampler, n=n, keys=self.keys, epoch=epoch, seed=config.seed))
+    def segments(self, *, done: int) -> Iterator[tuple[int, int, list[np.ndarray]]]:
+        """Give the epoch that follows `done` steps: numbers of passes over the survey, first batches in them, batches.
 
-    def _batches(self, rows: np.ndarray) -> list[np.ndarray]:
-        return training_batches(rows, batch_size=self.config.batch_size, n_processes=self.hardware.n_processes)
+        A pass is not cut short by the end of an epoch: the next one goes on with it.
+        """
+        number, first = 1, done
+        while first >= self._pass_steps(number):
+            first, number = first - self._pass_steps(number), number + 1
+        left = min(self.config.epoch_steps or self._pass_steps(number), self.budget[1] - done)
+        while left > 0:
+            batches = self.pass_batches(number)[first : first + left]
+            yield number, first, batches
+            left, first, number = left - len(batches), 0, number + 1
+
+    def pass_batches(self, number: int) -> list[np.ndarray]:
+        """Give the row numbers of every batch of a pass over the training survey, numbered from 1."""
+        config, n = self.config, len(self.data.train)
+        rows = epoch_rows(config.sampler, n=n, keys=self.keys, epoch=number, seed=config.seed)
+        return training_batches(rows, batch_size=config.batch_size, n_processes=self.hardware.n_processes)
+
+    def _pass_steps(self, number: int) -> int:
+        size = epoch_size(self.config.sampler, n=len(self.data.train), epoch=number)
+        return count_batches(size, batch_size=self.config.batch_size, n_processes=self.hardware.n_processes)
 
     def shares(self, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Give this process its part of every batch."""
@@ -210,35 +232,33 @@ class Workbench:
 
 
 def train_epoch(adapted: Adapted, *, model: nn.Module, state: TrainingState, feed: Feed, bench: Workbench) -> float:
-    """Take one step a batch, but for those in which nothing is known; what is drawn depends on seed and epoch alone.
+    """Take one step a batch, but for those in which nothing is known; what is drawn depends on seed and pass alone.
 
     With several processes each takes its share of the same batches and gradients are averaged over all objects.
     """
-    config, n_processes, epoch = bench.config, bench.hardware.n_processes, len(state.history) + 1
-    batches = bench.epoch_batches(epoch)
-    if config.n_steps is not None:
-        batches = batches[: config.n_steps - state.n_steps]
-    codes = None
-    if config.augment == "dihedral":
-        codes = torch.from_numpy(dihedral_codes(len(feed), seed=config.seed, epoch=epoch)).to(bench.device)
-    seeds = draw_seeds(len(feed), stream=(config.seed, epoch))
+    config, sums, weights = bench.config, [], []
     set_train_mode(adapted)
-    dropout = np.random.SeedSequence((config.seed, epoch, bench.accelerator.process_index))
-    torch.manual_seed(int(dropout.generate_state(1)[0]))
-    sums, weights = [], []
-    for rows, batch in zip(batches, feed.batches(bench.shares(batches), seeds=seeds), strict=True):
-        state.rates.before_step(state.n_steps)
-        state.n_steps, state.n_seen = state.n_steps + 1, state.n_seen + len(rows)
-        weight = feed.weight_of(rows)
-        if weight == 0:
-            continue
-        total = bench.loss_sum(model, batch=batch if codes is None else _turned(batch, codes=codes))
-        bench.accelerator.backward(total * (n_processes / weight))
-        clip_grad_norm_(state.trained.values(), config.clip_norm)
-        state.optimiser.step()
-        state.optimiser.zero_grad()
-        sums.append(total.detach())
-        weights.append(weight)
+    for number, first, batches in bench.segments(done=state.n_steps):
+        codes = None
+        if bench.data.are_turned(config):
+            codes = torch.from_numpy(dihedral_codes(len(feed), seed=config.seed, epoch=number)).to(bench.device)
+        seeds = draw_seeds(len(feed), stream=(config.seed, number))
+        begins = (first,) if first else ()
+        dropout = np.random.SeedSequence((config.seed, number, bench.accelerator.process_index, *begins))
+        torch.manual_seed(int(dropout.generate_state(1)[0]))
+        for rows, batch in zip(batches, feed.batches(bench.shares(batches), seeds=seeds), strict=True):
+            state.rates.before_step(state.n_steps)
+            state.n_steps, state.n_seen = state.n_steps + 1, state.n_seen + len(rows)
+            weight = feed.weight_of(rows)
+            if weight == 0:
+                continue
+            total = bench.loss_sum(model, batch=batch if codes is None else _turned(batch, codes=codes))
+            bench.accelerator.backward(total * (bench.hardware.n_processes / weight))
+            clip_grad_norm_(state.trained.values(), config.clip_norm)
+            state.optimiser.step()
+            state.optimiser.zero_grad()
+            sums.append(total.detach())
+            weights.append(weight)
     return bench.mean_of_batch_means(sums, weights=weights)
 
 
@@ -296,7 +316,7 @@ def _require_sound_bfloat16(adapted: Adapted, *, train: Feed, validation: Feed, 
     in_order = batches_in_order(np.arange(len(validation)), batch_size=bench.config.batch_size)
     with ComparedWithFloat32(adapted.network):
         set_train_mode(adapted)
-        for batch in _one_of_each_size(train, batches=bench.shares(bench.epoch_batches(1))):
+        for batch in _one_of_each_size(train, batches=bench.shares(bench.pass_batches(1))):
             bench.loss_sum(model, batch=batch).backward()
         adapted.network.eval()
         with torch.no_grad():
@@ -324,7 +344,7 @@ def _workbench(adapted: Adapted, *, data: TrainingData, config: TrainConfig) -> 
     bench = Workbench(config, data, hardware, accelerator, keys=sampler_keys(config.sampler, survey=data.train))
     survey, n_processes = data.train, hardware.n_processes
     least = 2 if adapted.plan.batchnorm == "update" else 1
-    smallest = min(len(batch) for batch in bench.epoch_batches(1))
+    smallest = min(len(batch) for batch in bench.pass_batches(1))
     if smallest < least * n_processes:
         why = " for the spread that BatchNorm divides by" if least == 2 else ""
         raise ConfigError(

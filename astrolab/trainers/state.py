@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import resource
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,9 +24,11 @@ from astrolab.models.adapt import Adapted
 from astrolab.trainers.config import TrainConfig
 from astrolab.trainers.optimising import Rates, make_optimiser
 
-FORMAT = 3
+FORMAT = 4
+CONVERGED = "no better smoothed validation loss"
+LATE, STILL_FALLING = 0.1, 0.01
 HEADER = "astrolab_training"
-HISTORY = ("epoch", "train_loss", "validation_loss", "ema", "learning_rate", "time_s", "is_kept")
+HISTORY = ("epoch", "step", "train_loss", "validation_loss", "ema", "learning_rate", "time_s", "is_kept")
 _PLAIN = ("history", "n_steps", "n_seen", "peak_memory_bytes", "stopped", "circumstances")  # of a state: JSON values
 
 
@@ -79,12 +82,14 @@ class TrainingState:
         epoch, config = len(self.history) + 1, self._config
         ema = smoothed(validation_loss, before=self.history[-1]["ema"] if self.history else None, config=config)
         losses = {"train_loss": train_loss, "validation_loss": validation_loss, "ema": ema}
-        self.history.append({"epoch": epoch, **losses, "learning_rate": self.learning_rate, "time_s": time_s})
+        last = {"epoch": epoch, "step": self.n_steps, **losses, "learning_rate": self.learning_rate, "time_s": time_s}
+        self.history.append(last)
         if best_epoch(self.history, select=config.select) == epoch:
             self._best = {name: tensor.clone() for name, tensor in self.weights.items()}
         self.rates.after_epoch(validation_loss)
-        if config.patience is not None and epoch - best_epoch(self.history, select="best_ema") >= config.patience:
-            self.stopped = f"no better smoothed validation loss for {config.patience} epochs"
+        since_best = epoch - best_epoch(self.history, select="best_ema")
+        if config.patience is not None and since_best >= config.patience and self.n_steps >= config.min_steps:
+            self.stopped = f"{CONVERGED} for {config.patience} epochs"
         elif epoch == config.epochs:
             self.stopped = "all epochs done"
         elif self.n_steps == config.n_steps:
@@ -199,6 +204,7 @@ class FitResult:
     stopped: str
     config: TrainConfig
     best_epoch: int = 0
+    n_steps: int = 0
     n_seen: int = 0
     peak_memory_bytes: int = 0
     circumstances: Mapping[str, Any] = field(default_factory=dict)
@@ -208,6 +214,20 @@ class FitResult:
     def n_epochs(self) -> int:
         """Number of epochs trained."""
         return len(self.history)
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether training ended before the validation loss did: its lowest smoothed value still fell by over 1 %.
+
+        Over the last `patience` epochs, or a tenth of all. Where the schedule takes the learning rate to its floor
+        (`cosine`, `cyclic`), the end is its own.
+        """
+        has_end = self.stopped.startswith(CONVERGED) or self.config.schedule.name in ("cosine", "cyclic")
+        if self.history.empty or has_end:
+            return False
+        lowest, late = self.history["ema"].cummin(), self.config.patience or math.ceil(LATE * self.n_epochs)
+        before = lowest.iloc[max(self.n_epochs - late - 1, 0)]
+        return bool(before - lowest.iloc[-1] > STILL_FALLING * abs(before))
 
     @property
     def time_s(self) -> float:

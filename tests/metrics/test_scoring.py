@@ -310,7 +310,11 @@ def test_seeds_become_a_mean_a_spread_and_a_count(scores):
     assert not {"run", "fit", "seed"} & set(summary)
     lora, std = summary.loc["lora"], np.std([0.02, 0.04], ddof=1)
     assert (lora["value"], lora["std"]) == (pytest.approx(0.03), pytest.approx(std))
-    assert (lora["low"], lora["high"]) == (pytest.approx(0.03 - std), pytest.approx(0.03 + std))
+    lower, upper = ((1.02 + 1.04) / 2, (0.98 + 0.96) / 2)  # ends of the intervals over objects, -1 and 1
+    ends = (0.03 - np.hypot(lower, std), 0.03 + np.hypot(upper, std))
+    assert (lora["low"], lora["high"]) == pytest.approx(ends), "spread over seeds and galaxies, added in squares"
+    without = summarise_seeds(scores.assign(low=np.nan, high=np.nan)).set_index("arm").loc["lora"]
+    assert (without["low"], without["high"]) == pytest.approx((0.03 - std, 0.03 + std))
     assert summary["n_seeds"].tolist() == [2, 2] and summary["simulated"].all() and summary["n"].tolist() == [100, 100]
 
 
@@ -325,6 +329,29 @@ def test_seeds_are_never_averaged_over_something_else(scores):
         summarise_seeds(pd.concat([scores, scores]))
 
 
+def test_the_interval_of_several_seeds_covers_another_network_on_other_galaxies():
+    """Networks have biases of their own, each sample of galaxies another: two in three measurements of one are inside."""
+    rng, width, sample, seed = np.random.default_rng(3), 0.03, *np.divmod(np.arange(8000), 8)
+    values = rng.normal(0, width, 8000) + rng.normal(0, width, 1000)[sample]
+    table = pd.DataFrame({"survey": sample, "seed": seed, "metric": "bias", "value": values, "n": 50})
+    summary = summarise_seeds(table.assign(low=values - width, high=values + width))
+    another = rng.normal(0, width, 1000) + rng.normal(0, width, 1000)
+    inside = np.abs(another) < (summary["high"] - summary["low"]) / 2
+    assert inside.mean() == pytest.approx(0.68, abs=0.05)
+
+
+def test_ties_have_no_best(scores):
+    tied = summarise_seeds(scores.assign(value=0.0))
+    assert not is_best(tied).any()
+
+
+def test_an_arm_that_was_cut_short_carries_a_dagger(scores):
+    short = scores.assign(cut_short=scores["arm"] == "lora")
+    table = tabulate_scores(short)
+    assert sorted(table.index.get_level_values("arm")) == ["full", "lora †"]
+    assert "cut short" in format_scores(short) and "†" not in format_scores(scores)
+
+
 def test_the_best_bias_is_the_one_nearest_zero(scores):
     summary = summarise_seeds(scores)
     assert summary[is_best(summary)]["arm"].tolist() == ["full"]
@@ -332,13 +359,13 @@ def test_the_best_bias_is_the_one_nearest_zero(scores):
 
 
 def test_the_terminal_table_says_what_it_shows(scores):
-    lines = format_scores(scores).splitlines()
+    lines, std = format_scores(scores).splitlines(), np.std([0.02, 0.04], ddof=1)
     assert lines[2].split() == ["s", "full", "-0.0100", "±", "0.0000", "*"] or lines[2].split()[1] == "lora"
-    assert {line.split()[-1] for line in lines[2:4]} == {"*", "0.0141"}
+    assert {line.split()[-1] for line in lines[2:4]} == {"*", f"{(np.hypot(1.03, std) + np.hypot(0.97, std)) / 2:.4f}"}
     assert "2 seeds" in lines[-1] and "simulated" in lines[-1]
     unequal = format_scores(scores.query("arm == 'lora' or seed == 0")).splitlines()
     assert "n_seeds" in unequal[0] and [line.split()[-1] for line in unequal[2:4]] == ["2", "1"]
-    assert "spread over seeds where there are several, else bootstrap interval" in unequal[-1]
+    assert "spread over objects and seeds where there are several, else bootstrap interval" in unequal[-1]
     assert "n_seeds" not in format_scores(scores)
 
 
@@ -374,9 +401,9 @@ def test_arms_compete_within_a_fraction_whatever_they_were_trained_on():
     ("n_seeds", "words"),
     [
         ([1, 1], "bootstrap interval"),
-        ([3, 3], "spread over 3 seeds"),
-        ([2, 3], "spread over 2 to 3 seeds"),
-        ([3, 1], "spread over seeds where there are several, else bootstrap interval"),
+        ([3, 3], "spread over objects and 3 seeds"),
+        ([2, 3], "spread over objects and 2 to 3 seeds"),
+        ([3, 1], "spread over objects and seeds where there are several, else bootstrap interval"),
     ],
 )
 def test_the_spread_is_named_after_all_rows(n_seeds, words):
