@@ -296,10 +296,10 @@ def measure_forgetting(
     Returns
     -------
     DataFrame
-        One row a metric and model, the reference first: columns `by`, ``label``, `column`, ``metric``, ``on_new`` and ``on_old``
-        (how bad it is, averaged over seeds; smaller is better, whatever the metric), ``gain`` (positive where better on
-        the new survey), ``forgetting`` (positive where worse on the old one), each of these four with its ``_low`` and
-        ``_high``, ``n_new``, ``n_old`` (objects), ``n_seeds`` and ``simulated``.
+        One row a metric and model, the reference first: columns `by`, ``label``, `column`, ``metric``, ``on_new`` and
+        ``on_old`` (how bad it is, averaged over seeds; smaller is better, whatever the metric), ``gain`` (positive
+        where better on the new survey), ``forgetting`` (positive where worse on the old one), each of these four with
+        its ``_low`` and ``_high``, ``n_new``, ``n_old`` (objects), ``n_seeds`` and ``simulated``.
 
     Raises
     ------

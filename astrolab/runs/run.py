@@ -167,7 +167,7 @@ class Run:
         return concat_predictions([table], **identity, **move, **fit["condition"])
 
     def predict_baselines(
-        self, kinds: Sequence[str], *, move: Move, seed: int, keep: Sequence[str] = ()
+        self, kinds: Sequence[str], *, move: Move, inputs: Sequence[str], seed: int, keep: Sequence[str] = ()
     ) -> list[pd.DataFrame]:
         """Fit classical models on the first survey, the second and both, and predict every test set of a move.
 
@@ -175,8 +175,8 @@ class Run:
         ----------
         kinds : sequence of str
             ``"trees"``, ``"knn"``: see :class:`astrolab.models.baselines.Baseline`.
-        move : Move
-            Nothing is fitted where its surveys have no magnitudes.
+        inputs : sequence of str
+            Inputs of the network beside them; nothing is fitted where none of these are magnitudes.
 
         Returns
         -------
@@ -192,11 +192,11 @@ class Run:
         tables = []
         for kind, name in product(kinds, SAMPLES):
             sample = move.sample(name)
-            inputs = Baseline.reads(sample.train.specs)
-            if not inputs:
+            read = Baseline.reads({one: sample.train.specs[one] for one in inputs})
+            if not read:
                 continue
-            begun, scaling = time.monotonic(), fit_scaling(sample.train, inputs=inputs)
-            shapes = {one: sample.train.inputs[one].shape[1:] for one in inputs}
+            begun, scaling = time.monotonic(), fit_scaling(sample.train, inputs=read)
+            shapes = {one: sample.train.inputs[one].shape[1:] for one in read}
             baseline = Baseline(inputs=shapes, task=move.surveys["pretrain"].task, kind=kind)
             adapted = arrange(baseline.learn(sample.train, scaling=scaling, seed=seed), strategy="zero_shot", seed=seed)
             history = pd.DataFrame({"epoch": [], "time_s": []})

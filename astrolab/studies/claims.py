@@ -39,8 +39,20 @@ from astrolab.studies.beside import Paper, load_papers
 VERDICTS = SUPPORTED, NOT_SUPPORTED, UNDECIDED, NOT_TESTABLE = "supported", "not supported", "undecided", "not testable"
 CLAIMED = Resampling(n=2000, level=0.95, seeds="auto")
 ONE_SEED = "one training seed, where intervals were to hold for others too"
+BUDGETS = PUBLISHED, CONVERGED, CUT_SHORT = "as published", "until convergence", "cut short"
 _MEASURED = ("value", "low", "high", "times", "survey", "metric", "n", "n_seeds", "simulated", "study", "experiment")
-COLUMNS = ("claim", "protocol", "verdict", "evidence", *_MEASURED, "sentence", "is_quoted", "source")
+COLUMNS = (
+    "claim",
+    "protocol",
+    "budget",
+    "verdict",
+    "depends_on_budget",
+    "evidence",
+    *_MEASURED,
+    "sentence",
+    "is_quoted",
+    "source",
+)
 _ROUNDING = 1e-6  # the same predictions twice are once as bad, to this accuracy
 
 
@@ -109,7 +121,9 @@ def check_claims(
     -------
     DataFrame
         One row a claim and experiment that has the models for it, or one that says which are lacking: ``claim``,
-        ``protocol``, ``verdict`` (one of :data:`VERDICTS`), ``evidence`` in words, ``value`` (the ratio, or the
+        ``protocol``, ``budget`` (how long its models were trained: one of :data:`BUDGETS`; as published where the run
+        counts in ``epochs``), ``verdict`` (one of :data:`VERDICTS`), ``depends_on_budget`` (whether the same claim has
+        another verdict at convergence, or at the published budget), ``evidence`` in words, ``value`` (the ratio, or the
         fraction), ``low``, ``high``, ``times`` (claimed), ``survey``, ``metric``, ``n`` (test objects), ``n_seeds``,
         ``simulated``, ``study``, ``experiment``, ``sentence``, ``is_quoted``, ``source``.
 
@@ -135,7 +149,7 @@ def check_claims(
             one = newest.where(experiment=experiment)
             evidence = gather_evidence(one, claims=its_claims, protocol=protocol, resampling=resampling)
             about = {"study": study, "experiment": experiment, "simulated": bool(one.table["simulated"].any())}
-            rows += [about | row for row in _judge(evidence, resampling=resampling)]
+            rows += [about | row | evidence.budget(row["claim"]) for row in _judge(evidence, resampling=resampling)]
             for name, reason in evidence.missing.items():
                 reasons[name].append(f"{reason} ({study})")
     if any(ONE_SEED in row["evidence"] for row in rows) and not any(row.get("n_seeds", 1) > 1 for row in rows):
@@ -147,7 +161,7 @@ def check_claims(
             untested = {"claim": name, "verdict": NOT_TESTABLE, "evidence": f"No such runs: {words}."}
             rows.append(untested | {"study": "", "experiment": ""})
     order = {claim.id: place for place, claim in enumerate(chosen)}
-    rows = [_about(CLAIMS[row["claim"]], protocol=protocol) | row for row in rows]
+    rows = [_about(CLAIMS[row["claim"]], protocol=protocol) | row | _by_budget(row, among=rows) for row in rows]
     table = pd.DataFrame(sorted(rows, key=lambda row: order[row["claim"]]), columns=list(COLUMNS))
     return table.astype({"n": "Int64", "n_seeds": "Int64", "simulated": "boolean"})
 
@@ -155,6 +169,17 @@ def check_claims(
 def _about(claim: Claim, *, protocol: str) -> dict[str, Any]:
     said = {name: getattr(claim, name) for name in ("sentence", "is_quoted", "source", "survey", "metric")}
     return said | {"protocol": protocol, "times": np.nan if claim.kind == "plateau" else claim.times}
+
+
+def _by_budget(row: Mapping[str, Any], *, among: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Whether a claim has another verdict at the other budget, in words too."""
+    counterpart = {PUBLISHED: CONVERGED, CONVERGED: PUBLISHED}.get(row.get("budget"))
+    same = [other for other in among if other["claim"] == row["claim"] and other.get("budget") == counterpart]
+    verdicts = {other["verdict"] for other in same if counterpart} - {row["verdict"]}
+    if not verdicts:
+        return {"depends_on_budget": False}
+    words = f"Trained {counterpart}: {' or '.join(sorted(verdicts))}."
+    return {"depends_on_budget": True, "evidence": f"{row['evidence']} {words}"}
 
 
 @dataclass
@@ -168,6 +193,14 @@ class Evidence:
     blocked: dict[str, str] = field(default_factory=dict)
     seeds: dict[str, tuple[int, ...]] = field(default_factory=dict)
     n_trials: dict[str, int] = field(default_factory=dict)
+    protocol: str = "fair"
+    cut_short: dict[str, bool] = field(default_factory=dict)
+    counts_epochs: bool = False
+
+    def budget(self, claim: str) -> dict[str, str]:
+        """How long the models of a claim were trained."""
+        short = any(self.cut_short.get(model.partition("@")[0], False) for model in CLAIMS[claim].models(self.protocol))
+        return {"budget": PUBLISHED if self.counts_epochs else CUT_SHORT if short else CONVERGED}
 
     def families(self) -> list[dict[str, Ratio]]:
         """Ratios by claim, those of the same training seeds together: their resamples move together as they should."""
@@ -179,11 +212,13 @@ class Evidence:
 
 def gather_evidence(ledger: Ledger, *, claims: Sequence[Claim], protocol: str, resampling: Resampling) -> Evidence:
     """Collect what each claim of one paper is about, in one experiment."""
-    evidence = Evidence()
+    evidence = Evidence(protocol=protocol)
     moved = ledger.fits[["run", "moved_from", "moved_to"]].drop_duplicates("run")
     ways = {run: claims[0].paper.direction((old, new)) for run, old, new in moved.itertuples(index=False)}
     fits, scores = ledger.fits.assign(model=_model_names(ledger.fits, ways=ways)), _name_models(ledger.table, ways=ways)
     evidence.n_trials = fits.groupby("model")["n_trials"].max().astype(int).to_dict()
+    evidence.cut_short = fits.groupby("arm")["cut_short"].any().to_dict()
+    evidence.counts_epochs = "p.epochs" in fits and bool((fits["p.epochs"] > 0).any())
     for claim in (claim for claim in claims if claim.kind == "time"):
         _collect_times(fits, claim, protocol=protocol, evidence=evidence)
     others = [claim for claim in claims if claim.kind != "time"]

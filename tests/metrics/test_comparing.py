@@ -467,9 +467,15 @@ def _moved(*, n=300, noise=0.0, seeds=(0,)):
     return pd.concat(tables, ignore_index=True)
 
 
+def _forgetting(predictions, **settings):
+    return measure_forgetting(predictions, **{"old": "old", "new": "new", "metrics": ["scatter"]} | settings).set_index(
+        "arm"
+    )
+
+
 def test_gain_and_forgetting_are_differences_to_the_model_that_was_not_moved():
     predictions = _moved()
-    table = measure_forgetting(predictions, metrics=["scatter"], old="old", new="new", resampling=Resampling(n=100)).set_index("arm")
+    table = _forgetting(predictions, resampling=Resampling(n=100))
     scatter = score(predictions, metrics=["scatter"], resampling=Resampling(n=0)).set_index(["survey", "arm"])["value"]
     for arm in ("lora", "full"):
         row = table.loc[arm]
@@ -486,7 +492,7 @@ def test_gain_and_forgetting_are_differences_to_the_model_that_was_not_moved():
 
 def test_the_intervals_are_paired():
     """Errors of one shape: a difference is a fixed share of the reference's scatter, in every resample."""
-    row = measure_forgetting(_moved(), metrics=["scatter"], old="old", new="new").set_index("arm").loc["full"]
+    row = _forgetting(_moved()).loc["full"]
     share = (row["forgetting_high"] - row["forgetting_low"]) / row["forgetting"]
     alone = score(_moved().query("arm == 'zero_shot' and survey == 'old'"), metrics=["scatter"]).iloc[0]
     assert share == pytest.approx((alone["high"] - alone["low"]) / alone["value"], rel=0.15)
@@ -495,17 +501,14 @@ def test_the_intervals_are_paired():
 def test_seeds_are_averaged_and_their_spread_widens_the_intervals():
     predictions = _moved(noise=0.5, seeds=(0, 1, 2))
     fixed, sampled = (
-        measure_forgetting(predictions, metrics=["scatter"], old="old", new="new", resampling=Resampling(n=300, seeds=how))
-        .set_index("arm")
-        .loc["lora"]
-        for how in ("fixed", "auto")
+        _forgetting(predictions, resampling=Resampling(n=300, seeds=how)).loc["lora"] for how in ("fixed", "auto")
     )
     assert sampled["n_seeds"] == 3 and sampled["gain"] == fixed["gain"]
     assert sampled["gain_high"] - sampled["gain_low"] > fixed["gain_high"] - fixed["gain_low"]
 
 
 def test_where_larger_is_better_a_gain_is_still_positive():
-    row = measure_forgetting(_moved(), old="old", new="new", metrics=["r2"], resampling=Resampling(n=20)).set_index("arm")
+    row = _forgetting(_moved(), metrics=["r2"], resampling=Resampling(n=20))
     assert row.loc["full", "gain"] > 0 and row.loc["full", "forgetting"] > 0
 
 

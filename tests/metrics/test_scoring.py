@@ -330,7 +330,7 @@ def test_seeds_are_never_averaged_over_something_else(scores):
 
 
 def test_the_interval_of_several_seeds_covers_another_network_on_other_galaxies():
-    """Networks have biases of their own, each sample of galaxies another: two in three measurements of one are inside."""
+    """Networks have biases of their own, samples of galaxies others: two in three measurements of one are inside."""
     rng, width, sample, seed = np.random.default_rng(3), 0.03, *np.divmod(np.arange(8000), 8)
     values = rng.normal(0, width, 8000) + rng.normal(0, width, 1000)[sample]
     table = pd.DataFrame({"survey": sample, "seed": seed, "metric": "bias", "value": values, "n": 50})

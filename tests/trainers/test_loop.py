@@ -175,6 +175,10 @@ KINDS = {
         case.mlp,
         case.config.with_changes(sampler={"name": "balanced", "column": "member"}, epochs=None, n_steps=11),
     ),
+    "epochs of more than a pass": lambda case: (
+        case.mlp,
+        case.config.with_changes(epoch_steps=5, epochs=None, n_steps=18),
+    ),
     "masked": lambda case: (case.autoencoder, case.masked.with_changes(optimiser="adamw")),
 }
 
@@ -206,6 +210,25 @@ def test_training_ends_with_the_last_step_asked_for(case):
     assert (result.n_epochs, result.n_seen, result.stopped) == (2, 45 + 32, "all steps done")
     expected = 0.01 * (1 + np.cos(np.pi * np.array([2, 4]) / 5)) / 2
     np.testing.assert_allclose(result.history["learning_rate"], expected)
+
+
+def test_epochs_of_a_number_of_steps_pass_through_a_small_survey_again_and_a_large_one_in_parts(case):
+    """45 objects in batches of 16 are three steps a pass: the steps of epochs of one pass, looked at elsewhere."""
+    by_pass = fit(case.mlp, **case.arguments(config=case.config.with_changes(epochs=4, select="last")))
+    for epoch_steps, ends in ((5, [5, 10, 12]), (1, list(range(1, 13))), (12, [12])):
+        config = case.config.with_changes(epochs=None, n_steps=12, epoch_steps=epoch_steps, select="last")
+        result = fit(case.mlp, **case.arguments(config=config))
+        assert result.history["step"].tolist() == ends and result.n_seen == by_pass.n_seen == 4 * 45
+        assert digest(result.adapted.network) == digest(by_pass.adapted.network)
+
+
+def test_augmentation_auto_turns_images_and_leaves_numbers_alone(case):
+    config = case.config.with_changes(epochs=1)
+    for network, same_as in ((case.cnn, "dihedral"), (case.mlp, "none")):
+        one, other = (
+            fit(network, **case.arguments(config=config.with_changes(augment=how))) for how in ("auto", same_as)
+        )
+        assert digest(one.adapted.network) == digest(other.adapted.network)
 
 
 def test_a_network_learns_to_fill_in_what_is_hidden(case):

@@ -16,8 +16,10 @@ from astrolab.errors import CheckpointError, DiskFullError
 from astrolab.trainers.config import TrainConfig
 from astrolab.trainers.loop import fit
 from astrolab.trainers.state import (
+    CONVERGED,
     HISTORY,
     Checkpoint,
+    FitResult,
     TrainingState,
     best_epoch,
     differences,
@@ -80,6 +82,32 @@ def test_it_says_why_it_stopped(case):
     assert trained_state(case, [1.0])[1].stopped is None
     assert trained_state(case, [1.0] * 4)[1].stopped == "all epochs done"
     assert trained_state(case, [1.0] * 3, n_steps=3)[1].stopped == "all steps done"
+
+
+def test_patience_waits_for_the_least_number_of_steps(case):
+    ending = {"patience": 2, "epochs": 9}
+    assert len(trained_state(case, [1.0] * 3, **ending)[1].history) == 3
+    assert trained_state(case, [1.0] * 3, **ending)[1].stopped.startswith("no better")
+    assert trained_state(case, [1.0] * 3, min_steps=4, **ending)[1].stopped is None
+    assert trained_state(case, [1.0] * 4, min_steps=4, **ending)[1].stopped.startswith("no better")
+
+
+@pytest.mark.parametrize(
+    ("losses", "changes", "cut_short"),
+    [
+        (0.9 ** np.arange(20), {}, True),
+        (0.9 ** np.arange(20), {"patience": None}, True),
+        (0.9 ** np.arange(20), {"schedule": {"name": "cosine"}}, False),
+        ([*0.9 ** np.arange(10), *[0.5] * 10], {}, False),
+        (1 + 1e-4 * 0.9 ** np.arange(20), {}, False),
+    ],
+)
+def test_a_fit_whose_loss_still_fell_at_its_last_step_was_cut_short(case, losses, changes, cut_short):
+    history = pd.DataFrame({"epoch": np.arange(20) + 1, "ema": losses})
+    config = TrainConfig(**{"patience": 4} | changes)
+    result = FitResult(case.adapted("full"), history, "all steps done", config)
+    assert result.cut_short is cut_short
+    assert not replace(result, stopped=f"{CONVERGED} for 4 epochs").cut_short
 
 
 @pytest.fixture
