@@ -50,7 +50,16 @@ def run(
         from astrolab.metrics import format_scores
 
         typer.echo(format_scores(pd.read_csv(scores)))
+        typer.echo(describe_finding(folder))
     typer.echo(f"\nrun folder  {folder}\nreport      {folder / 'report.html'}")
+
+
+def describe_finding(folder: Path) -> str:
+    """Return what a run found, line by line; empty where its notebook records no finding."""
+    from astrolab.runs.record import load_record
+
+    finding = load_record(folder)["finding"]
+    return "\n".join(["", finding["question"], *finding["sentences"], finding["caution"]]) if finding else ""
 
 
 def _name_and_value(text: str) -> tuple[str, Any]:

@@ -267,7 +267,7 @@ def as_html(markdown: str) -> str:
     import bleach
     from nbconvert.filters import markdown2html
 
-    from astrolab.studies.running import replace_equations
+    from astrolab.studies.report import replace_equations
 
     html = markdown2html(replace_equations(markdown))
     return bleach.clean(html, tags={*_TEXT_TAGS, *_MATH_TAGS}, attributes=_ATTRIBUTES).strip()

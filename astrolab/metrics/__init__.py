@@ -5,6 +5,7 @@ from astrolab.metrics import photoz, regression  # they register their metrics
 from astrolab.metrics.comparing import (
     Ratio,
     compare_models,
+    describe_comparison,
     estimate_plateau,
     iterate_panels,
     measure_forgetting,

@@ -178,6 +178,31 @@ def compare_models(
     return pd.DataFrame(rows).assign(level=resampling.level, correction=resampling.correction)
 
 
+def describe_comparison(comparison: pd.DataFrame) -> list[str]:
+    """Say in a sentence each what rows of :func:`compare_models` found: better, worse or undecided, and by how much.
+
+    >>> row = {"survey": "mine", "metric": "scatter", "a": "lora", "b": "tl", "value_a": 0.03, "value_b": 0.04}
+    >>> row |= {"difference": -0.01, "low": -0.012, "high": -0.008, "better": "lora", "n": 500, "n_seeds": 3}
+    >>> print(describe_comparison(pd.DataFrame([row | {"level": 0.95}]))[0])  # doctest: +NORMALIZE_WHITESPACE
+    mine: lora is better than tl: scatter 0.0300 against 0.0400, difference −0.0100
+    (−0.0120 to −0.0080, 95 %), n = 500, 3 seeds.
+    """
+    sentences = []
+    for row in comparison.to_dict("records"):
+        a, b, metric = row["a"], row["b"], find_metric(row["metric"])
+        verdict = {a: f"{a} is better than {b}", b: f"{a} is worse than {b}"}
+        difference, low, high = (f"{row[name]:.4f}".replace("-", "−") for name in ("difference", "low", "high"))
+        parts = [
+            f"{metric.label} {row['value_a']:.4f} against {row['value_b']:.4f}",
+            f"difference {difference} ({low} to {high}, {100 * row['level']:g} %)",
+            f"n = {row['n']:,}",
+            "one seed" if row["n_seeds"] == 1 else f"{row['n_seeds']} seeds",
+        ]
+        said = verdict.get(row["better"], f"undecided between {a} and {b}")
+        sentences.append(f"{row.get('survey', 'all')}: {said}: {', '.join(parts)}.")
+    return sentences
+
+
 def _compare_family(family: Resamples, *, pairs: Sequence[tuple[str, str]]) -> list[dict[str, object]]:
     resampling, panel, means = family.resampling, family.panel, family.values.mean(axis=1)
     contrasts = np.array([family.contrast(a=a, b=b) for a, b in pairs])

@@ -18,6 +18,7 @@ import pandas as pd
 from astrolab.errors import AstrolabWarning, ConfigError, RunError, unknown_name
 from astrolab.files import write_atomically
 from astrolab.metrics import compare_models, describe_spread, find_metric, is_best, summarise_seeds
+from astrolab.metrics.scoring import CUT_SHORT
 from astrolab.parameters import recognise_preset
 from astrolab.predictions import (
     CONDITIONS,
@@ -418,6 +419,7 @@ def scores_as_latex(scores: pd.DataFrame) -> str:
     <BLANKLINE>
     """
     summary = summarise_seeds(scores)
+    summary["arm"] = summary["arm"].mask(summary["cut_short"], summary["arm"] + CUT_SHORT)
     summary["cell"] = [_cell(row) for row in summary.assign(best=is_best(summary)).itertuples()]
     metrics = list(summary["metric"].unique())
     several = [name for name in _NAMING if name in summary and summary[name].nunique(dropna=False) > 1]
@@ -436,6 +438,7 @@ def scores_as_latex(scores: pd.DataFrame) -> str:
         last = names
     spread = describe_spread(summary["n_seeds"], otherwise="intervals over objects (bootstrap)")
     note = f"{spread[0].upper()}{spread[1:]}. Bold: best of its group."
+    note += f"{CUT_SHORT} Cut short." if summary["cut_short"].any() else ""
     note += " Simulated twin surveys." if summary["simulated"].any() else ""
     lines += [r"\bottomrule", rf"\multicolumn{{{len(heads)}}}{{l}}{{{note}}} \\", r"\end{tabular}", ""]
     return "\n".join(lines)

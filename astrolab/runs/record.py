@@ -142,6 +142,7 @@ _SHAPE = {
     "time_s": _NUMBER,
     **dict.fromkeys(("parameters", "move"), dict),
     "task": {...: str | list},
+    "finding": {...: str | list},
     "circumstances": {"versions": {...: str}},
     "surveys": {...: _SURVEY},
     "fits": {...: _FIT},
@@ -218,6 +219,7 @@ def new_record(study: str, *, parameters: Mapping[str, Any]) -> dict[str, Any]:
         "time_s": 0.0,
         "task": {},
         "move": {},
+        "finding": {},
         "surveys": {},
         "fits": {},
     }

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 REPORT_FOLLOWS = "ASTROLAB_REPORT_FOLLOWS"  # to a kernel: the folder that is finished when its report is
 STORE = "store"
+SMALL = 1000  # test objects: below, intervals are wide and single objects count
 SAMPLES = ("pretrain", "finetune", "union")  # of a move: what a baseline learns
 
 
@@ -231,6 +232,23 @@ class Run:
         """Note between which surveys models are moved: :func:`astrolab.reload_move` makes them ready again."""
         self.record["move"] = dict(move.settings)
         self.record_surveys(move.surveys)
+
+    def record_finding(self, comparison: pd.DataFrame, *, question: str) -> None:
+        """Note what the run answers to its question: the head of its report, and the last lines in the terminal.
+
+        The comparison is of :func:`astrolab.compare_models`. What asks for caution is named: few objects, one seed,
+        fits that were cut short.
+        """
+        from astrolab.metrics import describe_comparison
+
+        n, n_seeds = int(comparison["n"].min()), int(comparison["n_seeds"].min())
+        short = [key for key, fit in self.record["fits"].items() if fit["cut_short"]]
+        caution = [f"Small run: {n:,} test objects in the smallest set."] if n < SMALL else []
+        caution += ["One seed: about these networks, not about the method."] if n_seeds == 1 else []
+        caution += [f"Cut short, still improving at the last step: {', '.join(short)}."] if short else []
+        sentences = describe_comparison(comparison)
+        self.record["finding"] = {"question": question, "sentences": sentences, "caution": " ".join(caution)}
+        self._write()
 
     def save_figure(self, name: str, *, figure: Figure | Axes) -> None:
         """Save a figure, or the figure of some axes, as PNG (200 dpi) and PDF under ``figures/``."""

@@ -1,7 +1,5 @@
 """What an arm trains is checked against the formulas of the adapters, worked out here for small layers."""
 
-import math
-
 import pytest
 import torch
 
@@ -17,10 +15,8 @@ from astrolab.models.arms import (
     layer_arms,
     match_rank,
     stages_in_order,
-    stretch_epochs,
 )
 from astrolab.models.registry import make_model
-from astrolab.trainers.config import TrainConfig
 
 
 def test_the_published_transfer_learning_freezes_nothing_and_steps_by_1e_8():
@@ -133,22 +129,10 @@ def test_an_arm_that_never_trains_is_refused():
         fraction_grid([ARMS["zero_shot"]], fractions=[0, 0.1, 0.5, 1])
 
 
-@pytest.mark.parametrize(("n_train", "batch_size"), [(100, 64), (64, 64), (10, 64), (999, 10), (1000, 64)])
-def test_stretched_fits_take_at_least_as_many_steps_and_less_than_an_epoch_more(n_train, batch_size):
-    config = TrainConfig(epochs=8, batch_size=batch_size, patience=3, schedule={"patience": 2})
-    stretched = stretch_epochs(config, n_train=n_train, n_full=1000)
-    an_epoch = math.ceil(n_train / batch_size)
-    full = 8 * math.ceil(1000 / batch_size)
-    assert full <= stretched.epochs * an_epoch < full + an_epoch
-    factor = math.ceil(1000 / batch_size) / an_epoch
-    assert (stretched.patience, stretched.schedule.patience) == (math.ceil(3 * factor), math.ceil(2 * factor))
-    assert stretched.ema_span == math.ceil(10 * factor)
-    assert stretch_epochs(config.with_changes(patience=None), n_train=n_train, n_full=1000).patience is None
-
-
-def test_a_fraction_larger_than_the_whole_is_refused():
-    with pytest.raises(ConfigError, match="n_full"):
-        stretch_epochs(TrainConfig(), n_train=11, n_full=10)
+def test_arms_from_random_numbers_scale_inputs_by_their_own_training_set_unless_as_published():
+    own, published = (choose_arms(["lora", "scratch", "combo"], own_scaling=own) for own in (True, False))
+    assert [arm.scaled_on for arm in own] == ["pretrain", "finetune", "union"]
+    assert {arm.scaled_on for arm in published} == {"pretrain"}
 
 
 def lora_size(network, targets, *, rank):

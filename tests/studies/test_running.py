@@ -12,7 +12,7 @@ import pytest
 from astrolab.errors import ParameterError, RunError
 from astrolab.runs import find_unfinished, load_record
 from astrolab.studies import running
-from astrolab.studies.running import replace_equations, write_report
+from astrolab.studies.report import replace_equations, write_report
 
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
