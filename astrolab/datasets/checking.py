@@ -22,7 +22,7 @@ from astrolab.datasets.fetching import find_file, locate, realisations, recorded
 from astrolab.datasets.manifest import FileEntry, Input, Manifest, load_manifest
 from astrolab.datasets.reading import TableRows, read_file
 from astrolab.datasets.rows import TakenRows
-from astrolab.datasets.survey import Survey
+from astrolab.datasets.survey import Survey, choose
 from astrolab.errors import AstrolabError, AstrolabWarning, ManifestError, SchemaError
 
 POSSIBLE_MAG, PLAUSIBLE_MEDIAN_MAG = (-40.0, 60.0), (0.0, 40.0)
@@ -141,6 +141,8 @@ def _file_rows(manifest: Manifest, entry: FileEntry, folder: Path | None) -> Gen
     yield name, "hash", known_hash in (None, found), found + (origin if known_hash else "; no hash known")
     try:
         survey = read_file(path, manifest=manifest, image_size=manifest.entry_for(path).size)
+        if manifest.where:
+            choose(survey, where=manifest.where)
     except AstrolabError as error:  # everything that is wrong, not only the first
         yield from ((name, "schema", False, text) for text in list(_probe(path, manifest)) or [_in_one_line(error)])
         return None
@@ -184,9 +186,9 @@ def common_ids(parts: Sequence[Part]) -> Iterator[tuple[str, Finding | None]]:
             yield f"{one.entry.path} / {other.entry.path}", finding
 
 
-def without_impossible(survey: Survey) -> Survey:
-    """Take magnitudes that no magnitude can be as not measured; the checks name them."""
-    inputs = dict(survey.inputs)
+def as_read(part: Part) -> Survey:
+    """Take magnitudes that no magnitude can be as not measured, and leave out objects of which nothing is measured."""
+    survey, inputs = part.survey, dict(part.survey.inputs)
     for name, rows in survey.inputs.items():
         if not (isinstance(rows, TableRows) and _are_magnitudes(survey, name)):
             continue
@@ -199,7 +201,11 @@ def without_impossible(survey: Survey) -> Survey:
         if any(a is not b for a, b in zip(columns, rows.columns, strict=True)):
             inputs[name] = copy.copy(rows)
             inputs[name].columns = tuple(columns)
-    return replace(survey, inputs=inputs)
+    survey = replace(survey, inputs=inputs)
+    tables = [np.isfinite(inputs[name][:]).any(axis=1) for name, spec in survey.specs.items() if spec.may_miss]
+    if part.manifest.keep_unmeasured or len(tables) < len(survey.specs) or np.any(tables, axis=0).all():
+        return survey  # what has an image or a spectrum is measured
+    return survey.take(np.any(tables, axis=0))
 
 
 def _are_magnitudes(survey: Survey, name: str) -> bool:
@@ -226,6 +232,9 @@ def _rows(part: Part) -> Iterator[Finding]:
     n, expected = len(part.survey), part.entry.n
     if expected not in (None, n):
         yield f"{n:,} {part.survey.objects}, {expected:,} expected by the manifest", EVERYWHERE
+    if left := n - len(as_read(part)):
+        text = f"no input of {left:,} of {n:,} {part.survey.objects} has a measured value"
+        yield f"{text}; they are left out, unless keep_unmeasured = true", EVERYWHERE if left == n else NOTHING
 
 
 def _labels(part: Part) -> Iterator[Finding]:

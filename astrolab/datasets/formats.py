@@ -101,13 +101,8 @@ def _refuse_cut_line(path: Path, layout: Format, *, n_columns: int) -> None:
     entries = last.split(None if layout.delimiter == "whitespace" else layout.delimiter)
     if last and len(entries) < n_columns and path.suffix not in (".gz", ".bz2", ".xz", ".zst", ".zip"):
         received = f"a file cut short: its last line has {len(entries)} and no end"
-        raise unread(
-            path,
-            what=f"{n_columns} columns",
-            received=received,
-            remedy="Fetch it again, or end its last line.",
-            kind=CorruptFileError,
-        )
+        said = {"remedy": "Fetch it again, or end its last line.", "kind": CorruptFileError}
+        raise unread(path, what=f"{n_columns} columns", received=received, **said)
 
 
 def _read_parquet(path: Path, layout: Format, arrays: dict[str, int], id_column: str | None) -> Contents:
@@ -215,13 +210,8 @@ def _refuse_cut(hdus: fits.HDUList, *, path: Path) -> None:
     missing = where["datLoc"] + size - where["file"].size
     if size and missing > 0:
         what, received = f"HDU {last.name or len(hdus) - 1}", f"a file cut short, {missing:,} bytes too few"
-        raise unread(
-            path,
-            what=what,
-            received=received,
-            remedy=f"Fetch it again, or put the whole file at {path}.",
-            kind=CorruptFileError,
-        )
+        remedy = f"Fetch it again, or put the whole file at {path}."
+        raise unread(path, what=what, received=received, remedy=remedy, kind=CorruptFileError)
 
 
 def _find_hdu(
@@ -246,9 +236,8 @@ def fits_columns(hdus: fits.HDUList, *, path: Path, wanted: str | None = None) -
     if len(set(names)) < len(names):
         repeated = ", ".join(sorted({n for n in names if names.count(n) > 1}))
         remedy = "Rename all but one of them (TTYPE in the header)."
-        raise unread(
-            path, what="Each column, by its name,", received=f"more than one column named {repeated}", remedy=remedy
-        )
+        received = f"more than one column named {repeated}"
+        raise unread(path, what="Each column, by its name,", received=received, remedy=remedy)
     return {name: or_absent(partial(_fits_column, table, name), path=path, kind="FITS") for name in names}
 
 
@@ -351,9 +340,8 @@ def _find_dataset(group: h5py.Group, key: str, *, path: Path) -> h5py.Dataset:
         raise missing_key(path, key=key, keys=h5_keys(group))
     if not dataset.shape:
         found = "no value at all" if dataset.shape is None else "a single value"
-        raise unread(
-            path, what=f"{key!r}, one entry an object,", received=found, remedy="Correct the name in the manifest."
-        )
+        remedy = "Correct the name in the manifest."
+        raise unread(path, what=f"{key!r}, one entry an object,", received=found, remedy=remedy)
     _refuse_unknown_filter(dataset, key, path)
     _refuse_absent_parts(dataset, key, path)
     return dataset
@@ -383,9 +371,8 @@ def _refuse_absent_parts(dataset: h5py.Dataset, key: str, path: Path) -> None:
                 with open_h5(place) as file:
                     is_there |= inner in file
             if not is_there:
-                raise unread(
-                    path, what=repr(key), received=f"a part of it in {name} ({inner}), which is not there", **_put(path)
-                )
+                received = f"a part of it in {name} ({inner}), which is not there"
+                raise unread(path, what=repr(key), received=received, **_put(path))
         if None not in dataset.maxshape:
             n_found = sum(source.vspace.get_select_npoints() for source in sources)
     elif dataset.external:

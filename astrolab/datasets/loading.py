@@ -7,14 +7,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from astrolab.datasets.checking import Part, report, without_impossible
+from astrolab.datasets.checking import Part, as_read, report
 from astrolab.datasets.digests import digest_file
 from astrolab.datasets.fetching import fetch, locate, prove, recorded_hash, survey_dir
 from astrolab.datasets.manifest import Manifest, load_manifest
 from astrolab.datasets.overlap import combine
 from astrolab.datasets.reading import read_file
 from astrolab.datasets.splits import subsample
-from astrolab.datasets.survey import Survey, digest_joined, stack_surveys
+from astrolab.datasets.survey import Survey, choose, digest_joined, stack_surveys
 from astrolab.errors import ConfigError, ManifestError
 
 
@@ -26,6 +26,7 @@ def load_survey(
     image_size: int | None = None,
     directory: str | Path | None = None,
     download: bool = False,
+    where: str = "",
 ) -> Survey:
     """Open a survey by name, or by the path of a manifest; pixels stay on disk until they are asked for.
 
@@ -42,6 +43,8 @@ def load_survey(
         Where the files lie, or the twin is to be kept, instead of the data folder.
     download : bool
         Fetch what is not here into the data folder (``$ASTROLAB_DATA_DIR``).
+    where : str, optional
+        Which objects, by labels, channels and other columns: ``"z > 0.01 and `sdss-r` < 17.8"``; else the manifest's.
 
     Raises
     ------
@@ -49,7 +52,7 @@ def load_survey(
         Where files are not here; says how to get them.
     CorruptFileError, SchemaError, ChecksumError
         Where files cannot be read, are not what the manifest says, or hold what cannot be. What is only suspected is
-        an `AstrolabWarning` with counts; magnitudes that no magnitude can be are NaN, and named.
+        an `AstrolabWarning` with counts: impossible magnitudes are NaN, objects with nothing measured are left out.
     """
     manifest = load_manifest(name_or_path)
     if n is not None and n < 1:
@@ -57,12 +60,20 @@ def load_survey(
         raise ConfigError(asked, received=f"n={n}", remedy="Ask for n >= 1.")
     options = {"n": n, "seed": seed, "image_size": image_size, "directory": directory}
     load = _load_recipe if manifest.recipe else _simulate if manifest.twin else _load_files
-    survey = load(manifest, download=download, **options)
+    survey, where = load(manifest, download=download, **options), where or manifest.where
+    survey = choose(survey, where=where) if where else survey
+    if n is not None and not is_twin(manifest):
+        survey = subsample(survey, n=n, seed=seed)
     name = manifest.name if isinstance(name_or_path, Manifest) else str(name_or_path)
     if name.endswith(".toml") and Path(name).expanduser().is_file():
         name = str(Path(name).expanduser().absolute())  # what asks for the same survey from any folder
-    again = {"name_or_path": name, **options, "directory": directory and str(directory)}
+    again = {"name_or_path": name, **options, "directory": directory and str(directory), "where": where}
     return replace(survey, provenance=replace(survey.provenance, loading=again))
+
+
+def is_twin(manifest: Manifest) -> bool:
+    """Whether a survey is made as large as asked: a twin, or a recipe of twins."""
+    return all(load_manifest(one).twin for one in (manifest.recipe.members if manifest.recipe else [manifest]))
 
 
 def _simulate(manifest: Manifest, *, n: int | None, seed: int, image_size: int | None, directory, download) -> Survey:
@@ -78,18 +89,13 @@ def _simulate(manifest: Manifest, *, n: int | None, seed: int, image_size: int |
 
 def _load_files(manifest: Manifest, *, n: int | None, seed: int, image_size: int | None, directory, download) -> Survey:
     if download and directory:
-        raise ConfigError(
-            f"{manifest.name!r} was to be fetched and read.",
-            received=f"download=True and directory={str(directory)!r}",
-            available="one of the two: files are fetched into the data folder",
-            remedy="Set ASTROLAB_DATA_DIR to have the data folder elsewhere, or leave out directory.",
-        )
-    if download:
-        paths = fetch(manifest, size=image_size)
-    else:
-        paths = locate(manifest, size=image_size, directory=directory and Path(directory))
-    survey = _read_checked(manifest, paths=paths, image_size=image_size)
-    return survey if n is None else subsample(survey, n=n, seed=seed)
+        asked = f"{manifest.name!r} was to be fetched and read."
+        received = f"download=True and directory={str(directory)!r}"
+        available = "one of the two: files are fetched into the data folder"
+        remedy = "Set ASTROLAB_DATA_DIR to have the data folder elsewhere, or leave out directory."
+        raise ConfigError(asked, received=received, available=available, remedy=remedy)
+    find = fetch if download else partial(locate, directory=directory and Path(directory))
+    return _read_checked(manifest, paths=find(manifest, size=image_size), image_size=image_size)
 
 
 def _read_checked(manifest: Manifest, *, paths: Sequence[Path], image_size: int | None) -> Survey:
@@ -104,7 +110,7 @@ def _read_checked(manifest: Manifest, *, paths: Sequence[Path], image_size: int 
         survey = read_file(path, manifest=manifest, image_size=image_size)
         checked.append(Part(survey, manifest, entry, every_pixel=False))
     report(checked, name=manifest.name)
-    parts = [without_impossible(part.survey) for part in checked]
+    parts = [as_read(part) for part in checked]
     if len({part.published_split is None for part in parts}) > 1:
         asked = f"The files of {manifest.name!r} were to be put together."
         received = "a split for some of them and none for others"
@@ -119,12 +125,11 @@ def _read_checked(manifest: Manifest, *, paths: Sequence[Path], image_size: int 
 
 def _load_recipe(manifest: Manifest, *, n: int | None, seed: int, **options: object) -> Survey:
     members = [load_manifest(name) for name in manifest.recipe.members]
-    are_twins, surveys = all(member.twin for member in members), []
+    are_twins, surveys = is_twin(manifest), []
     for member in members:
         share = max(round(n * member.twin.n / sum(one.twin.n for one in members)), 1) if are_twins and n else None
         surveys.append(load_survey(member, n=share, seed=seed, **options))
     survey = combine(surveys, keep=manifest.recipe.keep, name=manifest.name)
     keys = tuple(dict.fromkeys((*manifest.citation.keys, *survey.provenance.citation)))
-    provenance = replace(survey.provenance, title=manifest.title, version=manifest.version, citation=keys)
-    survey = replace(survey, provenance=provenance)
-    return survey if are_twins or n is None else subsample(survey, n=n, seed=seed)
+    said = {"title": manifest.title, "version": manifest.version, "fractions": manifest.split}
+    return replace(survey, provenance=replace(survey.provenance, citation=keys, **said))

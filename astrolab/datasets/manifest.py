@@ -217,6 +217,9 @@ class Manifest(Settings):
     licence: Text = ""
     simulated: Annotated[bool, Field(strict=True)] = False
     n: Count | None = None
+    where: Text = ""
+    split: tuple[()] | tuple[Positive, Positive, Positive] = ()
+    keep_unmeasured: Annotated[bool, Field(strict=True)] = False
     citation: Citation = Citation()
     task_name: Text | None = Field(default=None, alias="task")
     labels: tuple[Label, ...] = Field(default=(), alias="label")
@@ -309,6 +312,8 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
         yield "a survey needs [[files]]"
     if not is_described:
         yield "table columns need the section [format], which says how the file is written"
+    if manifest.split and abs(sum(manifest.split) - 1) > 1e-9:
+        yield f"split: the shares of train, validation and test add up to {sum(manifest.split):g}, not to 1"
     if len(set(names)) < len(names):
         yield f"[[label]]: a label is named twice: {', '.join(names)}"
     if manifest.task_name is not None and known is None:

@@ -12,7 +12,7 @@ import astropy.units as u
 import numpy as np
 import pandas as pd
 
-from astrolab.datasets.digests import digest_file
+from astrolab.datasets.digests import digest_file, read_content
 from astrolab.datasets.formats import Array, read_contents
 from astrolab.datasets.manifest import FLUX_UNITS, FileEntry, Format, Input, Manifest
 from astrolab.datasets.rows import (
@@ -88,12 +88,8 @@ class Columns:
         if tuple(self.found[name].shape) != (self.n_rows,):
             what = f"{name!r}, one value an object, so of shape ({self.n_rows},) or ({self.n_rows}, 1),"
             received = f"an array of shape {tuple(self.found[name].shape)}"
-            raise unread(
-                self.path,
-                what=what,
-                received=received,
-                remedy="Name the right column in the manifest, or repair the file.",
-            )
+            remedy = "Name the right column in the manifest, or repair the file."
+            raise unread(self.path, what=what, received=received, remedy=remedy)
         return self.found[name]
 
     def numbers(self, name: str, *, unit: str = "") -> Rows:
@@ -118,8 +114,7 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
     keys = _array_keys(manifest)
     layout, id_column = manifest.format or Format(format="hdf5"), manifest.id.column if manifest.id else None
     found, arrays = read_contents(path, layout=layout, arrays=keys, id_column=id_column)
-    entry = manifest.entry_for(path)
-    inputs, specs = {}, {}
+    entry, inputs, specs = manifest.entry_for(path), {}, {}
     for name, one in manifest.inputs.items():
         if not one.is_table:
             rows, specs[name] = _array_input(name, one=one, arrays=arrays, path=path)
@@ -135,8 +130,7 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
             parts = [columns.numbers(column, unit=one.unit) for column in one.columns]
             inputs[name], specs[name] = TableRows(parts, missing=one.missing, unit=one.unit), one.spec
     labels, weights = _labels(columns, manifest=manifest)
-    sky = (manifest.sky.ra, manifest.sky.dec) if manifest.sky else ()
-    degrees = [columns.numbers(name, unit="deg")[:] for name in sky]
+    sky = [columns.numbers(name, unit="deg")[:] for name in (manifest.sky.ra, manifest.sky.dec)] if manifest.sky else []
     named = {name: columns.column(column) for name, column in manifest.columns.items()}
     survey = Survey(
         name=manifest.name,
@@ -148,8 +142,9 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
         objects=manifest.objects,
         ids=_ids(columns, manifest=manifest, entry=entry),
         catalogue=named or {name: rows for name, rows in columns.found.items() if rows.shape == (n_rows,)},
-        sky_deg=np.stack(degrees, axis=1).astype(np.float64) if sky else None,
+        sky_deg=np.stack(sky, axis=1).astype(np.float64) if sky else None,
         published_split=None if entry.split is None else np.full(n_rows, entry.split),
+        split_keys=None if manifest.id else _split_keys(inputs, labels=labels, entry=entry),
         provenance=Provenance(
             survey=manifest.name,
             title=manifest.title,
@@ -160,6 +155,7 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
             digest=partial(digest_file, path),
             id_scheme=manifest.id.scheme if manifest.id else manifest.name,
             citation=manifest.citation.keys,
+            fractions=manifest.split,
         ),
     )
     return replace(survey, inputs=_cut(inputs, manifest=manifest, entry=entry, image_size=image_size))
@@ -265,7 +261,7 @@ def _labels(columns: Columns, *, manifest: Manifest) -> tuple[pd.DataFrame, pd.D
     for label in manifest.labels:
         name = next((name for name in label.column if name in columns.found), label.column[0])
         values = np.array(columns.numbers(name, unit=label.quantity.unit)[:], dtype=np.float64)
-        values[np.isin(values, label.missing)] = np.nan
+        values[np.isin(values, [*label.missing, *np.float32(label.missing)])] = np.nan  # as the file rounds them
         labels[label.name] = _without(np.isinf(values), values, name=name, columns=columns)
         if label.weight:
             values = np.array(columns.numbers(label.weight)[:], dtype=np.float64)
@@ -283,6 +279,15 @@ def _without(is_wrong: np.ndarray, values: np.ndarray, *, name: str, columns: Co
         remedy = "Leave the entry empty (NaN) where it is unknown; weights are not negative."
         raise SchemaError(asked, received=received, remedy=remedy)
     return values
+
+
+def _split_keys(inputs: Mapping[str, Rows], *, labels: pd.DataFrame, entry: FileEntry) -> np.ndarray:
+    """A hash of the columns and labels of each row; arrays alone, which may be 30 GB, are known by file and row."""
+    tables = [rows[:] for rows in inputs.values() if isinstance(rows, TableRows)]
+    if not tables:
+        return np.array([f"{entry.path}:{row}" for row in range(len(labels))])
+    content = np.concatenate([*tables, labels.to_numpy(np.float64)], axis=1)
+    return np.array([key.hex() for key in read_content(content).hashes.tolist()])
 
 
 def _ids(columns: Columns, *, manifest: Manifest, entry: FileEntry) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Train, validation and test objects, chosen by a hash of the object id.
+"""Train, validation and test objects, chosen by a hash of the object id, or of the row where there are no ids.
 
 A hash knows nothing of order, of platform, or of which other objects are there: an object stays on its side of the
 split when the file is sorted, cut down, or joined with another, and rows with one id are never on two sides.
@@ -36,15 +36,14 @@ class Splits:
         return " · ".join(f"{name} {len(part):,} ({len(part) / total:.0%})" for name, part in parts)
 
 
-def split(
-    survey: Survey, *, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0, honour_published: bool = True
-) -> Splits:
+def split(survey: Survey, *, fractions: Sequence[float] = (), seed: int = 0, honour_published: bool = True) -> Splits:
     """Divide a survey into train, validation and test objects, as published or by a hash of the object id.
 
     Parameters
     ----------
     fractions : (float, float, float)
-        Shares of train, validation and test, where none are published; positive, of sum 1.
+        Shares of train, validation and test, where none are published; positive, of sum 1. By default those of the
+        survey's manifest, else 0.8, 0.1 and 0.1.
     honour_published : bool
         Keep to the parts in which the survey was published. Where it has no validation part, one is drawn from the
         published train part by id hash, in the proportion of `fractions`; the published test part is never touched.
@@ -54,6 +53,7 @@ def split(
     EmptySplitError
         Where a part would hold no object.
     """
+    fractions = fractions or survey.provenance.fractions or (0.8, 0.1, 0.1)
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
         remedy = "Give three positive numbers that add up to 1."
         raise ConfigError("The shares of the parts were given.", received=str(tuple(fractions)), remedy=remedy)
@@ -121,13 +121,14 @@ def take_fraction(splits: Splits, *, frac: float, seed: int, validation: str = "
 
 
 def id_uniform(survey: Survey, *, seed: int, stream: int = 0) -> np.ndarray:
-    """Give every object a number in [0, 1) that depends on its id and the seed (or stream) alone.
+    """Give every object a number in [0, 1) that depends on its id (or split key) and the seed (or stream) alone.
 
     FNV-1a (Fowler, Noll & Vo; RFC 9923) of the id's text, then SplitMix64 (Steele, Lea & Flood 2014,
     doi:10.1145/2660193.2660195).
     """
     salt = splitmix64(splitmix64(np.array([seed], dtype=np.int64).astype(np.uint64)) + np.uint64(stream))
-    mixed = splitmix64(fnv1a(qualified_ids(survey)) ^ salt)
+    keys = qualified_ids(survey) if survey.split_keys is None else survey.split_keys
+    mixed = splitmix64(fnv1a(keys) ^ salt)
     return (mixed >> np.uint64(11)) * 2.0**-53
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -13,10 +14,12 @@ import numpy as np
 import pandas as pd
 
 from astrolab.datasets.rows import Index, Rows, read_only, row_numbers, stack_rows, take_rows
-from astrolab.errors import SchemaError, unknown_name
+from astrolab.errors import ConfigError, SchemaError, unknown_name
 from astrolab.tasks import InputSpec, Task, make_task
 
 UNLABELLED = make_task([])
+IN_WHERE = (ast.Expression, ast.expr_context, ast.Name, ast.Constant, ast.Compare, ast.cmpop, ast.BoolOp, ast.boolop)
+IN_WHERE += (ast.UnaryOp, ast.unaryop, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.BitAnd, ast.BitOr)
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Provenance:
     citation: tuple[str, ...] = ()
     knobs: dict[str, Any] = field(default_factory=dict)
     declared: tuple[str, ...] = ()
+    fractions: tuple[float, ...] = ()
     loading: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -54,8 +58,8 @@ class Survey:
     labels, weights : DataFrame, n rows
         What a network may learn, one column a label of the task, NaN where it is unknown; and how much each label that
         has weights counts in training.
-    ids : ndarray of int64 or str, shape (n,)
-        Object ids; integers never pass through a float.
+    ids, split_keys : ndarray of int64 or str, shape (n,)
+        Object ids; integers never pass through a float. Without ids, what decides on which side of a split a row is.
     catalogue : mapping of str to Rows
         Every other column (n,), read when asked for.
     sky_deg : ndarray of float64, shape (n, 2), or None
@@ -82,6 +86,7 @@ class Survey:
     catalogue: Mapping[str, Rows] = field(default_factory=dict)
     sky_deg: np.ndarray | None = None
     published_split: np.ndarray | None = None
+    split_keys: np.ndarray | None = None
     part: str = ""
     objects: str = "galaxies"
 
@@ -90,7 +95,7 @@ class Survey:
             frozen = {k: read_only(v) if isinstance(v, np.ndarray) else v for k, v in getattr(self, name).items()}
             object.__setattr__(self, name, MappingProxyType(frozen))
         object.__setattr__(self, "specs", MappingProxyType(dict(self.specs)))
-        for name in ("ids", "sky_deg", "published_split"):
+        for name in ("ids", "sky_deg", "published_split", "split_keys"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, read_only(np.asarray(getattr(self, name))))
         asked = f"The survey {self.name!r} was to be put together"
@@ -111,19 +116,15 @@ class Survey:
             shape = tuple(self.inputs[name].shape)
             if len(shape) != 1 + len(spec.axes) or (spec.channels and shape[1] != len(spec.channels)):
                 channels = f", the first of {len(spec.channels)} channels." * bool(spec.channels)
-                raise SchemaError(
-                    f"The {name} of {self.name!r} has the axes {' '.join(spec.axes)}{channels}",
-                    received=f"an array of shape {shape} in {', '.join(self.provenance.files) or 'memory'}",
-                    available=f"channels {', '.join(spec.channels) or '(none named)'}",
-                    remedy="Correct the channels in the manifest, or the order of the file's axes.",
-                )
+                asked = f"The {name} of {self.name!r} has the axes {' '.join(spec.axes)}{channels}"
+                received = f"an array of shape {shape} in {', '.join(self.provenance.files) or 'memory'}"
+                available = f"channels {', '.join(spec.channels) or '(none named)'}"
+                remedy = "Correct the channels in the manifest, or the order of the file's axes."
+                raise SchemaError(asked, received=received, available=available, remedy=remedy)
         if tuple(self.labels) != self.task.label_names:
-            raise SchemaError(
-                f"{asked} for the task {self.task.name!r}.",
-                received=f"labels {', '.join(self.labels) or 'none'}",
-                available=", ".join(self.task.label_names) or "no labels",
-                remedy="Give one column a label of the task, in its order.",
-            )
+            asked, received = f"{asked} for the task {self.task.name!r}.", f"labels {', '.join(self.labels) or 'none'}"
+            available, remedy = ", ".join(self.task.label_names) or "no labels", "Give one column a label, in order."
+            raise SchemaError(asked, received=received, available=available, remedy=remedy)
 
     def __reduce__(self):
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -162,6 +163,7 @@ class Survey:
             catalogue={name: take_rows(rows, numbers=numbers) for name, rows in self.catalogue.items()},
             sky_deg=None if self.sky_deg is None else self.sky_deg[numbers],
             published_split=None if self.published_split is None else self.published_split[numbers],
+            split_keys=None if self.split_keys is None else self.split_keys[numbers],
         )
 
     def with_task(self, task: Task) -> Survey:
@@ -198,6 +200,37 @@ class Survey:
         specs = {**self.specs, input_name: replace(self.specs[input_name], channels=channels)}
         declared = (*self.provenance.declared, f"{input_name}: {said}") if said else self.provenance.declared
         return replace(self, specs=specs, provenance=replace(self.provenance, declared=declared))
+
+
+def choose(survey: Survey, *, where: str) -> Survey:
+    """Take the objects for which an expression over labels, channels of columns and catalogue columns holds.
+
+    Nothing but columns (in backticks if need be), numbers, texts, ``+ - * /``, comparisons, ``and``, ``or``, ``not`` is
+    evaluated. ConfigError where it cannot be, or holds for none; UnknownNameError for a column that is not there.
+    """
+    columns: dict[str, Rows] = dict(survey.catalogue)
+    for name, spec in survey.specs.items():
+        if len(spec.axes) == 1 and spec.channels:
+            columns |= zip(spec.channels, np.asarray(survey.inputs[name][:]).T, strict=True)
+    columns, quoted = columns | dict(survey.labels), {f"_{k}": name for k, name in enumerate(where.split("`")) if k % 2}
+    text = "".join(f" _{k} " if k % 2 else piece for k, piece in enumerate(where.split("`"))).replace("\n", " ").strip()
+    try:
+        nodes = list(ast.walk(ast.parse(text, mode="eval")))
+        if wrong := [type(node).__name__.lower() for node in nodes if not isinstance(node, IN_WHERE)]:
+            raise ValueError(f"{wrong[0]} is not allowed in it")
+        names = {node.id: quoted.get(node.id, node.id) for node in nodes if isinstance(node, ast.Name)}
+        if unknown := [name for name in names.values() if name not in columns]:
+            raise unknown_name(f"column of {survey.name!r}", name=unknown[0], names=columns)
+        table = pd.DataFrame({key: np.asarray(columns[name][:]) for key, name in names.items()})
+        marks = np.asarray(table.eval(text, engine="python"))
+        if marks.dtype != bool or marks.shape != survey.ids.shape or not marks.any():
+            raise ValueError(f"it is true for none of {len(survey):,} {survey.objects}")
+    except (SyntaxError, ValueError, TypeError, RuntimeError, MemoryError) as error:
+        asked = f"{survey.objects.capitalize()} of {survey.name!r} were to be chosen, where {where!r}."
+        remedy, received = "Write it like this: z > 0.01 and `sdss-r` < 17.8", str(error) or type(error).__name__
+        raise ConfigError(asked, received=received, available=", ".join(columns), remedy=remedy) from error
+    declared = (*survey.provenance.declared, f"where {where}")
+    return replace(survey.take(marks), provenance=replace(survey.provenance, declared=declared))
 
 
 def qualified_ids(survey: Survey) -> np.ndarray:
@@ -240,6 +273,7 @@ def stack_surveys(parts: Sequence[Survey], *, name: str, provenance: Provenance)
     _refuse_differences(parts, inputs=common)
     has_sky = any(part.sky_deg is not None for part in parts)
     has_split = all(part.published_split is not None for part in parts)
+    has_keys = all(part.split_keys is not None for part in parts)
     skies = [np.full((len(part), 2), np.nan) if part.sky_deg is None else part.sky_deg for part in parts]
     bare = [pd.DataFrame(index=range(len(part))) if part.weights is None else part.weights for part in parts]
     weights = pd.concat(bare, ignore_index=True).fillna(1.0)
@@ -256,6 +290,7 @@ def stack_surveys(parts: Sequence[Survey], *, name: str, provenance: Provenance)
         catalogue={one: stack_rows([part.catalogue[one] for part in parts]) for one in columns},
         sky_deg=np.concatenate(skies) if has_sky else None,
         published_split=np.concatenate([part.published_split for part in parts]) if has_split else None,
+        split_keys=np.concatenate([part.split_keys for part in parts]) if has_keys else None,
         part=parts[0].part if len({part.part for part in parts}) == 1 else "",
         objects=parts[0].objects if len({part.objects for part in parts}) == 1 else "objects",
         provenance=provenance,
@@ -283,9 +318,11 @@ def describe_surveys(surveys: Mapping[str, Survey]) -> pd.DataFrame:
     """Count the objects of surveys or splits, by the names that the table shall show, with how far they reach.
 
     One row a survey: ``n``; of every label its median and 90th percentile (``z_median``, ``z_p90``); of every channel
-    of an input in columns its 90th percentile (``hsc-i_p90``); ``simulated``.
+    of an input in columns its 90th percentile (``hsc-i_p90``) and, where any is, the fraction that is not measured
+    (``hsc-i_missing``); ``simulated``.
     """
-    return pd.DataFrame({name: _describe(survey) for name, survey in surveys.items()}).T.infer_objects()
+    table = pd.DataFrame({name: _describe(survey) for name, survey in surveys.items()}).T.infer_objects()
+    return table.drop(columns=[name for name in table if name.endswith("_missing") and not (table[name] > 0).any()])
 
 
 def _describe(survey: Survey) -> dict[str, Any]:
@@ -293,7 +330,8 @@ def _describe(survey: Survey) -> dict[str, Any]:
     for name, spec in survey.specs.items():
         if spec.axes == ("band",) and len(survey):
             values = pd.DataFrame(np.asarray(survey.inputs[name][:]), columns=list(spec.channels))
-            depth |= {f"{channel}_p90": values[channel].quantile(0.9) for channel in spec.channels}
+            for channel, column in values.items():
+                depth |= {f"{channel}_p90": column.quantile(0.9), f"{channel}_missing": column.isna().mean()}
     reach = {}
     for name, label in survey.labels.items():
         reach |= {f"{name}_median": label.quantile(0.5), f"{name}_p90": label.quantile(0.9)}

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from astrolab.datasets.loading import load_survey
+from astrolab.datasets import splits
+from astrolab.datasets.loading import is_twin, load_survey
+from astrolab.datasets.manifest import load_manifest
 from astrolab.datasets.overlap import LeakAudit, audit_leaks, clear_training, combine, combine_splits
 from astrolab.datasets.scaling import Scaling
-from astrolab.datasets.splits import Splits, split
+from astrolab.datasets.splits import Splits, subsample
 from astrolab.datasets.survey import Survey, describe_surveys
-from astrolab.errors import RunError, unknown_name
+from astrolab.errors import ConfigError, RunError, unknown_name
 from astrolab.runs.record import load_record
 
 if TYPE_CHECKING:
     from astrolab.models.adapt import Adapted
     from astrolab.runs.run import Run
 
-BASE = "base"
+BASE, ROLES = "base", ("pretrain", "finetune")
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,6 +88,10 @@ def prepare_move(
     direction: Literal["forward", "reverse"] = "forward",
     n_pretrain: int | None = None,
     n_finetune: int | None = None,
+    n_test: int | None = None,
+    pretrain_where: str = "",
+    finetune_where: str = "",
+    split: Sequence[float] = (),
     seed: int = 0,
     image_size: int | None = None,
     directory: str | None = None,
@@ -107,8 +113,11 @@ def prepare_move(
         The survey that models learn from first, and the one they are moved to: names, or paths of manifests.
     direction : {"forward", "reverse"}
         Reverse swaps the two.
-    n_pretrain, n_finetune : int, optional
-        How many objects of each; by default, and for 0, all.
+    n_pretrain, n_finetune, n_test : int, optional
+        How many objects of each to learn from, for training and validation together (of a twin: to simulate, for test
+        too), and the most in each test set; by default, and for 0, all.
+    pretrain_where, finetune_where, split : optional
+        Which objects of each, see :func:`load_survey`; shares of its parts, see :func:`split`. Else as manifests say.
     seed : int
         Of twins, subsets and splits.
     image_size : int, optional
@@ -134,16 +143,18 @@ def prepare_move(
         If a survey, a column or a label does not exist.
     """
     settings = {name: value for name, value in locals().items() if name != "columns"}
-    names = (finetune, pretrain) if direction == "reverse" else (pretrain, finetune)
-    sizes = {pretrain: n_pretrain, finetune: n_finetune}
-    surveys = []
+    asked = [(pretrain, n_pretrain, pretrain_where), (finetune, n_finetune, finetune_where)]
     options = {"seed": seed, "image_size": image_size or None, "directory": directory or None}
-    for name in names:
-        survey = load_survey(name, n=sizes[name] or None, **options)
+    surveys, parts = {}, []
+    for role, (name, n, where) in zip(ROLES, asked[::-1] if direction == "reverse" else asked, strict=True):
+        is_made = bool(n) and is_twin(load_manifest(name))
+        survey = load_survey(name, n=n if is_made else None, where=where, **options)
         survey.require_columns(columns)
-        surveys.append(survey.with_task(survey.task.with_scored(**dict(scored or {}))))
-    old, new = (split(survey, seed=seed) for survey in surveys)
-    keep = union_keeps or surveys[1].name
+        own = f"{survey.name}-{role}" if pretrain == finetune else survey.name  # two choices of one survey are two
+        surveys[role] = replace(survey, name=own, task=survey.task.with_scored(**dict(scored or {})))
+        parts.append(_divide(surveys[role], n=None if is_made else n, n_test=n_test, fractions=split, seed=seed))
+    old, new = parts
+    keep = union_keeps or surveys["finetune"].name
     together = {"keep": keep, "name": union, "allow_unknown_overlap": allow_unknown_overlap}
     tests = [old.test, new.test, combine([old.test, new.test], **together)]
     if on_leak == "drop":
@@ -152,7 +163,21 @@ def prepare_move(
     trains = {"base": old.train, "finetune": new.train, "union": both.train}
     audit = audit_leaks(train=trains, test={test.name: test for test in tests})
     audit.require_clean(allow_unknown=allow_unknown_overlap)
-    return Move(old, new, both, dict(zip(("pretrain", "finetune"), surveys, strict=True)), audit, settings)
+    return Move(old, new, both, surveys, audit, settings)
+
+
+def _divide(survey: Survey, *, n: int | None, n_test: int | None, fractions: Sequence[float], seed: int) -> Splits:
+    """Split a whole survey, then keep `n` of its objects to learn from and at most `n_test` to test on."""
+    parts = splits.split(survey, fractions=fractions, seed=seed)
+    n_there = len(parts.train) + len(parts.validation)
+    if n and n > len(survey):
+        asked = f"{n:,} {survey.objects} of {survey.name!r} were asked for to learn from."
+        received = f"a survey of {len(survey):,}, of which {n_there:,} are no test {survey.objects}"
+        raise ConfigError(asked, received=received, remedy="Ask for fewer, or for 0, which is all.")
+    n = min(n or n_there, n_there)
+    n_train = round(n * len(parts.train) / n_there)
+    sizes = (n_train, n - n_train, min(n_test or len(survey), len(parts.test)))
+    return Splits(*(subsample(part, n=size, seed=seed) for part, size in zip(parts, sizes, strict=True)))
 
 
 def reload_move(run: Run | str | Path) -> Move:
@@ -171,13 +196,11 @@ def reload_move(run: Run | str | Path) -> Move:
     for role, survey in move.surveys.items():
         noted = record["surveys"].get(role, {})
         if survey.digest != noted.get("digest"):
-            raise RunError(
-                f"The {role} survey of {folder.name} was to be loaded again.",
-                received=f"{len(survey):,} {survey.objects} with digest {survey.digest[:12]}…",
-                available=f"the run had {noted.get('n', 0):,} with digest {str(noted.get('digest'))[:12]}…",
-                remedy="The files, or the code that simulates them, have changed since: run the study again with "
-                f"`astrolab run {record['study']}`.",
-            )
+            asked = f"The {role} survey of {folder.name} was to be loaded again."
+            received = f"{len(survey):,} {survey.objects} with digest {survey.digest[:12]}…"
+            available = f"the run had {noted.get('n', 0):,} with digest {str(noted.get('digest'))[:12]}…"
+            remedy = f"The files, or what simulates them, have changed: run it again, `astrolab run {record['study']}`."
+            raise RunError(asked, received=received, available=available, remedy=remedy)
     return move
 
 

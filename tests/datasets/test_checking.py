@@ -6,11 +6,20 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.table import Table
 
 from astrolab.datasets.checking import import_survey, repeated_far_out, verify_survey
 from astrolab.datasets.loading import load_survey
 from astrolab.datasets.manifest import list_manifests, load_manifest, parse_manifest
-from astrolab.errors import AstrolabError, AstrolabWarning, DataNotFoundError, ManifestError, SchemaError
+from astrolab.errors import (
+    AstrolabError,
+    AstrolabWarning,
+    ConfigError,
+    DataNotFoundError,
+    ManifestError,
+    SchemaError,
+    UnknownNameError,
+)
 
 N = 400
 TABLE = """
@@ -75,7 +84,7 @@ def outcome(call, path):
         warnings.simplefilter("always")
         try:
             call(path)
-        except (ManifestError, SchemaError) as error:
+        except (ManifestError, SchemaError, ConfigError, UnknownNameError) as error:
             return "refused", str(error)
     return "accepted", "\n".join(str(w.message) for w in caught if w.category is AstrolabWarning)
 
@@ -174,6 +183,76 @@ def test_an_unknown_label_and_an_input_that_is_no_magnitude_are_accepted_without
     assert load_survey(tmp_path / "mine.toml").labels["z"].isna().sum() == 134
     for verdict, words in said(table.assign(zspec=np.nan)):
         assert verdict == "refused" or "not one value is known" in words  # refused for its magnitudes
+
+
+@pytest.mark.parametrize("kind", ["csv", "fits", "parquet", "hdf5"])
+@pytest.mark.parametrize(("column", "code"), [("zspec", -99), ("r", -99), ("r", 99), ("r", 35.0), ("logm", -99)])
+def test_nan_hides_no_code_beside_it(tmp_path, kind, column, code):
+    """What is said of a column with gaps is what is said of the same rows without them."""
+    said = []
+    for n_gaps in (0, 1, 200):
+        table = galaxies(300 + n_gaps).assign(logm=lambda t: t.zspec + 9)
+        table.loc[::33, column] = code
+        table.loc[300:, column] = np.nan
+        table = table.sample(frac=1, random_state=1)
+        if kind == "csv":
+            table.to_csv(tmp_path / "mine.csv", index=False)
+        elif kind == "parquet":
+            table.to_parquet(tmp_path / "mine.parquet")
+        elif kind == "fits":
+            Table.from_pandas(table).write(tmp_path / "mine.fits", overwrite=True)
+        else:
+            with h5py.File(tmp_path / "mine.hdf5", "w") as file:
+                file.update({name: table[name].to_numpy() for name in table})
+        text = TABLE.replace('"csv"', f'"{kind}"') + FILES.replace("csv", kind)
+        label = '[[label]]\nname = "logm"\ncolumn = "logm"\n[id]'
+        (tmp_path / "mine.toml").write_text(text.replace("[id]", label))
+        said.append(outcome(load_survey, tmp_path / "mine.toml"))
+    assert said[0][0] == ("refused" if column == "zspec" else "accepted")
+    assert f"{code:g} (10 times)" in said[0][1]
+    assert [verdict for verdict, _ in said] == [said[0][0]] * 3
+    assert all(f"{code:g} (10 times)" in text for _, text in said)
+
+
+def test_a_code_is_known_in_single_precision_too(tmp_path):
+    label = '[[label]]\nname = "z"\ncolumn = "zspec"\nmissing = [-99.9]\n[id]'
+    with h5py.File(tmp_path / "mine.hdf5", "w") as file:
+        file.update({name: column.astype("f4") for name, column in changed("zspec", -99.9).items()})
+    text = TABLE.partition("[[label]]")[0] + label + TABLE.partition("[id]")[2].replace('"csv"', '"hdf5"')
+    (tmp_path / "mine.toml").write_text(text + FILES.replace("csv", "hdf5"))
+    assert load_survey(tmp_path / "mine.toml").labels["z"].isna().sum() == 13
+
+
+def test_objects_of_which_nothing_is_measured_are_counted_and_left_out(said, tmp_path):
+    table = galaxies()
+    table.loc[:9, ["g", "r", "i"]] = np.nan
+    table.loc[5:14, ["g", "r"]] = np.nan
+    table.loc[15:17, ["g", "r", "i"]] = [np.nan, 99.0, -99.0]  # no magnitudes
+    words = "no input of 13 of 400 galaxies has a measured value"
+    (_, imported), (loaded, warned) = said(table)
+    assert loaded == "accepted" and words in warned and "99 (3 times)" in imported
+    with pytest.warns(AstrolabWarning, match=words):
+        survey = load_survey(tmp_path / "mine.toml")
+    assert survey.ids.tolist() == [*range(10, 15), *range(18, N)]
+    text = "keep_unmeasured = true\n" + TABLE + FILES
+    _, (loaded, warned) = said(text=text)
+    assert loaded == "accepted" and words not in warned
+    with pytest.warns(AstrolabWarning):
+        kept = load_survey(tmp_path / "mine.toml")
+    assert len(kept) == N and kept.digest != survey.digest
+    second = '[input.size]\nchannels = ["size"]\ncolumns = ["size"]\n[format]'
+    table["size"] = np.where(table.index < 3, 1.0, np.nan)
+    _, (loaded, warned) = said(table, text=(TABLE + FILES).replace("[format]", second))
+    assert "no input of 10 of 400 galaxies has a measured value" in warned
+    for verdict, refused in said(table.assign(g=np.nan, r=np.nan, i=np.nan)):
+        assert verdict == "refused" and "no input of 400 of 400 galaxies" in refused
+
+
+def test_where_of_a_manifest_is_checked_on_import(said):
+    for where, words in (("zz > 1", "'zz'"), ("z >", "invalid syntax"), ("z > 5", "true for none of 400 galaxies")):
+        for verdict, text in said(galaxies(), text=f'where = "{where}"\n' + TABLE + FILES):
+            assert verdict == "refused" and words in text
+    assert said(text='where = "z < 1"\n' + TABLE + FILES) == [("accepted", ""), ("accepted", "")]
 
 
 def test_spectra_are_looked_at_too(tmp_path, monkeypatch):

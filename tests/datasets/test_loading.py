@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import astrolab.datasets.loading
@@ -49,7 +50,7 @@ def test_the_digest_changes_with_a_file(tmp_path, on_disk, images_manifest, writ
 
 
 def test_a_survey_says_how_to_load_it_again(tmp_path, on_disk, images_manifest):
-    options = {"n": 10, "seed": 1, "image_size": 8, "directory": str(tmp_path)}
+    options = {"n": 10, "seed": 1, "image_size": 8, "directory": str(tmp_path), "where": "z > 0.5"}
     survey = load_survey(images_manifest(sizes=[16]), **options)
     assert survey.provenance.loading == {"name_or_path": "tiny", **options}
 
@@ -80,6 +81,61 @@ def test_files_elsewhere_and_files_nowhere(tmp_path, on_disk, images_manifest):
         load_survey(manifest, directory=tmp_path / "elsewhere")
     with pytest.raises(UnknownNameError):
         load_survey("galaxiesmll")
+
+
+def test_where_chooses_objects_before_n_does(tmp_path, on_disk, images_manifest):
+    manifest = images_manifest(tmp_path, sizes=[16], where="z < 3 and `hsc-i` > 20")
+    whole = load_survey(images_manifest(tmp_path, sizes=[16]))
+    bright = whole.labels["z"].to_numpy() < 3
+    survey = load_survey(manifest)
+    np.testing.assert_array_equal(survey.ids, whole.ids[bright & (whole.inputs["magnitudes"][:][:, 2] > 20)])
+    assert survey.digest != whole.digest and "where z < 3" in repr(survey)
+    far = load_survey(manifest, where="z >= 3")
+    np.testing.assert_array_equal(far.ids, whole.ids[~bright])
+    assert len(load_survey(manifest, n=5)) == 5
+    again = load_survey(images_manifest(tmp_path, sizes=[16]), **{"where": survey.provenance.loading["where"]})
+    assert again.digest == survey.digest
+    with pytest.raises(ConfigError, match="36 galaxies"):
+        load_survey(manifest, where="z > 5")
+    with pytest.raises(UnknownNameError, match="hsc-i"):
+        load_survey(manifest, where="`hsc-j` > 5")
+
+
+@pytest.fixture
+def without_ids(tmp_path, catalogue_manifest):
+    """Write a catalogue without ids, and split it: the redshifts, which are all different, on each side."""
+
+    def sides(table, *, name="table", path="galaxies.csv", **changes):
+        table.to_csv(tmp_path / path, index=False)
+        parts = split(load_survey(catalogue_manifest(tmp_path, name=name, path=path, **changes)))
+        return [frozenset(part.labels["z"]) for part in parts]
+
+    return sides
+
+
+def test_without_ids_the_split_hangs_on_the_rows(without_ids):
+    rng = np.random.default_rng(2)
+    table = pd.DataFrame(rng.uniform(15, 25, (300, 3)), columns=["mag_g", "mag_r", "redshift"]).assign(note=range(300))
+    table["redshift"] /= 10
+    sides = without_ids(table)
+    assert [len(side) for side in sides] == [253, 27, 20]  # frozen: a change of these changes everybody's test set
+    assert sides == without_ids(table, name="renamed", path="other.csv")
+    assert sides == without_ids(table.sample(frac=1, random_state=0))
+    half = table.iloc[150:]
+    assert without_ids(half) == [side & frozenset(half["redshift"]) for side in sides]
+    doubled = without_ids(pd.concat([table, table.assign(note=-1)]))
+    assert doubled == sides, "rows that are the same stay together"
+    shares = [len(side) / 300 for side in without_ids(table, split=[0.5, 0.2, 0.3])]
+    assert shares == pytest.approx([0.5, 0.2, 0.3], abs=0.06)
+
+
+def test_images_without_ids_are_split_by_file_and_row(tmp_path, on_disk, images_manifest):
+    options = {"sizes": [16], "id": None, "magnitudes": None, "files": ["train.hdf5"], "split": [0.4, 0.3, 0.3]}
+    parts = [
+        split(load_survey(images_manifest(tmp_path, name=name, **options)), honour_published=False) for name in "ab"
+    ]
+    for one, other in zip(*parts, strict=True):
+        assert list(one.labels["z"]) == list(other.labels["z"])
 
 
 def test_a_split_for_some_files_only_is_refused(tmp_path, on_disk, images_manifest):

@@ -1,5 +1,7 @@
 """Splits hang on the object id and on nothing else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,11 @@ def test_the_split_is_the_same_everywhere_for_ever(make_survey):
     """Pinned from plain-integer arithmetic: a change of these numbers changes everybody's test set."""
     uniform = id_uniform(make_survey(n=3, first_id=36407063378678903), seed=0, stream=1)
     np.testing.assert_allclose(uniform, PINNED, rtol=0, atol=1e-15)
+
+
+def test_an_id_that_is_text_splits_the_same_everywhere_for_ever(make_survey):
+    uniform = id_uniform(make_survey(n=2, ids=np.array(["SDSS J1", "hsc-pdr2:7"])), seed=3, stream=1)
+    np.testing.assert_allclose(uniform, [0.44782365797521784, 0.1282386144171188], rtol=0, atol=1e-15)
 
 
 PINNED = [0.47532433163367327, 0.6443609008251996, 0.4445813786196229]
@@ -55,6 +62,13 @@ def test_a_galaxy_stays_on_its_side_whatever_comes_with_it(make_survey):
     other = make_survey(n=50, first_id=1, scheme="sdss")
     mixed = split(concat([survey, other], name="both")).test.ids
     assert {int(name.split(":")[1]) for name in mixed if name.startswith("hsc")} == test
+
+
+def test_shares_are_by_default_those_of_the_manifest(make_survey):
+    survey = make_survey(n=2000, inputs={}, catalogue={})
+    stated = replace(survey, provenance=replace(survey.provenance, fractions=(0.5, 0.2, 0.3)))
+    np.testing.assert_array_equal(split(stated).test.ids, split(survey, fractions=(0.5, 0.2, 0.3)).test.ids)
+    np.testing.assert_array_equal(split(stated, fractions=(0.8, 0.1, 0.1)).test.ids, split(survey).test.ids)
 
 
 def test_rows_of_one_galaxy_are_never_on_two_sides(make_survey):

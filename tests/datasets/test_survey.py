@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from astrolab.datasets.rows import LazyRows
-from astrolab.datasets.survey import Provenance, describe_surveys
-from astrolab.errors import SchemaError, UnknownNameError
+from astrolab.datasets.survey import Provenance, choose, describe_surveys
+from astrolab.errors import ConfigError, SchemaError, UnknownNameError
 from astrolab.tasks import make_task
+
+HSC = [f"hsc-{band}" for band in "grizy"]
 
 
 class CountingRows(LazyRows):
@@ -122,6 +124,57 @@ def test_the_description_counts_and_measures_depth(make_survey):
     assert table.loc["all", "z_p90"] == pytest.approx(np.percentile(survey.labels["z"], 90))
     assert table.loc["all", "hsc-i_p90"] == pytest.approx(np.percentile(survey.inputs["magnitudes"][:, 2], 90))
     assert not table["simulated"].any()
+
+
+def test_the_description_says_what_is_not_measured(make_survey):
+    magnitudes = make_survey(n=30).inputs["magnitudes"].copy()
+    magnitudes[:3, 2] = np.nan
+    gaps = make_survey(n=30, inputs={"magnitudes": magnitudes})
+    table = describe_surveys({"whole": make_survey(n=30), "gaps": gaps})
+    assert table["hsc-i_missing"].tolist() == [0, 0.1]
+    assert [name for name in table if name.endswith("missing")] == ["hsc-i_missing"]
+
+
+@pytest.mark.parametrize(
+    ("where", "chosen"),
+    [
+        ("z < 0.3", [0, 1]),
+        ("0.2 <= z < 0.4 and not name == 'b'", [2]),
+        ("(z > 0.2) & (`odd name` - 2 * z > -1) | z == 0.1", [0, 2, 3]),
+        ("`hsc-g` > 20 or name == 'a'", [0, 3]),
+        ("-z\n< -0.35", [3]),
+        ("name != 'a'", [1, 2, 3]),
+    ],
+)
+def test_objects_are_chosen_by_labels_channels_and_columns(make_survey, where, chosen):
+    magnitudes = np.full((4, 5), 19, dtype=np.float32)
+    magnitudes[:, 0] = [np.nan, 18, 19, 21]
+    columns = {"name": np.array(["a", "b", None, "d"], dtype=object), "odd name": np.array([0, 1, 2, 3])}
+    columns |= {"z": np.full(4, 99.0), "hsc-g": np.full(4, 99.0)}  # a label and a channel go before these
+    labels = pd.DataFrame({"z": [0.1, 0.2, 0.3, 0.4]})
+    survey = make_survey(n=4, inputs={"magnitudes": magnitudes}, labels=labels, catalogue=columns)
+    np.testing.assert_array_equal(choose(survey, where=where).ids, survey.ids[chosen])
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "z >", "z = 3", "1 > 0", "z + 1", "z > 9", "z and 1", "i_sersic_index", "@z > 1", "", "z\0 > 1",
+        "__import__('os').system('true')", "z.__class__ == 1", "z.max() > 0", "z > 9 ** 9", "[z] > 1", "z is None",
+        "(lambda: z)() > 0", "f'{z}' == 'a'", "z if z else z", "z[0] > 1", "(z := 1) > 0", "'a' * 99999999999 == z",
+        "z < 'a'", "(" * 500 + "z" + ")" * 500 + " > 0", "+".join(["z"] * 5000) + " > 0",
+    ],
+)  # fmt: skip
+def test_what_is_no_comparison_is_not_evaluated(make_survey, where):
+    with pytest.raises(ConfigError, match="chosen") as caught:
+        choose(make_survey(n=4), where=where)
+    assert caught.value.received and caught.value.available.split(", ") == ["i_sersic_index", *HSC, "z"]
+
+
+def test_a_column_that_is_not_there_brings_the_nearest(make_survey):
+    for where in ("zz > 1", "`hsc-j` > 1", "__builtins__ == 1", "index > 1"):
+        with pytest.raises(UnknownNameError, match="hsc-i, hsc-r"):
+            choose(make_survey(n=4), where=where)
 
 
 def test_unknown_labels_and_weights_go_with_their_objects(make_survey):

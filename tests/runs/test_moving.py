@@ -9,7 +9,7 @@ import pytest
 
 import astrolab as al
 from astrolab.datasets.survey import Provenance, Survey
-from astrolab.errors import LeakError, RunError, UnknownNameError
+from astrolab.errors import ConfigError, LeakError, RunError, UnknownNameError
 from astrolab.tasks import QUANTITIES, InputSpec, make_task
 
 MOVE = {"pretrain": "twin-transferz", "finetune": "twin-galaxiesml", "n_pretrain": 40, "n_finetune": 60}
@@ -83,6 +83,78 @@ def test_an_object_that_trains_in_one_survey_and_is_tested_in_the_other_leaves_o
     assert not set(trained) & set(tested) and len(trained) < len(al.split(surveys["old"]).train)
     with pytest.raises(LeakError):
         al.prepare_move(pretrain="old", finetune="new", on_leak="stop")
+
+
+MANIFEST = """
+name = "{name}"
+title = "{name}"
+version = "1"
+split = [0.6, 0.2, 0.2]
+where = "r < 24"
+[[label]]
+name = "z"
+column = "zspec"
+[id]
+column = "id"
+scheme = "{name}"
+[input.magnitudes]
+channels = ["g", "r"]
+columns = ["g", "r"]
+[format]
+format = "csv"
+[[files]]
+path = "{name}.csv"
+"""
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two catalogues of 500 galaxies in files; of each 450 are brighter than r = 24."""
+    for seed, name in enumerate(("near", "deep")):
+        rng = np.random.default_rng(seed)
+        r = rng.permutation(np.linspace(15, 25, 500))
+        columns = {"id": range(500), "zspec": rng.uniform(0.1, 1, 500), "g": r + rng.normal(0, 1, 500), "r": r}
+        pd.DataFrame(columns).to_csv(tmp_path / f"{name}.csv", index=False)
+        (tmp_path / f"{name}.toml").write_text(MANIFEST.format(name=name))
+    return {"pretrain": str(tmp_path / "near.toml"), "finetune": str(tmp_path / "deep.toml")}
+
+
+def test_fewer_objects_to_learn_from_leave_the_test_set_whole(files):
+    whole = al.prepare_move(**files)
+    assert len(whole.surveys["finetune"]) == 450 and len(whole.finetune.test) / 450 == pytest.approx(0.2, abs=0.05)
+    small, large = (al.prepare_move(**files, n_finetune=n) for n in (40, 100))
+    for move, n in ((small, 40), (large, 100)):
+        learned = len(move.finetune.train) + len(move.finetune.validation)
+        assert learned == n and len(move.finetune.train) / n == pytest.approx(0.75, abs=0.04)
+        assert [test.digest for test in move.tests] == [test.digest for test in whole.tests]
+        assert move.pretrain.train.digest == whole.pretrain.train.digest
+    for part in ("train", "validation"):
+        ids = [set(getattr(move.finetune, part).ids) for move in (small, large, whole)]
+        assert ids[0] < ids[1] < ids[2]
+    assert al.prepare_move(**files, n_finetune=450).finetune.train.digest == whole.finetune.train.digest
+    with pytest.raises(ConfigError, match="451 galaxies of 'deep' were asked for to learn from"):
+        al.prepare_move(**files, n_finetune=451)
+
+
+def test_a_test_set_can_be_cut_and_other_shares_and_objects_be_asked_for(files, tmp_path):
+    chosen = {"pretrain_where": "z < 0.5", "finetune_where": "r >= 24"}
+    move = al.prepare_move(**files, **chosen, n_pretrain=90, n_test=30, split=(0.4, 0.2, 0.4))
+    assert [len(test) for test in move.tests] == [30, len(move.finetune.test), 30 + len(move.finetune.test)]
+    assert move.surveys["finetune"].column("r").min() >= 24 and move.surveys["pretrain"].labels["z"].max() < 0.5
+    assert len(move.finetune.test) / 50 == pytest.approx(0.4, abs=0.15)
+    run = al.open_run(study="any", parameters={}, directory=tmp_path / "run")
+    run.record_move(move)
+    again = al.reload_move(run)
+    assert [test.digest for test in again.tests] == [test.digest for test in move.tests]
+    assert again.trains["union"].digest == move.trains["union"].digest
+
+
+def test_two_choices_of_one_survey_are_two_surveys(files):
+    one = files["finetune"]
+    move = al.prepare_move(pretrain=one, finetune=one, pretrain_where="r < 20", finetune_where="r >= 20")
+    assert [test.name for test in move.tests] == ["deep-pretrain", "deep-finetune", "combo"]
+    assert len(move.audit.table) == 3 * 3 * 3, "three training sets, three test sets, three ways"
+    assert len(move.union.test) == len(move.pretrain.test) + len(move.finetune.test)
 
 
 def test_a_run_is_made_ready_again_from_its_record_object_by_object(runs):
