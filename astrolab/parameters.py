@@ -57,8 +57,8 @@ RULES: Mapping[str, Rule] = {
     "ranks": (lambda ranks: all(rank >= 1 for rank in ranks), "whole numbers from 1"),
     **dict.fromkeys(("plateau_tolerance", "budget_tolerance", "level"), _between(0, 1)),
     "base_learning_rate": _between(0, float("inf")),
-    **dict.fromkeys(("data_seed", "n_pretrain", "n_finetune", "n_test", "image_size", "epochs"), _from(0)),
-    **dict.fromkeys(("budget_rank", "n_galaxies", "n_trials", "n_steps", "n_slices"), _from(1)),
+    **dict.fromkeys(("data_seed", "n_pretrain", "n_finetune", "n_test", "image_size", "epochs", "n_steps"), _from(0)),
+    **dict.fromkeys(("budget_rank", "n_galaxies", "n_trials", "n_slices"), _from(1)),
     "n_scales": _from(2),
 }
 

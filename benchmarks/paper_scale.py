@@ -104,7 +104,7 @@ def main() -> None:
     predictions = train_table(
         run, move=move, epochs_fraction=arguments.epochs_fraction, seed=arguments.seed, config=config
     )
-    run.save_predictions(predictions)
+    run.save_predictions([predictions])
     scores = al.score(predictions)
     summary = summarise(run, scores=scores, seconds=seconds, arguments=arguments)
     summary["seconds"]["this_call"] = time.perf_counter() - begun

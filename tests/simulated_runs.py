@@ -129,6 +129,6 @@ def write_run(
     predictions = simulate(arms, seeds=seeds, n=n, simulated=simulated, task=task)
     if direction is not None:
         predictions = concat_predictions([predictions], direction=direction)
-    run.save_predictions(predictions)
+    run.save_predictions([predictions])
     run.finish(scores=score(predictions, resampling=Resampling(n=20)))
     return run

@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from simulated_runs import write_run
@@ -116,9 +117,11 @@ def test_everything_is_printed_with_costs_and_what_was_skipped(folder):
     text = call(folder)
     assert "2 runs of 2 studies (1 skipped)" in text
     scores = load_ledger(folder).where(arm="lora", survey="far", metric="scatter", study="lora_vs_transfer").table
-    mean, spread = scores["value"].mean(), scores["value"].std()
+    mean, std = scores["value"].mean(), scores["value"].std()
+    halves = [np.hypot((scores["value"] - scores[end]).mean(), std) for end in ("low", "high")]
+    spread = np.mean(halves)
     assert f"{mean:.4f} ± {spread:.4f} *" in text
-    assert "simulated twin surveys" in text and "spread over 2 seeds" in text
+    assert "simulated twin surveys" in text and "spread over objects and 2 seeds" in text
     assert "n_trainable" in text and "time_s" in text
     assert "run.json is damaged" in text
     assert not re.search(r"\d\.\d{5}", text), "costs are rounded, too"
@@ -159,7 +162,7 @@ def test_where_seeds_differ_each_row_says_how_many_it_has(tmp_path):
         arms = {name: ARMS[name] for name in names}
         write_run(tmp_path / names[0], arms=arms, seeds=seeds, parameters={"strategies": names})
     text = call(tmp_path, "--metric", "scatter")
-    assert "± spread over seeds where there are several, else bootstrap interval over objects" in text
+    assert "± spread over objects and seeds where there are several, else bootstrap interval over objects" in text
     rows = [line.split() for line in text.splitlines() if "±" in line and "·" not in line]
     assert sorted((row[-1], "lora" in row) for row in rows) == [("1", False), ("1", False), ("2", True), ("2", True)]
 

@@ -190,10 +190,10 @@ def test_every_rule_is_of_a_parameter_and_defaults_always_make_sense():
     assert all(parameter.coerce(parameter.default) == parameter.default for parameter in DECLARED)
 
 
-def test_an_empty_range_is_one_only_where_the_notebook_says_what_it_means():
-    assert check_parameters({"z_range": []}, study="explore_predictions") == {"z_range": []}
+def test_a_range_has_two_ends_or_is_empty():
+    assert check_parameters({"z_range": []}, study="lora_vs_transfer") == {"z_range": []}
     with pytest.raises(ParameterError, match="z_range"):
-        check_parameters({"z_range": []}, study="lora_vs_transfer")
+        check_parameters({"z_range": [1.5, 0.3]}, study="lora_vs_transfer")
 
 
 def test_it_is_refused_on_the_command_line_already():

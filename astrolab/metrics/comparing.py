@@ -29,7 +29,7 @@ from astrolab.metrics.scoring import choose_quantities, default_metrics, groups_
 from astrolab.predictions import MODEL_KEYS, task_of, truth_and_pred
 from astrolab.tasks import Quantity, Task
 
-COMPARISON = Resampling(n=2000, level=0.95)
+COMPARISON = Resampling(n=2000, level=0.95, seeds="auto")
 MOVE = Resampling(seeds="auto")
 
 

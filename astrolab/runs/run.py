@@ -263,11 +263,13 @@ class Run:
         with write_atomically(self.folder / f"{name}.csv") as part:
             table.to_csv(part, index=False)
 
-    def save_predictions(self, table: pd.DataFrame) -> None:
-        """Save the predictions table from which every score can be computed again, from :meth:`predict`."""
-        from astrolab.predictions import save_predictions
+    def save_predictions(self, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+        """Stack the tables of :meth:`predict`, save them as one, and return it: every score can be computed from it."""
+        from astrolab.predictions import concat_predictions, save_predictions
 
+        table = concat_predictions(tables)
         save_predictions(table, path=self.folder / "predictions.parquet")
+        return table
 
     def finish(self, *, scores: pd.DataFrame | None = None) -> None:
         """Write scores (a study that only looks has none), histories, costs and the final record; drop the checkpoints.

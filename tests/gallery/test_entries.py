@@ -167,7 +167,8 @@ def test_scores_that_should_be_there_and_are_not_are_missed(make_run):
 def test_scores_of_several_seeds_are_averaged(make_run):
     scores = pd.DataFrame({"arm": "lora", "seed": [0, 1], "survey": "s", "metric": "scatter", "value": [0.02, 0.04]})
     entry = read_entry(make_run(scores=scores.assign(low=0.0, high=0.1)))
-    assert entry.headline.loc["lora", "s"] == "0.0300 ± 0.0141  "  # sample standard deviation: 0.02 / sqrt(2)
+    assert entry.headline.loc["lora", "s"] == "0.0300 ± 0.0523  "
+    # the sample deviation 0.02 / sqrt(2) and the intervals' halves 0.03 and 0.07, in squares, of either side
 
 
 def test_figures_come_in_the_order_of_the_notebook_each_with_the_caption_below_it(make_notebook):

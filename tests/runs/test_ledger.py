@@ -336,10 +336,13 @@ def scores():
 def test_numbers_are_the_means_over_seeds_and_the_best_is_bold(scores):
     text = scores_as_latex(scores)
     rows = scores.query("arm == 'lora' and survey == 'a_1' and metric == 'scatter'")
-    cell = rf"\mathbf{{{rows['value'].mean():.4f} \pm {rows['value'].std():.4f}}}"
-    assert cell in text
+    value, std = rows["value"].mean(), rows["value"].std()
+    below, above = (np.hypot((rows["value"] - rows[end]).mean(), std) for end in ("low", "high"))
+    assert (
+        rf"\mathbf{{{value:.4f}^{{+{above:.4f}}}_{{-{below:.4f}}}}}" in text or f"{value:.4f} \\pm {above:.4f}" in text
+    )
     assert text.count(r"\mathbf") == 2 * 3
-    assert "Spread over 2 seeds." in text and "Simulated twin surveys." in text
+    assert "Spread over objects and 2 seeds." in text and "Simulated twin surveys." in text
 
 
 def test_one_seed_has_an_interval_that_need_not_be_symmetric(scores):
@@ -376,7 +379,9 @@ def test_arms_of_one_seed_are_not_said_to_be_spread_over_several(scores):
     assert seeds == {"lora": "2", r"tl\_published": "1"}
     assert lines.count(r"\addlinespace") == 1, "test sets are apart, arms are not"
     (note,) = (line for line in lines if "multicolumn" in line)
-    assert "Spread over seeds where there are several, else intervals over objects (bootstrap). Bold" in note
+    assert (
+        "Spread over objects and seeds where there are several, else intervals over objects (bootstrap). Bold" in note
+    )
 
 
 def test_latex_accepts_it(scores, tmp_path):

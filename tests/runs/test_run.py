@@ -161,13 +161,15 @@ def test_predictions_say_which_run_and_fit_they_are_of(case, setup):
             "survey": "mine",
             "split": "test",
             "simulated": True,
+            "cut_short": fitted.cut_short,
             "direction": "forward",
             "fraction": 0.5,
         }
     ]
     alone = al.predict(fitted.adapted, survey=case.parts.test, scaling=case.scaling)
     assert table["pred.z"].tolist() == alone["pred.z"].tolist()
-    run.save_predictions(table)
+    saved = run.save_predictions([table])
+    pd.testing.assert_frame_equal(saved, al.load_predictions(run.folder / "predictions.parquet"))
     with pytest.raises(RunError, match=r"tl-fraction0\.5-s3"):
         run.predict(replace(fitted, fit=""), survey=case.parts.test, scaling=case.scaling)
 
