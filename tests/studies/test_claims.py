@@ -1,5 +1,6 @@
 """Claims on runs whose errors are known: the verdict must be the one that was built in."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -48,6 +49,31 @@ def test_the_verdict_depends_on_what_transfer_learning_means(ledger):
     headline = ["lora_bias_2.5", "lora_scatter_2.2"]
     assert fair[headline].tolist() == ["not supported"] * 2
     assert published[headline].tolist() == ["supported"] * 2
+
+
+def test_a_claim_whose_verdict_changes_with_the_budget_says_so(tmp_path):
+    """As published, in three epochs, LoRA is ahead; until convergence it is not."""
+    early, late = everywhere(0.0, 0.12), everywhere(0.0, 0.04)
+    quick = {"zero_shot": early, "tl": early, "lora": late, "combo": late}
+    write_run(tmp_path / "published", arms=quick, n=3000)
+    slow = dict.fromkeys(quick, late)
+    write_run(tmp_path / "converged", arms=slow, n=3000, parameters={"epochs": 0, "n_steps": 900})
+    rows = check_claims(load_ledger(tmp_path), resampling=FAST, claims=["lora_scatter_2.2", "lora_scatter_combo_1.2"])
+    changed = rows[rows["claim"] == "lora_scatter_2.2"].set_index("budget")
+    assert changed["verdict"].to_dict() == {"as published": "supported", "until convergence": "not supported"}
+    assert changed["depends_on_budget"].all()
+    assert "Trained until convergence: not supported." in changed.loc["as published", "evidence"]
+    alike = rows[rows["claim"] == "lora_scatter_combo_1.2"]
+    assert alike["verdict"].nunique() == 1 and not alike["depends_on_budget"].any()
+
+
+def test_a_claim_on_arms_that_were_cut_short_is_not_one_at_convergence(tmp_path):
+    run = write_run(tmp_path / "run", arms=dict.fromkeys(("tl", "lora"), everywhere(0, 0.04)), parameters={"epochs": 0})
+    record = json.loads((run.folder / "run.json").read_text())
+    record["fits"]["tl-s0"]["cut_short"] = True
+    (run.folder / "run.json").write_text(json.dumps(record))
+    rows = check_claims(load_ledger(tmp_path), resampling=FAST, claims=["lora_scatter_2.2"])
+    assert rows["budget"].tolist() == ["cut short"]
 
 
 def test_claims_with_and_without_a_number(ledger):
