@@ -30,7 +30,7 @@ def predict_survey(
     folder = Path(run)
     if not (folder / RECORD).is_file():
         folder = next((one for one in find_run_folders() if one.match(run)), folder)
-    fits, end = list(load_record(folder)["fits"]), f"-s{seed}"
+    fits, end = [fit for fit in load_record(folder)["fits"] if (folder / "models" / fit).is_dir()], f"-s{seed}"
     arms = [arm] if arm else [fit.removesuffix(end) for fit in fits if fit.endswith(end)]
     if len(arms) != 1:
         raise unknown_name(f"model of {folder.name}", name="", names=fits, remedy="Name its arm and its seed.")
@@ -42,7 +42,8 @@ def predict_survey(
     learned = model.network.trained_on
     sizes = [learned.shapes[name][-1] for name, spec in learned.specs.items() if len(spec.axes) == 3]
     objects = load_survey(survey, image_size=next(iter(sizes), None), directory=directory)
-    origin = {"model": digest(model.network), "survey": objects.digest, "rows_per_part": rows_per_part}
+    origin = {"model": digest(model.network), "survey": objects.digest, "labels": list(objects.labels)}
+    origin |= {"rows_per_part": rows_per_part}
     identity = {"run": folder.resolve().name, "fit": f"{arm}-s{seed}", "arm": arm, "seed": seed}
     parts = []
     for number, start in enumerate(tqdm(range(0, len(objects), rows_per_part), unit="part", disable=None)):
