@@ -30,21 +30,23 @@ def predict_survey(
     folder = Path(run)
     if not (folder / RECORD).is_file():
         folder = next((one for one in find_run_folders() if one.match(run)), folder)
-    fits, end = [fit for fit in load_record(folder)["fits"] if (folder / "models" / fit).is_dir()], f"-s{seed}"
-    arms = [arm] if arm else [fit.removesuffix(end) for fit in fits if fit.endswith(end)]
-    if len(arms) != 1:
-        raise unknown_name(f"model of {folder.name}", name="", names=fits, remedy="Name its arm and its seed.")
-    (arm,) = arms
-    model, scaling = reload_model(folder, arm=arm, seed=seed)
+    fits, end = load_record(folder)["fits"], f"-s{seed}"
+    names = [name for name in fits if (name == arm + end if arm else name.endswith(end))]
+    if len(names) != 1:
+        remedy = "Name the arm of one of them, and its seed."
+        raise unknown_name(f"model of {folder.name}", name=arm and arm + end, names=fits, remedy=remedy)
+    fit, name = fits[names[0]], names[0]
+    model, scaling = reload_model(folder, arm=name.removesuffix(end), seed=seed)
     if model.reference is None:
         received, remedy = "a model without a reference", "Run the study again with this version of astrolab."
-        raise RunError(f"A survey was to be predicted with {arm!r}.", received=received, remedy=remedy)
+        raise RunError(f"A survey was to be predicted with {name}.", received=received, remedy=remedy)
     learned = model.network.trained_on
     sizes = [learned.shapes[name][-1] for name, spec in learned.specs.items() if len(spec.axes) == 3]
     objects = load_survey(survey, image_size=next(iter(sizes), None), directory=directory)
     origin = {"model": digest(model.network), "survey": objects.digest, "labels": list(objects.labels)}
     origin |= {"rows_per_part": rows_per_part}
-    identity = {"run": folder.resolve().name, "fit": f"{arm}-s{seed}", "arm": arm, "seed": seed}
+    identity = {"run": folder.resolve().name, "fit": name, "cut_short": fit["cut_short"], **fit["condition"]}
+    identity |= {"arm": fit["arm"], "seed": seed}
     parts = []
     for number, start in enumerate(tqdm(range(0, len(objects), rows_per_part), unit="part", disable=None)):
         path = out / f"part-{number:05d}.parquet"

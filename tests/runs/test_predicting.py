@@ -1,5 +1,7 @@
 """Surveys predicted with a model of a run, part by part: galaxies without a redshift, those unlike the training set."""
 
+import shutil
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -38,6 +40,8 @@ def folder(case, tmp_path_factory):
     base = run.fit(case.network(), adapt={"strategy": "scratch"}, **case.arguments(arm="base"))
     for arm, seed in (("zero_shot", 0), ("lora", 0), ("full", 1)):
         run.fit(base.adapted.network, adapt={"strategy": arm}, **case.arguments(arm=arm, seed=seed))
+    half = case.arguments(arm="full", condition={"fraction": 0.5})
+    run.fit(base.adapted.network, adapt={"strategy": "full"}, **half)
     run.finish()
     return run.folder
 
@@ -137,7 +141,7 @@ def test_a_run_is_found_by_its_name_and_its_only_model_needs_none(folder, survey
     monkeypatch.setenv("ASTROLAB_RUNS_DIR", str(folder.parents[1]))
     for name in ("first", "mine/first"):
         assert predict(name, survey(), tmp_path / name, arm="", seed=1)["n"].sum() == N
-    with pytest.raises(UnknownNameError, match="base-s0, full-s1, lora-s0, zero_shot-s0"):
+    with pytest.raises(UnknownNameError, match=r"base-s0, full-fraction0\.5-s0, full-s1, lora-s0, zero_shot-s0"):
         predict(folder, survey(), tmp_path / "out", arm="")
     with pytest.raises(UnknownNameError, match="lora-s0"):
         predict(folder, survey(), tmp_path / "out", arm="lora", seed=1)
@@ -155,16 +159,20 @@ def test_a_model_that_learned_nothing_has_the_reference_of_its_base_and_one_with
         tables.append(al.load_predictions(tmp_path / arm / "part-00000.parquet")[["pred.z", "typicality", "unlike"]])
     assert tables[0].equals(tables[1])
     assert not (folder / "models" / "zero_shot-s0" / "reference.safetensors").exists()
-    lonely = tmp_path / "lonely"
-    run = al.open_run(study="mine", parameters={"other": 1}, directory=lonely)
+    before = shutil.copytree(folder, tmp_path / "made before references")
     model, _ = al.reload_model(folder, arm="base", seed=0)
-    al.save_model(model.network, directory=lonely / "models" / "mine-s0")
-    (lonely / "models" / "mine-s0" / "scaling.json").write_bytes(
-        (folder / "models" / "base-s0" / "scaling.json").read_bytes()
+    al.save_model(model.network, directory=before / "models" / "base-s0")
+    (before / "models" / "base-s0" / "scaling.json").write_text(
+        (folder / "models" / "base-s0" / "scaling.json").read_text()
     )
-    run.finish()
     with pytest.raises(RunError, match="without a reference"):
-        predict(lonely, survey(), tmp_path / "out", arm="mine")
+        predict(before, survey(), tmp_path / "out", arm="base")
+
+
+def test_a_condition_is_part_of_the_name_of_a_model(folder, survey, tmp_path):
+    predict(folder, survey(), tmp_path / "out", arm="full-fraction0.5", rows_per_part=100)
+    row = al.load_predictions(tmp_path / "out" / "part-00000.parquet").iloc[0]
+    assert (row["fit"], row["arm"], row["fraction"]) == ("full-fraction0.5-s0", "full", 0.5) and "cut_short" in row
 
 
 def test_a_damaged_reference_is_refused(folder, survey, tmp_path):
