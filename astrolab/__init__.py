@@ -47,7 +47,7 @@ _HOMES = {
     "astrolab.models.saving": ("load_model", "save_model"),
     "astrolab.trainers.config": ("TrainConfig",),
     "astrolab.trainers.loop": ("fit",),
-    "astrolab.trainers.predicting": ("embed", "predict", "predict_path"),
+    "astrolab.trainers.predicting": ("embed", "fit_reference", "predict", "predict_path"),
     "astrolab.predictions": (
         "concat_predictions",
         "load_predictions",

@@ -62,6 +62,25 @@ def describe_finding(folder: Path) -> str:
     return "\n".join(["", finding["question"], *finding["sentences"], finding["caution"]]) if finding else ""
 
 
+@app.command()
+def predict(
+    run: Annotated[str, typer.Argument(help="A run folder, or its name under $ASTROLAB_RUNS_DIR or runs/.")],
+    survey: Name,
+    out: Annotated[Path, typer.Option(help="Folder of the Parquet parts; those that are there already stay.")],
+    arm: Annotated[str, typer.Option(help="Which model of the run; by default its only one.")] = "",
+    seed: Annotated[int, typer.Option(help="The seed that the model was trained with.")] = 0,
+    directory: Directory = None,
+    rows_per_part: Annotated[int, typer.Option(min=1, help="How many objects a part holds.")] = 100_000,
+) -> None:
+    """Predict a survey, with labels or without, with a model of a run. What was cut off goes on."""
+    from astrolab.runs.predicting import predict_survey
+
+    where = {"out": out, "directory": directory, "rows_per_part": rows_per_part}
+    parts = predict_survey(run, survey=survey, arm=arm, seed=seed, **where)
+    n, n_unlike = parts["n"].sum(), parts["n_unlike"].sum()
+    typer.echo(f"{n:,} objects in {len(parts)} parts, {n_unlike:,} unlike the training set ({n_unlike / n:.1%})\n{out}")
+
+
 def _name_and_value(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:

@@ -189,7 +189,7 @@ def keep_common_seeds(predictions: pd.DataFrame, *, column: str = "arm") -> pd.D
 def save_predictions(
     predictions: pd.DataFrame, *, path: str | Path, metadata: Mapping[str, object] | None = None
 ) -> Path:
-    """Keep a predictions table as Parquet, with its task; the file is either whole or not there.
+    """Keep a predictions table as Parquet, with its task and units; the file is either whole or not there.
 
     Parameters
     ----------
@@ -208,12 +208,15 @@ def save_predictions(
     path = Path(path)
     _require_columns(predictions.columns, where="the table to be saved")
     _has_integer_ids(predictions)
-    attrs = {"task": task_of(predictions).to_dict(), **(metadata or {})}
+    task = task_of(predictions)
+    attrs = {"task": task.to_dict(), **(metadata or {})}
     bare = predictions.rename_axis(None)
     bare.attrs = {}
     table = pa.Table.from_pandas(bare, preserve_index=False)
     notes = {_METADATA_KEY: json.dumps(attrs).encode(), b"file_digest": DIGEST_PLACE.encode()}
-    table = table.replace_schema_metadata((table.schema.metadata or {}) | notes)
+    units = {f"{side}.{label.name}": label.unit for label in task.labels for side in ("truth", "pred")}
+    fields = [one.with_metadata({"unit": units[one.name]}) if one.name in units else one for one in table.schema]
+    table = table.cast(pa.schema(fields, metadata=(table.schema.metadata or {}) | notes))
     with write_atomically(path) as unfinished:
         pq.write_table(table, unfinished, compression="zstd")
         write_digest(unfinished)
@@ -236,7 +239,7 @@ def load_predictions(path: str | Path) -> pd.DataFrame:
         raise DataNotFoundError("Predictions were to be read.", received=f"no file {path}", remedy=remedy)
     if fault := digest_fault(path):
         remedy = (
-            "Copy the file again, or run the study again; a table of another origin: keep it with save_predictions."
+            "Copy the file again, or remove and make it again; a table of another origin: save_predictions keeps it."
         )
         raise CorruptFileError(f"Predictions were to be read from {path.name}.", received=fault, remedy=remedy)
     table = pq.read_table(path)

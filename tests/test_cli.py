@@ -184,3 +184,29 @@ def test_a_table_written_beside_the_runs_does_not_hide_them(tmp_path):
     before = call(tmp_path)
     call(tmp_path, "--out", tmp_path / "scores.csv")
     assert call(tmp_path) == before
+
+
+def test_a_survey_without_redshifts_is_predicted_into_parts_and_a_second_call_keeps_them(tmp_path):
+    import astrolab as al
+
+    rows = pd.DataFrame({"g": [20.0 + k / 10 for k in range(90)], "r": [20.0 + k / 20 for k in range(90)]})
+    rows.assign(z=rows["g"] - 20).to_csv(tmp_path / "known.csv", index=False)
+    rows.to_csv(tmp_path / "new.csv", index=False)
+    inputs = '[input.magnitudes]\nchannels = ["g", "r"]\ncolumns = ["g", "r"]\n[format]\nformat = "csv"\n'
+    for name, label in (("known", '[[label]]\nname = "z"\ncolumn = ["z"]\n'), ("new", "")):
+        head = f'name = "{name}"\ntitle = "Mine"\nversion = "1"\n{label}{inputs}[[files]]\npath = "{name}.csv"\n'
+        (tmp_path / f"{name}.toml").write_text(head)
+    survey = al.load_survey(tmp_path / "known.toml")
+    setup = {"sample": al.split(survey), "scaling": al.fit_scaling(survey), "config": al.TrainConfig(epochs=1)}
+    run = al.open_run(study="mine", parameters={}, directory=tmp_path / "run")
+    run.fit(al.make_model("mlp", survey=survey, seed=0), adapt={"strategy": "full"}, arm="full", seed=0, **setup)
+    run.finish()
+    command = ["predict", str(tmp_path / "run"), str(tmp_path / "new.toml"), "--out", str(tmp_path / "out")]
+    command += ["--rows-per-part", "40"]
+    first = CliRunner().invoke(app, command)
+    assert first.exit_code == 0, first.output
+    assert first.output.count("40 objects") == 2 and "part-00002.parquet  10 objects" in first.output
+    assert "90 objects in 3 parts" in first.output and str(tmp_path / "out") in first.output
+    times = [file.stat().st_mtime_ns for file in sorted((tmp_path / "out").iterdir())]
+    assert CliRunner().invoke(app, command).output == first.output
+    assert [file.stat().st_mtime_ns for file in sorted((tmp_path / "out").iterdir())] == times

@@ -59,6 +59,9 @@ def choose_quantities(
                 received = f"{bad.sum():,} of {len(bad):,} rows where {name} is not a finite number"
                 remedy = "Find out why; an object without a prediction is not scored as if it were not there."
                 raise _unscorable(received, remedy=remedy)
+    if len(predictions) and all(np.isnan(truth_and_pred(predictions, label=label)[0]).all() for label in labels):
+        received = f"{len(predictions):,} rows, all of unknown {' and '.join(labels)}"
+        raise _unscorable(received, remedy="Score a survey whose labels are known; predictions are in pred.<label>.")
     if "object_id" in predictions and not predictions["object_id"].is_unique:
         keys = [name for name in dict.fromkeys((*GROUP_KEYS, "object_id", *columns)) if name in predictions]
         if n_doubled := int(predictions.duplicated(keys).sum()):
@@ -179,8 +182,8 @@ def score(
     Raises
     ------
     PredictionError
-        If the table lacks a column, repeats a row, holds predictions that are no numbers, or no true value of a group
-        is in the range that is scored.
+        If the table lacks a column, repeats a row, holds no truth at all or predictions that are no numbers, or no true
+        value of a group is in the range that is scored.
     ConfigError
         If a metric does not exist for a quantity, or labels cannot be put together.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
-from torch import nn
+from torch import Tensor, nn
 
 from astrolab.errors import ModelError, TargetError, unknown_name
 from astrolab.models.adapters import ResidualNetwork, add_adapters
@@ -78,12 +78,13 @@ class Strategy(Settings):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Adapted:
-    """A network made ready to be moved to another survey."""
+    """A network made ready to be moved to another survey; once trained, with what its training set was like."""
 
     network: nn.Module
     plan: Plan
     settings: Strategy
     base_digest: str
+    reference: Mapping[str, Tensor] | None = None  # from astrolab.fit_reference
 
     @property
     def strategy(self) -> str:

@@ -7,6 +7,7 @@
     adapter_model.safetensors   adapters and BatchNorm, in peft's format    (lora)
     adapter_config.json         their description, in peft's own format     (lora)
     base/                       the network the adapters belong to          (lora, where it was given)
+    reference.safetensors       what its training set was like              (of a fit of a run)
 
 The card holds the SHA-256 of every other file, and its own. Nothing is pickled, and nothing pickled is read.
 """
@@ -17,7 +18,7 @@ import copy
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from astrolab.models.registry import MODELS, rebuild
 
 FORMAT = "astrolab-model-3"
 CARD, WEIGHTS, ADAPTERS, BASE = "model.json", "model.safetensors", "adapter_model.safetensors", "base"
+REFERENCE = "reference.safetensors"
 
 
 def save_model(network: Adapted | Network, *, directory: str | Path, base: Network | None = None) -> Path:
@@ -75,6 +77,8 @@ def save_model(network: Adapted | Network, *, directory: str | Path, base: Netwo
             config.save_pretrained(part)
         else:
             _write_tensors(adapted.network.state_dict(), part / WEIGHTS)
+        if adapted.reference:
+            _write_tensors(adapted.reference, part / REFERENCE)
         card = _card(adapted, files={path.name: sha256_of(path) for path in sorted(part.iterdir())})
         (part / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
         write_digest(part / CARD)
@@ -118,7 +122,7 @@ def load_model(directory: str | Path, *, base: Network | None = None) -> Adapted
             remedy="The files are damaged or mixed up: copy the folder again.",
         )
     adapted.network.trained_on = card["trained_on"] and TrainingRecord.from_dict(card["trained_on"])
-    return adapted
+    return replace(adapted, reference=_read_tensors(directory / REFERENCE)) if REFERENCE in card["files"] else adapted
 
 
 def load_weights(network: nn.Module, *, path: str | Path) -> None:

@@ -207,7 +207,8 @@ def reload_move(run: Run | str | Path) -> Move:
 def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted, Scaling]:
     """Load a network of a run again, on the CPU and as it was trained to the last bit, with its input scaling.
 
-    The arm is e.g. ``"lora"``, or ``"base"``: the network that the others start from; the seed is that of training.
+    The arm is e.g. ``"lora"``, or ``"base"``: the network that the others start from; the seed is that of training. Its
+    predictions say which objects are unlike the training set.
     CheckpointError if its files are damaged, or the base is another one.
     """
     from astrolab.models.saving import load_model
@@ -217,5 +218,9 @@ def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted
     if not (models / name).is_dir():
         there = [path.name for path in models.glob("*") if path.is_dir()]
         raise unknown_name(f"network of {folder.name}", name=name, names=there)
-    base = None if arm == BASE else load_model(models / f"{BASE}-s{seed}").network
-    return load_model(models / name, base=base), Scaling.load(models / name / "scaling.json")
+    below = models / f"{BASE}-s{seed}"
+    base = load_model(below) if arm != BASE and below.is_dir() else None
+    model = load_model(models / name, base=base and base.network)
+    if base and not model.plan.n_trainable:
+        model = replace(model, reference=base.reference)
+    return model, Scaling.load(models / name / "scaling.json")

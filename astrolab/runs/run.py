@@ -111,6 +111,7 @@ class Run:
         """
         from astrolab.models.adapt import adapt as arrange
         from astrolab.models.saving import save_model
+        from astrolab.trainers.predicting import fit_reference
 
         condition = dict(condition or {})
         key, code = fit_key(arm, seed=seed, condition=condition), code_digest(type(network))
@@ -125,7 +126,8 @@ class Run:
             checkpoints = [self.folder / "checkpoints" / f"{name}.safetensors" for name in names]
         reused = shared and all(path.is_file() for path in checkpoints)
         best, trials = _run_trials(adapted, data, configs=configs, checkpoints=checkpoints, description=key)
-        save_model(best.adapted, directory=self.folder / "models" / key)
+        model = fit_reference(best.adapted, **data) if adapted.plan.n_trainable else best.adapted
+        save_model(model, directory=self.folder / "models" / key)
         scaling.save(self.folder / "models" / key / "scaling.json")
         identity = {"arm": arm, "seed": seed, "condition": condition, "code": code[:8], "reused": reused}
         self.record["fits"][key] = identity | describe_fit(best, trials=trials, train=sample.train)

@@ -130,7 +130,9 @@ def fit(
     identity = _identity(start, data=data, config=config)
     with torch.random.fork_rng(devices=[bench.device] if bench.device.type == "cuda" else []):
         network = copy.deepcopy(start.network).to(bench.device)
-        trained = replace(start, network=to_channels_last(network) if bench.hardware.channels_last else network)
+        trained = replace(
+            start, network=to_channels_last(network) if bench.hardware.channels_last else network, reference=None
+        )
         state = TrainingState(trained, config=config, n_steps=bench.budget[1])
         trained.plan.assert_holds(trained.network, optimizer=state.optimiser)
         kept = Checkpoint(Path(checkpoint) if checkpoint else None, identity=identity)

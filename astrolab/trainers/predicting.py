@@ -18,6 +18,7 @@ from torch import Tensor
 from astrolab.datasets.digests import digest_rows
 from astrolab.datasets.manifest import data_dir
 from astrolab.datasets.scaling import Scaling
+from astrolab.datasets.splits import subsample
 from astrolab.datasets.survey import Survey
 from astrolab.errors import ConfigError, PixelError, PredictionError
 from astrolab.files import DIGEST_PLACE, digest_fault, require_space, write_atomically, write_digest
@@ -30,6 +31,9 @@ from astrolab.trainers.config import Objective
 from astrolab.trainers.feeding import some_ids
 from astrolab.trainers.objectives import VALIDATION, MaskedReconstruction, draw_seeds
 
+N_REFERENCE = 2000  # training objects, and held-out ones
+UNLIKE = 0.01
+
 
 def predict(
     model: Adapted | Network,
@@ -41,6 +45,10 @@ def predict(
     keep: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Predict the labels of every object of a survey, beside their truth.
+
+    Of a model with a reference (:func:`fit_reference`; :func:`reload_model` gives one), the table says of every object
+    how far it lies, among the hidden features, from the nearest training object: ``typicality`` is the share of
+    held-out objects that lie at least as far, ``unlike`` is whether that is below 1 % (1 % of like objects are, too).
 
     Inputs are read and scaled batch by batch, in the survey's order; the network is afterwards on the device and in the
     mode that it was in. A network without labels fills in a part of its inputs instead, the same of an object each
@@ -60,7 +68,7 @@ def predict(
     DataFrame
         `astrolab.predictions.KEYS` (``run`` and ``fit`` empty, ``arm`` the strategy, ``seed`` that of `adapt`;
         :meth:`Run.predict` fills them), ``truth.<label>`` and ``pred.<label>``, or ``error.<input>``; ``simulated``,
-        and those of `keep`. ``object_id`` is int64 or str, as in the survey.
+        the two of a reference, and those of `keep`. ``object_id`` is int64 or str, as in the survey.
 
     Raises
     ------
@@ -83,7 +91,11 @@ def predict(
 
     settings = {"survey": survey, "scaling": scaling, "batch_size": batch_size, "device": device}
     made = _answers(network, answer=answer, n_columns=len(task.labels) or len(network.inputs), **settings).astype(float)
-    strategy = getattr(model, "strategy", "")
+    strategy, flags = getattr(model, "strategy", ""), {}
+    if reference := getattr(model, "reference", None):
+        distances = _distances(_hidden(network, **settings), features=reference["features"].numpy())
+        typicality = 1 - np.searchsorted(reference["held_out"].numpy(), distances) / len(reference["held_out"])
+        flags = {"typicality": typicality, "unlike": typicality < UNLIKE}
     table = predictions_table(
         truth={name: survey.labels[name].to_numpy(float) for name in task.label_names if name in survey.labels},
         pred=dict(zip(task.label_names, made.T, strict=True)) if task.labels else {},
@@ -97,6 +109,7 @@ def predict(
         trained_on=network.trained_on.survey if network.trained_on else "",
         survey=survey.name,
         split=survey.part,
+        **flags,
     )
     taken = [name for name in keep if name in table or name in CONDITIONS]
     if taken:
@@ -181,8 +194,7 @@ def embed(
     key = sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
     path = data_dir() / "embeddings" / f"{key}.safetensors"
     if not path.is_file() or digest_fault(path):
-        options = {"survey": survey, "scaling": scaling, "batch_size": batch_size, "device": device}
-        hidden = _answers(network, answer=lambda inputs, part: network.embed(inputs), **options)
+        hidden = _hidden(network, survey=survey, scaling=scaling, batch_size=batch_size, device=device)
         path.parent.mkdir(parents=True, exist_ok=True)
         require_space(path, needed_bytes=hidden.nbytes)
         with write_atomically(path) as part:
@@ -196,14 +208,38 @@ def embed(
     )
 
 
+def fit_reference(model: Adapted, *, train: Survey, validation: Survey, scaling: Scaling) -> Adapted:
+    """Give a trained model with what its training set was like, by which :func:`astrolab.predict` knows other objects.
+
+    ``reference["features"]`` (n, hidden) are hidden features of up to 2,000 training objects, ``["held_out"]`` the
+    ascending distances of as many validation objects to the nearest of them, in standard deviations of each feature.
+    """
+    chosen = [subsample(one, n=min(len(one), N_REFERENCE)) for one in (train, validation)]
+    features, held_out = (_hidden(model.network, survey=one, scaling=scaling) for one in chosen)
+    arrays = {"features": features, "held_out": np.sort(_distances(held_out, features=features))}
+    return replace(model, reference={name: torch.from_numpy(values) for name, values in arrays.items()})
+
+
+def _distances(hidden: np.ndarray, *, features: np.ndarray) -> np.ndarray:
+    from sklearn.metrics import pairwise_distances_argmin_min  # slow to import
+
+    width = features.std(axis=0)
+    width[width == 0] = 1
+    return pairwise_distances_argmin_min(hidden / width, features / width)[1]
+
+
+def _hidden(network: Network, **settings: Any) -> np.ndarray:
+    return _answers(network, answer=lambda inputs, part: network.embed(inputs), **settings)
+
+
 def _answers(
     network: Network,
     *,
     answer: Callable[[dict[str, Tensor], slice], Tensor],
     survey: Survey,
     scaling: Scaling,
-    batch_size: int,
-    device: str,
+    batch_size: int = 1024,
+    device: str = "auto",
     n_columns: int | None = None,
 ) -> np.ndarray:
     """Ask a network about all objects of a survey that is proven to be of the kind it was trained on."""

@@ -240,6 +240,8 @@ def test_a_label_that_is_unknown_throughout_has_no_value():
     assert scores["n"].tolist() == [50, 50, 0, 0]
     assert scores.query("label == 'b'")[["value", "low", "high"]].isna().all(axis=None)
     assert "nan" in tabulate_scores(scores.assign(survey="s")).to_string()
+    with pytest.raises(PredictionError, match="50 rows, all of unknown a and b"):
+        score(table.assign(**{"truth.a": np.nan}))
 
 
 def test_errors_of_reconstruction_are_scored_by_their_mean():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from bit_flips import require_every_flip_refused
 
@@ -122,6 +123,13 @@ def test_saved_tables_come_back_to_the_last_bit(tmp_path, task):
     assert [file.name for file in path.parent.iterdir()] == ["predictions.parquet"]
 
 
+def test_units_stand_in_the_schema(tmp_path):
+    path = save_predictions(_table(np.arange(3), task=STARS), path=tmp_path / "table.parquet")
+    schema = pq.read_schema(path)
+    assert {schema.field(f"{side}.teff").metadata[b"unit"] for side in ("truth", "pred")} == {b"K"}
+    assert schema.field("pred.feh").metadata[b"unit"] == b"dex" and schema.field("object_id").metadata is None
+
+
 def test_one_flipped_bit_of_a_saved_table_is_refused(tmp_path):
     table = _table(np.array([f"tiny:{number}" for number in range(2000)])).assign(i_mag=np.nan)
     path = save_predictions(table, path=tmp_path / "predictions.parquet", metadata={"digest": "abc"})
@@ -149,7 +157,7 @@ def test_reading_says_what_is_wrong(tmp_path):
     with pytest.raises(CorruptFileError):
         load_predictions(tmp_path / "text.parquet")
     _table(np.array([1, 2])).to_parquet(tmp_path / "other.parquet")
-    with pytest.raises(CorruptFileError, match="keep it with save_predictions"):
+    with pytest.raises(CorruptFileError, match="save_predictions keeps it"):
         load_predictions(tmp_path / "other.parquet")
     with pytest.raises(SchemaError, match="object_id"):
         save_predictions(pd.DataFrame({"pred.z": [1.0]}), path=tmp_path / "new.parquet")

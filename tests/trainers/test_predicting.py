@@ -8,15 +8,24 @@ import pytest
 import torch
 
 from astrolab.datasets.scaling import fit_scaling
-from astrolab.errors import ConfigError, ModelError, PixelError, PredictionError, SchemaError, UnknownNameError
+from astrolab.errors import (
+    CheckpointError,
+    ConfigError,
+    ModelError,
+    PixelError,
+    PredictionError,
+    SchemaError,
+    UnknownNameError,
+)
 from astrolab.models.adapt import adapt, merge
+from astrolab.models.network import Network
 from astrolab.models.paths import interpolate
 from astrolab.models.registry import make_model
 from astrolab.models.saving import load_model, save_model
 from astrolab.predictions import KEYS, labels_of, task_of
 from astrolab.trainers import predicting
 from astrolab.trainers.loop import fit
-from astrolab.trainers.predicting import embed, predict, predict_path
+from astrolab.trainers.predicting import N_REFERENCE, embed, fit_reference, predict, predict_path
 
 LARGE_ID = 2**53 + 1  # the first integer that a float64 cannot hold
 
@@ -190,3 +199,105 @@ def test_embeddings_are_kept_by_model_and_data(case, monkeypatch, tmp_path):
     for model, survey in ((other, case.train), (adapted, case.train.take(np.arange(45)[::-1])), (case.cnn, case.train)):
         embed(model, survey=survey, scaling=case.scaling)
     assert len(list((tmp_path / "embeddings").iterdir())) == 4
+
+
+class AsTheyAre(Network):
+    """Its hidden features are the scaled magnitudes, so that distances are known."""
+
+    name = "as_they_are"
+
+    def __init__(self, *, inputs, task):
+        super().__init__(inputs=inputs, task=task, stages={"head": ("output",)})
+        self.output = torch.nn.Linear(inputs["magnitudes"][0], len(task.labels))
+
+    def embed(self, inputs):
+        return inputs["magnitudes"]
+
+    def read_out(self, hidden):
+        return self.output(hidden)
+
+
+@pytest.fixture(scope="module")
+def cloud(case):
+    """A model that knows a Gaussian cloud of magnitudes, and what draws more of it, moved by some sigma."""
+    rng = np.random.default_rng(0)
+
+    def draw(n, *, moved=0.0):
+        magnitudes = 20 + [1.0, 0.1, 3.0] * rng.normal([moved, 0, 0], 1, (n, 3))
+        inputs, specs = {"magnitudes": magnitudes.astype("f4")}, {"magnitudes": case.train.specs["magnitudes"]}
+        labels = case.train.labels.sample(n, replace=True, random_state=0, ignore_index=True)
+        survey = replace(case.train, inputs=inputs, specs=specs, labels=labels, ids=np.arange(n), catalogue={})
+        return replace(survey, weights=None)
+
+    train, validation = draw(5000), draw(2000)
+    scaling = fit_scaling(train)
+    network = AsTheyAre(inputs={"magnitudes": (3,)}, task=train.task)
+    data = {"train": train, "validation": validation, "scaling": scaling}
+    return fit_reference(adapt(network, strategy="zero_shot"), **data), draw, scaling
+
+
+def test_one_in_a_hundred_of_like_objects_is_flagged_and_nearly_all_of_others(cloud):
+    model, draw, scaling = cloud
+    same, moved, far = (predict(model, survey=draw(4000, moved=sigma), scaling=scaling) for sigma in (0, 2, 6))
+    assert 0.005 < same["unlike"].mean() < 0.018, "1 %, but for the 2,000 held-out and 4,000 other objects drawn"
+    steps = np.linspace(0, 1, 21)
+    found = (same["typicality"].to_numpy()[:, None] <= steps).mean(axis=0)
+    assert np.abs(found - steps).max() < 0.04, "uniform"
+    assert 0.03 < moved["unlike"].mean() < 0.5 and far["unlike"].mean() > 0.95
+    assert (far["typicality"] < 0.01).equals(far["unlike"])
+
+
+def test_distances_are_those_of_the_nearest_training_object_whatever_the_units_of_a_feature(cloud):
+    from scipy.spatial import cKDTree
+
+    model, draw, scaling = cloud
+    features, held_out = (model.reference[name].numpy() for name in ("features", "held_out"))
+    assert len(features) == N_REFERENCE and (np.diff(held_out) >= 0).all()
+    survey, width = draw(300, moved=1), features.std(axis=0)
+    hidden = scaling.apply(survey.inputs)["magnitudes"]
+    distance, _ = cKDTree(features / width).query(hidden / width)
+    expected = (held_out[None] >= distance[:, None] * (1 - 1e-6)).mean(axis=1)
+    np.testing.assert_allclose(predict(model, survey=survey, scaling=scaling)["typicality"], expected, atol=2e-3)
+
+
+def test_fainter_objects_and_those_with_a_band_missing_are_flagged_more_often_than_test_objects(cloud):
+    model, draw, _ = cloud
+
+    def galaxies(n, *, fainter=0.0, lost=()):
+        """Colours vary less than magnitudes, as those of galaxies do."""
+        survey = draw(n)
+        magnitudes = survey.inputs["magnitudes"] @ np.array([[1, 1, 1], [1, 0, -1], [0, 0.02, 0]], dtype="f4") + fainter
+        magnitudes[:, lost] = np.nan
+        specs = {"magnitudes": replace(survey.specs["magnitudes"], unit="AB mag")}
+        return replace(survey, inputs={"magnitudes": magnitudes}, specs=specs)
+
+    train = galaxies(4000)
+    scaling = fit_scaling(train)
+    assert scaling.inputs["magnitudes"].may_miss
+    model = fit_reference(replace(model, reference=None), train=train, validation=galaxies(900), scaling=scaling)
+    surveys = [galaxies(1000), galaxies(1000, fainter=3), galaxies(1000, lost=[1])]
+    same, fainter, lost = (predict(model, survey=survey, scaling=scaling)["unlike"].mean() for survey in surveys)
+    assert same < 0.03 and min(fainter, lost) > 0.3
+
+
+def test_a_reference_is_saved_with_its_model_and_ends_with_more_training(case, tmp_path):
+    arguments = case.arguments(config=case.config.with_changes(epochs=1))
+    data = {name: arguments[name] for name in ("train", "validation", "scaling")}
+    model = fit_reference(fit(case.adapted("lora"), **arguments).adapted, **data)
+    table = predicted(case, model)
+    assert list(table)[-3:] == ["simulated", "typicality", "unlike"] and table["unlike"].dtype == bool
+    assert "unlike" not in predicted(case, fit(model, **arguments).adapted), (
+        "what it learned from is something else now"
+    )
+    folder = save_model(model, directory=tmp_path / "model", base=case.cnn)
+    assert predicted(case, load_model(folder)).equals(table)
+    (folder / "reference.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="reference"):
+        load_model(folder)
+
+
+def test_a_survey_without_labels_is_predicted_with_unknown_truth(case):
+    bare = case.with_labels(case.validation)
+    table = predicted(case, case.mlp, survey=bare)
+    assert table["truth.z"].isna().all() and table["pred.z"].equals(predicted(case, case.mlp)["pred.z"])
+    assert task_of(table) == case.mlp.task
