@@ -110,7 +110,7 @@ def test_batchnorm_statistics_follow_or_stay(strategy, batchnorm, follows, small
 
 
 def test_a_network_without_batchnorm_says_so(make_survey):
-    network = make_model("mlp", survey=make_survey(inputs=["magnitudes"]), seed=0, hidden=(4, 4))
+    network = make_model("mlp", survey=make_survey(inputs=["magnitudes"]), seed=0, hidden=(4, 4), batchnorm=False)
     adapted = adapt(network, strategy="full")
     assert adapted.plan.batchnorm == "none"
     assert repr(adapted) == "mlp · full: 69 of 69 parameters train (100.00 %) · no BatchNorm"

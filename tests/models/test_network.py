@@ -202,22 +202,29 @@ def test_a_narrow_network_has_the_structure_of_the_wide_one(reference):
     assert narrow.adapter_targets == reference.adapter_targets
 
 
-def test_the_mlp_computes_four_layers_with_a_skip():
-    widths = [(5, 256), (256, 256), (256, 256), (256 + 5, 256), (256, 1)]
-    assert count(mlp()) == sum(a * b + b for a, b in widths)
-    network = mlp(3, hidden=(4, 6, 8)).eval()
+@pytest.mark.parametrize("batchnorm", [True, False])
+def test_the_mlp_computes_four_layers_with_a_skip(batchnorm):
+    widths = [(5, 128), (128, 128), (128, 128), (128 + 5, 128), (128, 1)]
+    scales_and_shifts = 3 * 2 * 128 * batchnorm
+    assert count(mlp(batchnorm=batchnorm)) == sum(a * b + b for a, b in widths) + scales_and_shifts
+    assert mlp().spec == mlp(batchnorm=True).spec
+    network = mlp(3, hidden=(4, 6, 8), batchnorm=batchnorm)
     weights = {name: p.detach() for name, p in network.named_parameters()}
 
     def linear(x, name):
         return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
 
+    def layer(x, name):
+        x = linear(x, name)
+        return silu((x - x.mean(dim=0)) / (x.var(dim=0, correction=0) + 1e-5).sqrt() if batchnorm else x)
+
     def silu(x):
         return x / (1 + torch.exp(-x))
 
     x = torch.randn(5, 3)
-    h = silu(linear(silu(linear(x, "features.0.0")), "features.1.0"))
+    h = layer(layer(x, "features.0.0"), "features.1.0")
     h = silu(linear(torch.cat([h, x], dim=1), "classifier.0"))
-    torch.testing.assert_close(network({"magnitudes": x}), linear(h, "classifier.3"))
+    torch.testing.assert_close(network.train()({"magnitudes": x}), linear(h, "classifier.3"))
 
 
 def test_the_seed_decides_the_weights_and_nothing_else_does(make_survey):

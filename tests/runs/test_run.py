@@ -202,7 +202,7 @@ def test_one_seed_reaches_the_initial_weights(case, setup):
     run = open_run(study="s", parameters={})
     fitted = run.fit(case.network(), adapt={"strategy": "scratch"}, **tiny_steps(setup, seed=5))
     fresh = case.network(seed=5).state_dict()
-    for name, weight in fitted.adapted.network.state_dict().items():
+    for name, weight in fitted.adapted.network.named_parameters():
         torch.testing.assert_close(weight, fresh[name], msg=name)
     assert (run.record["fits"]["full-s5"]["strategy"]["seed"], fitted.config.seed) == (5, 5)
 

@@ -57,7 +57,7 @@ class Case:
         self.validation = draw_survey(20, seed=2, size=size)
         self.scaling = fit_scaling(self.train)
         self.cnn = make_model("cnn", survey=self.train, seed=0, width=4, hidden=(8, 4))
-        self.mlp = make_model("mlp", survey=self.train, seed=0, hidden=(8, 8))
+        self.mlp = make_model("mlp", survey=self.train, seed=0, hidden=(8, 8), batchnorm=False)
         self.two = make_model("two_inputs", survey=self.train, seed=0)
         self.autoencoder = make_model("autoencoder", survey=with_labels(self.train), seed=0)
         self.config = TrainConfig(epochs=4, batch_size=16, learning_rate=1.0e-2, device="cpu", precision="float32")

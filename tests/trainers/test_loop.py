@@ -91,7 +91,8 @@ def three_labels(case, *, fill=np.nan, unknown_frac=0.5):
         labels = {"a": z, "b": np.where(rng.uniform(size=len(z)) < unknown_frac, fill, 2 * z), "c": 1 - z}
         weights = pd.DataFrame({"b": rng.integers(0, 40, len(z)).astype(float)})
         surveys[name] = case.with_labels(survey, weights=weights, **labels)
-    return surveys, make_model("mlp", survey=surveys["train"], seed=0, inputs=["magnitudes"], hidden=(8, 8))
+    options = {"inputs": ["magnitudes"], "hidden": (8, 8), "batchnorm": False}
+    return surveys, make_model("mlp", survey=surveys["train"], seed=0, **options)
 
 
 def test_a_step_weighs_each_label_and_leaves_the_unknown_out(case):

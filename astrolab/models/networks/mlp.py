@@ -16,7 +16,8 @@ class MLP(Network):
 
     The input reaches the head a second time past all layers, as in the network of the GalaxiesML examples (four layers
     of 200 and a skip; Do et al. 2024, arXiv:2410.00271). `hidden` are the widths, at least two, the last that of the
-    head's hidden layer. `batchnorm` puts a BatchNorm behind each linear layer before the head.
+    head's hidden layer. `batchnorm` puts a BatchNorm behind each linear layer before the head: colours, small
+    differences of magnitudes that are almost equal, are then learned in a few thousand steps.
     """
 
     name = "mlp"
@@ -27,9 +28,9 @@ class MLP(Network):
         *,
         inputs: Mapping[str, Shape],
         task: Task,
-        hidden: Sequence[int] = (256, 256, 256, 256),
+        hidden: Sequence[int] = (128, 128, 128, 128),
         dropout: float = 0.0,
-        batchnorm: bool = False,
+        batchnorm: bool = True,
     ):
         ((name, (n_in,)),) = inputs.items()
         before, last = tuple(hidden)[:-1], tuple(hidden)[-1:]
