@@ -77,8 +77,8 @@ def _clashes(given: Mapping[str, Any], outlines: Mapping[str, Outline]) -> Itera
             yield "scaling", f"'asinh' is for images, not for {inputs}; 'auto' takes what fits"
         if training.get("augment") == "dihedral" and not has_image:
             yield "training", f"augment 'dihedral' is for images, not for {inputs}; 'auto' takes what fits"
-        if given.get("z_range") and outline.labels and "z" not in outline.labels:
-            yield "z_range", f"{outline.name} has no label z but {', '.join(outline.labels)}; [] scores all"
+        if "z_range" in given and outline.labels and "z" not in outline.labels:
+            yield role, f"{outline.name} has no label z, the redshift of this study, but {', '.join(outline.labels)}"
         for column in given.get("slice_by", ()):
             if outline.columns is not None and column not in outline.columns:
                 yield (
