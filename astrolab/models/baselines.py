@@ -21,23 +21,26 @@ if TYPE_CHECKING:
 def _trees(seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    return HistGradientBoostingRegressor(max_iter=300, learning_rate=0.06, early_stopping=False, random_state=seed)
+    settings = {"loss": "absolute_error", "max_iter": 500, "learning_rate": 0.05, "early_stopping": False}
+    return HistGradientBoostingRegressor(**settings, random_state=seed)
 
 
 def _neighbours(seed: int) -> Any:
     from sklearn.neighbors import KNeighborsRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
-    return KNeighborsRegressor(n_neighbors=15, weights="distance")
+    return make_pipeline(StandardScaler(), KNeighborsRegressor(10, weights="distance"))
 
 
 BASELINES: Mapping[str, Callable[[int], Any]] = {"trees": _trees, "knn": _neighbours}
 
 
 class Baseline(Network):
-    """Gradient-boosted trees (``"trees"``) or the mean of the 15 nearest neighbours (``"knn"``), one model a label.
+    """Gradient-boosted trees (``"trees"``) or the mean of the 10 nearest neighbours (``"knn"``), one model a label.
 
-    It reads numbers in a row and the differences of neighbouring ones, of magnitudes the colours. Its settings are the
-    same for every survey: it is what a study is compared with, not tuned to it.
+    Trees see magnitudes and colours, the differences of neighbouring ones; neighbours are those in colours and the
+    middle magnitude. The settings are the same for every survey: they are what a study is compared with.
     """
 
     name = "baseline"
@@ -46,7 +49,8 @@ class Baseline(Network):
         if kind not in BASELINES:
             raise unknown_name("baseline", name=kind, names=BASELINES)
         super().__init__(inputs=inputs, task=task, stages={}, kind=kind)
-        self.fitted: list[Any] = []
+        self.kind, self.fitted = kind, []
+        self.centre = self.width = torch.zeros(())
 
     @classmethod
     def reads(cls, specs: Mapping[str, InputSpec]) -> tuple[str, ...]:
@@ -55,21 +59,24 @@ class Baseline(Network):
 
     def learn(self, survey: Survey, *, scaling: Scaling, seed: int) -> Baseline:
         """Fit a model for each label, on the objects for which it is known."""
-        read = {name: torch.from_numpy(np.asarray(survey.inputs[name][:], np.float32)) for name in self.inputs}
-        features = self.embed(scaling.apply(read)).numpy()
-        weights = survey.weights if survey.weights is not None else {}
-        for label, values in survey.labels[list(self.labels)].items():
-            known, weight = values.notna().to_numpy(), weights.get(label)
-            model = BASELINES[self.spec.options["kind"]](seed)
-            by_weight = {} if weight is None or self.spec.options["kind"] == "knn" else {"sample_weight": weight[known]}
-            self.fitted.append(model.fit(features[known], values[known], **by_weight))
+        (name,) = self.inputs
+        own = scaling.inputs[name]
+        self.centre, self.width = torch.tensor(own.centre), torch.tensor(own.width)
+        read = torch.from_numpy(np.asarray(survey.inputs[name][:], np.float32))
+        features = self.embed({name: own.apply(read)}).numpy()
+        for _, values in survey.labels[list(self.labels)].items():
+            known = values.notna().to_numpy()
+            self.fitted.append(BASELINES[self.kind](seed).fit(features[known], values[known]))
         self.trained_on = TrainingRecord.of(survey, inputs=self.inputs)
         return self
 
     def embed(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the numbers (n, k) and their differences (n, k - 1)."""
-        (values,) = (inputs[name] for name in self.inputs)
-        return torch.cat([values, values.diff(dim=1)], dim=1)
+        """Return the middle magnitude, the colours and, for trees, all magnitudes; a missing one is the mean."""
+        values = inputs[self.inputs[0]]
+        magnitudes = values * self.width.to(values.device) + self.centre.to(values.device)
+        middle = magnitudes[:, [magnitudes.shape[1] // 2]]
+        rest = [magnitudes] if self.kind == "trees" else []
+        return torch.cat([middle, -magnitudes.diff(dim=1), *rest], dim=1)
 
     def read_out(self, hidden: Tensor) -> Tensor:
         """Return the labels that the fitted models predict."""
