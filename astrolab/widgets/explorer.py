@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import anywidget
 import ipywidgets
 import pandas as pd
 import traitlets
+from IPython.display import display_html
 from matplotlib.figure import Figure
 from matplotlib.pyplot import close
 
@@ -19,6 +22,7 @@ from astrolab.files import with_ending, write_atomically
 from astrolab.widgets import parts
 
 STATIC_DPI = 110
+STILL = Template(Path(__file__).with_name("still.html").read_text(encoding="utf-8"))
 
 
 def is_watched() -> bool:
@@ -137,14 +141,17 @@ class Explorer(ipywidgets.VBox):
         return file.getvalue()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The figure, for every page that is only read; the widget beside it, for who can turn it."""
-        static = {"text/plain": repr(self), "image/png": base64.b64encode(self._png()).decode()}
-        about = {"image/png": {"alt": self.summary}}
+        """The figure in a page that is only read; else the widget, after a picture that is seen once its kernel is gone.
+
+        It is an output of its own: of one with a widget in it, JupyterLab shows the widget, or an error.
+        """
+        image = base64.b64encode(self._png()).decode()
         if not is_watched():
-            return static, about
+            return {"text/plain": repr(self), "image/png": image}, {"image/png": {"alt": self.summary}}
         if not self.is_live:
             self.go_live()
-        return super()._repr_mimebundle_(**kwargs) | static, about
+        display_html(STILL.substitute(alt=escape(self.summary), image=image), raw=True)
+        return super()._repr_mimebundle_(**kwargs) | {"text/plain": repr(self)}, {}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {'closed' if self.comm is None else self.summary}>"
