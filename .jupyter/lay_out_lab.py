@@ -19,18 +19,12 @@ def content(path: Path) -> object:
         return path.read_bytes()
 
 
-def link(name: str, *, to: Path) -> None:
-    """Make or renew a link in the folder."""
-    (LAB / name).unlink(missing_ok=True)
-    (LAB / name).symlink_to(to, target_is_directory=True)
-
-
 def refresh(name: Path) -> None:
     """Copy a notebook or preset, unless its copy was changed; beside the copies is kept how each came."""
-    new, mine, came = CHECKOUT / "notebooks" / name, LAB / "notebooks" / name, LAB / ".as_shipped" / name
+    new, mine, came = CHECKOUT / "notebooks" / name, LAB / name, LAB / ".as_shipped" / name
     if mine.exists() and content(mine) != content(came):
         if content(new) != content(came):
-            sys.stdout.write(f"lab/notebooks/{name} stays as you changed it. Rename it, to get the new one too.\n")
+            sys.stdout.write(f"lab/{name} stays as you changed it. Rename it, to get the new one too.\n")
         return
     for copy in (mine, came):
         if content(copy) != content(new):
@@ -40,12 +34,12 @@ def refresh(name: Path) -> None:
 
 if __name__ == "__main__":
     runs = Path(sys.argv[1]).resolve()
-    for folder in (runs, LAB / "notebooks"):
+    for folder in (runs, LAB):
         folder.mkdir(parents=True, exist_ok=True)
-    folders = {"runs": runs, "docs": CHECKOUT / "docs", "data_manifests": CHECKOUT / "data_manifests"}
-    for name, folder in folders.items():
-        link(name, to=folder)  # where links of the notebooks lead
-        link(f"notebooks/{name}", to=folder)  # where the file browser begins
+    for folder in (runs, CHECKOUT / "docs", CHECKOUT / "data_manifests"):
+        name = "runs" if folder == runs else folder.name
+        (LAB / name).unlink(missing_ok=True)
+        (LAB / name).symlink_to(folder, target_is_directory=True)
     for path in (CHECKOUT / "notebooks").rglob("*.*"):
         name = path.relative_to(CHECKOUT / "notebooks")
         if path.is_file() and name.parts[0] != "runs" and not any(part.startswith(".") for part in name.parts):

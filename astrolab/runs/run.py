@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from filelock import FileLock, Timeout
 from astrolab.errors import RunError, TrainingError
 from astrolab.files import remove, write_atomically
 from astrolab.runs.record import (
+    as_link,
     code_digest,
     cost_table,
     describe_fit,
@@ -65,6 +67,13 @@ class Run:
         record = self.record
         parts = [record["study"], record["status"], f"{len(record['fits'])} fits", made_under(record), str(self.folder)]
         return "Run " + " · ".join(filter(None, parts))
+
+    def _repr_html_(self) -> str | None:
+        """The same with links to what is there to read, but not in a report, which is in another folder."""
+        if REPORT_FOLLOWS in os.environ:
+            return None
+        kept = [path for kind in ("report.html", "*.csv", "selections/*") for path in sorted(self.folder.glob(kind))]
+        return f"<p>{escape(repr(self))}</p><p>{' · '.join(map(as_link, kept))}</p>"
 
     def fit(
         self,
