@@ -70,10 +70,9 @@ class Run:
 
     def _repr_html_(self) -> str | None:
         """The same with links to what is there to read, but not in a report, which is in another folder."""
-        if REPORT_FOLLOWS in os.environ:
-            return None
         kept = [path for kind in ("report.html", "*.csv", "selections/*") for path in sorted(self.folder.glob(kind))]
-        return f"<p>{escape(repr(self))}</p><p>{' · '.join(map(as_link, kept))}</p>"
+        html = f"<p>{escape(repr(self))}</p><p>{' · '.join(map(as_link, kept))}</p>"
+        return None if REPORT_FOLLOWS in os.environ else html
 
     def fit(
         self,

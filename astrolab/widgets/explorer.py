@@ -149,15 +149,13 @@ class Explorer(ipywidgets.VBox):
         return file.getvalue()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The figure in a page that is only read; else the widget, after a picture for when its kernel is gone.
-
-        The picture is an output of its own: of one with a widget in it, JupyterLab shows the widget, or an error.
-        """
+        """The figure in a page that is only read; else the widget, after a picture for when its kernel is gone."""
         image = base64.b64encode(self._png()).decode()
         if not is_watched():
             return {"text/plain": repr(self), "image/png": image}, {"image/png": {"alt": self.summary}}
         if not self.is_live:
             self.go_live()
+        # an output of its own: of one with a widget in it, JupyterLab shows the widget, or an error
         display_html(STILL.substitute(alt=escape(self.summary), image=image), raw=True)
         return super()._repr_mimebundle_(**kwargs) | {"text/plain": repr(self)}, {}
 

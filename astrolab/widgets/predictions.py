@@ -47,9 +47,8 @@ class PredictionsExplorer(Explorer):
         surveys = gathering.surveys_by_name(survey, predicted=predicted)
         self.view = Exploration(table, surveys=surveys, task=task)
         self.n_cutouts, self.n_listed = at_most
-        folder = gathering.selections_folder(source)
-        self.directory = Path(directory or folder)
-        self.link(*folder.parent.glob("report.html"))
+        self.directory = Path(directory or gathering.selections_folder(source))
+        self.link(*gathering.selections_folder(source).parent.glob("report.html"))
         self.clouds = (Cloud(on_select=self.select), Cloud(on_select=self.select))
         self._listening = True
         self._make_choosers()
