@@ -13,11 +13,16 @@ study: $(STAMP)
 	$(VENV)/bin/astrolab run lora_vs_transfer
 	@echo 'To go on in this terminal: source $(VENV)/bin/activate, then astrolab --help'
 
-# The address is printed, whether a browser is found here or not. LAB=--no-browser, or any other option of jupyter lab.
-lab: export ASTROLAB_RUNS_DIR ?= $(CURDIR)/runs
+# JupyterLab opens lab/, which git ignores: working copies of the notebooks beside links to the results and the docs; the
+# notebooks themselves are not listed. The address is printed, whether a browser is found here or not.
+# LAB=--no-browser, or any other option of jupyter lab.
+RUNS := $(or $(ASTROLAB_RUNS_DIR),runs)
+lab: export ASTROLAB_RUNS_DIR := $(CURDIR)/lab/runs
+lab: export JUPYTER_CONFIG_PATH := $(CURDIR)/.jupyter:$(JUPYTER_CONFIG_PATH)
 lab: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 lab: $(STAMP)
-	$(VENV)/bin/jupyter lab --ServerApp.root_dir=notebooks --LabApp.default_url=/lab/tree/00_welcome.ipynb \
+	@$(VENV)/bin/python .jupyter/lay_out_lab.py '$(RUNS)'
+	$(VENV)/bin/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/lab/00_welcome.ipynb \
 	  $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB)
 
 test: $(STAMP)

@@ -321,11 +321,17 @@ def list_presets(study: str) -> dict[str, Path]:
 
 def recognise_preset(study: str, *, parameters: Mapping[str, Any]) -> str:
     """Name the shipped preset of exactly these parameters but the seeds (``"quick"``: the notebook's own), or none."""
-    given = {name: value for name, value in parameters.items() if name not in _BY_RUN}
-    for preset, values in _shipped_presets(study).items():
-        if {name: value for name, value in values.items() if name not in _BY_RUN} == given:
-            return preset
-    return ""
+    preset, own = nearest_preset(study, parameters=parameters)
+    return "" if own else preset
+
+
+def nearest_preset(study: str, *, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name the shipped preset that is nearest to some parameters, and say which of these are other than its."""
+    own = {}
+    for preset, values in (_shipped_presets(study) or {"": {}}).items():
+        names = sorted({*parameters, *values}.difference(_BY_RUN))
+        own[preset] = {n: parameters.get(n) for n in names if parameters.get(n, ...) != values.get(n, ...)}
+    return min(own.items(), key=lambda placed: len(placed[1]))
 
 
 @cache

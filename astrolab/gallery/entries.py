@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from html import unescape
 from pathlib import Path
@@ -13,17 +13,18 @@ from typing import Any
 import pandas as pd
 
 from astrolab.errors import AstrolabError, CorruptFileError
-from astrolab.metrics import tabulate_scores
+from astrolab.metrics import find_metric, summarise_seeds, tabulate_scores
 from astrolab.parameters import (
     RUN_DIR,
     Parameter,
     list_studies,
     load_notebook,
+    nearest_preset,
     read_declarations,
     read_title,
-    recognise_preset,
 )
 from astrolab.runs.record import made_under, read_record
+from astrolab.tasks import REDSHIFT
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, AstrolabError)
 _SAVED = re.compile(r"""save_figure\(\s*(?P<f>f?)["'](?P<name>[^"']+)["']""")
@@ -79,13 +80,22 @@ class RunEntry:
     settings: tuple[Setting, ...] = ()
     scores: pd.DataFrame | None = None
     headline: pd.DataFrame | None = None
+    best: tuple[str, float] = ("", float("inf"))
     preset: str = ""
+    own: Mapping[str, Any] = field(default_factory=dict)
     pictures: tuple[Picture, ...] = ()
 
     @property
     def started(self) -> datetime | None:
         """When the run began."""
         return datetime.fromisoformat(self.record["started"]) if self.record else None
+
+    @property
+    def facets(self) -> dict[str, set[str]]:
+        """What a list of runs can be filtered by."""
+        surveys = {survey["name"] for survey in self.record.get("surveys", {}).values()}
+        sets = {"study": {self.study}, "survey": surveys, "preset": {self.preset or "none"}}
+        return sets | {"state": {"not whole" if self.problems else "whole"}}
 
     @property
     def made_under(self) -> str:
@@ -113,7 +123,8 @@ def read_entry(folder: Path) -> RunEntry:
     parameters = record.get("parameters", {})
     titles = filter(None, (notebook, list_studies().get(study)))  # papermill may have put its error above the title
     problems += _what_is_unfinished(folder, record)
-    scores, headline = _read_scores(folder, record, problems)
+    scores, headline, best = _read_scores(folder, record, problems) or (None, None, ("", float("inf")))
+    preset, own = nearest_preset(study, parameters=parameters)
     return RunEntry(
         folder=folder,
         study=study,
@@ -122,7 +133,9 @@ def read_entry(folder: Path) -> RunEntry:
         settings=_settings(parameters, read_declarations(notebook) if notebook else {}),
         scores=scores,
         headline=headline,
-        preset=recognise_preset(study, parameters=parameters),
+        best=best,
+        preset=preset,
+        own=own,
         pictures=_pictures(folder, notebook, problems),
         problems=tuple(problems),
     )
@@ -178,23 +191,25 @@ def _settings(parameters: Mapping[str, Any], declared: Mapping[str, Parameter]) 
 
 def _read_scores(
     folder: Path, record: Mapping[str, Any], problems: list[str]
-) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
-    """Return the whole table, and the one metric for the index."""
+) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, float]] | None:
+    """Return the whole table, that of one metric for the index, and this metric with how bad the best arm is in it."""
     path = folder / "scores.csv"
     if not path.is_file():
         if record and record["status"] == "finished" and record["fits"]:
             problems.append("scores.csv is missing; `astrolab.score` makes it again from predictions.parquet.")
-        return None, None
+        return None
     try:
         scores = pd.read_csv(path)
         metrics = list(scores["metric"].unique())
-        headline = record.get("task", {}).get("headline")
+        headline = record.get("task", {}).get("headline", REDSHIFT.headline)
         metric = headline if headline in metrics else metrics[0]
-        one = tabulate_scores(scores[scores["metric"] == metric])[metric].unstack("survey", sort=False)
-        return tabulate_scores(scores), one.rename_axis(columns=metric)
+        of_metric = scores[scores["metric"] == metric]
+        one = tabulate_scores(of_metric)[metric].unstack("survey", sort=False)
+        bad = summarise_seeds(of_metric).groupby("arm")["value"].agg(lambda v: find_metric(metric).badness(v).mean())
+        return tabulate_scores(scores), one.rename_axis(columns=metric), (metric, bad.min())
     except (*_UNREADABLE, IndexError) as error:
         problems.append(f"scores.csv cannot be read: {_in_short(error)}.")
-        return None, None
+        return None
 
 
 def _pictures(folder: Path, notebook: Path | None, problems: list[str]) -> tuple[Picture, ...]:

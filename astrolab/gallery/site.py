@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import pandas as pd
@@ -15,7 +16,6 @@ import pandas as pd
 from astrolab.errors import ConfigError
 from astrolab.files import write_atomically
 from astrolab.gallery.entries import Picture, RunEntry, read_entry
-from astrolab.parameters import list_studies
 from astrolab.runs.finding import GALLERY_MARK, find_run_folders
 
 _TEMPLATES = Path(__file__).with_name("template")
@@ -60,10 +60,13 @@ def write_gallery(runs: str | Path | Iterable[str | Path], *, out: str | Path = 
     entries = [read_entry(folder) for folder in folders]
     with write_atomically(out.resolve()) as site:
         pages = dict(zip(_page_names(entries), entries, strict=True))
+        titles = dict(zip(pages, _titles(entries), strict=True))
         for page, entry in pages.items():
-            _write_page(entry, site / page)
-        _render("index.html.j2", path=site / "index.html", studies=_by_study(pages), pages=pages)
-        shutil.copyfile(_TEMPLATES / "style.css", site / "style.css")
+            _write_page(entry, site / page, title=titles[page])
+        orders = _orders({page: entry for page, entry in pages.items() if entry.record})
+        choices = {name: sorted({value for one in entries for value in one.facets[name]}) for name in entries[0].facets}
+        _render("index.html.j2", path=site / "index.html", pages=pages, titles=titles, orders=orders, choices=choices)
+        _render("style.css.j2", path=site / "style.css", orders=orders, choices=choices)
         listed = {"astrolab": version("astrolab"), "runs": {page: list(e.problems) for page, e in pages.items()}}
         (site / GALLERY_MARK).write_text(json.dumps(listed, indent=1), encoding="utf-8")
     return out / "index.html"
@@ -100,17 +103,30 @@ def _page_names(entries: Sequence[RunEntry]) -> list[str]:
     return names
 
 
-def _by_study(pages: dict[str, RunEntry]) -> dict[str, list[tuple[str, RunEntry]]]:
-    """Pages of the runs that have a record, by study in the order of the notebooks, the newest first."""
-    known = list(list_studies())
-    readable = [(page, entry) for page, entry in pages.items() if entry.record]
-    found = {entry.study for _, entry in readable}
-    studies = [study for study in known if study in found] + sorted(found - set(known))
-    newest_first = sorted(readable, key=lambda placed: placed[1].record["started"], reverse=True)
-    return {study: [placed for placed in newest_first if placed[1].study == study] for study in studies}
+def _titles(entries: Sequence[RunEntry]) -> list[str]:
+    """Say what tells each run from its preset, or from the others of a study without one; else when it began."""
+    said = []
+    for entry in entries:
+        others = [other.own for other in entries if other.study == entry.study]
+        own = {n: v for n, v in entry.own.items() if entry.preset or any(one.get(n, ...) != v for one in others)}
+        own |= {"seeds": seeds} if (seeds := entry.record.get("parameters", {}).get("seeds")) else {}
+        words = [shorten(re.sub(r"[\[\]']", "", f"{n} {v}"), 60, placeholder=" …") for n, v in own.items()]
+        said.append(" · ".join(filter(None, [entry.study, entry.preset, *words])))
+    began = [f"{entry.started:%d %B %Y, %H:%M:%S}" if entry.record else entry.folder.name for entry in entries]
+    return [f"{title} · {began[k]}" if said.count(title) > 1 else title for k, title in enumerate(said)]
 
 
-def _write_page(entry: RunEntry, folder: Path) -> None:
+def _orders(listed: dict[str, RunEntry]) -> dict[str, list[str]]:
+    """Pages of runs in each order that a reader may choose."""
+    newest = sorted(listed, key=lambda page: listed[page].record["started"], reverse=True)
+    orders = {"newest first": newest, "by study": sorted(newest, key=lambda page: listed[page].study)}
+    for metric in sorted({one.best[0] for one in listed.values()} - {""}):
+        bad = {page: one.best[1] for page, one in listed.items() if one.best[0] == metric}
+        orders[f"by {metric} of the best arm"] = sorted(newest, key=lambda page, bad=bad: bad.get(page, float("inf")))
+    return orders
+
+
+def _write_page(entry: RunEntry, folder: Path, *, title: str) -> None:
     folder.mkdir(parents=True)
     documents = {name: words for name, words in _DOCUMENTS.items() if (entry.folder / name).is_file()}
     tables = sorted(path.name for path in entry.folder.glob("*.csv"))
@@ -125,7 +141,7 @@ def _write_page(entry: RunEntry, folder: Path) -> None:
                 shutil.copyfile(path, folder / "figures" / path.name)
     if entry.pictures:
         _write_thumbnail(entry.pictures[0], folder / "thumbnail.png")
-    _render("run.html.j2", path=folder / "index.html", entry=entry, documents=documents, tables=tables)
+    _render("run.html.j2", path=folder / "index.html", title=title, entry=entry, documents=documents, tables=tables)
 
 
 def _write_thumbnail(picture: Picture, path: Path) -> None:

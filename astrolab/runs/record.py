@@ -14,12 +14,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from functools import cache
+from html import escape
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -48,6 +50,13 @@ COSTS = (
 def runs_dir() -> Path:
     """Return the folder that holds all runs: ``$ASTROLAB_RUNS_DIR``, or ``runs`` here."""
     return Path(os.environ.get("ASTROLAB_RUNS_DIR", "runs")).resolve()
+
+
+def as_link(path: Path) -> str:
+    """Return a link, for an output of a notebook, to a file of a run; a link that stands for the runs is kept in it."""
+    shown, path = Path(os.environ.get("ASTROLAB_RUNS_DIR", "runs")).absolute(), path.resolve()
+    path = shown / path.relative_to(runs_dir()) if path.is_relative_to(runs_dir()) else path
+    return f'<a href="{quote(os.path.relpath(path))}">{escape(path.name)}</a>'
 
 
 @cache

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from html import escape
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from astrolab.errors import RunError, TrainingError
 from astrolab.files import remove, write_atomically
 from astrolab.runs.clashes import require_agreement
 from astrolab.runs.record import (
+    as_link,
     code_digest,
     cost_table,
     describe_fit,
@@ -69,6 +71,12 @@ class Run:
         record = self.record
         parts = [record["study"], record["status"], f"{len(record['fits'])} fits", made_under(record), str(self.folder)]
         return "Run " + " · ".join(filter(None, parts))
+
+    def _repr_html_(self) -> str | None:
+        """The same with links to what is there to read, but not in a report, which is in another folder."""
+        kept = [path for kind in ("report.html", "*.csv", "selections/*") for path in sorted(self.folder.glob(kind))]
+        html = f"<p>{escape(repr(self))}</p><p>{' · '.join(map(as_link, kept))}</p>"
+        return None if REPORT_FOLLOWS in os.environ else html
 
     def fit(
         self,

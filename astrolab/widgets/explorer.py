@@ -5,20 +5,25 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import anywidget
 import ipywidgets
 import pandas as pd
 import traitlets
+from IPython.display import display_html
 from matplotlib.figure import Figure
 from matplotlib.pyplot import close
 
 from astrolab.files import with_ending, write_atomically
+from astrolab.runs.record import as_link
 from astrolab.widgets import parts
 
 STATIC_DPI = 110
+STILL = Template(Path(__file__).with_name("still.html").read_text(encoding="utf-8"))
 
 
 def is_watched() -> bool:
@@ -86,7 +91,14 @@ class Explorer(ipywidgets.VBox):
         self.add_class("astrolab-explorer").add_class(css_class)
         self.is_live = False
         self.page = Page()
+        self.links, self.linked = ipywidgets.Output(), {}
         self._own = set(vars(self)) | {"_own"}
+
+    def link(self, *paths: Path) -> None:
+        """Link files, beside those linked before, in an output inside the widget, whose links JupyterLab follows."""
+        self.linked |= dict.fromkeys(paths)
+        html = {"text/html": " · ".join(map(as_link, self.linked))}
+        self.links.outputs = ({"output_type": "display_data", "data": html, "metadata": {}},)
 
     def figure(self) -> Figure:
         """Return what is shown, as a figure that pyplot does not know: it would be shown below the widget again."""
@@ -118,11 +130,11 @@ class Explorer(ipywidgets.VBox):
             self.go_live()
 
     def close(self) -> None:
-        """Take the explorer off the page and let go of its objects; a kernel keeps all that is not closed."""
+        """Leave a picture on the page and let go of the objects; a kernel keeps all that is not closed."""
         if self.comm is None:
             return
         children, self.children = self.children, ()
-        parts.close_all(*children, self.layout)
+        parts.close_all(*children, self.links, self.layout)
         clouds = getattr(self, "clouds", ())
         for cloud in clouds.values() if isinstance(clouds, dict) else clouds:
             cloud.close()
@@ -137,14 +149,15 @@ class Explorer(ipywidgets.VBox):
         return file.getvalue()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The figure, for every page that is only read; the widget beside it, for who can turn it."""
-        static = {"text/plain": repr(self), "image/png": base64.b64encode(self._png()).decode()}
-        about = {"image/png": {"alt": self.summary}}
+        """The figure in a page that is only read; else the widget, after a picture for when its kernel is gone."""
+        image = base64.b64encode(self._png()).decode()
         if not is_watched():
-            return static, about
+            return {"text/plain": repr(self), "image/png": image}, {"image/png": {"alt": self.summary}}
         if not self.is_live:
             self.go_live()
-        return super()._repr_mimebundle_(**kwargs) | static, about
+        # an output of its own: of one with a widget in it, JupyterLab shows the widget, or an error
+        display_html(STILL.substitute(alt=escape(self.summary), image=image), raw=True)
+        return super()._repr_mimebundle_(**kwargs) | {"text/plain": repr(self)}, {}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {'closed' if self.comm is None else self.summary}>"

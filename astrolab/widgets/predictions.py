@@ -48,6 +48,7 @@ class PredictionsExplorer(Explorer):
         self.view = Exploration(table, surveys=surveys, task=task)
         self.n_cutouts, self.n_listed = at_most
         self.directory = Path(directory or gathering.selections_folder(source))
+        self.link(*gathering.selections_folder(source).parent.glob("report.html"))
         self.clouds = (Cloud(on_select=self.select), Cloud(on_select=self.select))
         self._listening = True
         self._make_choosers()
@@ -94,7 +95,7 @@ class PredictionsExplorer(Explorer):
         self.filename = parts.control("filename", label="Save selection as", width="260px", **text)
         csv = parts.button("save-csv", label="CSV", hint="Save as CSV", on_click=partial(self._save, ".csv"))
         ecsv = parts.button("save-ecsv", label="ECSV", hint=hint, on_click=partial(self._save, ".ecsv"))
-        self.export = parts.row(self.filename, csv, ecsv)
+        self.export = parts.row(self.filename, csv, ecsv, self.links)
 
     def _make_places(self) -> None:
         self.places = parts.places("title", "legend", "scores", "status", "cutouts", "galaxies")
@@ -314,5 +315,6 @@ class PredictionsExplorer(Explorer):
         except (OSError, AstrolabError) as error:
             self.places["status"].value = parts.text_note(f"Not saved: {error}")
         else:
+            self.link(path)
             instead = ", in place of the file of that name" if was_there else ""
             self.places["status"].value = parts.text_note(f"{len(rows):,} {self.view.word} saved as {path}{instead}")

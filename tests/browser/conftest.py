@@ -4,7 +4,6 @@ Without a browser or Playwright these tests are skipped, and say why; with ``AST
 Screenshots go to ``$ASTROLAB_ARTEFACTS``, or to ``artefacts`` beside this file.
 """
 
-import json
 import os
 import re
 import secrets
@@ -22,12 +21,10 @@ from urllib.error import URLError
 import nbformat
 import pytest
 
-from astrolab.parameters import shipped_folder
-
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 START_S, ANSWER_S = 300, 120  # generous: machines are slow at times
-NO_NEWS = {"fetchNews": "false", "checkForUpdates": False}
+CHECKOUT = Path(__file__).parents[2]
 
 
 def do_without(reason: str) -> None:
@@ -90,7 +87,7 @@ def open_page(browser):
 
 @dataclass
 class Lab:
-    """A JupyterLab that serves a copy of the notebooks."""
+    """A JupyterLab that serves copies of the notebooks."""
 
     folder: Path
     address: str
@@ -101,7 +98,7 @@ class Lab:
         """Open a notebook in a page, alone in its workspace."""
         self.opened.append(name)
         workspace = f"lab/workspaces/test{len(self.opened)}"
-        page.goto(f"{self.address}/{workspace}/tree/{name}?token={self.token}", timeout=1000 * ANSWER_S)
+        page.goto(f"{self.address}/{workspace}/tree/lab/{name}?token={self.token}", timeout=1000 * ANSWER_S)
         page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=1000 * ANSWER_S)
         notebook = LabNotebook(page, self.folder / name)
         notebook.wait_for_kernel()
@@ -161,26 +158,31 @@ class LabNotebook:
 
 @pytest.fixture(scope="module")
 def lab(chromium, tmp_path_factory):
-    """JupyterLab on a free port, with a copy of the notebooks and nobody else's settings."""
+    """`make lab` on a free port, in a copy of the checkout and with nobody else's settings."""
     root = tmp_path_factory.mktemp("lab")
-    shutil.copytree(shipped_folder("notebooks"), root / "notebooks", ignore=shutil.ignore_patterns("runs", ".*"))
-    settings = root / "settings" / "@jupyterlab" / "apputils-extension"
-    settings.mkdir(parents=True)
-    (settings / "notification.jupyterlab-settings").write_text(json.dumps(NO_NEWS))
+    checkout = root / "checkout"
+    for folder in ("notebooks", "docs", "data_manifests", ".jupyter"):
+        ignored = shutil.ignore_patterns("runs", ".ipynb_checkpoints")
+        shutil.copytree(CHECKOUT / folder, checkout / folder, ignore=ignored)
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy2(CHECKOUT / name, checkout)
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    (checkout / ".venv" / ".installed").touch()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     token = secrets.token_hex(16)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
-    command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"]
-    command += [f"--ServerApp.root_dir={root / 'notebooks'}"]
+    options = ["--no-browser", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+    options = " ".join([*options, f"--IdentityProvider.token={token}"])
+    command = ["make", "--directory", str(checkout), "lab", "PYTHON=false", f"LAB={options}"]  # nothing is installed
     with (root / "lab.log").open("w") as log:
         server = subprocess.Popen(
             command, env=_environment(root), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
         _wait_for(f"http://127.0.0.1:{port}/api?token={token}", server=server, log=root / "lab.log")
-        yield Lab(root / "notebooks", f"http://127.0.0.1:{port}", token)
+        yield Lab(checkout / "lab", f"http://127.0.0.1:{port}", token)
     finally:
         _stop(server)
 
@@ -209,8 +211,8 @@ def _wait_for(address: str, *, server: subprocess.Popen, log: Path) -> None:
 
 
 def _stop(server: subprocess.Popen) -> None:
-    """End JupyterLab, which ends its kernels."""
-    server.send_signal(signal.SIGTERM)
+    """End make and JupyterLab, which ends its kernels."""
+    os.killpg(server.pid, signal.SIGTERM)
     try:
         server.wait(30)
     except subprocess.TimeoutExpired:

@@ -19,7 +19,8 @@ def index(tmp_path_factory):
     runs = tmp_path_factory.mktemp("gallery") / "runs"
     scores = scores_of(ARMS, surveys=SURVEYS, metrics=METRICS)
     for name, changed in (("first", {}), ("second", {"epochs": 3, "strategies": list(ARMS), "seeds": [0, 1, 2]})):
-        build_run(runs, name, scores=scores, figures=("metric_bars", "truth", "cost"), **changed)
+        own = scores.assign(value=scores["value"] + 0.01 * bool(changed))
+        build_run(runs, name, scores=own, figures=("metric_bars", "truth", "cost"), **changed)
     build_run(runs, "2026-01-01T00-00-00-0123abcd", study="my_own_study_of_a_survey", scores=scores, finish=False)
     (build_run(runs, "damaged", figures=()) / "run.json").write_text("{")
     return write_gallery(runs, out=runs.parent / "site")
@@ -42,7 +43,7 @@ def test_index_to_page_and_back(index, open_page, artefacts, size, scheme):
     assert (sum(map(int, dark.strip("rgb()").split(","))) < 200) == (scheme == "dark")
     page.screenshot(path=artefacts / f"gallery_index_{size}_{scheme}.png", full_page=True)
 
-    page.locator(".card h3 a").first.focus()
+    page.locator(".card h2 a").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/runs/**/index.html")
     assert width_of(page) == width
@@ -62,3 +63,44 @@ def test_every_page_fits_a_phone_and_needs_no_script(index, open_page):
     bare.goto(index.as_uri())
     assert bare.locator(".card").count() == 3
     assert page.errors + bare.errors == []
+
+
+def shown(page):
+    """Titles of the runs that are seen, from the left and the top."""
+    cards = page.locator(".card:visible").all()
+    placed = sorted((round(c.bounding_box()["y"]), round(c.bounding_box()["x"]), c) for c in cards)
+    return [card.locator("h2").inner_text() for *_, card in placed]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_runs_are_filtered_sorted_and_put_side_by_side_without_a_script(index, open_page, artefacts, size):
+    width, height = SIZES[size]
+    page = open_page(width, height)
+    page.goto(index.as_uri())
+    first, second = "lora_vs_transfer · quick · seeds 0", "lora_vs_transfer · quick · epochs 3"
+    assert len(shown(page)) == 3
+    page.locator("#state").select_option(label="whole")
+    assert len(shown(page)) == 2 and all(title.startswith("lora") for title in shown(page))
+    page.locator("#state").select_option(label="all")
+    page.locator("#study").select_option(label="my_own_study_of_a_survey")
+    assert len(shown(page)) == 1
+    page.locator("#study").select_option(label="all")
+
+    page.locator("#order").select_option(label="by study")
+    assert [title.partition(" ")[0] for title in shown(page)][2] == "my_own_study_of_a_survey"
+    page.locator("#order").select_option(label="by scatter of the best arm")
+    assert [title.startswith(second) for title in shown(page)] == [False, False, True], "its scores are larger"
+
+    assert not page.locator("#beside").is_visible()
+    for title in (first, second):
+        page.locator(".card", has_text=title).get_by_label("Compare").check()
+    page.locator("#beside").check()
+    one, other = sorted(page.locator(".card:visible").all(), key=lambda card: card.bounding_box()["x"])
+    assert abs(one.bounding_box()["y"] - other.bounding_box()["y"]) < 2
+    assert other.bounding_box()["x"] >= one.bounding_box()["x"] + one.bounding_box()["width"]
+    assert one.get_by_role("columnheader", name="catastrophic_rate").is_visible(), "the whole table"
+    assert width_of(page) == width
+    page.screenshot(path=artefacts / f"gallery_beside_{size}.png", full_page=True)
+    page.locator("#beside").uncheck()
+    assert len(shown(page)) == 3
+    assert page.errors == []

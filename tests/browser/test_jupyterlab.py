@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from astrolab.parameters import load_preset
+from astrolab.parameters import find_notebook, load_preset
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -92,6 +92,10 @@ def test_a_study_runs_from_its_first_to_its_last_cell(lab, open_page, artefacts)
     assert run["status"] == "finished"
     assert run["parameters"]["strategies"] == SMALL["strategies"]
     assert list((record.parent / "figures").glob("*.png"))
+    page.locator(".jp-OutputArea-output a", has_text="scores.csv").last.click()
+    page.locator(".jp-CSVViewer").wait_for(timeout=60_000)
+    pristine = lab.folder.parent / "notebooks" / notebook.path.name
+    assert pristine.read_bytes() == find_notebook("lora_vs_transfer").read_bytes() != notebook.path.read_bytes()
     assert not [error for error in page.errors if error.startswith("uncaught")]
 
 
@@ -126,9 +130,9 @@ def run_in_lab(lab, open_page):
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), lab.folder / name)
         page = open_page(1500, 1100)
-        notebook = lab.open(page, name)
-        notebook.run_all()
-        notebook.wait_until_run(timeout_s=RUN_S)
+        page.notebook = lab.open(page, name)
+        page.notebook.run_all()
+        page.notebook.wait_until_run(timeout_s=RUN_S)
         page.locator(".astrolab-scores table").wait_for(timeout=120_000)
         page.locator(".astrolab-cloud canvas").first.wait_for(timeout=120_000)
         return page
@@ -316,3 +320,50 @@ def test_the_galaxies_stop_where_the_slider_stops_however_fast_it_went(run_in_la
     for there, here, slow in zip(at_end, fast, pictures(), strict=True):
         assert np.abs(there - here).mean() > 20 * np.abs(slow - here).mean()
     assert not [error for error in page.errors if error.startswith("uncaught")]
+
+
+def test_make_lab_shows_notebooks_results_and_docs_and_no_news(lab, open_page, artefacts):
+    page = open_page(1280, 900)
+    page.goto(f"{lab.address}?token={lab.token}")
+    page.get_by_role("heading", name="Welcome to astrolab").wait_for(timeout=120_000)
+    page.wait_for_timeout(3000)
+    names = page.locator(".jp-DirListing-itemText").all_inner_texts()
+    assert {"runs", "docs", "data_manifests", "presets", "10_lora_vs_transfer.ipynb"} <= set(names)
+    page.screenshot(path=artefacts / "lab_welcome.png")
+    assert not page.locator(".Toastify__toast").count()
+    page.locator(".jp-DirListing-item", has_text="docs").dblclick()
+    page.locator(".jp-DirListing-item", has_text="explore.md").dblclick()
+    page.get_by_role("heading", name="Predictions against truth").wait_for(timeout=60_000)
+    page.wait_for_timeout(3000)
+    assert page.evaluate(DRAWN, ".jp-MarkdownViewer img") >= 1
+    page.locator(".jp-BreadCrumbs-home").click()
+    page.locator(".jp-DirListing-item", has_text="Makefile").wait_for()
+    assert not page.locator(".jp-DirListing-item", has_text="notebooks").count(), "they are not worked in"
+
+
+def test_once_its_kernel_is_gone_the_picture_stands_in_the_place_of_the_explorer(run_in_lab, artefacts):
+    page = run_in_lab(EXPLORER, name="gone.ipynb")
+    still, sentence = page.locator(".astrolab-still"), "Run this cell again to bring the explorer back"
+    assert not still.is_visible() and page.locator(".astrolab-explorer").is_visible()
+    page.notebook.save()
+    page.reload()
+    page.locator(".astrolab-cloud canvas").first.wait_for(timeout=120_000)
+    assert not still.is_visible(), "the kernel still has it"
+
+    page.locator(".lm-MenuBar-item", has_text=re.compile("^Kernel$")).click()
+    page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Restart Kernel…$")).click()
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
+    still.filter(has_text=sentence).wait_for(timeout=120_000)
+    assert not page.locator(".astrolab-explorer").is_visible()
+    page.screenshot(path=artefacts / "explorer_restarted.png")
+    page.reload()
+    still.filter(has_text=sentence).wait_for(timeout=120_000)
+    page.wait_for_timeout(5000)
+    assert page.evaluate(DRAWN, ".astrolab-still img") == 1
+    assert not page.get_by_text("Error displaying widget").is_visible()
+    page.screenshot(path=artefacts / "explorer_reloaded.png")
+
+    page.notebook.wait_for_kernel()
+    page.notebook.run_all()
+    page.locator(".astrolab-cloud canvas").first.wait_for(timeout=120_000)
+    assert not still.is_visible() and page.locator(".astrolab-explorer").is_visible()

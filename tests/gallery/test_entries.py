@@ -41,7 +41,17 @@ def test_figures_of_one_loop_stay_in_the_order_they_were_saved_in(make_run):
 def test_the_parameters_say_which_preset_they_are(make_run):
     assert read_entry(make_run("a")).preset == "quick"
     assert read_entry(make_run("b", **load_preset("lora_vs_transfer", preset="smoke"))).preset == "smoke"
-    assert read_entry(make_run("c", epochs=77)).preset == ""
+    near = read_entry(make_run("c", **load_preset("lora_vs_transfer", preset="smoke") | {"epochs": 77, "seeds": [5]}))
+    assert (near.preset, near.own) == ("smoke", {"epochs": 77})
+
+
+def test_the_best_arm_is_judged_by_the_sign_of_the_metric_over_all_test_sets(make_run):
+    values = pd.DataFrame(
+        {"arm": ["tl", "tl", "lora", "lora"], "survey": ["a", "b"] * 2, "value": [0.1, -0.5, 0.2, 0.2]}
+    )
+    scores = values.assign(seed=0, low=-1, high=1)
+    assert read_entry(make_run("bias", scores=scores.assign(metric="bias"))).best == ("bias", pytest.approx(0.2))
+    assert read_entry(make_run("scatter", scores=scores.assign(metric="scatter"))).best[1] == pytest.approx(-0.2)
 
 
 def test_the_notebook_of_the_run_itself_counts_before_the_shipped_one(make_run, make_notebook):

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import struct
 from html.parser import HTMLParser
@@ -11,12 +12,13 @@ from small_runs import build_run, scores_of
 from astrolab.errors import ConfigError
 from astrolab.gallery import listed_runs, write_gallery
 from astrolab.gallery.site import require_replaceable
+from astrolab.parameters import load_preset
 
 
 class Page(HTMLParser):
     """What a browser would follow, load and show of a page."""
 
-    VOID = ("meta", "link", "img", "br", "hr")
+    VOID = ("meta", "link", "img", "br", "hr", "input")
 
     def __init__(self, path):
         super().__init__()
@@ -97,6 +99,23 @@ def test_the_index_shows_scores_parameters_and_every_problem(site):
     assert "run.json is damaged" in text
     problems = listed_runs(site)
     assert [bool(problems[page]) for page in sorted(problems)] == [False, True, True]
+
+
+def test_titles_say_what_differs_and_when_where_nothing_does(make_run, tmp_path):
+    smoke = load_preset("lora_vs_transfer", preset="smoke")
+    make_run("a", **smoke)
+    make_run("b", **smoke | {"seeds": [0, 1], "direction": "reverse"})
+    for name, knob in (("c", 3), ("d", 4), ("e", 4)):
+        make_run(name, study="mine", knob=knob)
+    titles = headings_of(write_gallery(tmp_path / "runs", out=tmp_path / "site"))
+    assert {"lora_vs_transfer · smoke · seeds 0", "lora_vs_transfer · smoke · direction reverse · seeds 0, 1"} < titles
+    own = sorted(title for title in titles if title.startswith("mine"))
+    assert own[0] == "mine · knob 3 · seeds 0" and len(own) == 3
+    assert all(re.fullmatch(r"mine · knob 4 · seeds 0 · \d\d \w+ \d{4}, [\d:]{8}", title) for title in own[1:])
+
+
+def headings_of(index):
+    return set(re.findall(r'<h2><a href="[^"]+">([^<]+)</a></h2>', index.read_text(encoding="utf-8")))
 
 
 def test_names_of_runs_cannot_break_out_of_the_page_or_the_folder(site):

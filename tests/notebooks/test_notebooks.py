@@ -175,6 +175,19 @@ def test_a_tour_with_an_arm_that_the_run_lacks_stops_in_its_first_code_cells(smo
     assert "base-s0, combo-s0, lora-s0" in caught.value.received
 
 
+def test_the_tour_is_left_at_its_first_step(smoke_run):
+    smoke_run("lora_vs_transfer")
+    namespace = {}
+    for source in cells_of("explore_predictions", "code")[:5]:
+        exec(source, namespace)
+    explorer = namespace["explorer"]
+    assert explorer.view.what == "all" and len(namespace["outliers"]) < len(explorer.view.objects)
+    explorer.select(explorer.view.outliers)
+    explorer._save(".csv")
+    names = re.findall(r">([^<]+)</a>", explorer.links.outputs[0]["data"]["text/html"])
+    assert names == ["report.html", "selection.csv"]
+
+
 def test_explorers_are_called_as_the_docs_show(smoke_run):
     smoke_run("lora_vs_transfer")
     docs = (Path(__file__).parents[2] / "docs" / "explore.md").read_text(encoding="utf-8")

@@ -142,6 +142,20 @@ def test_a_run_says_what_its_fits_were_made_with():
     assert "2 fits · float32 on cpu, 2 threads; float32 on cpu, 4 threads · " in repr(run)
 
 
+def test_a_notebook_links_what_a_run_left_by_the_road_to_the_runs_and_a_report_links_nothing(
+    runs_here, tmp_path, monkeypatch
+):
+    run = open_run(study="s", parameters={}, directory=runs_here / "s" / "one")
+    run.save_table("a & b", table=pd.DataFrame({"z": [1.0]}))
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "runs").symlink_to(runs_here)
+    monkeypatch.setenv("ASTROLAB_RUNS_DIR", str(tmp_path / "lab" / "runs"))
+    monkeypatch.chdir(tmp_path / "lab")
+    assert '<a href="runs/s/one/a%20%26%20b.csv">a &amp; b.csv</a>' in run._repr_html_()
+    monkeypatch.setenv(REPORT_FOLLOWS, str(run.folder))
+    assert run._repr_html_() is None
+
+
 def test_predictions_say_which_run_and_fit_they_are_of(case, setup):
     run = open_run(study="s", parameters={})
     run.record["move"] = {"direction": "forward"}

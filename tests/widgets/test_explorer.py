@@ -31,15 +31,20 @@ def test_no_script_is_watched_nor_papermill_or_nbconvert(monkeypatch):
         assert module.is_watched() is allow_stdin
 
 
-def test_the_figure_stands_beside_the_widget_and_alone_in_a_page_that_is_read(path_predictions, monkeypatch):
+def test_the_figure_comes_before_the_widget_and_alone_in_a_page_that_is_read(path_predictions, monkeypatch):
     explorer = explore_adapter(path_predictions)
     alone, about = explorer._repr_mimebundle_()
     assert base64.b64decode(alone["image/png"])[:4] == b"\x89PNG"
     assert WIDGET not in alone and not explorer.is_live
     assert "base network" in about["image/png"]["alt"]
     monkeypatch.setattr("IPython.get_ipython", kernel_that_got({"allow_stdin": True}))
-    both, _ = explorer._repr_mimebundle_()
-    assert both[WIDGET]["model_id"] == explorer.model_id and "image/png" in both
+    shown = []
+    monkeypatch.setattr(module, "display_html", lambda html, raw: shown.append(html))
+    live, _ = explorer._repr_mimebundle_()
+    (still,) = shown
+    assert f'alt="{explorer.summary}" src="data:image/png;base64,{alone["image/png"][:20]}' in still
+    assert "Run this cell again to bring the explorer back" in still
+    assert live[WIDGET]["model_id"] == explorer.model_id and "image/png" not in live
     assert explorer.is_live and len(explorer.cloud_row.children) == 2
 
 

@@ -250,7 +250,7 @@ def test_the_lines_of_lsst_are_drawn(explorer):
 def test_the_selection_is_saved_with_units(explorer, tmp_path):
     lasso(explorer, [3, 4])
     explorer.filename.value = "mine"
-    for button in explorer.export.children[1:]:
+    for button in explorer.export.children[1:3]:
         button.click()
     assert "saved as" in explorer.places["status"].value
     table = Table.read(tmp_path / "mine.ecsv")
