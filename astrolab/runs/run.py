@@ -232,10 +232,10 @@ class Run:
         return history_table(self.record)
 
     def record_surveys(self, surveys: Mapping[str, Survey]) -> None:
-        """Note the data of this run by their role in the study, and the task that they share."""
+        """Note the data of this run by their role in the study, and the task, where their labels are the same."""
         self.record["surveys"] = {role: describe_survey(survey) for role, survey in surveys.items()}
-        tasks = {survey.task for survey in surveys.values()}
-        self.record["task"] = tasks.pop().to_dict() if len(tasks) == 1 else {}
+        tasks = {survey.task.label_names: survey.task for survey in reversed(surveys.values())}
+        self.record["task"] = tasks.popitem()[1].to_dict() if len(tasks) == 1 else {}
         self._write()
 
     def record_move(self, move: Move) -> None:
