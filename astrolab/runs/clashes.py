@@ -24,6 +24,7 @@ class Outline:
     specs: Mapping[str, InputSpec]
     labels: tuple[str, ...]
     columns: tuple[str, ...] | None
+    z: tuple[float, float] | None = None  # the smallest and the largest redshift
 
     @classmethod
     def of(cls, name: str, *, directory: str) -> Outline:
@@ -36,7 +37,8 @@ class Outline:
             return cls(manifest.name, specs, manifest.task.label_names, None)
         paths = locate(manifest, directory=Path(directory) if directory else None)
         survey = read_file(paths[0], manifest=manifest)
-        return cls(manifest.name, survey.specs, tuple(survey.labels), (*survey.labels, *survey.catalogue))
+        z = (survey.labels["z"].min(), survey.labels["z"].max()) if "z" in survey.labels else None
+        return cls(manifest.name, survey.specs, tuple(survey.labels), (*survey.labels, *survey.catalogue), z)
 
 
 def require_agreement(parameters: Mapping[str, Any], *, study: str) -> None:
@@ -79,6 +81,10 @@ def _clashes(given: Mapping[str, Any], outlines: Mapping[str, Outline]) -> Itera
             yield "training", f"augment 'dihedral' is for images, not for {inputs}; 'auto' takes what fits"
         if "z_range" in given and outline.labels and "z" not in outline.labels:
             yield role, f"{outline.name} has no label z, the redshift of this study, but {', '.join(outline.labels)}"
+        low, high = given.get("z_range") or (-1.0, float("inf"))
+        if outline.z and (outline.z[1] <= low or outline.z[0] > high):
+            span = f"{outline.z[0]:.3g} to {outline.z[1]:.3g}"
+            yield "z_range", f"{outline.name} has redshifts from {span}, none within {low:g} to {high:g}; [] scores all"
         for column in given.get("slice_by", ()):
             if outline.columns is not None and column not in outline.columns:
                 yield (

@@ -81,6 +81,12 @@ def test_surveys_that_are_not_there_or_cannot_be_learned_from_are_named(catalogu
     assert [name for name, _, _ in problems(**surveys)] == ["finetune_survey"]
 
 
+def test_a_range_of_redshifts_that_a_survey_does_not_have(catalogue):
+    surveys = {"pretrain_survey": catalogue("old"), "finetune_survey": catalogue("new"), "slice_by": []}  # z up to 0.78
+    assert [name for name, _, _ in problems(**surveys, z_range=[0.9, 1.5])] == ["z_range", "z_range"]
+    require_agreement(parameters(**surveys, z_range=[]), study="lora_vs_transfer")
+
+
 def test_settings_of_training_are_read_before_a_kernel_starts():
     ((name, _, text),) = problems(training={"batchsize": 64})
     assert name == "training" and "batch_size" in text
