@@ -473,7 +473,7 @@ def test_anywhere_but_at_a_terminal_a_fit_says_one_line(case, capsys, monkeypatc
     fit(case.mlp, **arguments)
     shown = capsys.readouterr()
     assert shown.out == "" and re.fullmatch(r"lora \(seed 3\): epoch 4 of 4, .*lr 1e-02, \S+ s/epoch\n", shown.err)
-    monkeypatch.setattr("astrolab.trainers.loop.LINE_EVERY_S", 0.0)
+    monkeypatch.setattr("astrolab.progress.LINE_EVERY_S", 0.0)
     fit(case.mlp, **arguments)
     assert capsys.readouterr().err.count("\n") == 4
 
