@@ -23,8 +23,12 @@ data_app = typer.Typer(help="Surveys: list, describe, simulate, fetch, verify, i
 app.add_typer(data_app, name="data")
 
 
+def _study_of(context: typer.Context) -> str:
+    return context.params["study"] or context.args[0]  # where the option that is typed has no value yet
+
+
 def _parameter_names(context: typer.Context) -> list[str]:
-    return [f"{name}=" for name in read_declarations(find_notebook(context.params["study"]))]
+    return [f"{name}=" for name in read_declarations(find_notebook(_study_of(context)))]
 
 
 def _survey_names() -> list[str]:
@@ -38,7 +42,7 @@ _SURVEY = "Name of a survey, or the path of its manifest."
 _PRESET = "smoke, paper, …, a YAML file; by default the quick run."
 _SET = {"metavar": "NAME=VALUE", "help": "Set one parameter; repeatable.", "autocompletion": _parameter_names}
 Study = Annotated[str, typer.Argument(help=_STUDY, autocompletion=lambda: list(list_studies()))]
-Preset = Annotated[str, typer.Option(help=_PRESET, autocompletion=lambda ctx: list(list_presets(ctx.params["study"])))]
+Preset = Annotated[str, typer.Option(help=_PRESET, autocompletion=lambda ctx: list(list_presets(_study_of(ctx))))]
 Name = Annotated[str, typer.Argument(help=_SURVEY, autocompletion=_survey_names)]
 Directory = Annotated[Path | None, typer.Option(help="Where the files are, instead of the data folder.")]
 
@@ -69,8 +73,10 @@ def run(
     try:
         folder = plan.run()
     except KeyboardInterrupt:
-        again = how_to_go_on(plan.folder) and f":\n{shlex.join(['astrolab', *sys.argv[1:]])}"
-        typer.echo(f"\nInterrupted.{how_to_go_on(plan.folder)}{again}", err=True)
+        goes_on = how_to_go_on(plan.folder)
+        typer.echo(
+            f"\nInterrupted.{goes_on}" + f"\n{shlex.join(['astrolab', *sys.argv[1:]])}" * bool(goes_on), err=True
+        )
         raise typer.Exit(130) from None
     scores = folder / "scores.csv"
     if scores.is_file():

@@ -159,7 +159,7 @@ def _what_is_unfinished(folder: Path, record: Mapping[str, Any], notebook: Path 
     if not record:
         failed = notebook and notebook.parent == folder and failure_of(notebook)
         return [f"It failed ({failed})."] if failed else []
-    status = current_status(folder, record)
+    status = current_status(folder, record=record)
     if status in ("finished", "running"):
         return ["It is running."] * (status == "running")
     words = {"interrupted": "was interrupted", "computed": "has computed everything, but its report is missing"}

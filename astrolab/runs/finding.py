@@ -111,7 +111,7 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame | None] | str:
         return error.received
     if record is None:
         return f"it has files of a run but no {RECORD}: it ended before its first cell was through, or lost it"
-    record["status"] = current_status(folder, record)
+    record["status"] = current_status(folder, record=record)
     path = folder / "scores.csv"
     if not path.is_file():
         return record, None

@@ -193,6 +193,8 @@ class Run:
         list of DataFrame
             As from :meth:`predict`; the arms are ``trees-pretrain``, ``trees-finetune``, ``trees-union``, ...
         """
+        import pandas as pd
+
         from astrolab.datasets.scaling import fit_scaling
         from astrolab.models.adapt import adapt as arrange
         from astrolab.models.baselines import Baseline
@@ -311,7 +313,7 @@ def complete_run(folder: Path) -> None:
         remove(folder / "checkpoints")
 
 
-def current_status(folder: Path, record: Mapping[str, Any]) -> str:
+def current_status(folder: Path, *, record: Mapping[str, Any]) -> str:
     """Say where a run stands: as its record says, but that one which no process works on any more was interrupted."""
     if record["status"] != "running":
         return record["status"]
@@ -325,7 +327,7 @@ def current_status(folder: Path, record: Mapping[str, Any]) -> str:
 def end_run(folder: Path, *, status: str) -> None:
     """Note how a run ended that no process works on any more, where it has not computed everything."""
     record = read_record(folder)
-    if record and current_status(folder, record) == "interrupted":
+    if record and current_status(folder, record=record) == "interrupted":
         write_record(folder, record=record | {"status": status})
 
 

@@ -485,6 +485,13 @@ def test_at_a_terminal_a_bar_goes_to_stderr_under_its_own_name(case, capsys, mon
     assert shown.out == "" and "lora (seed 3)" in shown.err and "4/4" in shown.err and "lr=1e-02" in shown.err
 
 
+def test_a_bar_is_not_wider_than_the_terminal_that_the_kernel_knows_of(case, capsys, monkeypatch):
+    monkeypatch.setenv("ASTROLAB_PROGRESS", "50")
+    fit(case.mlp, **case.arguments(progress=True, description="lora-s3"))
+    states = [state for state in re.split(r"[\r\n]", capsys.readouterr().err) if state]
+    assert "4/4" in states[-1] and {*map(len, states)} == {50}
+
+
 @pytest.mark.parametrize("strategy", ["full", "lora"])
 def test_a_batch_of_one_is_refused_where_batchnorm_needs_a_spread(case, strategy):
     config = case.config.with_changes(batch_size=1, epochs=1)
