@@ -34,15 +34,8 @@ from astrolab.parameters import (
     study_name,
 )
 from astrolab.progress import COLUMNS, terminal_width
-from astrolab.runs.record import (
-    RECORD,
-    find_unfinished,
-    make_run_folder,
-    new_run_folder,
-    newest_records,
-    parameters_digest,
-    read_record,
-)
+from astrolab.runs import find_unfinished, new_run_folder, parameters_digest
+from astrolab.runs.record import RECORD, make_run_folder, newest_records, read_record
 from astrolab.runs.run import REPORT_FOLLOWS, complete_run, end_run, hold_folder
 from astrolab.studies.report import write_report
 
@@ -104,8 +97,8 @@ class StudyPlan:
     """A study with checked parameters (`given`: those that were set), and the folder of its run."""
 
     name: str
-    notebook: Path
     preset: str
+    notebook: Path
     given: dict[str, Any]
     parameters: dict[str, Any]
     folder: Path
@@ -131,16 +124,17 @@ class StudyPlan:
 
         self._require_agreement()
         given, defaults = self.parameters, default_parameters(self.notebook)
-        changed = {name: value for name, value in given.items() if value != defaults[name]}
-        yield from (f"{name:<18} {value!r} instead of {defaults[name]!r}" for name, value in changed.items())
+        for name, value in given.items():
+            if value != defaults[name]:
+                yield f"{name:<18} {value!r} instead of {defaults[name]!r}"
+            if name.endswith("_survey"):
+                manifest, n = load_manifest(value), given.get(f"n_{name.removesuffix('_survey')}")
+                how = ", simulated unless here already" * manifest.simulated
+                yield f"{name:<18} {manifest.name}, {f'{n:,}' if n else 'all'} {manifest.objects}{how}"
         lists = {name: len(given[name]) for name in ("strategies", "fractions", "seeds") if name in given}
         if "strategies" in lists:
             product = " × ".join(f"{n} {name}" for name, n in lists.items())
             yield f"{'fits':<18} {prod(lists.values())} at most: {product}; and the base models"
-        for role in (name for name in given if name.endswith("_survey")):
-            manifest, n = load_manifest(given[role]), given.get(f"n_{role.removesuffix('_survey')}")
-            how = ", simulated unless here already" * manifest.simulated
-            yield f"{role:<18} {manifest.name}, {f'{n:,}' if n else 'all'} {manifest.objects}{how}"
 
     def run(self, *, progress: bool = True) -> Path:
         """Execute the notebook and write its report."""
@@ -166,8 +160,8 @@ def plan_study(
     name, whole = study_name(notebook), default_parameters(notebook) | given
     digest = parameters_digest(name, parameters=whole)
     folder = Path(directory).resolve() if directory else find_unfinished(name, digest=digest)
-    words = " + ".join([preset or "quick", *(parameters or {})])
-    return StudyPlan(name, notebook, words, given, whole, folder or new_run_folder(name, digest=digest))
+    what = " + ".join([preset or "quick", *(parameters or {})])
+    return StudyPlan(name, what, notebook, given, whole, folder or new_run_folder(name, digest=digest))
 
 
 def _but_seeds(parameters: Mapping[str, Any]) -> dict[str, Any]:
