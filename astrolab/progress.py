@@ -48,7 +48,7 @@ class Progress:
     def after_epoch(self, state: TrainingState) -> None:
         """Show the epoch that has ended."""
         last, now = state.history[-1], perf_counter()
-        shown = {"train": "train_loss", "validation": "validation_loss", "lr": "learning_rate"}
+        shown = {"validation": "validation_loss", "train": "train_loss", "lr": "learning_rate"}  # a narrow bar cuts
         words = {word: f"{last[name]:{'.0e' if word == 'lr' else '.4f'}}" for word, name in shown.items()}
         self._bar.set_postfix(words, refresh=False)
         self._bar.update()

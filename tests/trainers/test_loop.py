@@ -480,6 +480,7 @@ def test_anywhere_but_at_a_terminal_a_fit_says_one_line(case, capsys, monkeypatc
 
 def test_at_a_terminal_a_bar_goes_to_stderr_under_its_own_name(case, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
     fit(case.mlp, **case.arguments(progress=True, description="lora (seed 3)"))
     shown = capsys.readouterr()
     assert shown.out == "" and "lora (seed 3)" in shown.err and "4/4" in shown.err and "lr=1e-02" in shown.err
