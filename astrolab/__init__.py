@@ -10,9 +10,13 @@ Names are loaded when first used (PEP 562), so that ``import astrolab`` stays li
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from importlib.metadata import version as _version
 from typing import Any
+
+# Read when torch is loaded: on a busy machine, threads that wait by spinning steal the time of those they wait for.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES = {
     "astrolab.tasks": ("InputSpec", "Quantity", "Task", "find_quantity", "make_task"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
+import shlex
+import shutil
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 
 from astrolab.errors import AstrolabError, ConfigError, ParameterError, RunError, unknown_name
@@ -17,39 +18,73 @@ from astrolab.parameters import find_notebook, list_presets, list_studies, read_
 if TYPE_CHECKING:
     from astrolab.runs.ledger import Ledger
 
-app = typer.Typer(
-    help="What happens when a model learned on one survey must work on another.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 data_app = typer.Typer(help="Surveys: list, describe, simulate, fetch, verify, import, cite.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-Study = Annotated[str, typer.Argument(help="Name of a study, see `astrolab studies`; or the path of a notebook.")]
-Name = Annotated[str, typer.Argument(help="Name of a survey, or the path of its manifest.")]
+
+def _study_of(context: typer.Context) -> str:
+    return context.params["study"] or context.args[0]  # where the option that is typed has no value yet
+
+
+def _parameter_names(context: typer.Context) -> list[str]:
+    return [f"{name}=" for name in read_declarations(find_notebook(_study_of(context)))]
+
+
+def _survey_names() -> list[str]:
+    from astrolab.datasets.manifest import list_manifests
+
+    return list(list_manifests())
+
+
+_STUDY = "Name of a study, see `astrolab studies`; or the path of a notebook."
+_SURVEY = "Name of a survey, or the path of its manifest."
+_PRESET = "smoke, paper, …, a YAML file; by default the quick run."
+_SET = {"metavar": "NAME=VALUE", "help": "Set one parameter; repeatable.", "autocompletion": _parameter_names}
+Study = Annotated[str, typer.Argument(help=_STUDY, autocompletion=lambda: list(list_studies()))]
+Preset = Annotated[str, typer.Option(help=_PRESET, autocompletion=lambda ctx: list(list_presets(_study_of(ctx))))]
+Name = Annotated[str, typer.Argument(help=_SURVEY, autocompletion=_survey_names)]
 Directory = Annotated[Path | None, typer.Option(help="Where the files are, instead of the data folder.")]
+
+
+@app.callback(invoke_without_command=True)
+def _astrolab(version: Annotated[bool, typer.Option("--version", help="Say which version this is.")] = False) -> None:
+    """What happens when a model learned on one survey must work on another."""
+    if version:
+        typer.echo(f"astrolab {metadata.version('astrolab')}")
 
 
 @app.command()
 def run(
     study: Study,
-    preset: Annotated[str | None, typer.Option(help="smoke, paper, …, a YAML file; by default the quick run.")] = None,
-    parameter: Annotated[
-        list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Set one parameter; repeatable.")
-    ] = None,
+    preset: Preset = "",
+    parameter: Annotated[list[str] | None, typer.Option("-p", "--parameter", **_SET)] = None,
     directory: Annotated[Path | None, typer.Option(help="The run folder; by default a new one under runs/.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be trained, on what.")] = False,
 ) -> None:
     """Run a study's notebook and write its report. A run that was cut off goes on where it stopped."""
-    from astrolab.studies.running import run_study
+    from astrolab.studies.running import how_to_go_on, plan_study
 
     given = dict(_name_and_value(text) for text in parameter or [])
-    folder = run_study(study, preset=preset, parameters=given, directory=directory)
+    plan = plan_study(study, preset=preset, parameters=given, directory=directory)
+    typer.echo(plan.header, err=not dry_run)
+    if dry_run:
+        return typer.echo("\n".join(plan.describe()))
+    try:
+        folder = plan.run()
+    except KeyboardInterrupt:
+        goes_on = how_to_go_on(plan.folder)
+        typer.echo(
+            f"\nInterrupted.{goes_on}" + f"\n{shlex.join(['astrolab', *sys.argv[1:]])}" * bool(goes_on), err=True
+        )
+        raise typer.Exit(130) from None
     scores = folder / "scores.csv"
     if scores.is_file():
+        import pandas as pd
+
         from astrolab.metrics import format_scores
 
-        typer.echo(format_scores(pd.read_csv(scores)))
+        typer.echo(format_scores(pd.read_csv(scores), width=_columns()))
         typer.echo(describe_finding(folder))
     typer.echo(f"\nrun folder  {folder}\nreport      {folder / 'report.html'}")
 
@@ -79,6 +114,10 @@ def predict(
     parts = predict_survey(run, survey=survey, arm=arm, seed=seed, **where)
     n, n_unlike = parts["n"].sum(), parts["n_unlike"].sum()
     typer.echo(f"{n:,} objects in {len(parts)} parts, {n_unlike:,} unlike the training set ({n_unlike / n:.1%})\n{out}")
+
+
+def _columns() -> int | None:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _name_and_value(text: str) -> tuple[str, Any]:
@@ -159,8 +198,11 @@ def results(
 
 def describe_ledger(ledger: Ledger) -> str:
     """Return a ledger as text for the terminal: runs, then scores and costs of each experiment."""
-    runs = ledger.runs[["run", "study", "preset", "status", "started", "n_fits", "experiment", "made_under"]]
-    blocks = [repr(ledger), runs.assign(started=runs["started"].str[:16]).to_string(index=False)]
+    lines = []
+    for run in ledger.runs.itertuples():
+        words = (run.study, run.preset, f"{run.n_fits} fits", f"experiment {run.experiment}", run.made_under)
+        lines += [f"{run.run}  {run.status}", f"  {' · '.join(filter(None, words))}"]
+    blocks = [repr(ledger), "\n".join(lines)]
     for experiment in ledger.table["experiment"].unique():
         blocks.append(_describe_experiment(ledger.where(experiment=experiment)))
     if len(ledger.skipped):
@@ -181,13 +223,15 @@ def _describe_experiment(ledger: Ledger) -> str:
     table = table if table["n_seeds"].nunique() > 1 else table.drop(columns="n_seeds")
     costs = summarise_costs(ledger).drop(columns=["study", "experiment", "search_time_s"])
     costs = costs.assign(**costs[list(COUNTS)].round(0).astype(int)).round({"time_s": 1, "peak_memory_MB": 0})
-    tables = (table.rename_axis(columns=None).to_string(), costs.to_string(index=False))
+    tables = (table.rename_axis(columns=None).to_string(line_width=_columns()), costs.to_string(index=False))
     return "\n".join([" · ".join(words), tables[0], "", tables[1]])
 
 
 @data_app.command("list")
 def list_surveys() -> None:
     """List the surveys that can be asked for by name."""
+    import pandas as pd
+
     import astrolab as al
     from astrolab.datasets.cards import in_columns, survey_table
 
@@ -286,7 +330,6 @@ def cite(name: Name) -> None:
 
 def main() -> None:
     """Run the command; an astrolab error is printed in its four parts, without a traceback."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a busy machine, threads that spin starve each other
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without the character ± shows a question mark

@@ -2,6 +2,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,38 @@ def test_a_mistyped_parameter_stops_before_anything_runs(tmp_path):
     assert "Did you mean 'n_pretrain'" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(tmp_path):
+    result = astrolab(
+        "run", "lora_vs_transfer", "--preset", "smoke", "--dry-run", ASTROLAB_RUNS_DIR=str(tmp_path / "runs")
+    )
+    assert result.returncode == 0 and "lora_vs_transfer · smoke · " in result.stdout
+    assert "5 at most: 5 strategies × 1 seeds; and the base models" in result.stdout
+    assert "finetune_survey    twin-galaxiesml, 300 galaxies, simulated" in result.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_version_is_that_of_the_package():
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0 and result.output == f"astrolab {version('astrolab')}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("run lora", "lora_vs_transfer"),
+        ("run lora_vs_transfer --preset s", "smoke"),
+        ("run lora_vs_transfer -p fine", "finetune_survey="),
+        ("data info twin-g", "twin-galaxiesml"),
+    ],
+)
+def test_the_shell_completes_names_without_waiting_for_torch(typed, offered):
+    code = "import sys; sys.modules['torch'] = None; sys.argv[0] = 'astrolab'; from astrolab.cli import main; main()"
+    words = {"COMP_WORDS": f"astrolab {typed}", "COMP_CWORD": str(len(typed.split()))}
+    environment = os.environ | words | {"_ASTROLAB_COMPLETE": "complete_bash"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert offered in result.stdout.split(), result.stderr
 
 
 def test_a_value_of_the_wrong_type_names_the_type():
@@ -154,7 +187,7 @@ def test_mistakes_say_what_there_is(folder, tmp_path):
 def test_a_ledger_of_unfinished_runs_alone_can_be_printed(tmp_path):
     write_run(tmp_path / "one", arms=ARMS, finished=False)
     text = call(tmp_path)
-    assert "1 unfinished" in text and "running" in text
+    assert "1 unfinished" in text and "interrupted" in text
 
 
 def test_where_seeds_differ_each_row_says_how_many_it_has(tmp_path):

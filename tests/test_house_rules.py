@@ -29,7 +29,7 @@ FLOW = {
     "gallery": ("studies",),
     "cli": ("gallery",),
 }
-GROUND_FLOOR = {"errors", "files", "tasks"}
+GROUND_FLOOR = {"errors", "files", "progress", "tasks"}
 
 
 def may_import(room: str) -> set[str]:

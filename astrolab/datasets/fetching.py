@@ -329,7 +329,8 @@ class ResumingDownloader:
     def _write(self, response: requests.Response, *, offset: int, total: int | None) -> None:
         name = self.part.name.removeprefix(".").removesuffix(".part")
         size = {"initial": offset, "total": total, "unit": "B", "unit_scale": True}
-        bar = tqdm(desc=name, disable=not self.progress, **size)
+        where_watched = None  # to tqdm: at a terminal, and in a notebook
+        bar = tqdm(desc=name, disable=where_watched if self.progress else True, **size)
         with bar, open(self.part, "ab" if offset else "wb") as part:
             for chunk in response.iter_content(CHUNK_BYTES):
                 part.write(chunk)

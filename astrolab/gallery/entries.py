@@ -24,6 +24,8 @@ from astrolab.parameters import (
     read_title,
 )
 from astrolab.runs.record import made_under, read_record
+from astrolab.runs.run import current_status
+from astrolab.studies.running import failure_of, how_to_go_on
 from astrolab.tasks import REDSHIFT
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, AstrolabError)
@@ -122,7 +124,7 @@ def read_entry(folder: Path) -> RunEntry:
     notebook = _best_notebook(folder, study, problems)
     parameters = record.get("parameters", {})
     titles = filter(None, (notebook, list_studies().get(study)))  # papermill may have put its error above the title
-    problems += _what_is_unfinished(folder, record)
+    problems += _what_is_unfinished(folder, record, notebook)
     scores, headline, best = _read_scores(folder, record, problems) or (None, None, ("", float("inf")))
     preset, own = nearest_preset(study, parameters=parameters)
     return RunEntry(
@@ -153,34 +155,15 @@ def _best_notebook(folder: Path, study: str, problems: list[str]) -> Path | None
     return list_studies().get(study)
 
 
-def _what_is_unfinished(folder: Path, record: Mapping[str, Any]) -> list[str]:
-    if record and record["status"] == "finished":
-        return []
-    failure = _failure(folder / "notebook.partial.ipynb")
-    if failure:
-        return [f"It is not finished: {failure}. The same command goes on from there."]
-    if record and record["status"] == "computed":
-        return ["It is not finished: all is computed, but the report is missing. The same command makes it."]
-    return ["It is not finished: it is at work, or was cut off. The same command goes on with it."] if record else []
-
-
-def _failure(notebook: Path) -> str:
-    if not notebook.is_file():
-        return ""
-    try:
-        cells = load_notebook(notebook)["cells"]
-        outputs = [output for cell in cells for output in cell.get("outputs", [])]
-        errors = [output for output in outputs if output["output_type"] == "error"]
-        return _in_one_line(errors[0]["ename"], errors[0]["evalue"]) if errors else ""
-    except _UNREADABLE:
-        return ""
-
-
-def _in_one_line(name: str, message: str) -> str:
-    """Name of an error and its first line; of an error in four parts, what was received too."""
-    lines = [" ".join(line.split()) for line in message.splitlines()]
-    received = [line.partition(": ")[2] for line in lines[1:2] if line.startswith("received")]
-    return ": ".join([name, *(text.rstrip(".") for text in (*lines[:1], *received) if text)])
+def _what_is_unfinished(folder: Path, record: Mapping[str, Any], notebook: Path | None) -> list[str]:
+    if not record:
+        failed = notebook and notebook.parent == folder and failure_of(notebook)
+        return [f"It failed ({failed})."] if failed else []
+    status = current_status(folder, record=record)
+    if status in ("finished", "running"):
+        return ["It is running."] * (status == "running")
+    words = {"interrupted": "was interrupted", "computed": "has computed everything, but its report is missing"}
+    return [f"It {words.get(status, status)}.{how_to_go_on(folder)}"]
 
 
 def _settings(parameters: Mapping[str, Any], declared: Mapping[str, Parameter]) -> tuple[Setting, ...]:

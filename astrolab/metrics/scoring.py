@@ -380,8 +380,8 @@ def tabulate_scores(scores: pd.DataFrame) -> pd.DataFrame:
     return table.loc[order, list(summary["metric"].unique())].join(counts)
 
 
-def format_scores(scores: pd.DataFrame) -> str:
-    """Return :func:`tabulate_scores` as plain text for a terminal, with what its signs mean."""
+def format_scores(scores: pd.DataFrame, *, width: int | None = None) -> str:
+    """Return :func:`tabulate_scores` as plain text for a terminal (of so many columns), with what its signs mean."""
     table = tabulate_scores(scores)
     words = f"* best of its column;  ±: {describe_spread(table['n_seeds'])}"
     if "cut_short" in scores and scores["cut_short"].any():
@@ -389,7 +389,7 @@ def format_scores(scores: pd.DataFrame) -> str:
     if "simulated" in scores and scores["simulated"].any():
         words += ";  simulated surveys"
     table = table if table["n_seeds"].nunique() > 1 else table.drop(columns="n_seeds")
-    lines = table.rename_axis(columns=None).to_string().splitlines()
+    lines = table.rename_axis(columns=None).to_string(line_width=width).splitlines()
     return "\n".join([*(line.rstrip() for line in lines), words])
 
 

@@ -14,7 +14,7 @@ from astrolab.errors import CorruptFileError, DataNotFoundError, RunError
 from astrolab.files import short_names
 from astrolab.predictions import FLAGS
 from astrolab.runs.record import RECORD, load_record, read_record, runs_dir
-from astrolab.runs.run import STORE
+from astrolab.runs.run import STORE, current_status
 
 _NUMBERS = ("seed", "value", "low", "high", "n")
 _WORDS = ("arm", "survey", "label", "metric")
@@ -111,6 +111,7 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame | None] | str:
         return error.received
     if record is None:
         return f"it has files of a run but no {RECORD}: it ended before its first cell was through, or lost it"
+    record["status"] = current_status(folder, record=record)
     path = folder / "scores.csv"
     if not path.is_file():
         return record, None

@@ -11,6 +11,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from functools import cache
@@ -23,12 +24,12 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import pandas as pd
-
 from astrolab.errors import AstrolabWarning, ConfigError, CorruptFileError, RunError
 from astrolab.files import source_digest, write_atomically
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from astrolab.datasets.survey import Survey
     from astrolab.trainers.loop import FitResult
 
@@ -95,14 +96,16 @@ def new_run_folder(study: str, *, digest: str) -> Path:
 
 def find_unfinished(study: str, *, digest: str) -> Path | None:
     """Return the newest folder of a run of this digest that was cut off, if there is one."""
-    for folder in sorted((runs_dir() / study).glob(f"*-{digest}"), reverse=True):
-        try:
-            record = read_record(folder)
-        except CorruptFileError:
-            continue
-        if record and record["status"] != "finished":
-            return folder
-    return None
+    found = newest_records(study, pattern=f"*-{digest}")
+    return next((folder for folder, record in found if record["status"] != "finished"), None)
+
+
+def newest_records(study: str, *, pattern: str = "*") -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Give the runs of a study that can be read, the newest first."""
+    for folder in sorted((runs_dir() / study).glob(pattern), reverse=True):
+        with suppress(CorruptFileError):
+            if record := read_record(folder):
+                yield folder, record
 
 
 def make_run_folder(folder: Path) -> None:
@@ -298,12 +301,16 @@ def fit_key(arm: str, *, seed: int, condition: Mapping[str, Any]) -> str:
 
 def cost_table(record: Mapping[str, Any]) -> pd.DataFrame:
     """Return what each fit of a run cost: one row a fit, ``arm``, ``seed``, its conditions and :data:`COSTS`."""
+    import pandas as pd  # here, for a command names its run before it imports what takes a second
+
     rows = [_identity(fit) | _costs(fit) for fit in record["fits"].values()]
     return pd.DataFrame(rows, columns=[*_identity_columns(record), *COSTS])
 
 
 def history_table(record: Mapping[str, Any]) -> pd.DataFrame:
     """Return losses and learning rate of a run: one row an epoch and fit, with ``arm``, ``seed`` and conditions."""
+    import pandas as pd
+
     fits = [fit for fit in record["fits"].values() if fit["history"]["epoch"]]
     tables = [pd.DataFrame(fit["history"]).assign(**_identity(fit), simulated=fit["simulated"]) for fit in fits]
     if not tables:

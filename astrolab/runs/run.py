@@ -12,12 +12,10 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from filelock import FileLock, Timeout
 
 from astrolab.errors import RunError, TrainingError
 from astrolab.files import remove, write_atomically
-from astrolab.runs.clashes import require_agreement
 from astrolab.runs.record import (
     as_link,
     code_digest,
@@ -40,6 +38,7 @@ from astrolab.runs.record import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -194,6 +193,8 @@ class Run:
         list of DataFrame
             As from :meth:`predict`; the arms are ``trees-pretrain``, ``trees-finetune``, ``trees-union``, ...
         """
+        import pandas as pd
+
         from astrolab.datasets.scaling import fit_scaling
         from astrolab.models.adapt import adapt as arrange
         from astrolab.models.baselines import Baseline
@@ -291,7 +292,6 @@ class Run:
         if self.record["fits"]:
             self.save_table("histories", table=self.histories)
             self.save_table("costs", table=self.costs)
-        self.record["time_s"] += time.monotonic() - self._opened
         self.record["status"] = "computed"
         self._write()
         if os.environ.get(REPORT_FOLLOWS) != str(self.folder):
@@ -300,6 +300,8 @@ class Run:
         self._lock.release(force=True)
 
     def _write(self) -> None:
+        now = time.monotonic()
+        self.record["time_s"], self._opened = self.record["time_s"] + now - self._opened, now
         write_record(self.folder, record=self.record)
 
 
@@ -309,6 +311,24 @@ def complete_run(folder: Path) -> None:
     if record["status"] == "computed":
         write_record(folder, record=record | {"status": "finished"})
         remove(folder / "checkpoints")
+
+
+def current_status(folder: Path, *, record: Mapping[str, Any]) -> str:
+    """Say where a run stands: as its record says, but that one which no process works on any more was interrupted."""
+    if record["status"] != "running":
+        return record["status"]
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return "interrupted"
+    except OSError:  # it is held, or in a folder of somebody else, whose record must be believed
+        return "running"
+
+
+def end_run(folder: Path, *, status: str) -> None:
+    """Note how a run ended that no process works on any more, where it has not computed everything."""
+    record = read_record(folder)
+    if record and current_status(folder, record=record) == "interrupted":
+        write_record(folder, record=record | {"status": status})
 
 
 def _stored_fit(adapted: Adapted, data: Mapping[str, Any], *, config: TrainConfig, code: str) -> Path:
@@ -371,12 +391,14 @@ def open_run(*, study: str, parameters: Mapping[str, Any], directory: str | Path
     CorruptFileError
         If its record is damaged.
     """
+    from astrolab.runs.clashes import require_agreement  # reads data: whoever only names a run does not wait for it
+
     require_agreement(parameters, study=study)
     digest = parameters_digest(study, parameters=parameters)
     found = Path(directory) if directory else find_unfinished(study, digest=digest)
     folder = found or new_run_folder(study, digest=digest)
     make_run_folder(folder)
-    lock = _hold(folder)
+    lock = hold_folder(folder)
     record = read_record(folder) or new_record(study, parameters=parameters)
     if record["digest"] != digest:
         raise _other_parameters(folder, record, parameters)
@@ -387,10 +409,11 @@ def open_run(*, study: str, parameters: Mapping[str, Any], directory: str | Path
     return run
 
 
-def _hold(folder: Path) -> FileLock:
+def hold_folder(folder: Path) -> FileLock:
+    """Take the lock of a run folder, or refuse one in which another process is at work."""
     lock = FileLock(folder / ".lock", is_singleton=True)  # a cell that is run again in one kernel finds its own lock
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=1)  # whoever asks for the status of a run holds its lock for a moment
     except Timeout:
         asked = "A run folder was opened."
         remedy = "Wait for it to end, stop it, or give this run a folder of its own (run_dir)."

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +22,6 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
-from tqdm import tqdm
 
 from astrolab.datasets.scaling import Scaling
 from astrolab.datasets.survey import Survey
@@ -32,6 +29,7 @@ from astrolab.errors import AstrolabWarning, ConfigError, TrainingError
 from astrolab.models.adapt import Adapted, adapt, set_train_mode
 from astrolab.models.adapters import to_channels_last
 from astrolab.models.network import Network, TrainingRecord, digest
+from astrolab.progress import Progress
 from astrolab.trainers.config import CIRCUMSTANTIAL, TrainConfig
 from astrolab.trainers.feeding import Feed, TrainingData, dihedral_codes, make_feed, turn_and_mirror
 from astrolab.trainers.hardware import (
@@ -59,8 +57,6 @@ from astrolab.trainers.state import (
     peak_memory_bytes,
     reset_peak_memory,
 )
-
-LINE_EVERY_S = 30.0
 
 
 def fit(
@@ -92,7 +88,7 @@ def fit(
         A safetensors file, written after each epoch. Where it exists, training goes on from it; where it is of a
         finished run, the result is returned without training. Other circumstances than then are warned about.
     progress : bool, optional
-        Show a bar over the epochs on stderr, or a line now and then where that is no terminal.
+        Show a bar over the epochs on stderr, or a line at the end where that is no terminal.
     description : str, optional
         What the bar is called.
 
@@ -397,37 +393,3 @@ def _require_finite(train_loss: float, *, validation_loss: float, state: Trainin
             f"at a learning rate of {state.learning_rate:g}",
             remedy=f"Use a smaller learning rate, or precision='float32'.{where}",
         )
-
-
-class Progress:
-    """The epochs of one fit on stderr; where that is no terminal, a line every half minute and one at the end."""
-
-    def __init__(self, description: str, *, state: TrainingState, epochs: int, is_shown: bool):
-        self._description, self._epochs, self._begun = description, epochs, len(state.history)
-        has_terminal = sys.stderr.isatty() or os.environ.get("ASTROLAB_PROGRESS") == "bar"  # `astrolab run` has one
-        self._says_lines = is_shown and not has_terminal
-        self._bar = tqdm(
-            desc=description, total=epochs, initial=self._begun, unit="epoch", disable=self._says_lines or not is_shown
-        )
-        self._started = self._last_line = perf_counter()
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()
-
-    def after_epoch(self, state: TrainingState) -> None:
-        """Show the epoch that has ended."""
-        last, now = state.history[-1], perf_counter()
-        shown = {"train": "train_loss", "validation": "validation_loss", "lr": "learning_rate"}
-        words = {word: f"{last[name]:{'.0e' if word == 'lr' else '.4f'}}" for word, name in shown.items()}
-        self._bar.set_postfix(words, refresh=False)
-        self._bar.update()
-        if self._says_lines and (state.stopped is not None or now - self._last_line > LINE_EVERY_S):
-            rate = (now - self._started) / (last["epoch"] - self._begun)
-            losses = ", ".join(f"{word} {value}" for word, value in words.items())
-            sys.stderr.write(
-                f"{self._description}: epoch {last['epoch']} of {self._epochs}, {losses}, {rate:.2g} s/epoch\n"
-            )
-            self._last_line = now

@@ -11,6 +11,8 @@ from simulated_runs import fit_record
 from astrolab.gallery import write_gallery
 from astrolab.gallery.entries import as_html, as_text, read_entry, saved_figures
 from astrolab.parameters import find_notebook, load_preset, read_title
+from astrolab.runs.run import end_run
+from astrolab.studies.running import failure_of
 
 
 def test_a_whole_run_is_read_without_a_problem(make_run):
@@ -77,6 +79,7 @@ def fail(folder, *, evalue):
     cells[-1].metadata["tags"] = ["parameters"]
     cells[-1].outputs = [nbformat.v4.new_output("error", ename="RunError", evalue=evalue, traceback=[])]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "notebook.partial.ipynb")
+    end_run(folder, status=f"failed ({failure_of(folder / 'notebook.partial.ipynb')})")
 
 
 FOUR_PARTS = "Runs were to be collected.\n  received : an empty folder\n  to do    : Make one."
@@ -85,9 +88,9 @@ FOUR_PARTS = "Runs were to be collected.\n  received : an empty folder\n  to do 
 @pytest.mark.parametrize(
     ("evalue", "said"),
     [
-        ("bad\nlong story", "not finished: RunError: bad. The"),
-        ("", "not finished: RunError. The"),
-        (FOUR_PARTS, "not finished: RunError: Runs were to be collected: an empty folder. The"),
+        ("bad\nlong story", "It failed (RunError: bad). The"),
+        ("", "It failed (RunError). The"),
+        (FOUR_PARTS, "It failed (RunError: Runs were to be collected: an empty folder). The"),
     ],
 )
 def test_a_run_that_failed_says_why_under_the_question_it_asked(make_run, evalue, said):

@@ -95,7 +95,7 @@ def test_the_index_shows_scores_parameters_and_every_problem(site):
     assert "0.0123 ★ best ± 0.0010" in text
     assert "epochs3" in text.replace("\n", "")
     assert "twin survey: simulated" in text
-    assert "It is not finished" in text
+    assert "It was interrupted. The same command goes on where it stopped." in text
     assert "run.json is damaged" in text
     problems = listed_runs(site)
     assert [bool(problems[page]) for page in sorted(problems)] == [False, True, True]

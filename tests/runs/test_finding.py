@@ -36,7 +36,7 @@ def test_the_run_store_is_no_run(tmp_path):
 def test_an_unfinished_run_is_found_without_scores(tmp_path):
     write_run(tmp_path / "one", arms=ARMS, finished=False)
     (run,), skipped = find_runs(tmp_path)
-    assert run.record["status"] == "running" and run.scores is None and not skipped
+    assert run.record["status"] == "interrupted" and run.scores is None and not skipped
 
 
 def _damage(folder, kind):

@@ -46,7 +46,7 @@ def test_one_row_a_run_fit_test_survey_and_metric(ledger):
     assert len(ledger.table) == (2 * 2 * 2 + 3) * 5
     assert not ledger.table.duplicated(["run", "arm", "seed", "fraction", "survey", "metric"]).any()
     assert repr(ledger) == "Ledger: 3 runs of 2 studies (1 unfinished, 1 skipped) · 13 fits · 55 scores"
-    assert ledger.runs.set_index("run")["status"].to_dict()["cut_off"] == "running"
+    assert ledger.runs.set_index("run")["status"].to_dict()["cut_off"] == "interrupted"
     assert "damaged" in ledger.skipped["reason"].item()
 
 
@@ -225,7 +225,7 @@ def test_predictions_are_those_behind_the_rows(ledger):
     assert again == chosen.where(metric="bias").table["value"].item()
     everything = ledger.predictions()
     assert everything.groupby("run")["fraction"].nunique().to_dict() == {"first": 0, "second": 3}
-    for unfinished in (ledger.where(status="running"), ledger.where(study="neither")):
+    for unfinished in (ledger.where(status="interrupted"), ledger.where(study="neither")):
         with pytest.raises(RunError, match="astrolab run lora_vs_transfer"):
             unfinished.predictions()
         with pytest.raises(RunError, match="astrolab run lora_vs_transfer"):

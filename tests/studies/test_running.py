@@ -2,15 +2,21 @@
 
 import io
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 
 import nbformat
+import psutil
 import pytest
 
 from astrolab.errors import ParameterError, RunError
 from astrolab.runs import find_unfinished, load_record
+from astrolab.runs.record import write_record
+from astrolab.runs.run import current_status
 from astrolab.studies import running
 from astrolab.studies.report import replace_equations, write_report
 
@@ -23,7 +29,8 @@ def tiny_study(tmp_path):
 
     def make(source: str, *, declared: str = ""):
         line = f'{declared}\nrun_dir: str = ""  # folder'.strip()
-        cells = [nbformat.v4.new_code_cell(line, metadata={"tags": ["parameters"]}), nbformat.v4.new_code_cell(source)]
+        cells = [nbformat.v4.new_code_cell(line, metadata={"tags": ["parameters"]})]
+        cells += [nbformat.v4.new_markdown_cell("## Before\n\n### The only stage"), nbformat.v4.new_code_cell(source)]
         path = tmp_path / "90_tiny.ipynb"
         nbformat.write(nbformat.v4.new_notebook(metadata=KERNEL, cells=cells), path)
         return path
@@ -52,17 +59,88 @@ def test_training_bars_are_not_kept_in_the_notebook_and_warnings_beside_them_are
 
 def test_a_failing_cell_keeps_the_notebook_under_a_partial_name(tiny_study, tmp_path):
     study = tiny_study("1 / 0")
-    with pytest.raises(RunError, match="ZeroDivisionError"):
+    with pytest.raises(RunError, match="ZeroDivisionError") as caught:
         running.execute(study, parameters={}, folder=tmp_path / "run", progress=False)
+    assert "goes on" not in caught.value.remedy, "there is no run to go on with"
     assert (tmp_path / "run" / "notebook.partial.ipynb").is_file()
     assert not (tmp_path / "run" / "notebook.ipynb").exists()
 
 
-def test_a_killed_kernel_is_said_to_be_killed_and_that_the_run_goes_on(tiny_study, tmp_path):
-    study = tiny_study("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    with pytest.raises(RunError, match="memory ran out, or it was killed") as caught:
-        running.execute(study, parameters={}, folder=tmp_path / "run", progress=False)
-    assert "same command again" in caught.value.remedy
+OPENS = "import astrolab as al, os; run = al.open_run(study='tiny', parameters={}, directory=run_dir)\n"
+
+
+@pytest.mark.parametrize(
+    ("ends", "status", "goes_on"),
+    [
+        ("1 / 0", "failed (ZeroDivisionError: division by zero)", True),
+        ("al.ARMS['lora'].no_such", "failed (AttributeError: 'Arm' object has no attribute 'no_such')", True),
+        ("al.make_model('cn')", "failed (TypeError", True),
+        (
+            "al.load_manifest('transfer')",
+            "failed (UnknownNameError: A survey was asked for by name: 'transfer')",
+            False,
+        ),
+        ("os.kill(os.getpid(), 9)", "running", True),
+    ],
+)
+def test_a_run_says_how_it_ended_and_whether_the_same_command_goes_on(tiny_study, tmp_path, ends, status, goes_on):
+    with pytest.raises(RunError) as caught:
+        running.execute(tiny_study(OPENS + ends), parameters={}, folder=tmp_path / "run", progress=False)
+    record = load_record(tmp_path / "run")
+    assert record["status"].startswith(status) and ("goes on" in caught.value.remedy) == goes_on
+    assert current_status(tmp_path / "run", record=record) == record["status"].replace("running", "interrupted")
+    assert ("memory ran out, or it was killed" in caught.value.received) == (status == "running")
+
+
+def test_a_folder_in_which_another_process_is_at_work_is_refused_before_a_kernel_starts(tiny_study, tmp_path):
+    hold = "import sys, time; from astrolab.runs import open_run; from pathlib import Path\n"
+    hold += (
+        "run = open_run(study='tiny', parameters={}, directory=Path(sys.argv[1])); print(1, flush=True); time.sleep(99)"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold, tmp_path / "run"], stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline()
+        assert current_status(tmp_path / "run", record=load_record(tmp_path / "run")) == "running"
+        with pytest.raises(RunError, match="another process is at work"):
+            running.execute(tiny_study("1"), parameters={}, folder=tmp_path / "run", progress=False)
+        assert not (tmp_path / "run" / "notebook.partial.ipynb").exists()
+        other.kill()
+    assert current_status(tmp_path / "run", record=load_record(tmp_path / "run")) == "interrupted"
+
+
+def test_ctrl_c_ends_the_kernel_and_names_the_command_that_goes_on(tiny_study, tmp_path):
+    wait = OPENS + "import pathlib, time; pathlib.Path('kernel').write_text(str(os.getpid())); time.sleep(99)"
+    arguments = [sys.executable, "-c", "from astrolab.cli import main; main()", "run", tiny_study(wait).name]
+    options = {"cwd": tmp_path, "stderr": subprocess.PIPE, "env": os.environ | {"ASTROLAB_RUNS_DIR": "runs"}}
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # whatever started the tests
+    with subprocess.Popen(arguments, text=True, **options, **heard) as command:
+        header = command.stderr.readline()
+        while not (tmp_path / "kernel").exists() or not (tmp_path / "kernel").read_text():
+            assert command.poll() is None
+            time.sleep(0.1)
+        command.send_signal(signal.SIGINT)
+        said = command.communicate()[1]
+    (folder,) = (tmp_path / "runs" / "tiny").iterdir()
+    assert header == f"tiny · quick · runs/tiny/{folder.name}\n"
+    assert command.returncode == 130 and "Traceback" not in said
+    assert said.endswith("The same command goes on where it stopped.\nastrolab run 90_tiny.ipynb\n")
+    assert load_record(folder)["status"] == "interrupted" and not list(folder.glob(".part*"))
+    assert not psutil.pid_exists(int((tmp_path / "kernel").read_text()))
+
+
+def test_a_header_names_the_folder_and_what_an_earlier_run_took(tiny_study, tmp_path, monkeypatch):
+    monkeypatch.setenv("ASTROLAB_RUNS_DIR", str(tmp_path / "runs"))
+    study = tiny_study(OWN, declared="seeds: list[int] = [0]  # any\nlevel: int = 3  # any")
+    folder = running.run_study(study, progress=False)
+    record = load_record(folder)
+    write_record(folder, record=record | {"time_s": 400.0})
+    asked = {"preset": None, "directory": None}
+    again = running.plan_study(study, parameters={"seeds": [7]}, **asked)
+    assert re.fullmatch(r"tiny · quick \+ seeds · took 7 min before · \S+", again.header)
+    assert list(again.describe()) == [f"{'seeds':<18} [7] instead of [0]"]
+    assert "took" not in running.plan_study(study, parameters={"level": 4}, **asked).header
+    write_record(folder, record=record | {"status": "interrupted"})
+    cut_off = running.plan_study(study, parameters={}, **asked)
+    assert cut_off.folder == folder and "goes on in " in cut_off.header
 
 
 SHELL = {
@@ -108,15 +186,16 @@ def test_the_kernel_is_the_interpreter_that_was_started_and_knows_nothing_of_the
     assert shell[0][1] == plain[0][1].replace("None", "kept")
 
 
-@pytest.mark.parametrize(("is_terminal", "shown"), [(True, "bar"), (False, "lines")])
+@pytest.mark.parametrize(("is_terminal", "shown"), [(True, "70"), (False, "0")])
 def test_training_shows_a_bar_where_somebody_watches_a_terminal(tiny_study, tmp_path, monkeypatch, is_terminal, shown):
     terminal = io.StringIO()
     terminal.isatty = lambda: is_terminal
     monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("ASTROLAB_PROGRESS", "of the shell")
+    monkeypatch.setenv("COLUMNS", "70")
     study = tiny_study("import os, sys; print(os.environ['ASTROLAB_PROGRESS']); sys.stderr.write('for the terminal')")
     path = running.execute(study, parameters={}, folder=tmp_path / "run")
-    assert outputs_of(path)[0] == ("stdout", f"{shown}\n") and "for the terminal" in terminal.getvalue()
+    assert outputs_of(path)[0] == ("stdout", f"{shown}\n")
+    assert re.fullmatch(r"\d:\d\d The only stage\nfor the terminal", terminal.getvalue())
 
 
 RUNS = "import astrolab as al; run = al.open_run(study='tiny', parameters={}, directory=run_dir); run.finish()"

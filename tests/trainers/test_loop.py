@@ -473,16 +473,24 @@ def test_anywhere_but_at_a_terminal_a_fit_says_one_line(case, capsys, monkeypatc
     fit(case.mlp, **arguments)
     shown = capsys.readouterr()
     assert shown.out == "" and re.fullmatch(r"lora \(seed 3\): epoch 4 of 4, .*lr 1e-02, \S+ s/epoch\n", shown.err)
-    monkeypatch.setattr("astrolab.trainers.loop.LINE_EVERY_S", 0.0)
+    monkeypatch.setattr("astrolab.progress.LINE_EVERY_S", 0.0)
     fit(case.mlp, **arguments)
     assert capsys.readouterr().err.count("\n") == 4
 
 
 def test_at_a_terminal_a_bar_goes_to_stderr_under_its_own_name(case, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
     fit(case.mlp, **case.arguments(progress=True, description="lora (seed 3)"))
     shown = capsys.readouterr()
     assert shown.out == "" and "lora (seed 3)" in shown.err and "4/4" in shown.err and "lr=1e-02" in shown.err
+
+
+def test_a_bar_is_not_wider_than_the_terminal_that_the_kernel_knows_of(case, capsys, monkeypatch):
+    monkeypatch.setenv("ASTROLAB_PROGRESS", "50")
+    fit(case.mlp, **case.arguments(progress=True, description="lora-s3"))
+    states = [state for state in re.split(r"[\r\n]", capsys.readouterr().err) if state]
+    assert "4/4" in states[-1] and {*map(len, states)} == {50}
 
 
 @pytest.mark.parametrize("strategy", ["full", "lora"])

@@ -19,6 +19,7 @@ from astrolab.datasets.twins.galaxies import SIMULATOR, HscTwinKnobs, twin_knobs
 from astrolab.datasets.twins.galaxies.simulation import Block, simulate_blocks
 from astrolab.errors import ConfigError, ManifestError
 from astrolab.files import source_digest
+from astrolab.progress import make_bar
 
 SPLIT_FRACTIONS = {  # as published: 204,573 / 40,914 / 40,914 galaxies, and 80/10/10 %
     "galaxiesml": {"train": 204_573 / 286_401, "validation": 40_914 / 286_401, "test": 40_914 / 286_401},
@@ -90,12 +91,15 @@ def _fill(files: Mapping[str, h5py.File], *, counts: Mapping[str, int], knobs: H
     """Write consecutive blocks into consecutive files, and into each that it is simulated, and how."""
     n, start = sum(counts.values()), 0
     device, edges = "cuda" if torch.cuda.is_available() else "cpu", np.cumsum([0, *counts.values()])
+    shown = make_bar(f"simulating {knobs.layout}", total=n, unit="galaxy")
     for block in simulate_blocks(knobs, n=n, seed=seed, device=device):
         for (split, file), low, high in zip(files.items(), edges[:-1], edges[1:], strict=True):
             first, last = max(start, low), min(start + len(block), high)
             if first < last:
                 _write(file, block.take(np.arange(first - start, last - start)), at=first - low, n=counts[split])
         start += len(block)
+        shown.update(len(block))
+    shown.close()
     for split, file in files.items():
         file.attrs.update({"simulated": True, "simulator": SIMULATOR, "seed": seed, "n_survey": n, "split": split})
         file.attrs.update({"knobs": _as_json(knobs), "digest": settings_digest(knobs)})
