@@ -159,18 +159,19 @@ def photograph(run):
         server, address = start_lab(Path(folder))
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         try:
-            page = browser.new_page(viewport={"width": 1300, "height": 2400})
+            page = browser.new_page(viewport={"width": 1500, "height": 1700})
             page.goto(address, timeout=1000 * START_S)
             page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=1000 * START_S)
             page.get_by_role("menuitem", name="Run", exact=True).click()
             page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+            page.add_style_tag(content=".astrolab-galaxies { display: none; }")  # a long table, below the cut-outs
             outputs = page.locator(".astrolab-explorer")
             for number, name in enumerate(EXPLORERS):
                 explorer = outputs.nth(number)
                 explorer.wait_for(timeout=2000 * START_S)
                 explorer.scroll_into_view_if_needed()
                 page.wait_for_timeout(10_000)  # clouds and cut-outs are drawn one after the other
-                (FIGURES / f"{name}.png").write_bytes(smaller(part_of(explorer), n_colours=256))
+                (FIGURES / f"{name}.png").write_bytes(smaller(explorer.screenshot(), n_colours=256))
             page = browser.new_page(viewport={"width": 1200, "height": 900})
             page.goto((EXAMPLE / "index.html").as_uri())
             (FIGURES / "gallery.png").write_bytes(smaller(page.screenshot(), n_colours=256))
@@ -178,15 +179,6 @@ def photograph(run):
             browser.close()
             server.terminate()
             server.wait(60)
-
-
-def part_of(explorer):
-    """A screenshot of an explorer down to its cut-outs, if it has any: below is a long table."""
-    box, cutouts = explorer.bounding_box(), explorer.locator(".astrolab-cutouts")
-    if cutouts.count():
-        below = cutouts.bounding_box()
-        box["height"] = below["y"] + below["height"] - box["y"]
-    return explorer.page.screenshot(clip=box)
 
 
 def start_lab(folder):
@@ -211,7 +203,7 @@ def start_lab(folder):
             break
         except (URLError, OSError):
             time.sleep(1)
-    return server, f"http://127.0.0.1:{port}/doc/tree/pictures.ipynb?token={token}"
+    return server, f"http://127.0.0.1:{port}/lab/tree/pictures.ipynb?token={token}"
 
 
 if __name__ == "__main__":
