@@ -66,6 +66,7 @@ al.explore_twin("twin-galaxiesml", models={"base": (base, scaling), "tl": (tl, s
 
 
 def main():
+    """Read the command line, make the run, write what is made of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", help="preset of the study; by default the notebook's own parameters")
     parser.add_argument("--run", type=Path, help="folder of a finished run of the study, instead of a new one")
@@ -97,7 +98,8 @@ def write_example(run):
     named = [path for path in texts if re.search("|".join(map(re.escape, machine())), path.read_text(encoding="utf-8"))]
     size_mb = sum(path.stat().st_size for path in EXAMPLE.rglob("*") if path.is_file()) / 1e6
     if named or size_mb > LARGEST_MB:
-        sys.exit(f"{size_mb:.1f} MB, at most {LARGEST_MB}; paths of this machine in: {', '.join(map(str, named)) or '-'}")
+        places = ", ".join(map(str, named)) or "no file"
+        sys.exit(f"{size_mb:.1f} MB, at most {LARGEST_MB}; paths of this machine in {places}")
     sys.stdout.write(f"{EXAMPLE.relative_to(ROOT)}: {size_mb:.1f} MB\n")
 
 
