@@ -36,7 +36,7 @@ FIGURES, EXAMPLE = ROOT / "docs" / "figures", ROOT / "docs" / "example"
 STUDY, NAME = "lora_vs_transfer", "example"
 KEPT = ("run.json", "notebook.ipynb", "report.html", "scores.csv")
 IN_README = ("metric_bars",)
-WIDEST_PX, N_COLOURS, LARGEST_MB = 1400, 128, 3
+WIDEST_PX, MARGIN_PX, N_COLOURS, LARGEST_MB = 1400, 12, 128, 3
 LIVE_WIDGET = "application/vnd.jupyter.widget-view+json"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -135,7 +135,8 @@ def smaller(png, *, n_colours=N_COLOURS):
     image = Image.open(io.BytesIO(png)).convert("RGBA")
     white = Image.new("RGBA", image.size, "white")
     image = Image.alpha_composite(white, image).convert("RGB")
-    image = image.crop(ImageChops.difference(image, white.convert("RGB")).getbbox())
+    left, top, right, bottom = ImageChops.difference(image, white.convert("RGB")).getbbox()
+    image = image.crop((max(left - MARGIN_PX, 0), max(top - MARGIN_PX, 0), right + MARGIN_PX, bottom + MARGIN_PX))
     image.thumbnail((WIDEST_PX, 10 * WIDEST_PX), Image.Resampling.LANCZOS)
     written = io.BytesIO()
     image.quantize(n_colours, dither=Image.Dither.NONE).save(written, format="png", optimize=True)

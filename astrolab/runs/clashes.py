@@ -68,7 +68,7 @@ def _clashes(given: Mapping[str, Any], outlines: Mapping[str, Outline]) -> Itera
     if keeps and len(names) == len(ROLES) and keeps not in names:
         yield (
             "union_keeps",
-            f"{keeps!r} is neither {' nor '.join(names)}; empty keeps the row of the fine-tuning survey",
+            f"{keeps!r} is neither of {' and '.join(names)}; empty keeps the row of the fine-tuning survey",
         )
     training = given.get("training", {})
     yield from _clashes_of_training(training)
