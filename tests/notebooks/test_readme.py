@@ -15,6 +15,7 @@ import astrolab as al
 from astrolab.cli import _name_and_value, app
 from astrolab.models.registry import MODELS
 from astrolab.parameters import check_parameters, default_parameters, find_notebook, load_preset
+from astrolab.runs.clashes import require_agreement
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "data_manifests" / "README.md"]
@@ -38,6 +39,16 @@ def commands_of(page: Path) -> list[list[str]]:
     """The lines of a page's shell blocks, each as words, without comments."""
     lines = [line for _, text in blocks_of(page, "sh") for line in text.replace("\\\n", " ").splitlines()]
     return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def given_to(words: list[str]) -> dict:
+    return dict(_name_and_value(words[k + 1]) for k, word in enumerate(words) if word == "-p")
+
+
+def parameters_of(words: list[str]) -> dict:
+    """The parameters of a study as `astrolab run` is told them, preset included."""
+    preset = load_preset(words[0], preset=words[words.index("--preset") + 1]) if "--preset" in words else {}
+    return default_parameters(find_notebook(words[0])) | preset | check_parameters(given_to(words), study=words[0])
 
 
 @pytest.fixture
@@ -86,10 +97,7 @@ def test_commands_exist_and_have_the_options_that_are_typed(page):
         typed = [word for word in words if word.startswith("-")]
         assert set(typed) <= set(options), f"astrolab {command.name}: {set(typed) - set(options)}"
         if command.name == "run" and not words[0].endswith(".ipynb"):
-            given = dict(_name_and_value(words[k + 1]) for k, word in enumerate(words) if word == "-p")
-            check_parameters(given, study=words[0])
-            if "--preset" in words:
-                load_preset(words[0], preset=words[words.index("--preset") + 1])
+            parameters_of(words)
 
 
 @each_page
@@ -138,6 +146,8 @@ def test_a_survey_of_ones_own(in_folder, monkeypatch):
     assert set(al.list_manifests()) >= {"my-bright", "my-faint"}
     bright, faint = (survey.inputs["magnitudes"][:][:, 1] for survey in page["move"].surveys.values())
     assert bright.max() < 19.5 <= faint.min()
+    (study,) = (words[2:] for words in commands_of(HOWTO / "your_own_survey.md") if words[1] == "run")
+    require_agreement(parameters_of(study), study=study[0])
     scatter = page["scores"].query("metric == 'scatter'")["value"]
     assert len(scatter) == 6 and scatter.max() < 0.05, "a spread of 0.3 in redshift has been learned"
 
@@ -162,7 +172,6 @@ def test_a_study_of_ones_own(in_folder):
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), in_folder / "how_many_layers.ipynb")
     words = next(words for words in commands_of(page) if words[:2] == ["astrolab", "run"])
-    given = dict(_name_and_value(words[k + 1]) for k, word in enumerate(words) if word == "-p") | {"n_steps": 10}
-    folder = al.run_study(in_folder / words[2], parameters=given, progress=False)
+    folder = al.run_study(in_folder / words[2], parameters=given_to(words) | {"n_steps": 10}, progress=False)
     assert {"report.html", "scores.csv", "predictions.parquet"} <= {path.name for path in folder.iterdir()}
     assert set(al.load_ledger("runs").scores["seed"]) == {0, 1}
