@@ -7,7 +7,7 @@ EXTRAS ?= notebooks,test
 # Threads that wait by spinning steal from each other on a machine that does anything else: ten times slower, measured.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: study lab test lint clean
+.PHONY: study lab test lint pictures clean
 
 study: $(STAMP)
 	$(VENV)/bin/astrolab run lora_vs_transfer
@@ -31,6 +31,10 @@ test: $(STAMP)
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .
+
+# Every picture of the README and of docs/explore.md, and docs/example/, from one run; needs EXTRAS=notebooks,test,browser.
+pictures: $(STAMP)
+	$(VENV)/bin/python docs/make_pictures.py
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("astrolab needs Python >= 3.11; set PYTHON=/path/to/python") if sys.version_info < (3, 11) else None'

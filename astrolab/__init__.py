@@ -1,4 +1,4 @@
-"""astrolab: what happens when a model learned on one survey must work on another.
+"""astrolab: move neural networks between astronomical surveys, and compare the ways of doing it.
 
 The public names, in the order of the flow; each arrow of it is one function::
 

@@ -300,7 +300,7 @@ def measure_forgetting(
     task: Task | None = None,
     resampling: Resampling = MOVE,
 ) -> pd.DataFrame:
-    """Say how much each model gained on the new survey and how much it forgot of the old one.
+    """Say how much each model gained on the fine-tuning survey and forgot of the pre-training survey.
 
     Both are differences to the reference on the same objects, with paired intervals.
 
@@ -309,12 +309,12 @@ def measure_forgetting(
     predictions : DataFrame
         As for :func:`compare_models`.
     old, new : str
-        Names of the two test surveys.
+        Names of the two test sets: of the pre-training survey, of the fine-tuning survey.
     reference : str
         The model before it was moved: a value of `column`.
     metrics : sequence of str, optional
-        By default those of the task: a model of little scatter may have a large bias on the old survey. Of one whose
-        best value is zero, sizes are compared.
+        By default those of the task: a model of little scatter may have a large bias on `old`. Of one whose best value
+        is zero, sizes are compared.
     column, labels, by, task, resampling
         As for :func:`compare_models`.
 
@@ -323,7 +323,7 @@ def measure_forgetting(
     DataFrame
         One row a metric and model, the reference first: columns `by`, ``label``, `column`, ``metric``, ``on_new`` and
         ``on_old`` (how bad it is, averaged over seeds; smaller is better, whatever the metric), ``gain`` (positive
-        where better on the new survey), ``forgetting`` (positive where worse on the old one), each of these four with
+        where better on `new`), ``forgetting`` (positive where worse on `old`), each of these four with
         its ``_low`` and ``_high``, ``n_new``, ``n_old`` (objects), ``n_seeds`` and ``simulated``.
 
     Raises
@@ -336,7 +336,7 @@ def measure_forgetting(
     if not {old, new} <= set(surveys):
         received = f"no predictions for {', '.join(name for name in (old, new) if name not in surveys)}"
         available = ", ".join(surveys) or "a table without a column 'survey'"
-        remedy = "Predict every model on the old and on the new test survey."
+        remedy = "Predict every model on the test sets of both surveys."
         raise PredictionError(asked, received=received, available=available, remedy=remedy)
     task = task_of(predictions) if task is None else task
     chosen = [find_metric(name) for name in (default_metrics(task) if metrics is None else metrics)]

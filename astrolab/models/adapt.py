@@ -139,7 +139,7 @@ def adapt(
     kronecker_factor, correction_width : int
         For ``"lokr"``: side of the smaller factor (both as square as can be); for ``"residual"``: hidden width.
     batchnorm : str, optional
-        ``"update"``: running statistics follow the new survey while training; ``"freeze"``: they stay.
+        ``"update"``: running statistics follow the survey that it trains on; ``"freeze"``: they stay.
     seed : int
         Of new weights.
 

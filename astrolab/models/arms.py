@@ -1,4 +1,4 @@
-"""Arms, the ways of moving a model that the studies compare: what one bar of the figures stands for.
+"""Arms, what the studies compare: a strategy with its settings, what it trains on, and its learning rate.
 
 torch is imported where a network is looked at.
 """
@@ -30,7 +30,7 @@ _KRONECKER_FACTOR = 4  # LoKr then holds up to a sixteenth of a layer's weights:
 
 @dataclass(frozen=True)
 class Arm:
-    """One way of moving a model from a survey to another.
+    """What a study compares: a strategy with its settings, what it trains on, and its learning rate.
 
     `words` say it in one phrase; `adapt` are keyword arguments of `astrolab.adapt`; `sample` is what it trains on:
     ``"finetune"``, ``"union"`` (both surveys) or ``"nothing"``; on the training set of `scaled_on` its input scaling is

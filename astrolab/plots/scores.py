@@ -276,7 +276,7 @@ def plot_data_fractions(
     surveys: Names = None,
     published: pd.DataFrame | None = None,
     plateau: pd.DataFrame | None = None,
-    title: str = "What each label buys",
+    title: str = "Scores by number of labels",
 ) -> Figure:
     """Draw scores against the fraction of the fine-tuning set, one row a metric, one column a test set.
 

@@ -147,17 +147,17 @@ def plot_cost(
 def plot_pareto(
     table: pd.DataFrame,
     *,
-    old: str = "old survey",
-    new: str = "new survey",
+    old: str = "pre-training survey",
+    new: str = "fine-tuning survey",
     cost: str = "time_s",
     label: str | None = None,
     hollow: str | None = None,
     title: str = "What is gained, what is forgotten, what it costs",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw every model where it stands between two surveys; those that no other beats are joined by a staircase.
+    """Draw forgetting against the score on the fine-tuning survey; a staircase joins the models that no other beats.
 
-    Left is better on the old survey, down is better on the new one. The base model stands where the dotted lines cross;
+    Left is better on `old`, the pre-training survey, down on `new`. The base model is where the dotted lines cross;
     horizontal error bars are of the difference to it. The area of a mark grows with its cost. A model that forgets far
     more than the others stands at the right edge, with its number.
 

@@ -68,7 +68,10 @@ def _clashes(given: Mapping[str, Any], outlines: Mapping[str, Outline]) -> Itera
     names = [outline.name for outline in outlines.values()]
     keeps = given.get("union_keeps")
     if keeps and len(names) == len(ROLES) and keeps not in names:
-        yield "union_keeps", f"{keeps!r} is neither of the two surveys, {' and '.join(names)}; empty keeps the second's"
+        yield (
+            "union_keeps",
+            f"{keeps!r} is neither of {' and '.join(names)}; empty keeps the row of the fine-tuning survey",
+        )
     training = given.get("training", {})
     yield from _clashes_of_training(training)
     for role, outline in outlines.items():

@@ -33,7 +33,7 @@ class Move:
     Attributes
     ----------
     pretrain, finetune, union : Splits
-        Of the survey that models learn from first, of the one they are moved to, of both.
+        Of the pre-training survey, of the fine-tuning survey, of both.
     surveys : mapping of str to Survey
         ``"pretrain"`` and ``"finetune"``, whole.
     audit : LeakAudit
@@ -51,7 +51,7 @@ class Move:
 
     @property
     def tests(self) -> tuple[Survey, ...]:
-        """The test sets: of the first survey, of the second, of both."""
+        """The test sets: of the pre-training survey, of the fine-tuning survey, of both."""
         return self.pretrain.test, self.finetune.test, self.union.test
 
     @property
@@ -60,7 +60,7 @@ class Move:
         return {"base": self.pretrain.train, "finetune": self.finetune.train, "union": self.union.train}
 
     def sample(self, name: str) -> Splits:
-        """Return what an arm trains on, by its ``sample``; ``"nothing"`` gives the second survey."""
+        """Return what an arm trains on, by its ``sample``; ``"nothing"`` gives the fine-tuning one."""
         samples = {"pretrain": self.pretrain, "finetune": self.finetune, "union": self.union, "nothing": self.finetune}
         if name not in samples:
             raise unknown_name("sample of a move", name=name, names=samples)
@@ -73,8 +73,8 @@ class Move:
 
     def __repr__(self) -> str:
         lines = [repr(survey) for survey in self.surveys.values()]
-        for name, part in {"first": self.pretrain, "second": self.finetune, "both": self.union}.items():
-            lines.append(f"{name:<6} {part!r}")
+        for name, part in {"pretrain": self.pretrain, "finetune": self.finetune, "union": self.union}.items():
+            lines.append(f"{name:<8} {part!r}")
         old, new = self.pretrain.test.labels, self.finetune.test.labels
         medians = [f"{name} {old[name].median():.3g} → {new[name].median():.3g}" for name in old if name in new]
         shift = [f"shift  median of the test sets: {', '.join(medians)}"] if medians else []
@@ -110,7 +110,7 @@ def prepare_move(
     Parameters
     ----------
     pretrain, finetune : str
-        The survey that models learn from first, and the one they are moved to: names, or paths of manifests.
+        The pre-training survey and the fine-tuning survey: names, or paths of manifests.
     direction : {"forward", "reverse"}
         Reverse swaps the two.
     n_pretrain, n_finetune, n_test : int, optional
@@ -125,7 +125,7 @@ def prepare_move(
     directory : str, optional
         Where the files of a manifest lie, if not beside it.
     union, union_keeps : str
-        Name of the union, and whose row an object in both surveys keeps in it (by default the second's).
+        Name of the union, and whose row an object in both surveys keeps in it (by default that of `finetune`).
     on_leak : {"drop", "stop"}
         What happens to a training object that is in a test set.
     allow_unknown_overlap : bool

@@ -179,7 +179,7 @@ class Run:
     def predict_baselines(
         self, kinds: Sequence[str], *, move: Move, inputs: Sequence[str], seed: int, keep: Sequence[str] = ()
     ) -> list[pd.DataFrame]:
-        """Fit classical models on the first survey, the second and both, and predict every test set of a move.
+        """Fit classical models on either survey and on both, and predict every test set of a move.
 
         Parameters
         ----------

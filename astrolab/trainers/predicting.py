@@ -138,7 +138,7 @@ def predict_path(
     scales : sequence of float
         0 is the base network, 1 the adapted one; less and more go beyond.
     surveys : sequence of Survey
-        Usually a test set of the old survey and one of the new.
+        Usually the test sets of the pre-training and of the fine-tuning survey.
     batchnorm, **options
         As for :func:`astrolab.interpolate`; `batch_size`, `device` and `keep` as for :func:`astrolab.predict`.
 
