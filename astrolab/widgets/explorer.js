@@ -33,6 +33,7 @@ function render({ model, el }) {
   el.style.display = "none";
   let observer = null;
   let rename = null;
+  let resizing = null;
   const report = () =>
     afterFrames(FRAMES_TO_DRAW, () => {
       model.set("drawn", model.get("asked"));
@@ -51,10 +52,21 @@ function render({ model, el }) {
     model.on("change:cloud_names", rename);
     observer = new MutationObserver(rename);
     observer.observe(root, { childList: true, subtree: true });
+    const seen = root.closest(".jp-WindowedPanel-outer") ?? document.documentElement;
+    resizing = new ResizeObserver(() => {
+      const room = [root.clientWidth, seen.clientHeight].map(px => 20 * Math.floor(px / 20)); // a scroll bar is no news
+      if (room[0] > 0 && String(room) !== String(model.get("room"))) {
+        model.set("room", room);
+        model.save_changes();
+      }
+    });
+    resizing.observe(root);
+    resizing.observe(seen);
   };
   start();
   return () => {
     observer?.disconnect();
+    resizing?.disconnect();
     model.off("change:cloud_names", rename);
     model.off("change:asked", report);
   };

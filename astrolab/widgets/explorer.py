@@ -17,6 +17,7 @@ from matplotlib.pyplot import close
 
 from astrolab.files import with_ending, write_atomically
 from astrolab.widgets import parts
+from astrolab.widgets.cloud import ROOM
 
 STATIC_DPI = 110
 
@@ -45,6 +46,7 @@ class Page(anywidget.AnyWidget):
     asked = traitlets.Int(0).tag(sync=True)
     drawn = traitlets.Int(-1).tag(sync=True)
     cloud_names = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    room = traitlets.List(traitlets.Int(), default_value=ROOM).tag(sync=True)
 
     def __init__(self):
         super().__init__()

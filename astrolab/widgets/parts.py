@@ -38,7 +38,7 @@ def range_slider(name: str, *, label: str, low: float, high: float) -> ipywidget
     low, high = low - 0.5 * step, high + 0.5 * step  # what rounding in the browser may take away
     ends = {"value": (low, high), "min": low, "max": high, "step": step}
     shown = {"readout_format": ".2f", "continuous_update": False}
-    return control(f"slice-{name}", kind=ipywidgets.FloatRangeSlider, label=label, width="370px", **ends, **shown)
+    return control(f"slice-{name}", kind=ipywidgets.FloatRangeSlider, label=label, width="auto", **ends, **shown)
 
 
 def button(name: str, *, label: str, on_click: Callable[[], None], hint: str = "") -> ipywidgets.Button:
@@ -104,11 +104,11 @@ def title_line(text: str) -> str:
     return f'<div class="astrolab-title" role="heading" aria-level="3">{escape(text)}</div>'
 
 
-def legend(dots: Mapping[str, str], *, lines: Mapping[str, str]) -> str:
+def legend(dots: Mapping[str, str], *, lines: Mapping[str, str], heading: str = "") -> str:
     """Return what colours of points and lines mean."""
     marks = [(f'<i style="background:{colour}"></i>', text) for text, colour in dots.items()]
     marks += [(f'<i class="line" style="border-color:{colour}"></i>', text) for text, colour in lines.items()]
-    entries = "".join(f"<span>{mark}{escape(text)}</span>" for mark, text in marks)
+    entries = "".join(f"<span>{mark}{escape(text)}</span>" for mark, text in [("", heading), *marks] if text)
     return f'<div class="astrolab-legend">{entries}</div>'
 
 
@@ -125,7 +125,7 @@ def _limit(metric: Any) -> str:
     if not np.isfinite(metric.limit):
         return ""
     size = "|bias| &lt;" if metric.metric == "bias" else "&lt;"
-    return f"<br><small>{metric.asked_by} asks {size} {metric.limit:g}</small>"
+    return f" <small>{metric.asked_by} asks {size} {metric.limit:g}</small>"
 
 
 def _score_cell(score: pd.Series) -> str:
@@ -199,16 +199,32 @@ def object_cards(objects: pd.DataFrame, *, survey: Survey) -> str:
     return picture_cards([(p, _caption(one), bool(one["is_outlier"])) for p, one in rows], note=note)
 
 
+def preview(one: pd.Series, *, survey: Survey | None) -> str:
+    """Return one object as text that an ``img`` element shows; a blank where there is no picture."""
+    kind, name = picture_input(survey)
+    if not kind:
+        return image_source(np.full((1, 1), 255, dtype=np.uint8))
+    if kind == "spectrum":
+        (row,) = rows_of(survey, object_ids=np.array([one["object_id"]]))
+        return spectrum_source(np.asarray(survey.inputs[name][row]), grid=survey.specs[name].grid)
+    stamps, channels = read_stamps(survey, object_ids=[one["object_id"]])
+    return image_source(colour_picture(stamps[0], channels=channels))
+
+
 def _cut_out(stamp: np.ndarray, *, channels: Sequence[str]) -> dict[str, str]:
     bands = band_pictures(stamp, channels=channels)
     below = {"Single bands": image_source(np.concatenate(list(bands), axis=1))} if len(bands) else {}
     return {"Cut-out": image_source(colour_picture(stamp, channels=channels)), **below}
 
 
-def _caption(one: pd.Series) -> list[str]:
+def answer(one: pd.Series, *, column: str = "pred") -> str:
+    """Return the truth of an object and what a model makes of it."""
     is_error = str(one["label"]).startswith("error.")  # there is no truth beside it
-    truth = "" if is_error else f"{number(one['truth'], digits=3)} → "
-    lines = [str(one["object_id"]), truth + number(one["pred"], digits=3)]
+    return ("" if is_error else f"{number(one['truth'], digits=3)} → ") + number(one[column], digits=3)
+
+
+def _caption(one: pd.Series) -> list[str]:
+    lines = [str(one["object_id"]), answer(one)]
     return lines + ([f"other → {number(one['pred_other'], digits=3)}"] if "pred_other" in one else [])
 
 

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 
 from astrolab.errors import AstrolabError
 from astrolab.exploring import gathering
-from astrolab.exploring.columns import SliceColumn, has_truth, picture_input
+from astrolab.exploring.columns import SliceColumn, has_truth, number_columns, picture_input
 from astrolab.exploring.gathering import Surveys
 from astrolab.exploring.view import NONE, Exploration, short_name
 from astrolab.plots.explorers import brief_names, colour_points, in_words, name_models, plot_exploration
-from astrolab.plots.predictions import reference_lines
+from astrolab.plots.predictions import AXES, reference_lines
 from astrolab.plots.style import is_simulated
 from astrolab.predictions import quantity_of
 from astrolab.tasks import Task
@@ -28,9 +28,9 @@ from astrolab.widgets.explorer import Explorer
 
 LABELS = {"survey": "Test survey", "split": "Part", "arm": "Model", "fraction": "Data fraction"}
 LABELS |= {"scale": "Adapter scale", "trained_on": "Trained on"}
-ALWAYS_SHOWN = ("survey", "arm", "seed")
-DRAWN = ("truth", "pred")
-AXIS_OPTIONS = (("prediction", "pred"), ("deviation", "deviation"))
+BOTH = "both"
+AXIS_OPTIONS = (("prediction", "pred"), ("deviation", "deviation"), ("prediction and deviation", BOTH))
+N_CLOUDS = 4  # at most: two models, two vertical axes
 BY_GROUP = ALONE = ""
 NO_OTHER = ("no other model", ALONE)
 
@@ -48,7 +48,7 @@ class PredictionsExplorer(Explorer):
         self.view = Exploration(table, surveys=surveys, task=task)
         self.n_cutouts, self.n_listed = at_most
         self.directory = Path(directory or gathering.selections_folder(source))
-        self.clouds = (Cloud(on_select=self.select), Cloud(on_select=self.select))
+        self.clouds = tuple(Cloud(on_select=self.select, on_look=self._card) for _ in range(N_CLOUDS))
         self._listening = True
         self._make_choosers()
         self._make_actions()
@@ -62,12 +62,12 @@ class PredictionsExplorer(Explorer):
             options = [(self._option(name, value), value) for value in values]
             label = LABELS.get(name, name.capitalize())
             chooser = self._dropdown(name, label=label, options=options, value=self.view.values[name])
-            if len(values) == 1 and name not in ALWAYS_SHOWN:
+            if len(values) == 1:
                 chooser.layout.display = "none"
             self._when(chooser, partial(self._chosen, name))
             self.choosers[name] = chooser
             setattr(self, name, chooser)
-        self.compare = self._dropdown("compare", label="Compare with", options=[NO_OTHER], value=ALONE, width="340px")
+        self.compare = self._dropdown("compare", label="Compare with", options=[NO_OTHER], value=ALONE)
         self.axis = self._dropdown("axis", label="Vertical axis", options=AXIS_OPTIONS, value="pred")
         self.colour = self._dropdown("colour", label="Colour", options=[("outliers", BY_GROUP)], value=BY_GROUP)
         self.slices: dict[str, ipywidgets.FloatRangeSlider] = {}
@@ -76,8 +76,8 @@ class PredictionsExplorer(Explorer):
         self._when(self.axis, self._draw)
         self._when(self.colour, self._draw)
 
-    def _dropdown(self, name: str, *, width: str = "230px", **options: Any) -> ipywidgets.Dropdown:
-        return parts.control(name, kind=ipywidgets.Dropdown, width=width, **options)
+    def _dropdown(self, name: str, **options: Any) -> ipywidgets.Dropdown:
+        return parts.control(name, kind=ipywidgets.Dropdown, width="auto", **options)
 
     def _option(self, name: str, value: Any) -> str:
         return quantity_of(value, task=self.view.task).words if name == "label" else in_words(name, value=value)
@@ -101,9 +101,12 @@ class PredictionsExplorer(Explorer):
         self.slice_row, self.cloud_row = parts.row(), parts.row()
         self.cloud_row.layout.align_items = "flex-end"  # one title may have more lines than the other
         title, legend, scores, status, *below = self.places.values()
-        main = parts.row(self.cloud_row, parts.column(legend, scores, self.actions, self.export, status))
+        tools = parts.column(self.actions, self.export, status).add_class("astrolab-tools")
+        main = parts.row(self.cloud_row, parts.column(legend, parts.row(scores, tools)))
         main.layout.align_items = "flex-start"
-        choices = parts.row(*self.choosers.values(), self.compare, self.axis, self.colour)
+        choices = parts.row(*self.choosers.values(), self.compare, self.axis, self.colour).add_class("astrolab-line")
+        self.slice_row.add_class("astrolab-line")
+        self.page.observe(self._resized, names="room")
         self.children = [self.page, title, choices, self.slice_row, main, *below]
 
     def _when(self, control: ipywidgets.Widget, follow) -> None:
@@ -140,14 +143,21 @@ class PredictionsExplorer(Explorer):
         self._others = self.view.others
         self._show_choices()
         self._listening = False
-        self.axis.layout.display = None if has_truth(self.view.quantity) else "none"
         self._offer_slices()
-        columns = [(column.label, column.name) for column in self.view.slice_columns if column.kind not in DRAWN]
-        wanted = self.colour.value
-        self.colour.options = [("what changed" if self.view.other else "outliers", BY_GROUP), *columns]
-        self.colour.value = wanted if wanted in dict(columns).values() and not self.view.other else BY_GROUP
+        names = number_columns(self.view.objects, quantity=self.view.quantity)
+        columns = [(label, name) for name, label in names.items()]
+        drawn = AXIS_OPTIONS if has_truth(self.view.quantity) else AXIS_OPTIONS[:1]
+        others = [one for one in columns if one[1].removesuffix("_other") not in ("truth", *AXES)]
+        self._offer(self.axis, [*drawn, *others])
+        self._offer(self.colour, [("what changed" if self.view.other else "outliers", BY_GROUP), *columns])
         self._listening = True
         self._draw()
+
+    def _offer(self, chooser: ipywidgets.Dropdown, options: list[tuple[str, str]]) -> None:
+        """Offer other options; what was chosen stays where it is still offered."""
+        wanted, values = chooser.value, [value for _, value in options]
+        chooser.options = options
+        chooser.value = wanted if wanted in values else values[0]
 
     def _named(self, *others: Mapping[str, Any]) -> tuple[list[str], str]:
         return name_models([self.view.values, *others], options=self.view.choices.options)
@@ -195,28 +205,39 @@ class PredictionsExplorer(Explorer):
         for number, place in enumerate(self.cloud_row.children):  # taken out and put back, it draws on a dead canvas
             place.layout.display = None if number < len(self._titles) else "none"
 
+    def _resized(self, _: Mapping[str, Any]) -> None:
+        if side_px(len(self._titles), room=self.page.room) != self.clouds[0].side_px:
+            self._draw()
+
     # What is shown.
 
     def _draw(self) -> None:
         self._colours = colour_points(self.view.objects, by=self.colour.value or None)
-        contents = cloud_contents(self.view, axis=self._axis, colours=self._colours)
-        self.page.draw(partial(self._draw_clouds, contents, self._names))
+        contents = cloud_contents(self.view, axes=self._axes, colours=self._colours)
+        self.page.draw(partial(self._draw_clouds, contents, [self._names[one.model] for one in contents]))
         self._refresh()
 
     @property
-    def _axis(self) -> str:
-        return self.axis.value if has_truth(self.view.quantity) else "pred"
+    def _axes(self) -> list[str]:
+        return list(AXES) if self.axis.value == BOTH else [self.axis.value]
+
+    def _card(self, row: int, *, model: int) -> tuple[str, str, str]:
+        """What is shown of the object under the mouse: its picture, its id, its truth and prediction."""
+        one = self.view.objects.iloc[row]
+        said = parts.answer(one, column=("pred", "pred_other")[model])
+        return parts.preview(one, survey=self.view.survey), str(one["object_id"]), said
 
     def _legend(self) -> str:
         dots = self._colours.legend(inside=self.view.inside) | {"selected: ringed": SELECTED_COLOUR}
-        drawn = reference_lines(self.view.quantity, x_range=(0.0, 1.0), axis=self._axis)
+        known = {"x_range": (0.0, 1.0)}
+        drawn = [line for axis in self._axes for line in reference_lines(self.view.quantity, axis=axis, **known)]
         lines = {line.text: line.colour for line in drawn} if has_truth(self.view.quantity) else {}
-        return parts.text_note(self._colours.heading(brief_names(self._names))) + parts.legend(dots, lines=lines)
+        return parts.legend(dots, lines=lines, heading=self._colours.heading(brief_names(self._names)))
 
     def _draw_clouds(self, contents: list[CloudContent], titles: list[str]) -> None:
         """Draw, and only then put in place: a cloud that waits for its turn has nothing to show yet."""
         for cloud, content in zip(self.clouds, contents, strict=False):
-            cloud.draw(content, side_px=side_px(len(contents)))
+            cloud.draw(content, side_px=side_px(len(contents), room=self.page.room))
         self._titles = titles
         self.page.cloud_names = [f"{title}: {one.in_words}" for title, one in zip(titles, contents, strict=True)]
         if self.is_live:
@@ -298,7 +319,7 @@ class PredictionsExplorer(Explorer):
             inside=view.inside,
             sides=self._sides(),
             models=self._names,
-            axis=self._axis,
+            axes=self._axes,
             colour=self.colour.value or None,
             survey=view.survey,
             listed=self.listed,

@@ -83,7 +83,7 @@ def test_scores_stand_side_by_side_with_what_lsst_asks():
     heads = ["".join(head.itertext()) for head in tree.iterfind(".//thead//th")]
     assert heads == ["", "selectionn = 12,345", "alln = 10"]
     rows = [["".join(cell.itertext()) for cell in row] for row in tree.iterfind(".//tbody/tr")]
-    assert rows[0] == ["biasLSST asks |bias| < 0.003", "−0.0200 ± 0.0100", "0.0000 ± 0.0100"]
+    assert rows[0] == ["bias LSST asks |bias| < 0.003", "−0.0200 ± 0.0100", "0.0000 ± 0.0100"]
     assert rows[1] == ["outlier rate", "0.5000", "–"]
 
 
