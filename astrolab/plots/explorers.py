@@ -180,8 +180,7 @@ def plot_exploration(
         style.break_title(name, title=title_of, width=_CLOUD_INCH * figure.dpi)
     dots = colours.legend(inside=inside) | ({f"selected: {len(rows):,}": "black"} if len(selected) else {})
     entries = [Line2D([], [], color=c, label=text, marker="o", ls="none", ms=4, mec="none") for text, c in dots.items()]
-    drawn_lines = [reference_lines(quantity, x_range=(0.0, 1.0), axis=axis) for axis in axes if x == "truth"]
-    lines = {one.text: one for each in drawn_lines for one in each}
+    lines = {o.text: o for a in axes for o in reference_lines(quantity, x_range=ranges[0], axis=a) if x == "truth"}
     entries += [Line2D([], [], color=one.colour, lw=0.7 * one.width, label=text) for text, one in lines.items()]
     beside.axis("off")
     how = {"alignment": "left", "borderaxespad": 0.0, "labelspacing": 0.3, "fontsize": 7, "title_fontsize": 7}

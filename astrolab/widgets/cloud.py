@@ -27,11 +27,7 @@ SMALL_POINT_SIZE = 2.5
 SELECTED_COLOUR = "#000000"
 BUTTONS = ["pan_zoom", "lasso", "lasso_type", "divider", "full_screen", "reset"]
 CARD = ("id", "true → predicted")  # of the object under the mouse, below its picture
-_Card = tuple[str, str, str]
-KEYS = {
-    "actionKeyMap": {"merge": "shift", "remove": "alt"},
-    "deselectOnEscape": False,
-}  # Escape is heard in explorer.js
+KEYS = {"actionKeyMap": {"merge": "shift", "remove": "alt"}, "deselectOnEscape": False}  # explorer.js hears Escape
 LOOKS = {"axes_grid": True, "color_selected": SELECTED_COLOUR, "lasso_color": SELECTED_COLOUR, "lasso_initiator": False}
 LOOKS |= {"lasso_min_dist": 1, "reticle": False, "transition_points": False}  # a lasso of less (px) is a click
 
@@ -97,9 +93,7 @@ def on_axis(values: np.ndarray, *, axis_range: tuple[float, float]) -> np.ndarra
 class Cloud:
     """A jupyter-scatter plot that is made when it is first looked at."""
 
-    def __init__(
-        self, *, on_select: Callable[[np.ndarray], None] | None = None, on_look: Callable[..., _Card] | None = None
-    ):
+    def __init__(self, *, on_select: Callable[..., None] | None = None, on_look: Callable[..., Any] | None = None):
         self._on_select, self._on_look = on_select, on_look
         self.scatter: Scatter | None = None  # once `draw` was called
         self._widget: JupyterScatter | None = None
@@ -119,10 +113,8 @@ class Cloud:
     def _show_cards(self, widget: JupyterScatter) -> None:
         """Answer for the object under the mouse: jupyter-scatter would need every picture beforehand, in its data."""
         widget.tooltip_properties_non_visual_info = {key: {"scale": None, "histogram": None} for key in CARD}
-        widget.tooltip_properties, widget.tooltip_size = list(CARD), "medium"
-        widget.tooltip_preview, widget.tooltip_preview_type = "picture", "image"
-        widget.tooltip_preview_image_size, widget.tooltip_preview_image_height = "contain", 128
-        widget.tooltip_preview_image_position = "center"
+        widget.tooltip_properties, widget.tooltip_preview, widget.tooltip_preview_type = list(CARD), "picture", "image"
+        widget.tooltip_preview_image_size, widget.tooltip_preview_image_position = "contain", "center"
         widget._handle_tooltip, widget.tooltip_enable = self._answer, True
 
     def _answer(self, event: Mapping[str, Any]) -> None:
@@ -130,12 +122,10 @@ class Cloud:
         card = {"index": event["index"], "preview": picture, "properties": dict(zip(CARD, lines, strict=True))}
         self._widget.send({"type": "tooltip"} | card)
 
-    def light(self, row: int | None) -> None:
-        """Make one object stand out, as the mouse does; none with None."""
-        if self._widget is not None:
-            self._widget.hovering = row
-            if row is not None:
-                self._widget.send({"type": "tooltip", "show": True, "index": row, "properties": {}})
+    def light(self, row: int) -> None:
+        """Make one object stand out, as the mouse does."""
+        self.widget.hovering = row
+        self.widget.send({"type": "tooltip", "show": True, "index": row, "properties": {}})
 
     def draw(self, content: CloudContent, *, side_px: int = LARGEST_PX) -> None:
         """Show other objects, or the same ones elsewhere."""

@@ -104,11 +104,14 @@ class Explorer(ipywidgets.VBox):
         """Keep what is shown: a figure and a table."""
         image = with_ending(path, ending=".png", instead_of=(".csv",))
         table = with_ending(image, ending=".csv", instead_of=(".png",))
-        with write_atomically(image) as part:
-            part.write_bytes(self._png(dpi=200))
+        self._save_figure(image)
         with write_atomically(table) as part:
             self._whole_table().to_csv(part, index=False)
         return image, table
+
+    def _save_figure(self, path: Path) -> None:
+        with write_atomically(path) as part:
+            part.write_bytes(self._png(dpi=200))
 
     def go_live(self) -> None:
         """Put in place what only a browser can draw; happens by itself in an open notebook."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from itertools import count
 from typing import Any, TypeVar
 
 import ipywidgets
@@ -20,8 +21,11 @@ from astrolab.exploring.view import RESAMPLED_FROM
 from astrolab.plots.surveys import band_pictures, colour_picture, read_stamps
 
 DASH = "–"
+ORDER = "brightest outliers first"
 Control = TypeVar("Control", bound=ipywidgets.DOMWidget)
+BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
 SPECTRUM_PX = (128, 96)
+SKY = "https://aladin.cds.unistra.fr/AladinLite/?target={ra:.6f}%20{dec:.6f}&amp;fov=0.02"
 _SHOWN = (0.5, 99.5)  # percentiles of a spectrum
 
 
@@ -46,6 +50,11 @@ def button(name: str, *, label: str, on_click: Callable[[], None], hint: str = "
     made = control(name, kind=ipywidgets.Button, label=label, width="auto", tooltip=hint or label, style={})
     made.on_click(lambda _: on_click())
     return made
+
+
+def buttons(acts: Mapping[str, tuple[str, Callable[[], None]]]) -> ipywidgets.HBox:
+    """Return a row of buttons by name: what each says and does."""
+    return row(*(button(name, label=label, on_click=act) for name, (label, act) in acts.items()))
 
 
 def places(*names: str) -> dict[str, ipywidgets.HTML]:
@@ -139,14 +148,20 @@ def _score_cell(score: pd.Series) -> str:
     return text
 
 
-def object_table(objects: pd.DataFrame, *, note: str = "") -> str:
-    """Return objects as a table, with the units of their columns."""
+def object_table(
+    objects: pd.DataFrame, *, numbers: Sequence[int], order: tuple[str, bool], note: str = "", on_sky: bool = False
+) -> str:
+    """Return objects as a table, with the units of their columns; explorer.js sorts it, and lights their `numbers`."""
     short = {"truth": "true", "pred": "predicted", "pred_other": "the other model"}
-    names = list(map(str, objects))
-    heads = [escape(short.get(name, column_label(name))) for name in names]
+    names, mark = list(map(str, objects)), {order[0]: " ▼" if order[1] else " ▲"}
+    labels = {name: escape(short.get(name, column_label(name))) + mark.get(name, "") for name in names}
+    heads = [f'<button data-sort="{escape(name)}">{label}</button>' for name, label in labels.items()]
     rows = [[_cell(v, name=n) for v, n in zip(one, names, strict=True)] for one in objects.itertuples(index=False)]
-    table = _table(heads, rows, note=note)
-    return f'<div class="astrolab-scroll" tabindex="0" role="region" aria-label="Objects">{table}</div>'
+    for row, ra, dec in zip(rows, objects["ra"], objects["dec"], strict=True) if on_sky else ():
+        link = f'<a href="{SKY.format(ra=ra, dec=dec)}" target="_blank">'
+        row[1:3] = [f"{link}{cell}</a>" for cell in row[1:3]]
+    table = _table(heads, rows, note=note, numbers=numbers)
+    return f'<div class="astrolab-scroll" role="region" aria-label="Objects">{table}</div>'
 
 
 def _cell(value: object, *, name: str) -> str:
@@ -163,11 +178,13 @@ def plain_table(table: pd.DataFrame, *, note: str = "") -> str:
     return _table([escape(str(name)) for name in table], rows, note=note)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, note: str) -> str:
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, note: str, numbers: Sequence[int] = ()) -> str:
     caption = f"<caption>{escape(note)}</caption>" if note else ""
     head = "".join(f'<th scope="col">{text}</th>' for text in heads)
     filled = [(first, "".join(f"<td>{cell}</td>" for cell in cells)) for first, *cells in rows]
-    body = "".join(f'<tr><th scope="row">{first}</th>{cells}</tr>' for first, cells in filled)
+    marks = [f' data-row="{k}" tabindex="{-1 if place else 0}"' for place, k in enumerate(numbers)] or [""] * len(rows)
+    both = zip(marks, filled, strict=True)
+    body = "".join(f'<tr{mark}><th scope="row">{first}</th>{cells}</tr>' for mark, (first, cells) in both)
     return f'<table class="astrolab">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
@@ -182,39 +199,34 @@ def marked_picture(source: str, *, alt: str, spans: Sequence[tuple[float, float,
     return f'<div style="position:relative;display:inline-block">{image}{"".join(marks)}</div>'
 
 
-def object_cards(objects: pd.DataFrame, *, survey: Survey) -> str:
-    """Return pictures of objects with their ids, truths and predictions below: cut-outs in colour, or spectra."""
-    kind, name = picture_input(survey)
-    if kind == "image":
-        stamps, channels = read_stamps(survey, object_ids=objects["object_id"].to_numpy())
-        pictures = [_cut_out(stamp, channels=channels) for stamp in stamps]
-        below = f"; below each: {', '.join(channels)}" if pictures and len(pictures[0]) > 1 else ""
-        note = f"Cut-outs, brightest outliers first (framed){below}"
-    else:
-        spec, rows = survey.specs[name], rows_of(survey, object_ids=objects["object_id"].to_numpy())
-        spectra = np.asarray(survey.inputs[name][rows])
-        pictures = [{"Spectrum": spectrum_source(values, grid=spec.grid)} for values in spectra]
-        note = f"Spectra from {spec.grid[0]:.0f} to {spec.grid[-1]:.0f} Å, brightest outliers first (framed)"
-    rows = zip(pictures, (one for _, one in objects.iterrows()), strict=True)
-    return picture_cards([(p, _caption(one), bool(one["is_outlier"])) for p, one in rows], note=note)
-
-
-def preview(one: pd.Series, *, survey: Survey | None) -> str:
-    """Return one object as text that an ``img`` element shows; a blank where there is no picture."""
-    kind, name = picture_input(survey)
-    if not kind:
-        return image_source(np.full((1, 1), 255, dtype=np.uint8))
+def object_pictures(objects: pd.DataFrame, *, survey: Survey, stretch: float = 1.0) -> list[dict[str, str]]:
+    """Return pictures of each object by what they show, as sources of ``img`` elements: cut-outs, or spectra."""
+    (kind, name), ids = picture_input(survey), objects["object_id"].to_numpy()
     if kind == "spectrum":
-        (row,) = rows_of(survey, object_ids=np.array([one["object_id"]]))
-        return spectrum_source(np.asarray(survey.inputs[name][row]), grid=survey.specs[name].grid)
-    stamps, channels = read_stamps(survey, object_ids=[one["object_id"]])
-    return image_source(colour_picture(stamps[0], channels=channels))
+        spectra = np.asarray(survey.inputs[name][rows_of(survey, object_ids=ids)])
+        return [{"Spectrum": spectrum_source(values, grid=survey.specs[name].grid)} for values in spectra]
+    stamps, channels = read_stamps(survey, object_ids=ids)
+    return [_cut_out(stamp, channels=channels, stretch=stretch) for stamp in stamps]
 
 
-def _cut_out(stamp: np.ndarray, *, channels: Sequence[str]) -> dict[str, str]:
+def object_cards(objects: pd.DataFrame, *, survey: Survey, order: str = ORDER, stretch: float = 1.0) -> str:
+    """Return pictures of objects with their ids, truths and predictions below."""
+    kind, name = picture_input(survey)
+    pictures, spec = object_pictures(objects, survey=survey, stretch=stretch), survey.specs[name]
+    if kind == "image":
+        below = f"; below each: {', '.join(spec.channels)}" if pictures and len(pictures[0]) > 1 else ""
+        note = f"Cut-outs, {order} (outliers framed){below}"
+    else:
+        note = f"Spectra from {spec.grid[0]:.0f} to {spec.grid[-1]:.0f} Å, {order} (outliers framed)"
+    rows = zip(pictures, (one for _, one in objects.iterrows()), strict=True)
+    cards = [(p, _caption(one), bool(one["is_outlier"])) for p, one in rows]
+    return picture_cards(cards, note=note, numbers=objects.index)
+
+
+def _cut_out(stamp: np.ndarray, *, channels: Sequence[str], stretch: float) -> dict[str, str]:
     bands = band_pictures(stamp, channels=channels)
     below = {"Single bands": image_source(np.concatenate(list(bands), axis=1))} if len(bands) else {}
-    return {"Cut-out": image_source(colour_picture(stamp, channels=channels)), **below}
+    return {"Cut-out": image_source(colour_picture(stamp, channels=channels, stretch=stretch)), **below}
 
 
 def answer(one: pd.Series, *, column: str = "pred") -> str:
@@ -228,15 +240,17 @@ def _caption(one: pd.Series) -> list[str]:
     return lines + ([f"other → {number(one['pred_other'], digits=3)}"] if "pred_other" in one else [])
 
 
-def picture_cards(cards: Sequence[tuple[Mapping[str, str], Sequence[str], bool]], *, note: str = "") -> str:
+def picture_cards(
+    cards: Sequence[tuple[Mapping[str, str], Sequence[str], bool]], *, note: str = "", numbers: Iterable[int] = count()
+) -> str:
     """Return objects beside each other: pictures, by what each shows, the lines of a caption, whether it is framed."""
     figures = []
-    for pictures, caption, is_framed in cards:
+    for k, (pictures, caption, is_framed) in zip(numbers, cards, strict=False):
         of = escape(f" of {', '.join(caption)}", quote=True)
         images = "".join(f'<img src="{source}" alt="{escape(what)}{of}">' for what, source in pictures.items())
         frame = ' class="framed"' if is_framed else ""
         below = "<br>".join(map(escape, caption))
-        figures.append(f"<figure{frame}>{images}<figcaption>{below}</figcaption></figure>")
+        figures.append(f'<figure{frame} data-row="{k}" tabindex="0">{images}<figcaption>{below}</figcaption></figure>')
     return f'{text_note(note)}<div class="astrolab-cards">{"".join(figures)}</div>'
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from astrolab.errors import AstrolabError
 from astrolab.exploring import gathering
-from astrolab.exploring.columns import SliceColumn, has_truth, number_columns, picture_input
+from astrolab.exploring.columns import SliceColumn, column_label, has_truth, number_columns, picture_input
 from astrolab.exploring.gathering import Surveys
 from astrolab.exploring.view import NONE, Exploration, short_name
 from astrolab.plots.explorers import brief_names, colour_points, in_words, name_models, plot_exploration
@@ -32,6 +32,8 @@ BOTH = "both"
 AXIS_OPTIONS = (("prediction", "pred"), ("deviation", "deviation"), ("prediction and deviation", BOTH))
 N_CLOUDS = 4  # at most: two models, two vertical axes
 BY_GROUP = ALONE = ""
+HALF = "± half the 68 % interval"
+STRETCHES = (("faint light", 0.25), ("usual", 1.0), ("bright cores", 6.0))
 NO_OTHER = ("no other model", ALONE)
 
 
@@ -50,6 +52,7 @@ class PredictionsExplorer(Explorer):
         self.directory = Path(directory or gathering.selections_folder(source))
         self.clouds = tuple(Cloud(on_select=self.select, on_look=self._card) for _ in range(N_CLOUDS))
         self._listening = True
+        self._first = 0  # of the pictures that are shown
         self._make_choosers()
         self._make_actions()
         self._make_places()
@@ -83,31 +86,39 @@ class PredictionsExplorer(Explorer):
         return quantity_of(value, task=self.view.task).words if name == "label" else in_words(name, value=value)
 
     def _make_actions(self) -> None:
-        self.actions = parts.row(
-            parts.button("select-outliers", label="Select outliers", on_click=lambda: self.select(self.view.outliers)),
-            parts.button(
-                "select-shown", label="Select all shown", on_click=lambda: self.select(np.flatnonzero(self.view.inside))
-            ),
-            parts.button("clear", label="Clear selection", on_click=lambda: self.select(NONE)),
-        )
-        text, hint = {"kind": ipywidgets.Text, "value": gathering.DEFAULT_NAME}, "Save as ECSV, with units"
-        self.filename = parts.control("filename", label="Save selection as", width="260px", **text)
-        csv = parts.button("save-csv", label="CSV", hint="Save as CSV", on_click=partial(self._save, ".csv"))
-        ecsv = parts.button("save-ecsv", label="ECSV", hint=hint, on_click=partial(self._save, ".ecsv"))
-        self.export = parts.row(self.filename, csv, ecsv)
+        view, text = self.view, {"kind": ipywidgets.Text, "width": "auto", "continuous_update": False}
+        selecting = {
+            "select-outliers": ("Select outliers", lambda: self.select(view.outliers)),
+            "select-shown": ("All shown", lambda: self.select(np.flatnonzero(view.inside))),
+            "undo": ("Undo", self._undo),
+            "clear": ("Clear", lambda: self.select(NONE)),
+        }
+        self.actions = parts.buttons(selecting)
+        hint = "abs(deviation) > 0.1 or selected"
+        self.where = parts.control("where", label="Select where", placeholder=hint, **text)
+        self._when(self.where, lambda: self.select(view.where(self.where.value)) if self.where.value else None)
+        self.filename = parts.control("filename", label="Save as", value=gathering.DEFAULT_NAME, **text)
+        saved = {"CSV": ".csv", "ECSV": ".ecsv", "Figure": ".png"}
+        self.export = parts.buttons({f"save{end}": (name, partial(self._save, end)) for name, end in saved.items()})
+        self.export.children = (self.filename, *self.export.children)
+        self.stretch = self._dropdown("stretch", label="Stretch", options=STRETCHES, value=1.0)
+        self._when(self.stretch, self._list)
+        turns = {"previous": ("Previous", partial(self._turn, -1)), "next": ("Next", partial(self._turn, 1))}
+        self.pages = parts.row(parts.buttons(turns), self.stretch)
 
     def _make_places(self) -> None:
         self.places = parts.places("title", "legend", "scores", "status", "cutouts", "galaxies")
         self.slice_row, self.cloud_row = parts.row(), parts.row()
         self.cloud_row.layout.align_items = "flex-end"  # one title may have more lines than the other
         title, legend, scores, status, *below = self.places.values()
-        tools = parts.column(self.actions, self.export, status).add_class("astrolab-tools")
+        tools = parts.column(self.actions, self.where, self.export, status).add_class("astrolab-tools")
         main = parts.row(self.cloud_row, parts.column(legend, parts.row(scores, tools)))
         main.layout.align_items = "flex-start"
         choices = parts.row(*self.choosers.values(), self.compare, self.axis, self.colour).add_class("astrolab-line")
         self.slice_row.add_class("astrolab-line")
         self.page.observe(self._resized, names="room")
-        self.children = [self.page, title, choices, self.slice_row, main, *below]
+        self.page.on_msg(self._heard)
+        self.children = [self.page, title, choices, self.slice_row, main, self.pages, *below]
 
     def _when(self, control: ipywidgets.Widget, follow) -> None:
         """Follow a control, unless it was this explorer that changed it; what cannot be followed is said and undone."""
@@ -195,6 +206,27 @@ class PredictionsExplorer(Explorer):
         self.view.select(rows)
         self._refresh()
 
+    def _undo(self) -> None:
+        self.view.undo()
+        self._refresh()
+
+    def _turn(self, by: int) -> None:
+        first = self._first + by * self.n_cutouts
+        if 0 <= first < len(self.view.rows):
+            self._first = first
+            self._list()
+
+    def _heard(self, _: Any, said: Mapping[str, Any], __: Any) -> None:
+        """Follow what is done in the table and the pictures: sort by a column, light an object, select it or not."""
+        if "sort" in said:
+            self.view.sort(said["sort"])
+            self._list()
+        elif "light" in said:
+            for cloud, _ in zip(self.clouds, self._titles, strict=False):
+                cloud.light(said["light"])
+        else:
+            self.select(np.setxor1d(self.view.selected, [said["toggle"]]))
+
     def go_live(self) -> None:
         """Put the clouds in place, which only a browser can draw."""
         self.is_live = True
@@ -223,9 +255,11 @@ class PredictionsExplorer(Explorer):
 
     def _card(self, row: int, *, model: int) -> tuple[str, str, str]:
         """What is shown of the object under the mouse: its picture, its id, its truth and prediction."""
-        one = self.view.objects.iloc[row]
-        said = parts.answer(one, column=("pred", "pred_other")[model])
-        return parts.preview(one, survey=self.view.survey), str(one["object_id"]), said
+        survey, one = self.view.survey, self.view.objects.iloc[[row]]
+        has_picture = any(picture_input(survey))
+        pictures = parts.object_pictures(one, survey=survey, stretch=self.stretch.value)[0] if has_picture else {}
+        said = parts.answer(one.iloc[0], column=("pred", "pred_other")[model])
+        return next(iter(pictures.values()), parts.BLANK), str(one["object_id"].iloc[0]), said
 
     def _legend(self) -> str:
         dots = self._colours.legend(inside=self.view.inside) | {"selected: ringed": SELECTED_COLOUR}
@@ -252,32 +286,45 @@ class PredictionsExplorer(Explorer):
 
     def _refresh(self) -> None:
         """Score, picture and list the objects in view."""
-        view, rows = self.view, self.view.rows
         if not self.page.is_waited_for:  # else the clouds still show other objects
             self._mark()
         self.places["title"].value = parts.title_line(self.summary)
         self.places["legend"].value = self._legend()
         self.places["scores"].value = parts.score_table(self._sides(), note=self._scored())
-        self.listed = view.listed(max(self.n_listed, self.n_cutouts))
-        note, order = f"{min(len(rows), self.n_listed):,}", "brightest outliers first"
-        note += f" {view.word}" if view.what == "all" else f" of {len(rows):,} {view.word} of the {view.what}"
-        self.places["galaxies"].value = parts.object_table(self.table(), note=f"{note}, {order}")
-        self.places["cutouts"].value = self._pictures()
         self.places["status"].value = parts.text_note(self._status())
+        self._first = 0
+        self._list()
+
+    def _list(self) -> None:
+        """Picture and list the objects in view, in their order."""
+        view, n, (by, descending) = self.view, len(self.view.rows), self.view.order
+        self.listed = view.listed(max(self.n_listed, self._first + self.n_cutouts))
+        order = f"{'highest' if descending else 'lowest'} {column_label(by)} first" if by else parts.ORDER
+        note = f"{min(n, self.n_listed):,} of {n:,} {view.word}{'' if view.what == 'all' else f' of the {view.what}'}"
+        about = {"numbers": self.listed[: self.n_listed], "note": f"{note}, {order}; Enter selects one"}
+        about |= {"order": view.order, "on_sky": "ra" in view.objects and not is_simulated(view.objects)}
+        self.places["galaxies"].value = parts.object_table(self.table(), **about)
+        self.places["cutouts"].value = self._pictures(order)
 
     def _status(self) -> str:
+        """How many objects are in view, how many are left out, and why some of a selection have no score."""
         view, n = self.view, len(self.view.objects)
         unknown = f" The truth of {view.n_unknown:,} others is unknown." if view.n_unknown else ""
         if view.what == "all":
             return f"All {n:,} {view.word}.{unknown} Lasso some in the cloud, click one, or move a slider."
+        out = int((~view.quantity.is_scored(view.objects["truth"].to_numpy(float)[view.rows])).sum())
+        if view.what == "selection" and out and view.quantity.scored:
+            unknown = f" Not scored: {out:,} of them, outside {self._range}.{unknown}"
         return f"{len(view.rows):,} of {n:,} {view.word} in the {view.what}.{unknown}"
 
-    def _pictures(self) -> str:
+    def _pictures(self, order: str) -> str:
         survey, name = self.view.survey, self.view.values["survey"]
         if survey is None:
             return parts.text_note(f"No pictures: pass the survey of {name} to explore_predictions, as survey=….")
-        listed = self.view.objects.iloc[self.listed[: self.n_cutouts]]
-        return parts.object_cards(listed, survey=survey) if any(picture_input(survey)) else ""
+        listed = self.view.objects.iloc[self.listed[self._first :][: self.n_cutouts]]
+        order = f"{self._first + 1:,} to {self._first + len(listed):,} of {len(self.view.rows):,}, {order}"
+        about = {"survey": survey, "order": order, "stretch": self.stretch.value}
+        return parts.object_cards(listed, **about) if any(picture_input(survey)) else ""
 
     @property
     def summary(self) -> str:
@@ -295,10 +342,12 @@ class PredictionsExplorer(Explorer):
         return {what if not self.view.other else f"{names[k]} · {what}": scores for (k, what), scores in scores}
 
     def _scored(self) -> str:
-        if self.view.quantity.scored is None:
-            return "± half the 68 % interval"
+        return f"Scored: {self._range}; {HALF}" if self.view.quantity.scored else HALF
+
+    @property
+    def _range(self) -> str:
         low, high = self.view.quantity.scored
-        return f"Scored: {low:g} < true {self.view.quantity.axis} ≤ {high:g}; ± half the 68 % interval"
+        return f"{low:g} < true {self.view.quantity.axis} ≤ {high:g}"
 
     # What is kept.
 
@@ -322,7 +371,7 @@ class PredictionsExplorer(Explorer):
             axes=self._axes,
             colour=self.colour.value or None,
             survey=view.survey,
-            listed=self.listed,
+            listed=self.listed[self._first :],
             objects=view.word,
             title=" · ".join(filter(None, title)),
         )
@@ -331,9 +380,13 @@ class PredictionsExplorer(Explorer):
         path = gathering.selection_file(self.filename.value, folder=self.directory, ending=ending)
         rows, was_there = self.view.rows, path.exists()
         try:
-            gathering.save_selection(self.view.table(rows), path=path, comment=self.view.about)
+            if ending == ".png":
+                self._save_figure(path)
+            else:
+                gathering.save_selection(self.view.table(rows), path=path, comment=self.view.about)
         except (OSError, AstrolabError) as error:
             self.places["status"].value = parts.text_note(f"Not saved: {error}")
         else:
             instead = ", in place of the file of that name" if was_there else ""
-            self.places["status"].value = parts.text_note(f"{len(rows):,} {self.view.word} saved as {path}{instead}")
+            what = "Figure" if ending == ".png" else f"{len(rows):,} {self.view.word}"
+            self.places["status"].value = parts.text_note(f"{what} saved as {path}{instead}")

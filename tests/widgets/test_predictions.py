@@ -17,6 +17,7 @@ from astrolab.plots.explorers import colour_points
 from astrolab.plots.surveys import colour_picture
 from astrolab.predictions import KEYS, save_predictions
 from astrolab.tasks import REDSHIFT
+from astrolab.widgets.parts import BLANK
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_a_click_selects_one_galaxy_and_clearing_all(explorer):
 
 
 def test_buttons_select_by_keyboard(explorer):
-    outliers, shown, clear = explorer.actions.children
+    outliers, shown, _, clear = explorer.actions.children
     outliers.click()
     dz = explorer.view.objects["deviation"].abs()
     assert explorer.view.rows.tolist() == np.flatnonzero(dz > 0.15).tolist() != []
@@ -433,7 +434,7 @@ def test_the_object_under_the_mouse_shows_its_picture_its_id_and_what_each_model
 def test_an_object_without_a_picture_has_a_card_too(predictions, spectra):
     explorer = explore_predictions(predictions)
     explorer.go_live()
-    assert hover(explorer, 0, 3)["preview"].startswith("data:image/png")
+    assert hover(explorer, 0, 3)["preview"] == BLANK
     survey, errors = spectra
     stars = explore_predictions(errors, survey=survey)
     stars.go_live()
@@ -507,6 +508,108 @@ def test_a_choice_made_while_the_cloud_draws_is_drawn_with_its_selection(explore
     drawn = explorer.clouds[0].scatter.y_data.to_numpy()
     np.testing.assert_allclose(drawn, np.clip(expected, drawn.min(), drawn.max()), atol=1e-6)
     assert list(explorer.clouds[0].widget.selection) == [3, 5]
+
+
+def test_an_expression_selects_adds_and_takes_away_and_what_is_none_is_said(explorer):
+    explorer.where.value = "truth < 0.5"
+    near = np.flatnonzero(explorer.view.objects["truth"] < 0.5)
+    assert explorer.view.selected.tolist() == near.tolist()
+    explorer.where.value = "selected or truth > 1.5"
+    assert set(explorer.view.selected) == set(near) | set(np.flatnonzero(explorer.view.objects["truth"] > 1.5))
+    explorer.where.value = "selected and truth >= 0.5"
+    kept = explorer.view.selected.tolist()
+    assert kept == np.flatnonzero(explorer.view.objects["truth"] > 1.5).tolist()
+    for wrong in ("redshift < 1", "truth", "truth <", "truth < 'a'"):
+        explorer.where.value = wrong
+        assert "by an expression" in explorer.places["status"].value and "deviation" in explorer.places["status"].value
+        assert explorer.view.selected.tolist() == kept
+
+
+def test_selections_are_undone_one_after_the_other(explorer):
+    undo = explorer.actions.children[2]
+    for rows in ([1], [1, 2], [1, 2], [7]):
+        lasso(explorer, rows)
+    for rows in ([1, 2], [1], [], []):
+        undo.click()
+        assert explorer.view.selected.tolist() == explorer.clouds[0].widget.selection.tolist() == rows
+    lasso(explorer, [30])
+    explorer.survey.value = "twin-transferz"
+    undo.click()
+    assert explorer.view.what == "all", "these are other galaxies"
+
+
+def test_the_table_sorts_every_galaxy_in_view_and_the_pictures_with_it(explorer):
+    hear = explorer.page._handle_custom_msg
+    objects = explorer.view.objects
+    for descending in (False, True):
+        hear({"sort": "i_mag"}, [])
+        expected = objects.sort_values("i_mag", ascending=not descending)["object_id"][:8].tolist()
+        assert explorer.table()["object_id"].tolist() == expected
+        shown = explorer.places["cutouts"].value
+        assert all(str(number) in shown for number in expected[:5])
+        assert ("highest" if descending else "lowest") + " i magnitude (mag) first" in shown
+    hear({"sort": "i_mag"}, [])
+    assert explorer.table()["is_outlier"].iloc[0] and "brightest outliers first" in explorer.places["cutouts"].value
+    explorer.compare.value = "lora"
+    hear({"sort": "pred_other"}, [])
+    explorer.compare.value = ""
+    assert len(explorer.table()) == 8, "the column is gone"
+
+
+def test_a_row_lights_its_point_in_every_cloud_and_enter_selects_it(explorer):
+    explorer.compare.value = "lora"
+    explorer.go_live()
+    explorer.page._handle_custom_msg({"light": 7}, [])
+    assert [cloud.widget.hovering for cloud in explorer.clouds[:2]] == [7, 7]
+    for rows in ([7], []):
+        explorer.page._handle_custom_msg({"toggle": 7}, [])
+        assert explorer.view.selected.tolist() == rows
+
+
+def test_pictures_have_pages_and_a_stretch(explorer):
+    previous, following = explorer.pages.children[0].children
+    ids = [str(number) for number in explorer.table()["object_id"]]
+
+    def is_shown():
+        return [number in explorer.places["cutouts"].value for number in ids]
+
+    assert is_shown() == [True] * 5 + [False] * 3
+    following.click()
+    assert is_shown() == [False] * 5 + [True] * 3 and "6 to 10 of 40" in explorer.places["cutouts"].value
+    usual = explorer.places["cutouts"].value
+    explorer.stretch.value = 0.25
+    assert explorer.places["cutouts"].value != usual and is_shown() == [False] * 5 + [True] * 3
+    for _ in range(9):
+        following.click()
+    assert "36 to 40 of 40" in explorer.places["cutouts"].value
+    previous.click()
+    assert "31 to 35 of 40" in explorer.places["cutouts"].value
+    lasso(explorer, [3, 4])
+    assert "1 to 2 of 2" in explorer.places["cutouts"].value
+
+
+def test_the_figure_is_saved_beside_the_selection(explorer, tmp_path):
+    explorer.export.children[3].click()
+    assert Image.open(tmp_path / "selection.png").size[0] > 1000
+    assert "Figure saved as" in explorer.places["status"].value
+
+
+def test_galaxies_outside_the_scored_range_are_said_to_have_no_score(explorer):
+    truth = explorer.view.objects["truth"].to_numpy()
+    assert truth[0] < 0.3 < truth[20]
+    lasso(explorer, [0, 20])
+    assert "Not scored: 1 of them, outside 0.3 &lt; true redshift ≤ 1.5" in explorer.places["status"].value
+    lasso(explorer, [20])
+    assert "Not scored" not in explorer.places["status"].value
+
+
+def test_all_is_said_only_where_all_are_in_view(explorer):
+    explorer.slices["truth"].value = (0.2, 0.6)
+    assert [what for _, what in explorer.view.scores] == ["slice", "whole test set"]
+    lasso(explorer, [3, 4])
+    assert [what for _, what in explorer.view.scores] == ["selection", "slice"]
+    n_scored = explorer.view.objects["truth"].between(0.3, 0.6).sum()
+    assert explorer.view.scores[0, "slice"]["n"].iloc[0] == n_scored
 
 
 def test_a_second_model_can_be_chosen_while_the_first_cloud_draws(explorer):
