@@ -354,10 +354,10 @@ class Exploration:
 
     def listed(self, n: int) -> np.ndarray:
         """Give the first objects in view in their order, or those that are most worth a look."""
-        rows, by, descending = self.rows, self.order[0].replace("error", "pred"), self.order[1]
-        if by in self.objects:
-            ordered = self.objects[by].iloc[rows].sort_values(ascending=not descending, kind="stable")
-            return ordered.index.to_numpy()[:n]
+        rows, (by, descending) = self.rows, self.order
+        values = self.objects.get(by.replace("error", "pred"))
+        if values is not None:
+            return values.iloc[rows].sort_values(ascending=not descending, kind="stable").index.to_numpy()[:n]
         magnitude = next((column.name for column in self.slice_columns if column.kind == "magnitude"), None)
         return rows[brightest_outliers_first(self.objects.iloc[rows], magnitude=magnitude)[:n]]
 

@@ -27,7 +27,7 @@ SMALL_POINT_SIZE = 2.5
 SELECTED_COLOUR = "#000000"
 BUTTONS = ["pan_zoom", "lasso", "lasso_type", "divider", "full_screen", "reset"]
 CARD = ("id", "true → predicted")  # of the object under the mouse, below its picture
-KEYS = {"actionKeyMap": {"merge": "shift", "remove": "alt"}, "deselectOnEscape": False}  # explorer.js hears Escape
+KEYS = {"actionKeyMap": {"merge": "ctrl", "remove": "alt"}, "deselectOnEscape": False}  # explorer.js hears Escape
 LOOKS = {"axes_grid": True, "color_selected": SELECTED_COLOUR, "lasso_color": SELECTED_COLOUR, "lasso_initiator": False}
 LOOKS |= {"lasso_min_dist": 1, "reticle": False, "transition_points": False}  # a lasso of less (px) is a click
 
@@ -131,19 +131,20 @@ class Cloud:
         """Show other objects, or the same ones elsewhere."""
         ranges = {"x_scale": content.x_range, "y_scale": content.y_range}
         side, labels = {"width": side_px, "height": side_px}, [content.x_label, content.y_label]
-        options = {"regl_scatterplot_options": KEYS | side}
         values = {"x": (content.x, content.x_range), "y": (content.y, content.y_range)}
         frame = pd.DataFrame({name: on_axis(one, axis_range=ends) for name, (one, ends) in values.items()})
         frame["colour"] = content.colour.array
         is_resized = side_px != self.side_px
         self._content, self._frame, self.side_px = content, frame, side_px
         if self.scatter is None:
-            self.scatter = Scatter(data=frame, x="x", y="y", **ranges, **side, axes_labels=labels, **LOOKS, **options)
+            self.scatter = Scatter(
+                data=frame, x="x", y="y", **ranges, **side, axes_labels=labels, options=KEYS | side, **LOOKS
+            )
             self._paint(content)
             return
         with self._at_once():
             if is_resized:  # also the canvas in the browser, which jupyter-scatter 1.0 leaves as it was
-                self.scatter.width(side_px).height(side_px).options(**options)
+                self.scatter.width(side_px).height(side_px).options(regl_scatterplot_options=KEYS | side)
             self.scatter.color(by=None, order=None)  # or the new data would be coloured by the old categories
             self.scatter.data(frame)
             self.scatter.xy("x", "y", **ranges, animate=False)

@@ -32,7 +32,7 @@ BOTH = "both"
 AXIS_OPTIONS = (("prediction", "pred"), ("deviation", "deviation"), ("prediction and deviation", BOTH))
 N_CLOUDS = 4  # at most: two models, two vertical axes
 BY_GROUP = ALONE = ""
-HALF = "± half the 68 % interval"
+EXAMPLE = "abs(deviation) > 0.1 or selected"
 STRETCHES = (("faint light", 0.25), ("usual", 1.0), ("bright cores", 6.0))
 NO_OTHER = ("no other model", ALONE)
 
@@ -87,15 +87,11 @@ class PredictionsExplorer(Explorer):
 
     def _make_actions(self) -> None:
         view, text = self.view, {"kind": ipywidgets.Text, "width": "auto", "continuous_update": False}
-        selecting = {
-            "select-outliers": ("Select outliers", lambda: self.select(view.outliers)),
-            "select-shown": ("All shown", lambda: self.select(np.flatnonzero(view.inside))),
-            "undo": ("Undo", self._undo),
-            "clear": ("Clear", lambda: self.select(NONE)),
-        }
+        selecting = {"select-outliers": ("Select outliers", lambda: self.select(view.outliers))}
+        selecting["select-shown"] = "All shown", lambda: self.select(np.flatnonzero(view.inside))
+        selecting |= {"undo": ("Undo", self._undo), "clear": ("Clear", lambda: self.select(NONE))}
         self.actions = parts.buttons(selecting)
-        hint = "abs(deviation) > 0.1 or selected"
-        self.where = parts.control("where", label="Select where", placeholder=hint, **text)
+        self.where = parts.control("where", label="Select where", placeholder=EXAMPLE, **text)
         self._when(self.where, lambda: self.select(view.where(self.where.value)) if self.where.value else None)
         self.filename = parts.control("filename", label="Save as", value=gathering.DEFAULT_NAME, **text)
         saved = {"CSV": ".csv", "ECSV": ".ecsv", "Figure": ".png"}
@@ -108,14 +104,14 @@ class PredictionsExplorer(Explorer):
 
     def _make_places(self) -> None:
         self.places = parts.places("title", "legend", "scores", "status", "cutouts", "galaxies")
-        self.slice_row, self.cloud_row = parts.row(), parts.row()
-        self.cloud_row.layout.align_items = "flex-end"  # one title may have more lines than the other
+        self.slice_row, self.cloud_row = (
+            parts.row().add_class("astrolab-line"),
+            parts.row().add_class("astrolab-clouds"),
+        )
         title, legend, scores, status, *below = self.places.values()
         tools = parts.column(self.actions, self.where, self.export, status).add_class("astrolab-tools")
-        main = parts.row(self.cloud_row, parts.column(legend, parts.row(scores, tools)))
-        main.layout.align_items = "flex-start"
+        main = parts.row(self.cloud_row, parts.column(legend, parts.row(scores, tools))).add_class("astrolab-main")
         choices = parts.row(*self.choosers.values(), self.compare, self.axis, self.colour).add_class("astrolab-line")
-        self.slice_row.add_class("astrolab-line")
         self.page.observe(self._resized, names="room")
         self.page.on_msg(self._heard)
         self.children = [self.page, title, choices, self.slice_row, main, self.pages, *below]
@@ -155,8 +151,7 @@ class PredictionsExplorer(Explorer):
         self._show_choices()
         self._listening = False
         self._offer_slices()
-        names = number_columns(self.view.objects, quantity=self.view.quantity)
-        columns = [(label, name) for name, label in names.items()]
+        columns = number_columns(self.view.objects, quantity=self.view.quantity)
         drawn = AXIS_OPTIONS if has_truth(self.view.quantity) else AXIS_OPTIONS[:1]
         others = [one for one in columns if one[1].removesuffix("_other") not in ("truth", *AXES)]
         self._offer(self.axis, [*drawn, *others])
@@ -263,8 +258,8 @@ class PredictionsExplorer(Explorer):
 
     def _legend(self) -> str:
         dots = self._colours.legend(inside=self.view.inside) | {"selected: ringed": SELECTED_COLOUR}
-        known = {"x_range": (0.0, 1.0)}
-        drawn = [line for axis in self._axes for line in reference_lines(self.view.quantity, axis=axis, **known)]
+        find = partial(reference_lines, self.view.quantity, x_range=(0.0, 1.0))
+        drawn = [line for axis in self._axes for line in find(axis=axis)]
         lines = {line.text: line.colour for line in drawn} if has_truth(self.view.quantity) else {}
         return parts.legend(dots, lines=lines, heading=self._colours.heading(brief_names(self._names)))
 
@@ -313,7 +308,7 @@ class PredictionsExplorer(Explorer):
         if view.what == "all":
             return f"All {n:,} {view.word}.{unknown} Lasso some in the cloud, click one, or move a slider."
         out = int((~view.quantity.is_scored(view.objects["truth"].to_numpy(float)[view.rows])).sum())
-        if view.what == "selection" and out and view.quantity.scored:
+        if view.what == "selection" and out and self._range:
             unknown = f" Not scored: {out:,} of them, outside {self._range}.{unknown}"
         return f"{len(view.rows):,} of {n:,} {view.word} in the {view.what}.{unknown}"
 
@@ -342,12 +337,12 @@ class PredictionsExplorer(Explorer):
         return {what if not self.view.other else f"{names[k]} · {what}": scores for (k, what), scores in scores}
 
     def _scored(self) -> str:
-        return f"Scored: {self._range}; {HALF}" if self.view.quantity.scored else HALF
+        return (f"Scored: {self._range}; " if self._range else "") + "± half the 68 % interval"
 
     @property
     def _range(self) -> str:
-        low, high = self.view.quantity.scored
-        return f"{low:g} < true {self.view.quantity.axis} ≤ {high:g}"
+        ends = self.view.quantity.scored
+        return f"{ends[0]:g} < true {self.view.quantity.axis} ≤ {ends[1]:g}" if ends else ""
 
     # What is kept.
 
@@ -380,7 +375,7 @@ class PredictionsExplorer(Explorer):
         path = gathering.selection_file(self.filename.value, folder=self.directory, ending=ending)
         rows, was_there = self.view.rows, path.exists()
         try:
-            if ending == ".png":
+            if is_figure := ending == ".png":
                 self._save_figure(path)
             else:
                 gathering.save_selection(self.view.table(rows), path=path, comment=self.view.about)
@@ -388,5 +383,5 @@ class PredictionsExplorer(Explorer):
             self.places["status"].value = parts.text_note(f"Not saved: {error}")
         else:
             instead = ", in place of the file of that name" if was_there else ""
-            what = "Figure" if ending == ".png" else f"{len(rows):,} {self.view.word}"
+            what = "Figure" if is_figure else f"{len(rows):,} {self.view.word}"
             self.places["status"].value = parts.text_note(f"{what} saved as {path}{instead}")

@@ -65,7 +65,7 @@ def test_errors_of_reconstruction_are_sliced_by_themselves(reconstructed):
 
 def test_columns_of_numbers_are_named_with_their_units(tl, survey):
     objects = describe_objects(tl, survey=survey).assign(constant=1.0, kind="E", place=[0, 1, 2])
-    columns = number_columns(objects, quantity=Z)
+    columns = {name: label for label, name in number_columns(objects, quantity=Z)}
     assert columns["truth"] == "true redshift" and columns["i_cmodel_mag"] == "i cmodel magnitude (mag)"
     assert not {"constant", "kind", "object_id", "seed", "place", "truth.z"} & set(columns)
 
