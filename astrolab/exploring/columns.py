@@ -93,6 +93,14 @@ def slice_columns(objects: pd.DataFrame, *, quantity: Quantity) -> tuple[SliceCo
     return tuple(columns)
 
 
+def number_columns(objects: pd.DataFrame, *, quantity: Quantity) -> list[tuple[str, str]]:
+    """Find the columns of numbers that tell objects apart: how an axis calls each, and its name."""
+    left_out = {*KEYS, *CONDITIONS, "place", *(() if has_truth(quantity) else ("truth", "deviation"))}
+    kept = [name for name in objects if name not in left_out and not name.startswith(_OF_A_LABEL)]
+    numbers = {name: objects[name] for name in kept if objects[name].dtype.kind in "iuf"}
+    return [(column_label(name, quantity=quantity), name) for name, v in numbers.items() if v.min() < v.max()]
+
+
 def _kind(name: str) -> str:
     if _MAGNITUDE.search(name):
         return "magnitude"

@@ -26,6 +26,7 @@ CLIP_SIGMA = 3.0  # where a quantity has no outlier cut of its own
 RESAMPLED_FROM = 10  # objects; below, resamples repeat so few values that their spread says nothing
 RESAMPLED_UP_TO = 20_000  # objects; beyond, a bootstrap takes longer than a reader waits, and intervals are tiny
 N_RESAMPLES = 100
+N_UNDONE = 50  # selections that can be gone back to
 NONE = np.zeros(0, dtype=int)
 _OF_THE_TEST_SET = ("survey", "split", "label")
 _NAMED = ("run", "arm", "fraction", "seed")
@@ -168,7 +169,8 @@ class Exploration:
         self.values: dict[str, Any] = {}
         self.other: dict[str, Any] | None = None
         self.ranges: dict[str, tuple[float, float]] = {}
-        self.selected = NONE
+        self.selected, self.before = NONE, list[np.ndarray]()
+        self.order = ("", False)  # column by which objects are listed, whether its highest value comes first
         self.objects = pd.DataFrame({"object_id": []})
         self.choose()
 
@@ -218,7 +220,7 @@ class Exploration:
             objects = match_models(objects, others=self._known(other)[0], quantity=quantity)
         is_same = self.objects["object_id"].equals(objects["object_id"])
         if not is_same or values["label"] != self.values.get("label"):
-            self.selected, self.ranges = self.selected if is_same else NONE, {}
+            self.selected, self.before, self.ranges = (self.selected, self.before, {}) if is_same else (NONE, [], {})
         self.objects, self.n_unknown, self.quantity = objects, n_unknown, quantity
         self.values, self.other = values, other
         for name in ("whole", "slice_columns", "inside"):
@@ -241,7 +243,29 @@ class Exploration:
 
     def select(self, rows: np.ndarray) -> None:
         """Select objects."""
-        self.selected = np.asarray(rows, dtype=int)
+        rows = np.asarray(rows, dtype=int)
+        if not np.array_equal(rows, self.selected):
+            self.before = [*self.before[-N_UNDONE:], self.selected]
+        self.selected = rows
+
+    def undo(self) -> None:
+        """Go back to the selection before."""
+        self.selected = self.before.pop() if self.before else self.selected
+
+    def where(self, expression: str) -> np.ndarray:
+        """Find the objects of which an expression is true, e.g. ``"i_mag < 20 or selected"``."""
+        table = self.objects.assign(selected=np.isin(np.arange(len(self.objects)), self.selected))
+        try:
+            return np.flatnonzero(table.eval(expression, engine="python") & np.ones(len(table), dtype=bool))
+        except (NameError, SyntaxError, TypeError, ValueError, AttributeError, KeyError, NotImplementedError) as error:
+            asked, received = "Objects were to be selected by an expression.", f"{expression!r} ({error})"
+            available, remedy = ", ".join(map(str, table)), "Compare columns: pred < 0.3 and abs(deviation) > 0.1"
+            raise PredictionError(asked, received=received, available=available, remedy=remedy) from error
+
+    def sort(self, name: str) -> None:
+        """List objects by a column, lowest first; the same once more: highest first; then as at first."""
+        is_again = name == self.order[0]
+        self.order = ("", False) if is_again and self.order[1] else (name, is_again)
 
     @property
     def survey(self) -> Survey | None:
@@ -315,8 +339,11 @@ class Exploration:
 
     @property
     def scores(self) -> dict[tuple[int, str], pd.DataFrame]:
-        """Scores by number of the model and by what was scored: the objects in view first, then all of them."""
-        return self.whole if self.what == "all" else self._score(self.rows, what=self.what) | self.whole
+        """Scores by number of the model and by what was scored: the objects in view, and what they are part of."""
+        sliced = {} if self.inside.all() else self._score(self.inside, what="slice")
+        if self.what == "selection":
+            return self._score(self.rows, what="selection") | (sliced or self.whole)
+        return sliced | {(k, "whole test set" if sliced else "all"): scores for (k, _), scores in self.whole.items()}
 
     def _score(self, rows: np.ndarray | None, *, what: str) -> dict[tuple[int, str], pd.DataFrame]:
         sides = {(0, what): self.objects[["truth", "pred"]]}
@@ -326,8 +353,11 @@ class Exploration:
         return {name: score_objects(side, rows=rows, **by) for name, side in sides.items()}
 
     def listed(self, n: int) -> np.ndarray:
-        """Give the objects in view that are most worth a look."""
-        rows = self.rows
+        """Give the first objects in view in their order, or those that are most worth a look."""
+        rows, (by, descending) = self.rows, self.order
+        values = self.objects.get(by.replace("error", "pred"))
+        if values is not None:
+            return values.iloc[rows].sort_values(ascending=not descending, kind="stable").index.to_numpy()[:n]
         magnitude = next((column.name for column in self.slice_columns if column.kind == "magnitude"), None)
         return rows[brightest_outliers_first(self.objects.iloc[rows], magnitude=magnitude)[:n]]
 

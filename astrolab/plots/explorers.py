@@ -149,7 +149,7 @@ def plot_exploration(
     inside: np.ndarray | None = None,
     sides: Mapping[str, pd.DataFrame] | None = None,
     models: Sequence[str] = ("",),
-    axis: str = "pred",
+    axes: Sequence[str] = ("pred",),
     colour: str | None = None,
     survey: Survey | None = None,
     listed: Sequence[int] = (),
@@ -159,34 +159,34 @@ def plot_exploration(
     """Draw what an explorer shows: a cloud for each model, the selection in black, its scores, its first objects."""
     has_images = survey is not None and any(spec.axes == IMAGE for spec in survey.specs.values())
     pictures = list(listed)[:N_PICTURES] if has_images else []
-    n_clouds = 1 + ("pred_other" in table)
-    colours = colour_points(table, by=colour)
+    drawn_as = [(axis, one) for axis in axes for one in (axis, f"{axis}_other") if one in table]
+    n_clouds, colours = len(drawn_as), colour_points(table, by=colour)
     shown = np.arange(len(table)) if inside is None else np.flatnonzero(inside)
     drawn, selected = _some(shown), _some(np.zeros(0, dtype=int) if rows is None else np.asarray(rows))
     notes = [_thinned(drawn, shown, objects), _thinned(selected, selected if rows is None else rows, "selected ones")]
     heights = [3.55, 1.75] if pictures else [3.55]
     figure = new_figure(figsize=(_CLOUD_INCH * n_clouds + 3.6, sum(heights)), layout="constrained")
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-    axes = parts[0].subplots(1, n_clouds + 1, width_ratios=[_CLOUD_INCH] * n_clouds + [3.2], squeeze=False)[0]
-    ranges = cloud_ranges(table, quantity=quantity, axis=axis, x=x)
-    for number, (ax, column) in enumerate(zip(axes[:n_clouds], (axis, f"{axis}_other"), strict=False)):
+    *panels, beside = parts[0].subplots(1, n_clouds + 1, width_ratios=[_CLOUD_INCH] * n_clouds + [3.2])
+    for ax, (axis, column) in zip(panels, drawn_as, strict=True):
+        ranges = cloud_ranges(table, quantity=quantity, axis=axis, x=x)
         xy = table[x].to_numpy(float), table[column].to_numpy(float).clip(*ranges[1])
         size = 9.0 if len(table) < 2000 else 2.5
         ax.scatter(*(v[drawn] for v in xy), c=colours.of_points[drawn], s=size, lw=0, alpha=0.7, rasterized=True)
         if len(selected):
             ax.scatter(*(v[selected] for v in xy), c="black", s=size * 1.6, lw=0, rasterized=True)
         _frame_cloud(ax, ranges=ranges, quantity=quantity, axis=axis, x=x)
-        name = ax.set_title("", loc="center", fontweight="bold", fontsize=7.5)
-        style.break_title(name, title=models[number] if number < len(models) else "", width=_CLOUD_INCH * figure.dpi)
+        name, title_of = ax.set_title("", loc="center", fontweight="bold", fontsize=7.5), models[-(column != axis)]
+        style.break_title(name, title=title_of, width=_CLOUD_INCH * figure.dpi)
     dots = colours.legend(inside=inside) | ({f"selected: {len(rows):,}": "black"} if len(selected) else {})
     entries = [Line2D([], [], color=c, label=text, marker="o", ls="none", ms=4, mec="none") for text, c in dots.items()]
-    lines = {one.text: one for one in reference_lines(quantity, x_range=ranges[0], axis=axis) if x == "truth"}
+    lines = {o.text: o for a in axes for o in reference_lines(quantity, x_range=ranges[0], axis=a) if x == "truth"}
     entries += [Line2D([], [], color=one.colour, lw=0.7 * one.width, label=text) for text, one in lines.items()]
-    axes[-1].axis("off")
+    beside.axis("off")
     how = {"alignment": "left", "borderaxespad": 0.0, "labelspacing": 0.3, "fontsize": 7, "title_fontsize": 7}
-    axes[-1].legend(handles=entries, loc="upper left", title=colours.heading(brief_names(models)) or None, **how)
+    beside.legend(handles=entries, loc="upper left", title=colours.heading(brief_names(models)) or None, **how)
     if sides:
-        _write_scores(axes[-1], sides=sides, objects=objects)
+        _write_scores(beside, sides=sides, objects=objects)
     if pictures:
         _draw_pictures(parts[1], table.iloc[pictures], survey=survey, x=x)
     style.finish(figure, title=" · ".join(filter(None, [title, *notes])), simulated=style.is_simulated(table))

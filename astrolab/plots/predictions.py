@@ -15,6 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 
 from astrolab.errors import unknown_name
+from astrolab.exploring.columns import column_label
 from astrolab.metrics import Resampling, find_metric, find_requirement, score
 from astrolab.plots import style
 from astrolab.plots.style import FAINT, INK, PAGE_WIDTH_INCH
@@ -130,8 +131,10 @@ class ReferenceLine:
 def reference_lines(quantity: Quantity, *, x_range: tuple[float, float], axis: str = "pred") -> list[ReferenceLine]:
     """Return the lines of equality, of what surveys ask of the quantity, and from which on a prediction is an outlier.
 
-    The requirement on the bias is far narrower than a cloud, and drawn along deviations only.
+    The requirement on the bias is far narrower than a cloud, and drawn along deviations only. Other columns have none.
     """
+    if axis not in AXES:
+        return []
     limits = [(0.0, INK, 1, "equality")]
     for metric, width in (("scatter", 2), ("bias", 1)) if axis == "deviation" else (("scatter", 2),):
         asked = find_requirement(metric, label=quantity.name)
@@ -161,12 +164,11 @@ def cloud_ranges(
     table: pd.DataFrame, *, quantity: Quantity, axis: str = "pred", x: str = "truth"
 ) -> tuple[Range, Range]:
     """Return what the axes of a cloud cover: all of `x`, and the same (beside truths), or most of the others."""
+    if axis not in AXES and axis not in table:
+        raise unknown_name("vertical axis", name=axis, names=[*AXES, *table])
+    x_range = _whole(table[x])
     if axis not in AXES:
-        raise unknown_name("vertical axis", name=axis, names=AXES)
-    along = table[x].to_numpy(float)
-    low, high = float(np.nanmin(along)), float(np.nanmax(along))
-    margin = 0.03 * (high - low or 1.0)
-    x_range = (low - margin, high + margin)
+        return x_range, _whole(table[axis])
     if axis == "pred" and x == "truth":
         return x_range, x_range
     if axis == "pred":
@@ -175,6 +177,12 @@ def cloud_ranges(
     if quantity.outlier:
         half = float(np.clip(half, *np.multiply(_SHOWN_DEVIATION, quantity.outlier)))
     return x_range, (-half, half)
+
+
+def _whole(values: pd.Series) -> Range:
+    low, high = float(values.min()), float(values.max())
+    margin = 0.03 * (high - low or 1.0)
+    return low - margin, high + margin
 
 
 def axis_label(axis: str, *, quantity: Quantity) -> str:
@@ -186,5 +194,7 @@ def axis_label(axis: str, *, quantity: Quantity) -> str:
     """
     if axis == "pred":
         return f"predicted {quantity.axis}"
+    if axis != "deviation":
+        return column_label(axis)
     per_one_plus = "(predicted − true) / (1 + true)"
     return per_one_plus if quantity.error == "per_one_plus" else f"predicted − true {quantity.axis}"

@@ -232,8 +232,10 @@ def plot_depth(imaging: pd.DataFrame, *, title: str = "Images, band by band") ->
     return figure
 
 
-def colour_picture(stamp: np.ndarray, *, channels: Sequence[str]) -> np.ndarray:
+def colour_picture(stamp: np.ndarray, *, channels: Sequence[str], stretch: float = 1.0) -> np.ndarray:
     """Return a colour picture of an object, faint wings and bright core at once: (y, x, 3) of uint8.
+
+    A `stretch` below 1 shows fainter light, one above 1 more of what is bright.
 
     The i, r and g bands (or the reddest, middle and bluest there are) are stretched together by asinh, so that colour
     does not depend on brightness (Lupton et al. 2004, PASP 116, 133). What is in red, green and blue stays as it is.
@@ -249,8 +251,8 @@ def colour_picture(stamp: np.ndarray, *, channels: Sequence[str]) -> np.ndarray:
         return np.rint(255 / brightest * stamp[numbers].clip(0, brightest)).astype(np.uint8).transpose(1, 2, 0)
     sigma = float(_noise(stamp)[numbers].mean())
     in_sigmas = stamp[numbers] * np.array(GAINS)[:, None, None] / sigma + SKY_SIGMA
-    stretch = LuptonAsinhStretch(stretch=STRETCH_SIGMA, Q=8.0)
-    return make_lupton_rgb(*in_sigmas, interval=ManualInterval(vmin=0), stretch_object=stretch)[::-1]
+    asinh = LuptonAsinhStretch(stretch=stretch * STRETCH_SIGMA, Q=8.0)
+    return make_lupton_rgb(*in_sigmas, interval=ManualInterval(vmin=0), stretch_object=asinh)[::-1]
 
 
 def band_pictures(stamp: np.ndarray, *, channels: Sequence[str]) -> np.ndarray:

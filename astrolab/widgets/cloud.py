@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,12 +17,17 @@ from astrolab.exploring.view import Exploration
 from astrolab.plots.explorers import PointColours
 from astrolab.plots.predictions import ReferenceLine, axis_label, cloud_ranges, reference_lines
 
-SIDE_PX, SIDE_OF_TWO_PX = 440, 330  # of a square of points; buttons and axes take 110 px beside it
+SMALLEST_PX, LARGEST_PX = 260, 440  # sides of a square of points
+BESIDE_PX, AROUND_PX = 92, 410  # buttons and axes beside it; what should be seen with it, above and below
+SCORES_PX, WIDE_PX = 430, 1250  # scores stand beside two clouds where an explorer is so wide
+ROOM = (848, 850)  # until the page says how much there is: width of an explorer, height of what is seen at once
 EDGE = 0.01  # of an axis: points beyond it are drawn so far inside
 POINT_SIZES = ((2_000, 6), (20_000, 4))  # up to so many points, px
 SMALL_POINT_SIZE = 2.5
 SELECTED_COLOUR = "#000000"
-BUTTONS = ["pan_zoom", "lasso", "divider", "full_screen", "reset"]
+BUTTONS = ["pan_zoom", "lasso", "lasso_type", "divider", "full_screen", "reset"]
+CARD = ("id", "true → predicted")  # of the object under the mouse, below its picture
+KEYS = {"actionKeyMap": {"merge": "ctrl", "remove": "alt"}, "deselectOnEscape": False}  # explorer.js hears Escape
 LOOKS = {"axes_grid": True, "color_selected": SELECTED_COLOUR, "lasso_color": SELECTED_COLOUR, "lasso_initiator": False}
 LOOKS |= {"lasso_min_dist": 1, "reticle": False, "transition_points": False}  # a lasso of less (px) is a click
 
@@ -40,6 +46,7 @@ class CloudContent:
     colours: Mapping[str, str]
     lines: Sequence[ReferenceLine] = ()
     objects: str = "objects"
+    model: int = 0
 
     @property
     def in_words(self) -> str:
@@ -47,32 +54,33 @@ class CloudContent:
         return f"{self.y_label} against {self.x_label}, {len(self.x):,} {self.objects}"
 
 
-def cloud_contents(view: Exploration, *, axis: str, colours: PointColours) -> list[CloudContent]:
-    """Give each model its cloud, on the same axes and in the same colours."""
+def cloud_contents(view: Exploration, *, axes: Sequence[str], colours: PointColours) -> list[CloudContent]:
+    """Give each model its cloud along each vertical axis, in the same colours."""
     objects, quantity, x = view.objects, view.quantity, view.x
-    x_range, y_range = cloud_ranges(objects, quantity=quantity, axis=axis, x=x)
-    lines = reference_lines(quantity, x_range=x_range, axis=axis) if x == "truth" else []
-    return [
-        CloudContent(
-            x=objects[x].to_numpy(float),
-            y=objects[column].to_numpy(float),
-            x_label=column_label(x, quantity=quantity),
-            y_label=column_label("pred", quantity=quantity) if axis == "pred" else axis_label(axis, quantity=quantity),
-            x_range=x_range,
-            y_range=y_range,
-            colour=pd.Series(colours.groups),
-            colours=colours.colours,
-            lines=lines,
-            objects=view.word,
-        )
-        for column in (axis, f"{axis}_other")
-        if column in objects
-    ]
+    contents = []
+    for axis in axes:
+        x_range, y_range = cloud_ranges(objects, quantity=quantity, axis=axis, x=x)
+        about = {
+            "x": objects[x].to_numpy(float),
+            "x_label": column_label(x, quantity=quantity),
+            "y_label": (column_label if axis == "pred" else axis_label)(axis, quantity=quantity),
+            "x_range": x_range,
+            "y_range": y_range,
+            "colour": pd.Series(colours.groups),
+            "colours": colours.colours,
+            "lines": reference_lines(quantity, x_range=x_range, axis=axis) if x == "truth" else [],
+            "objects": view.word,
+        }
+        columns = [column for column in (axis, f"{axis}_other") if column in objects]
+        contents += [CloudContent(y=objects[one].to_numpy(float), model=k, **about) for k, one in enumerate(columns)]
+    return contents
 
 
-def side_px(n_clouds: int) -> int:
-    """Give the side of the squares of points (px), so that two clouds stand beside each other in a notebook."""
-    return SIDE_PX if n_clouds == 1 else SIDE_OF_TWO_PX
+def side_px(n_clouds: int, *, room: Sequence[int] = ROOM) -> int:
+    """Give the side of the squares of points (px), so that two stand beside each other, and all is seen at once."""
+    width, height = room
+    across = (width - (SCORES_PX if width >= WIDE_PX else 0)) // min(n_clouds, 2) - BESIDE_PX
+    return max(SMALLEST_PX, min(across, height - AROUND_PX, LARGEST_PX)) // 10 * 10
 
 
 def on_axis(values: np.ndarray, *, axis_range: tuple[float, float]) -> np.ndarray:
@@ -85,11 +93,11 @@ def on_axis(values: np.ndarray, *, axis_range: tuple[float, float]) -> np.ndarra
 class Cloud:
     """A jupyter-scatter plot that is made when it is first looked at."""
 
-    def __init__(self, *, on_select: Callable[[np.ndarray], None] | None = None):
-        self._on_select = on_select
+    def __init__(self, *, on_select: Callable[..., None] | None = None, on_look: Callable[..., Any] | None = None):
+        self._on_select, self._on_look = on_select, on_look
         self.scatter: Scatter | None = None  # once `draw` was called
         self._widget: JupyterScatter | None = None
-        self._side_px = SIDE_PX
+        self.side_px = LARGEST_PX
         self._is_listening = True
 
     @property
@@ -98,24 +106,45 @@ class Cloud:
         if self._widget is None:
             self._widget = self.scatter.show(BUTTONS).add_class("astrolab-cloud")
             self._widget.observe(self._selected, names="selection")
+            if self._on_look is not None:
+                self._show_cards(self._widget)
         return self._widget
 
-    def draw(self, content: CloudContent, *, side_px: int = SIDE_PX) -> None:
+    def _show_cards(self, widget: JupyterScatter) -> None:
+        """Answer for the object under the mouse: jupyter-scatter would need every picture beforehand, in its data."""
+        widget.tooltip_properties_non_visual_info = {key: {"scale": None, "histogram": None} for key in CARD}
+        widget.tooltip_properties, widget.tooltip_preview, widget.tooltip_preview_type = list(CARD), "picture", "image"
+        widget.tooltip_preview_image_size, widget.tooltip_preview_image_position = "contain", "center"
+        widget._handle_tooltip, widget.tooltip_enable = self._answer, True
+
+    def _answer(self, event: Mapping[str, Any]) -> None:
+        picture, *lines = self._on_look(event["index"], model=self._content.model)
+        card = {"index": event["index"], "preview": picture, "properties": dict(zip(CARD, lines, strict=True))}
+        self._widget.send({"type": "tooltip"} | card)
+
+    def light(self, row: int) -> None:
+        """Make one object stand out, as the mouse does."""
+        self.widget.hovering = row
+        self.widget.send({"type": "tooltip", "show": True, "index": row, "properties": {}})
+
+    def draw(self, content: CloudContent, *, side_px: int = LARGEST_PX) -> None:
         """Show other objects, or the same ones elsewhere."""
         ranges = {"x_scale": content.x_range, "y_scale": content.y_range}
         side, labels = {"width": side_px, "height": side_px}, [content.x_label, content.y_label]
         values = {"x": (content.x, content.x_range), "y": (content.y, content.y_range)}
         frame = pd.DataFrame({name: on_axis(one, axis_range=ends) for name, (one, ends) in values.items()})
         frame["colour"] = content.colour.array
-        is_resized = side_px != self._side_px
-        self._content, self._frame, self._side_px = content, frame, side_px
+        is_resized = side_px != self.side_px
+        self._content, self._frame, self.side_px = content, frame, side_px
         if self.scatter is None:
-            self.scatter = Scatter(data=frame, x="x", y="y", **ranges, **side, axes_labels=labels, **LOOKS)
+            self.scatter = Scatter(
+                data=frame, x="x", y="y", **ranges, **side, axes_labels=labels, options=KEYS | side, **LOOKS
+            )
             self._paint(content)
             return
         with self._at_once():
             if is_resized:  # also the canvas in the browser, which jupyter-scatter 1.0 leaves as it was
-                self.scatter.width(side_px).height(side_px).options(regl_scatterplot_options=side)
+                self.scatter.width(side_px).height(side_px).options(regl_scatterplot_options=KEYS | side)
             self.scatter.color(by=None, order=None)  # or the new data would be coloured by the old categories
             self.scatter.data(frame)
             self.scatter.xy("x", "y", **ranges, animate=False)
@@ -153,6 +182,7 @@ class Cloud:
         if self._widget is not None:
             self._widget.close()
             self._widget.unobserve_all()
+            vars(self._widget).pop("_handle_tooltip", None)
             self._widget.data = self._widget.selection = self._widget.filter = None
             self._widget.points = np.zeros((0, 4), dtype=np.float32)
         self.scatter = self._widget = self._content = self._frame = None

@@ -21,6 +21,7 @@ from matplotlib.pyplot import close
 from astrolab.files import with_ending, write_atomically
 from astrolab.runs.record import as_link
 from astrolab.widgets import parts
+from astrolab.widgets.cloud import ROOM
 
 STATIC_DPI = 110
 STILL = Template(Path(__file__).with_name("still.html").read_text(encoding="utf-8"))
@@ -50,6 +51,7 @@ class Page(anywidget.AnyWidget):
     asked = traitlets.Int(0).tag(sync=True)
     drawn = traitlets.Int(-1).tag(sync=True)
     cloud_names = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    room = traitlets.List(traitlets.Int(), default_value=ROOM).tag(sync=True)
 
     def __init__(self):
         super().__init__()
@@ -114,11 +116,14 @@ class Explorer(ipywidgets.VBox):
         """Keep what is shown: a figure and a table."""
         image = with_ending(path, ending=".png", instead_of=(".csv",))
         table = with_ending(image, ending=".csv", instead_of=(".png",))
-        with write_atomically(image) as part:
-            part.write_bytes(self._png(dpi=200))
+        self._save_figure(image)
         with write_atomically(table) as part:
             self._whole_table().to_csv(part, index=False)
         return image, table
+
+    def _save_figure(self, path: Path) -> None:
+        with write_atomically(path) as part:
+            part.write_bytes(self._png(dpi=200))
 
     def go_live(self) -> None:
         """Put in place what only a browser can draw; happens by itself in an open notebook."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from itertools import count
 from typing import Any, TypeVar
 
 import ipywidgets
@@ -20,8 +21,11 @@ from astrolab.exploring.view import RESAMPLED_FROM
 from astrolab.plots.surveys import band_pictures, colour_picture, read_stamps
 
 DASH = "–"
+ORDER = "brightest outliers first"
 Control = TypeVar("Control", bound=ipywidgets.DOMWidget)
+BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
 SPECTRUM_PX = (128, 96)
+SKY = "https://aladin.cds.unistra.fr/AladinLite/?target={ra:.6f}%20{dec:.6f}&amp;fov=0.02"
 _SHOWN = (0.5, 99.5)  # percentiles of a spectrum
 
 
@@ -38,7 +42,7 @@ def range_slider(name: str, *, label: str, low: float, high: float) -> ipywidget
     low, high = low - 0.5 * step, high + 0.5 * step  # what rounding in the browser may take away
     ends = {"value": (low, high), "min": low, "max": high, "step": step}
     shown = {"readout_format": ".2f", "continuous_update": False}
-    return control(f"slice-{name}", kind=ipywidgets.FloatRangeSlider, label=label, width="370px", **ends, **shown)
+    return control(f"slice-{name}", kind=ipywidgets.FloatRangeSlider, label=label, width="auto", **ends, **shown)
 
 
 def button(name: str, *, label: str, on_click: Callable[[], None], hint: str = "") -> ipywidgets.Button:
@@ -46,6 +50,11 @@ def button(name: str, *, label: str, on_click: Callable[[], None], hint: str = "
     made = control(name, kind=ipywidgets.Button, label=label, width="auto", tooltip=hint or label, style={})
     made.on_click(lambda _: on_click())
     return made
+
+
+def buttons(acts: Mapping[str, tuple[str, Callable[[], None]]]) -> ipywidgets.HBox:
+    """Return a row of buttons by name: what each says and does."""
+    return row(*(button(name, label=label, on_click=act) for name, (label, act) in acts.items()))
 
 
 def places(*names: str) -> dict[str, ipywidgets.HTML]:
@@ -104,11 +113,11 @@ def title_line(text: str) -> str:
     return f'<div class="astrolab-title" role="heading" aria-level="3">{escape(text)}</div>'
 
 
-def legend(dots: Mapping[str, str], *, lines: Mapping[str, str]) -> str:
+def legend(dots: Mapping[str, str], *, lines: Mapping[str, str], heading: str = "") -> str:
     """Return what colours of points and lines mean."""
     marks = [(f'<i style="background:{colour}"></i>', text) for text, colour in dots.items()]
     marks += [(f'<i class="line" style="border-color:{colour}"></i>', text) for text, colour in lines.items()]
-    entries = "".join(f"<span>{mark}{escape(text)}</span>" for mark, text in marks)
+    entries = "".join(f"<span>{mark}{escape(text)}</span>" for mark, text in [("", heading), *marks] if text)
     return f'<div class="astrolab-legend">{entries}</div>'
 
 
@@ -125,7 +134,7 @@ def _limit(metric: Any) -> str:
     if not np.isfinite(metric.limit):
         return ""
     size = "|bias| &lt;" if metric.metric == "bias" else "&lt;"
-    return f"<br><small>{metric.asked_by} asks {size} {metric.limit:g}</small>"
+    return f" <small>{metric.asked_by} asks {size} {metric.limit:g}</small>"
 
 
 def _score_cell(score: pd.Series) -> str:
@@ -139,14 +148,20 @@ def _score_cell(score: pd.Series) -> str:
     return text
 
 
-def object_table(objects: pd.DataFrame, *, note: str = "") -> str:
-    """Return objects as a table, with the units of their columns."""
+def object_table(
+    objects: pd.DataFrame, *, numbers: Sequence[int], order: tuple[str, bool], note: str = "", on_sky: bool = False
+) -> str:
+    """Return objects as a table, with the units of their columns; explorer.js sorts it, and lights their `numbers`."""
     short = {"truth": "true", "pred": "predicted", "pred_other": "the other model"}
-    names = list(map(str, objects))
-    heads = [escape(short.get(name, column_label(name))) for name in names]
+    names, mark = list(map(str, objects)), {order[0]: " ▼" if order[1] else " ▲"}
+    labels = {name: escape(short.get(name, column_label(name))) + mark.get(name, "") for name in names}
+    heads = [f'<button data-sort="{escape(name)}">{label}</button>' for name, label in labels.items()]
     rows = [[_cell(v, name=n) for v, n in zip(one, names, strict=True)] for one in objects.itertuples(index=False)]
-    table = _table(heads, rows, note=note)
-    return f'<div class="astrolab-scroll" tabindex="0" role="region" aria-label="Objects">{table}</div>'
+    for row, ra, dec in zip(rows, objects["ra"], objects["dec"], strict=True) if on_sky else ():
+        link = f'<a href="{SKY.format(ra=ra, dec=dec)}" target="_blank">'
+        row[1:3] = [f"{link}{cell}</a>" for cell in row[1:3]]
+    table = _table(heads, rows, note=note, numbers=numbers)
+    return f'<div class="astrolab-scroll" role="region" aria-label="Objects">{table}</div>'
 
 
 def _cell(value: object, *, name: str) -> str:
@@ -163,11 +178,13 @@ def plain_table(table: pd.DataFrame, *, note: str = "") -> str:
     return _table([escape(str(name)) for name in table], rows, note=note)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, note: str) -> str:
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, note: str, numbers: Sequence[int] = ()) -> str:
     caption = f"<caption>{escape(note)}</caption>" if note else ""
     head = "".join(f'<th scope="col">{text}</th>' for text in heads)
     filled = [(first, "".join(f"<td>{cell}</td>" for cell in cells)) for first, *cells in rows]
-    body = "".join(f'<tr><th scope="row">{first}</th>{cells}</tr>' for first, cells in filled)
+    marks = [f' data-row="{k}" tabindex="{-1 if place else 0}"' for place, k in enumerate(numbers)] or [""] * len(rows)
+    both = zip(marks, filled, strict=True)
+    body = "".join(f'<tr{mark}><th scope="row">{first}</th>{cells}</tr>' for mark, (first, cells) in both)
     return f'<table class="astrolab">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
@@ -182,45 +199,58 @@ def marked_picture(source: str, *, alt: str, spans: Sequence[tuple[float, float,
     return f'<div style="position:relative;display:inline-block">{image}{"".join(marks)}</div>'
 
 
-def object_cards(objects: pd.DataFrame, *, survey: Survey) -> str:
-    """Return pictures of objects with their ids, truths and predictions below: cut-outs in colour, or spectra."""
+def object_pictures(objects: pd.DataFrame, *, survey: Survey, stretch: float = 1.0) -> list[dict[str, str]]:
+    """Return pictures of each object by what they show, as sources of ``img`` elements: cut-outs, or spectra."""
+    (kind, name), ids = picture_input(survey), objects["object_id"].to_numpy()
+    if kind == "spectrum":
+        spectra = np.asarray(survey.inputs[name][rows_of(survey, object_ids=ids)])
+        return [{"Spectrum": spectrum_source(values, grid=survey.specs[name].grid)} for values in spectra]
+    stamps, channels = read_stamps(survey, object_ids=ids)
+    return [_cut_out(stamp, channels=channels, stretch=stretch) for stamp in stamps]
+
+
+def object_cards(objects: pd.DataFrame, *, survey: Survey, order: str = ORDER, stretch: float = 1.0) -> str:
+    """Return pictures of objects with their ids, truths and predictions below."""
     kind, name = picture_input(survey)
+    pictures, spec = object_pictures(objects, survey=survey, stretch=stretch), survey.specs[name]
     if kind == "image":
-        stamps, channels = read_stamps(survey, object_ids=objects["object_id"].to_numpy())
-        pictures = [_cut_out(stamp, channels=channels) for stamp in stamps]
-        below = f"; below each: {', '.join(channels)}" if pictures and len(pictures[0]) > 1 else ""
-        note = f"Cut-outs, brightest outliers first (framed){below}"
+        below = f"; below each: {', '.join(spec.channels)}" if pictures and len(pictures[0]) > 1 else ""
+        note = f"Cut-outs, {order} (outliers framed){below}"
     else:
-        spec, rows = survey.specs[name], rows_of(survey, object_ids=objects["object_id"].to_numpy())
-        spectra = np.asarray(survey.inputs[name][rows])
-        pictures = [{"Spectrum": spectrum_source(values, grid=spec.grid)} for values in spectra]
-        note = f"Spectra from {spec.grid[0]:.0f} to {spec.grid[-1]:.0f} Å, brightest outliers first (framed)"
+        note = f"Spectra from {spec.grid[0]:.0f} to {spec.grid[-1]:.0f} Å, {order} (outliers framed)"
     rows = zip(pictures, (one for _, one in objects.iterrows()), strict=True)
-    return picture_cards([(p, _caption(one), bool(one["is_outlier"])) for p, one in rows], note=note)
+    cards = [(p, _caption(one), bool(one["is_outlier"])) for p, one in rows]
+    return picture_cards(cards, note=note, numbers=objects.index)
 
 
-def _cut_out(stamp: np.ndarray, *, channels: Sequence[str]) -> dict[str, str]:
+def _cut_out(stamp: np.ndarray, *, channels: Sequence[str], stretch: float) -> dict[str, str]:
     bands = band_pictures(stamp, channels=channels)
     below = {"Single bands": image_source(np.concatenate(list(bands), axis=1))} if len(bands) else {}
-    return {"Cut-out": image_source(colour_picture(stamp, channels=channels)), **below}
+    return {"Cut-out": image_source(colour_picture(stamp, channels=channels, stretch=stretch)), **below}
+
+
+def answer(one: pd.Series, *, column: str = "pred") -> str:
+    """Return the truth of an object and what a model makes of it."""
+    is_error = str(one["label"]).startswith("error.")  # there is no truth beside it
+    return ("" if is_error else f"{number(one['truth'], digits=3)} → ") + number(one[column], digits=3)
 
 
 def _caption(one: pd.Series) -> list[str]:
-    is_error = str(one["label"]).startswith("error.")  # there is no truth beside it
-    truth = "" if is_error else f"{number(one['truth'], digits=3)} → "
-    lines = [str(one["object_id"]), truth + number(one["pred"], digits=3)]
+    lines = [str(one["object_id"]), answer(one)]
     return lines + ([f"other → {number(one['pred_other'], digits=3)}"] if "pred_other" in one else [])
 
 
-def picture_cards(cards: Sequence[tuple[Mapping[str, str], Sequence[str], bool]], *, note: str = "") -> str:
+def picture_cards(
+    cards: Sequence[tuple[Mapping[str, str], Sequence[str], bool]], *, note: str = "", numbers: Iterable[int] = count()
+) -> str:
     """Return objects beside each other: pictures, by what each shows, the lines of a caption, whether it is framed."""
     figures = []
-    for pictures, caption, is_framed in cards:
+    for k, (pictures, caption, is_framed) in zip(numbers, cards, strict=False):
         of = escape(f" of {', '.join(caption)}", quote=True)
         images = "".join(f'<img src="{source}" alt="{escape(what)}{of}">' for what, source in pictures.items())
         frame = ' class="framed"' if is_framed else ""
         below = "<br>".join(map(escape, caption))
-        figures.append(f"<figure{frame}>{images}<figcaption>{below}</figcaption></figure>")
+        figures.append(f'<figure{frame} data-row="{k}" tabindex="0">{images}<figcaption>{below}</figcaption></figure>')
     return f'{text_note(note)}<div class="astrolab-cards">{"".join(figures)}</div>'
 
 

@@ -3,7 +3,7 @@ import pytest
 from astropy.units import Unit
 
 from astrolab.errors import SchemaError
-from astrolab.exploring.columns import column_label, column_unit, describe_objects, slice_columns
+from astrolab.exploring.columns import column_label, column_unit, describe_objects, number_columns, slice_columns
 from astrolab.predictions import one_label
 from astrolab.tasks import QUANTITIES, Quantity
 
@@ -61,6 +61,13 @@ def test_errors_of_reconstruction_are_sliced_by_themselves(reconstructed):
         ("pred", "reconstruction error of the spectrum"),
         ("g_mag", "g magnitude (mag)"),
     ]
+
+
+def test_columns_of_numbers_are_named_with_their_units(tl, survey):
+    objects = describe_objects(tl, survey=survey).assign(constant=1.0, kind="E", place=[0, 1, 2])
+    columns = {name: label for label, name in number_columns(objects, quantity=Z)}
+    assert columns["truth"] == "true redshift" and columns["i_cmodel_mag"] == "i cmodel magnitude (mag)"
+    assert not {"constant", "kind", "object_id", "seed", "place", "truth.z"} & set(columns)
 
 
 def test_a_survey_adds_position_magnitude_and_size_by_object_id(tl, survey):

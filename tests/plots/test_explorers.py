@@ -143,7 +143,7 @@ def test_a_figure_shows_the_cloud_the_selection_and_its_scores(table):
 
 
 def test_two_models_have_a_cloud_each_of_the_same_objects(matched):
-    figure = plot_exploration(matched, quantity=Z, models=["LoRA", "zero-shot"], axis="deviation")
+    figure = plot_exploration(matched, quantity=Z, models=["LoRA", "zero-shot"], axes=["deviation"])
     left, right = (np.asarray(ax.collections[0].get_offsets()) for ax in figure.axes[:2])
     np.testing.assert_allclose(left[:, 0], right[:, 0])
     limits = figure.axes[0].get_ylim()

@@ -104,7 +104,7 @@ def test_a_cloud_changes_its_size_with_its_canvas(cloud):
     assert (cloud.widget.width, cloud.widget.height) == (440, 440)
     cloud.draw(content(), side_px=330)
     assert (cloud.widget.width, cloud.widget.height) == (330, 330)
-    assert cloud.widget.regl_scatterplot_options == {"width": 330, "height": 330}
+    assert cloud.widget.regl_scatterplot_options["width"] == 330
 
 
 def test_a_closed_cloud_holds_no_points(cloud, heard):
@@ -116,8 +116,14 @@ def test_a_closed_cloud_holds_no_points(cloud, heard):
     assert heard == []
 
 
-def test_two_clouds_have_room_beside_each_other_and_one_takes_it():
-    assert 2 * (side_px(2) + 110) < 1000 < 2 * (side_px(1) + 110)
+@pytest.mark.parametrize("room", [(840, 680), (1100, 680), (1000, 780), (1480, 960)])
+def test_two_clouds_have_room_beside_each_other_and_above_their_scores(room):
+    """The last is so wide that the scores stand beside them."""
+    width, height = room
+    beside = 430 if width > 1250 else 0
+    assert 260 <= side_px(2, room=room) <= side_px(1, room=room) <= 440
+    assert 2 * (side_px(2, room=room) + 92) <= width - beside
+    assert side_px(2, room=room) + 410 <= height
 
 
 @pytest.fixture
@@ -126,14 +132,14 @@ def view(predictions):
 
 
 def test_one_model_has_one_cloud(view):
-    (content,) = cloud_contents(view, axis="pred", colours=colour_points(view.objects))
+    (content,) = cloud_contents(view, axes=["pred"], colours=colour_points(view.objects))
     assert content.y.tolist() == view.objects["pred"].tolist()
     assert content.in_words == "predicted redshift against true redshift, 40 objects"
 
 
 def test_two_models_share_axes_and_colours(view):
     view.compare_with("lora")
-    left, right = cloud_contents(view, axis="deviation", colours=colour_points(view.objects))
+    left, right = cloud_contents(view, axes=["deviation"], colours=colour_points(view.objects))
     objects = view.objects
     assert left.y.tolist() == objects["deviation"].tolist() and right.y.tolist() == objects["deviation_other"].tolist()
     np.testing.assert_array_equal(left.x, right.x)

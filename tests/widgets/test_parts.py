@@ -83,7 +83,7 @@ def test_scores_stand_side_by_side_with_what_lsst_asks():
     heads = ["".join(head.itertext()) for head in tree.iterfind(".//thead//th")]
     assert heads == ["", "selectionn = 12,345", "alln = 10"]
     rows = [["".join(cell.itertext()) for cell in row] for row in tree.iterfind(".//tbody/tr")]
-    assert rows[0] == ["biasLSST asks |bias| < 0.003", "−0.0200 ± 0.0100", "0.0000 ± 0.0100"]
+    assert rows[0] == ["bias LSST asks |bias| < 0.003", "−0.0200 ± 0.0100", "0.0000 ± 0.0100"]
     assert rows[1] == ["outlier rate", "0.5000", "–"]
 
 
@@ -95,11 +95,21 @@ def test_scores_of_a_handful_of_galaxies_have_a_dash_for_what_they_lack():
 
 def test_galaxies_keep_every_digit_of_their_ids_and_degrees():
     table = pd.DataFrame({"object_id": [2**55 + 1], "ra": [150.123456], "pred": [-0.5], "is_outlier": [True]})
-    tree = parse(parts.object_table(table, note="one <galaxy>"))
+    tree = parse(parts.object_table(table, numbers=[7], order=("pred", True), note="one <galaxy>"))
     cells = ["".join(cell.itertext()) for cell in tree.find(".//tbody/tr")]
     assert cells == [str(2**55 + 1), "150.12346", "−0.500", "yes"]
-    assert [head.text for head in tree.iterfind(".//thead//th")][1] == "ra (deg)"
+    heads = {head.get("data-sort"): head.text for head in tree.iterfind(".//thead//button")}
+    assert heads["ra"] == "ra (deg)" and heads["pred"] == "predicted ▼"
+    assert tree.find(".//tbody/tr").attrib == {"data-row": "7", "tabindex": "0"}
     assert tree.find(".//caption").text == "one <galaxy>"
+
+
+def test_positions_on_the_real_sky_lead_to_a_viewer():
+    table = pd.DataFrame({"object_id": [1, 2], "ra": [150.1, 10.0], "dec": [2.2, -5.5], "pred": [0.5, 0.6]})
+    about = {"numbers": [0, 1], "order": ("", False)}
+    links = [link.get("href") for link in parse(parts.object_table(table, on_sky=True, **about)).iterfind(".//td/a")]
+    assert len(links) == 4 and "target=150.100000%202.200000" in links[0] == links[1] and "10.0" in links[2]
+    assert parse(parts.object_table(table, **about)).find(".//a") is None, "nothing is there on a simulated sky"
 
 
 def test_text_is_escaped_everywhere():

@@ -1,18 +1,23 @@
 """The explorer is driven as a browser drives it: by setting traits and clicking."""
 
+import base64
 import dataclasses
+import io
 
 import numpy as np
 import pandas as pd
 import pytest
 from astropy.table import Table
+from PIL import Image
 
 from astrolab import explore_predictions
 from astrolab.errors import PredictionError
 from astrolab.files import disk_full
 from astrolab.plots.explorers import colour_points
+from astrolab.plots.surveys import colour_picture
 from astrolab.predictions import KEYS, save_predictions
 from astrolab.tasks import REDSHIFT
+from astrolab.widgets.parts import BLANK
 
 
 @pytest.fixture
@@ -49,7 +54,7 @@ def test_a_click_selects_one_galaxy_and_clearing_all(explorer):
 
 
 def test_buttons_select_by_keyboard(explorer):
-    outliers, shown, clear = explorer.actions.children
+    outliers, shown, _, clear = explorer.actions.children
     outliers.click()
     dz = explorer.view.objects["deviation"].abs()
     assert explorer.view.rows.tolist() == np.flatnonzero(dz > 0.15).tolist() != []
@@ -99,7 +104,7 @@ def test_two_models_stand_side_by_side_with_what_changed_coloured(explorer):
     lasso(explorer, [1, 2, 3])
     explorer.compare.value = "lora"
     assert len(explorer.cloud_row.children) == 2
-    left, right = (cloud.scatter for cloud in explorer.clouds)
+    left, right = (cloud.scatter for cloud in explorer.clouds[:2])
     np.testing.assert_allclose(left.x_data, right.x_data)
     verdicts = explorer.view.objects["verdict"].tolist()
     assert left.color_data.tolist() == right.color_data.tolist() == verdicts
@@ -114,7 +119,7 @@ def test_the_second_cloud_is_hidden_not_rebuilt_and_two_are_smaller(explorer):
     explorer.go_live()
     explorer.compare.value = "lora"
     places, second = explorer.cloud_row.children, explorer.clouds[1].widget
-    assert [cloud.widget.width for cloud in explorer.clouds] == [330, 330]
+    assert [cloud.widget.width for cloud in explorer.clouds[:2]] == [330, 330]
     explorer.compare.value = ""
     assert explorer.cloud_row.children == places
     assert [place.layout.display for place in places] == [None, "none"]
@@ -367,7 +372,10 @@ def test_spectra_without_labels_are_explored_by_how_badly_they_are_reconstructed
     explorer = explore_predictions(predictions, survey=survey)
     error = "reconstruction error of the spectrum"
     assert explorer.page.cloud_names == [f"from scratch: {error} against snr magnitude (mag), 40 stars"]
-    assert explorer.axis.layout.display == "none" and list(explorer.slices) == ["pred", "snr_mag"]
+    assert [value for _, value in explorer.axis.options] == ["pred", "snr_mag"] and list(explorer.slices) == [
+        "pred",
+        "snr_mag",
+    ]
     assert explorer.places["cutouts"].value.count("data:image/svg+xml") == 12
     assert "Spectra from 4000 to 7000 Å" in explorer.places["cutouts"].value
     assert "→" not in explorer.places["cutouts"].value, "there is no truth"
@@ -398,6 +406,75 @@ def test_runs_are_scored_in_the_range_of_their_task(predictions, tmp_path):
     for source in (tmp_path, iter([tmp_path])):
         other = explore_predictions(source, task=REDSHIFT)
         assert "Scored: 0.3 &lt; true redshift ≤ 1.5" in other.places["scores"].value
+
+
+def hover(explorer, number, row):
+    """What the browser is answered when the mouse rests on a point."""
+    said = []
+    widget = explorer.clouds[number].widget
+    widget.send = said.append
+    widget._handle_custom_msg({"type": "tooltip", "index": row, "preview": "picture", "properties": []}, [])
+    (card,) = said
+    return card
+
+
+def test_the_object_under_the_mouse_shows_its_picture_its_id_and_what_each_model_makes_of_it(explorer, survey):
+    explorer.compare.value = "lora"
+    explorer.go_live()
+    one = explorer.view.objects.iloc[7]
+    for number, column in enumerate(("pred", "pred_other")):
+        card = hover(explorer, number, 7)
+        assert list(card["properties"].values()) == [str(2**55 + 8), f"{one['truth']:.3f} → {one[column]:.3f}"]
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(card["preview"].partition("base64,")[2]))))
+    np.testing.assert_array_equal(
+        pixels, colour_picture(survey.inputs["image"][7], channels=("hsc-g", "hsc-r", "hsc-i"))
+    )
+
+
+def test_an_object_without_a_picture_has_a_card_too(predictions, spectra):
+    explorer = explore_predictions(predictions)
+    explorer.go_live()
+    assert hover(explorer, 0, 3)["preview"] == BLANK
+    survey, errors = spectra
+    stars = explore_predictions(errors, survey=survey)
+    stars.go_live()
+    card = hover(stars, 0, 3)
+    assert card["preview"].startswith("data:image/svg") and "→" not in card["properties"]["true → predicted"]
+
+
+def test_every_column_of_numbers_can_be_the_colour_or_the_vertical_axis(predictions):
+    kept = predictions.assign(snr=np.arange(len(predictions), dtype=float), kind="E", constant=1.0)
+    explorer = explore_predictions(kept)
+    assert [value for _, value in explorer.axis.options] == ["pred", "deviation", "both", "snr"]
+    assert [value for _, value in explorer.colour.options] == ["", "snr", "truth", "pred", "deviation"]
+    explorer.axis.value, explorer.colour.value = "snr", "deviation"
+    np.testing.assert_allclose(explorer.clouds[0].scatter.y_data, explorer.view.objects["snr"], rtol=1e-6)
+    assert explorer.page.cloud_names == ["transfer learning: snr against true redshift, 40 objects"]
+    assert "deviation" in explorer.places["legend"].value and "equality" not in explorer.places["legend"].value
+    explorer.seed.value = 1
+    assert (explorer.axis.value, explorer.colour.value) == ("snr", "deviation"), "what was chosen stays"
+    assert explorer.figure().axes[0].get_ylabel() == "snr"
+
+
+def test_predictions_and_deviations_of_two_models_are_four_clouds(explorer):
+    explorer.go_live()
+    explorer.axis.value = "both"
+    assert len(explorer.cloud_row.children) == 2
+    explorer.compare.value = "lora"
+    drawn = [cloud.scatter.y_data for cloud in explorer.clouds]
+    for y, column in zip(drawn, ("pred", "pred_other", "deviation", "deviation_other"), strict=True):
+        expected = explorer.view.objects[column]
+        np.testing.assert_allclose(y, np.clip(expected, y.min(), y.max()), atol=1e-6)
+    lasso(explorer, [1, 2])
+    assert all(cloud.widget.selection.tolist() == [1, 2] for cloud in explorer.clouds)
+    labels = [ax.get_ylabel() for ax in explorer.figure().axes[:4]]
+    assert labels == ["predicted redshift"] * 2 + ["(predicted − true) / (1 + true)"] * 2
+
+
+def test_clouds_follow_the_room_that_the_page_has(explorer):
+    explorer.go_live()
+    explorer.page.room = [840, 700]
+    assert explorer.clouds[0].widget.height == explorer.clouds[0].widget.width == 290
 
 
 def test_another_model_changes_the_cloud_in_place(explorer):
@@ -431,6 +508,108 @@ def test_a_choice_made_while_the_cloud_draws_is_drawn_with_its_selection(explore
     drawn = explorer.clouds[0].scatter.y_data.to_numpy()
     np.testing.assert_allclose(drawn, np.clip(expected, drawn.min(), drawn.max()), atol=1e-6)
     assert list(explorer.clouds[0].widget.selection) == [3, 5]
+
+
+def test_an_expression_selects_adds_and_takes_away_and_what_is_none_is_said(explorer):
+    explorer.where.value = "truth < 0.5"
+    near = np.flatnonzero(explorer.view.objects["truth"] < 0.5)
+    assert explorer.view.selected.tolist() == near.tolist()
+    explorer.where.value = "selected or truth > 1.5"
+    assert set(explorer.view.selected) == set(near) | set(np.flatnonzero(explorer.view.objects["truth"] > 1.5))
+    explorer.where.value = "selected and truth >= 0.5"
+    kept = explorer.view.selected.tolist()
+    assert kept == np.flatnonzero(explorer.view.objects["truth"] > 1.5).tolist()
+    for wrong in ("redshift < 1", "truth", "truth <", "truth < 'a'"):
+        explorer.where.value = wrong
+        assert "by an expression" in explorer.places["status"].value and "deviation" in explorer.places["status"].value
+        assert explorer.view.selected.tolist() == kept
+
+
+def test_selections_are_undone_one_after_the_other(explorer):
+    undo = explorer.actions.children[2]
+    for rows in ([1], [1, 2], [1, 2], [7]):
+        lasso(explorer, rows)
+    for rows in ([1, 2], [1], [], []):
+        undo.click()
+        assert explorer.view.selected.tolist() == explorer.clouds[0].widget.selection.tolist() == rows
+    lasso(explorer, [30])
+    explorer.survey.value = "twin-transferz"
+    undo.click()
+    assert explorer.view.what == "all", "these are other galaxies"
+
+
+def test_the_table_sorts_every_galaxy_in_view_and_the_pictures_with_it(explorer):
+    hear = explorer.page._handle_custom_msg
+    objects = explorer.view.objects
+    for descending in (False, True):
+        hear({"sort": "i_mag"}, [])
+        expected = objects.sort_values("i_mag", ascending=not descending)["object_id"][:8].tolist()
+        assert explorer.table()["object_id"].tolist() == expected
+        shown = explorer.places["cutouts"].value
+        assert all(str(number) in shown for number in expected[:5])
+        assert ("highest" if descending else "lowest") + " i magnitude (mag) first" in shown
+    hear({"sort": "i_mag"}, [])
+    assert explorer.table()["is_outlier"].iloc[0] and "brightest outliers first" in explorer.places["cutouts"].value
+    explorer.compare.value = "lora"
+    hear({"sort": "pred_other"}, [])
+    explorer.compare.value = ""
+    assert len(explorer.table()) == 8, "the column is gone"
+
+
+def test_a_row_lights_its_point_in_every_cloud_and_enter_selects_it(explorer):
+    explorer.compare.value = "lora"
+    explorer.go_live()
+    explorer.page._handle_custom_msg({"light": 7}, [])
+    assert [cloud.widget.hovering for cloud in explorer.clouds[:2]] == [7, 7]
+    for rows in ([7], []):
+        explorer.page._handle_custom_msg({"toggle": 7}, [])
+        assert explorer.view.selected.tolist() == rows
+
+
+def test_pictures_have_pages_and_a_stretch(explorer):
+    previous, following = explorer.pages.children[0].children
+    ids = [str(number) for number in explorer.table()["object_id"]]
+
+    def is_shown():
+        return [number in explorer.places["cutouts"].value for number in ids]
+
+    assert is_shown() == [True] * 5 + [False] * 3
+    following.click()
+    assert is_shown() == [False] * 5 + [True] * 3 and "6 to 10 of 40" in explorer.places["cutouts"].value
+    usual = explorer.places["cutouts"].value
+    explorer.stretch.value = 0.25
+    assert explorer.places["cutouts"].value != usual and is_shown() == [False] * 5 + [True] * 3
+    for _ in range(9):
+        following.click()
+    assert "36 to 40 of 40" in explorer.places["cutouts"].value
+    previous.click()
+    assert "31 to 35 of 40" in explorer.places["cutouts"].value
+    lasso(explorer, [3, 4])
+    assert "1 to 2 of 2" in explorer.places["cutouts"].value
+
+
+def test_the_figure_is_saved_beside_the_selection(explorer, tmp_path):
+    explorer.export.children[3].click()
+    assert Image.open(tmp_path / "selection.png").size[0] > 1000
+    assert "Figure saved as" in explorer.places["status"].value
+
+
+def test_galaxies_outside_the_scored_range_are_said_to_have_no_score(explorer):
+    truth = explorer.view.objects["truth"].to_numpy()
+    assert truth[0] < 0.3 < truth[20]
+    lasso(explorer, [0, 20])
+    assert "Not scored: 1 of them, outside 0.3 &lt; true redshift ≤ 1.5" in explorer.places["status"].value
+    lasso(explorer, [20])
+    assert "Not scored" not in explorer.places["status"].value
+
+
+def test_all_is_said_only_where_all_are_in_view(explorer):
+    explorer.slices["truth"].value = (0.2, 0.6)
+    assert [what for _, what in explorer.view.scores] == ["slice", "whole test set"]
+    lasso(explorer, [3, 4])
+    assert [what for _, what in explorer.view.scores] == ["selection", "slice"]
+    n_scored = explorer.view.objects["truth"].between(0.3, 0.6).sum()
+    assert explorer.view.scores[0, "slice"]["n"].iloc[0] == n_scored
 
 
 def test_a_second_model_can_be_chosen_while_the_first_cloud_draws(explorer):
