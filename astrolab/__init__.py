@@ -78,7 +78,7 @@ _HOMES = {
         "plot_forgetting",
         "plot_galaxies",
         "plot_magnitude_distributions",
-        "plot_metric_bars",
+        "plot_metrics",
         "plot_pareto",
         "plot_prediction_density",
         "plot_score_by_slice",

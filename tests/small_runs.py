@@ -40,7 +40,7 @@ def scores_of(values: dict[str, float], *, surveys=("twin-galaxiesml",), metrics
 
 
 def build_run(
-    root: Path, name="one", *, study=STUDY, scores=None, figures=("metric_bars", "truth"), finish=True, **changed
+    root: Path, name="one", *, study=STUDY, scores=None, figures=("metrics", "truth"), finish=True, **changed
 ) -> Path:
     """Make a run folder below a root; the caller may damage it."""
     declared = read_declarations(find_notebook(STUDY))

@@ -181,7 +181,7 @@ def test_the_spine_carries_any_input_and_any_label(toy, tmp_path):
 
     if toy.labels:
         al.plot_prediction_density(table, label=toy.labels[-1])
-    al.plot_metric_bars(scores, metrics=scores["metric"].unique()[:2].tolist())
+    al.plot_metrics(scores, metrics=scores["metric"].unique()[:2].tolist())
     plt.close("all")
     explorer = al.explore_predictions(table, survey=parts.test)
     assert len(explorer.view.objects) == len(parts.test) - explorer.view.n_unknown > 0

@@ -346,6 +346,7 @@ def manifest_error(name: str, *, problems: list[str]) -> ManifestError:
 
 
 _INHERITED = ("objects", "task", "label", "id", "sky", "input", "columns", "format", "files")
+_READ_TITLES: dict[str, str] = {}  # of surveys read from a file, by name: figures name them so
 _OF_THE_ORIGINAL = ("sha256", "md5", "bytes", "about_gb", "n", "urls")
 
 
@@ -386,7 +387,9 @@ def load_manifest(name_or_path: str | Path | Manifest) -> Manifest:
         return name_or_path
     if isinstance(name_or_path, Path) or name_or_path.endswith(".toml") or "/" in name_or_path:
         path = Path(name_or_path).expanduser()
-        return parse_manifest(_inherit(_read(path)), where=str(path), folder=path.absolute().parent)
+        manifest = parse_manifest(_inherit(_read(path)), where=str(path), folder=path.absolute().parent)
+        _READ_TITLES[manifest.name] = manifest.title
+        return manifest
     name = str(name_or_path)
     if name in shipped_manifests():
         return parse_manifest(_inherit(_read(shipped_folder("data_manifests") / f"{name}.toml")), where=name)
@@ -398,6 +401,15 @@ def load_manifest(name_or_path: str | Path | Manifest) -> Manifest:
     if not isinstance(folder, str):
         raise manifest_error(str(path), problems=["folder: missing, the one that holds the survey; import it again"])
     return parse_manifest(_inherit(table), where=str(path), folder=Path(folder))
+
+
+def title_of(name: str) -> str:
+    """Give the title of a survey that can be asked for by name or was read from a file; any other has its name.
+
+    >>> title_of("transferz"), title_of("mine")
+    ('TransferZ-Images', 'mine')
+    """
+    return load_manifest(name).title if name in list_manifests() else _READ_TITLES.get(name, name)
 
 
 def register(manifest: Manifest, *, text: str) -> Path:

@@ -10,7 +10,7 @@ from astrolab.plots.scores import (
     plot_comparison,
     plot_data_fractions,
     plot_forgetting,
-    plot_metric_bars,
+    plot_metrics,
     plot_score_by_slice,
 )
 from astrolab.plots.style import publication_style

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from astrolab.errors import unknown_name
 from astrolab.exploring.columns import column_label
@@ -27,7 +28,8 @@ ASKED = "#009E73"  # Okabe & Ito 2008
 _N_CELLS = 70  # along each axis
 # Without its palest third, so that a single object is seen on white.
 _COLOURS = LinearSegmentedColormap.from_list("density", colormaps["YlGnBu"](np.linspace(0.35, 1, 64)))
-_PANEL_INCH = (1.55, 2.4)  # narrowest and widest
+_PANEL_INCH = (1.5, 2.4)  # narrowest and widest
+_AROUND, _BAR_INCH = (1.1, 0.7), 2.4
 _SHORT = {"catastrophic_rate": "catastr.", "outlier_rate": "outliers"}
 _SHOWN_DEVIATION = (5 / 3, 4.0)  # half the height of the axis of deviations, in outlier cuts: at least, at most
 
@@ -45,7 +47,7 @@ def plot_prediction_density(
     objects: str = "objects",
     title: str = "Prediction against truth",
 ) -> Figure:
-    """Draw predictions against truth as densities, one panel for each arm and test set.
+    """Draw predictions against truth as densities, one panel for each arm and test set, at most four a row.
 
     A line marks equality, dashes the residual from which on a prediction is an outlier; predictions beyond the axes lie
     on their edge. Numbers are scores of what is drawn, within the range of truths that is scored.
@@ -75,9 +77,10 @@ def plot_prediction_density(
     scores = score(table, **scored, resampling=Resampling(n=0))
     limits = limits or style.axis_range(known[["truth", "pred"]].to_numpy(float), quantity=quantity)
     edges = np.linspace(*limits, _N_CELLS + 1)
-    columns, rows = list(style.arm_looks(arms).values()), [look.label for look in style.survey_looks(surveys).values()]
-    side = float(np.clip(PAGE_WIDTH_INCH / len(arms), *_PANEL_INCH))
-    figure, axes = style.panel_grid(columns, rows=rows, panel=(side, side), around=(1.1, 0.7), sharex=True, sharey=True)
+    looks, rows = style.arm_looks(arms, table=table), [look.label for look in style.survey_looks(surveys).values()]
+    side = float(np.clip((PAGE_WIDTH_INCH - _AROUND[0]) / len(arms), *_PANEL_INCH))
+    size = {"panel": (side, side), "around": _AROUND, "sharex": True, "sharey": True}
+    figure, axes = style.panel_grid(list(looks.values()), rows=rows, **size)
     meshes = []
     for ax, (survey, arm) in zip(axes.flat, product(surveys, arms), strict=True):
         here = known[known["arm"].eq(arm) & known["survey"].eq(survey)]
@@ -88,12 +91,14 @@ def plot_prediction_density(
     norm = LogNorm(vmin=1, vmax=max(2.0, *(float(mesh.get_array().max()) for mesh in meshes)))
     for mesh in meshes:
         mesh.set_norm(norm)
-    bar = figure.colorbar(meshes[0], ax=list(axes.flat), pad=0.01, aspect=40, shrink=0.8)
+    place = {"shrink": min(0.8, _BAR_INCH / figure.get_figheight()), "anchor": (0, 1), "aspect": 20, "pad": 0.01}
+    bar = figure.colorbar(meshes[0], ax=list(axes.flat), **place, ticks=LogLocator(subs=(1, 2, 5)), format="%g")
+    bar.minorticks_off()
     bar.set_label(f"{objects} in a cell", color=FAINT)
     bar.outline.set_visible(False)
     figure.supxlabel(f"true {quantity.axis}", fontsize=8)
     figure.supylabel(f"predicted {quantity.axis}", fontsize=8)
-    style.finish(figure, title=title, simulated=style.is_simulated(known))
+    style.finish(figure, title=title, simulated=style.is_simulated(known), notes=style.dagger(looks))
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -11,27 +12,30 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.pyplot import subplots
 from matplotlib.ticker import PercentFormatter
 
 from astrolab.errors import PredictionError
 from astrolab.exploring.columns import column_label
-from astrolab.metrics import Requirement, describe_spread, find_metric, is_best, summarise_seeds
+from astrolab.metrics import describe_spread, find_metric, is_best, summarise_seeds
 from astrolab.plots import style
-from astrolab.plots.style import BAND, FAINT, INK, PAGE_WIDTH_INCH, Look
+from astrolab.plots.style import FAINT, INK, PAGE_WIDTH_INCH, Look
 from astrolab.predictions import CONDITIONS, MODEL_KEYS, TEST_KEYS
 
 Names = Sequence[str] | None
 
-_GROUP_WIDTH = 0.86  # of the distance between two groups of bars
-_LONGEST_BAR = 5.0  # times the median bar; longer ones are cut, with their value written on them
-_HEADROOM = 1.12  # of the axis above the longest bar
-_HOLLOW = {"marker": "D", "mfc": "white", "mec": INK, "mew": 0.8, "ms": 3.4, "ls": "none"}
-_DARK_FROM = 0.55  # of the colour scale; text on darker cells is white
+_GROUP_WIDTH = 0.86  # of the distance between two groups of points
+_HEADROOM = 0.13  # of the values' range, above it and below
+_CELL = (0.62, 0.3)  # inches, of a matrix
+_NARROWEST_MATRIX, _ROW_NAMES = 1.3, 1.5  # inches
+_WORD_WIDTH = 10  # characters of a survey's title on a line
+_HOLLOW = {"marker": "D", "mfc": "white", "mec": INK, "mew": 0.8, "ms": 3.2, "ls": "none"}
+_DARK_FROM = 0.72  # of the colour scale; text on darker cells is white
 _ON_LINE = {"ms": 4.5, "mec": "white", "mew": 0.5}
+_POINT = _ON_LINE | {"ms": 5.6}
+_ABOVE = {"xycoords": ("data", "axes fraction"), "xytext": (0, 2), "textcoords": "offset points", "rotation": 90}
+_ABOVE |= {"ha": "center", "va": "bottom", "fontsize": 6}
 _PRINTED = {"marker": "D", "mfc": "white", "mew": 0.8, "ms": 3.2, "lw": 0.6, "ls": ":"}
-_PANEL = (2.3, 2.0)  # inches
+_PANEL = (2.2, 2.0)  # inches
 _STRIP_ROW_INCH = 0.14  # height of an arm where plateaus are drawn
 _SURE = 0.95  # of the resamples must gain for a filled mark
 _PAIR_INCH = 0.19  # height of one comparison
@@ -60,9 +64,10 @@ class Drawn:
         rows = summarise_seeds(scores[scores[[*wanted]].isin(wanted).all(axis=1)])
         require_one(rows, columns=[*wanted, *along])
         self.rows = rows.assign(best=is_best(rows))
-        self.arms, self.surveys = style.arm_looks(arms), style.survey_looks(surveys)
+        self.arms, self.surveys = style.arm_looks(arms, table=rows), style.survey_looks(surveys)
         self.titles = [look.label for look in self.surveys.values()]
         self.metric_labels = [style.metric_label(metric, quantity=self.quantity) for metric in self.metrics]
+        self.heading = f"{self.metric_labels[0][0].upper()}{self.metric_labels[0][1:]}"  # in sentence case
         self.spread = describe_spread(rows["n_seeds"], otherwise="interval over objects")
 
     def where(self, **values: str) -> pd.DataFrame:
@@ -77,9 +82,15 @@ class Drawn:
         rows = published.merge(here, on="survey").assign(survey=lambda table: table["here"])
         return rows[rows["arm"].isin(self.arms) & rows["metric"].isin(self.metrics)]
 
-    def finish(self, target: Figure | Axes, *, title: str, **legend: Sequence[Any]) -> None:
+    def finish(self, figure: Figure, *, title: str, notes: Sequence[Any] = (), **legend: Sequence[Any]) -> None:
         """Write title and legend; the title names the label where the table has several."""
-        style.finish(target, title=title + self.about, simulated=style.is_simulated(self.rows), **legend)
+        legend |= {"notes": [*notes, *style.dagger(self.arms)], "simulated": style.is_simulated(self.rows)}
+        style.finish(figure, title=title + self.about, **legend)
+
+    @property
+    def band(self) -> Line2D:
+        """The entry of a legend that says what the band about a curve is."""
+        return Line2D([], [], color=FAINT, lw=6, alpha=0.3, label=self.spread)
 
 
 def require_one(rows: pd.DataFrame, *, columns: Sequence[str]) -> None:
@@ -99,7 +110,7 @@ def whiskers(rows: pd.DataFrame) -> np.ndarray:
 
 
 @style.in_style
-def plot_metric_bars(
+def plot_metrics(
     scores: pd.DataFrame,
     *,
     label: str | None = None,
@@ -109,11 +120,11 @@ def plot_metric_bars(
     published: pd.DataFrame | None = None,
     title: str = "Every arm on every test set",
 ) -> Figure:
-    """Draw scores as bars, one panel for each metric (by default the first three), one group for each test set.
+    """Draw scores with their intervals, one panel for each metric (by default the first three), grouped by test set.
 
-    Error bars are the spread over training seeds where there are several, else the interval over objects. A star marks
-    the best arm of a group, a shaded band what the requirement allows, hollow diamonds what the paper printed. A bar
-    much longer than the others is cut and carries its value.
+    Every value is on the axis, which is logarithmic beyond the usual ones where a few lie far out. Intervals are those
+    of objects and, where there are several, of training seeds. A star marks the best arm of a group where it is alone,
+    a shaded band what the requirement allows, hollow diamonds what the paper printed.
 
     Parameters
     ----------
@@ -125,70 +136,49 @@ def plot_metric_bars(
     drawn = Drawn(scores, label=label, metrics=metrics, arms=arms, surveys=surveys, n_metrics=3)
     size = {"panel": (PAGE_WIDTH_INCH, 1.55), "around": (0, 0.4)}
     figure, axes = style.panel_grid([""], rows=drawn.metric_labels, **size, sharex=True)
-    printed = drawn.printed(published).rename(columns={"value": "printed"})[["arm", "survey", "metric", "printed"]]
-    rows, asked = drawn.rows.merge(printed, on=["arm", "survey", "metric"], how="left"), []
+    printed, step = drawn.printed(published), _GROUP_WIDTH / len(drawn.arms)
     for ax, metric in zip(axes[:, 0], drawn.metrics, strict=True):
-        asked.append(style.draw_requirement(ax, metric=metric, quantity=drawn.quantity))
-        _draw_bars(ax, drawn=drawn, rows=rows[rows["metric"] == metric], requirement=asked[-1])
+        style.draw_requirement(ax, metric=metric, quantity=drawn.quantity)
+        places = {
+            (arm, survey): group + step * (place - (len(drawn.arms) - 1) / 2)
+            for group, survey in enumerate(drawn.surveys)
+            for place, arm in enumerate(drawn.arms)
+        }
+        _draw_points(ax, rows=drawn.where(metric=metric), places=places, looks=drawn.arms)
+        for row in printed[printed["metric"] == metric].itertuples():
+            place, colour = places[row.arm, row.survey] + 0.3 * step, drawn.arms[row.arm].colour
+            ax.plot(place, row.value, **_HOLLOW | {"mec": colour}, zorder=4)
+        ends = drawn.where(metric=metric)[["value", "low", "high"]].abs().max(axis=1)
+        style.hold_all([ax], values=[*ends, *printed["value"][printed["metric"] == metric]])
     axes[-1, 0].set_xticks(range(len(drawn.surveys)), drawn.titles, fontsize=9)
     axes[-1, 0].set_xlim(-0.5, len(drawn.surveys) - 0.5)
     star = Line2D([], [], marker="*", ls="none", color=INK, ms=7, label="best of its group")
     spread = Line2D([], [], marker="|", ls="none", color=INK, ms=7, mew=0.9, label=drawn.spread)
-    asking = dict.fromkeys(requirement.survey for requirement in asked if requirement)
-    bands = [Patch(color=BAND, label=f"{survey} requirement") for survey in asking]
-    hollow = [Line2D([], [], label="printed in the paper, measured on other data", **_HOLLOW)] * (not printed.empty)
-    entries = [Patch(color=look.colour, label=look.label) for look in drawn.arms.values()]
-    drawn.finish(figure, title=title, entries=entries, notes=[star, spread, *bands, *hollow])
+    hollow = [Line2D([], [], label="printed in the paper, on other data", **_HOLLOW)] * (not printed.empty)
+    entries = style.keys(drawn.arms, ls="none", **_POINT)
+    drawn.finish(figure, title=title, entries=entries, notes=[star, spread, *hollow])
     return figure
 
 
-def _draw_bars(ax: Axes, *, drawn: Drawn, rows: pd.DataFrame, requirement: Requirement | None) -> None:
-    step = _GROUP_WIDTH / len(drawn.arms)
-    arm, group = pd.Index(drawn.arms).get_indexer(rows["arm"]), pd.Index(drawn.surveys).get_indexer(rows["survey"])
-    rows = rows.assign(x=group + step * (arm - (len(drawn.arms) - 1) / 2))
-    sizes, printed = np.nanmax(np.abs(rows[["value", "low", "high"]]), axis=1), rows["printed"].abs()
-    longest = sizes[sizes <= _LONGEST_BAR * np.median(sizes)].max(initial=0.0) or sizes.max() or 1.0
-    top = max([longest, *printed[printed <= 1.5 * longest], 1.3 * requirement.limit if requirement else 0.0])
-    end = _HEADROOM * top
-    lowest = _HEADROOM * min(rows["value"].min(), rows["low"].min(), 0.0)
-    is_signed = find_metric(rows["metric"].iloc[0]).sign == "zero" and (requirement or lowest < 0)
-    ax.set_ylim(-end if is_signed else max(lowest, -end), end)
-    ax.grid(axis="y", zorder=0.5)
-    ax.axhline(0, color=INK, lw=0.7)
+def _draw_points(
+    ax: Axes, *, rows: pd.DataFrame, places: Mapping[tuple[str, str], float], looks: Mapping[str, Look]
+) -> None:
+    """One point with its interval a row, a star above the best ones."""
+    ax.grid(axis="y")
     ax.tick_params(axis="x", length=0)
     ax.locator_params(axis="y", nbins=5)
-    colours = [drawn.arms[arm].colour for arm in rows["arm"]]
-    ax.bar(rows["x"], rows["value"].clip(-top, top), width=0.84 * step, color=colours, zorder=2)
-    is_cut = rows["value"].abs() > top
-    whole, bars = rows[~is_cut], {"color": INK, "lw": 0.8, "capsize": 1.6, "capthick": 0.8, "ls": "none", "zorder": 3}
-    ax.errorbar(whole["x"], whole["value"], yerr=whiskers(whole), **bars)
-    for row, cut in zip(rows.itertuples(), is_cut, strict=True):
-        if cut:
-            how = {"rotation": 90, "fontsize": 6.5, "fontweight": "bold", "color": "white", "zorder": 5}
-            side = "top" if row.value > 0 else "bottom"
-            ax.text(row.x, np.clip(row.value, -top, top), _beyond(row.value), ha="center", va=side, **how)
-        if np.isfinite(row.printed):
-            marker = "D" if abs(row.printed) <= end else "^" if row.printed > 0 else "v"
-            place = row.x + 0.42 * step * cut, np.clip(row.printed, -end, end)
-            ax.plot(*place, **_HOLLOW | {"marker": marker}, clip_on=False, zorder=4)
+    ax.margins(y=_HEADROOM)
+    if find_metric(rows["metric"].iloc[0]).sign == "lower":
+        ax.axhline(0, color=INK, lw=0.6, zorder=0.5)
+    for between in np.arange(len(places) // len(looks) - 1) + 0.5:
+        ax.axvline(between, color="#D0D0D0", lw=0.7)
+    for row in rows.assign(low=rows["low"].fillna(rows["value"]), high=rows["high"].fillna(rows["value"])).itertuples():
+        x, look = places[row.arm, row.survey], looks[row.arm]
+        ax.plot([x, x], [row.low, row.high], color=look.colour, lw=1.2, solid_capstyle="butt", zorder=2)
+        ax.plot(x, row.value, color=look.colour, marker=look.marker, **_POINT, zorder=3)
         if row.best:
-            _draw_star(ax, row=row)
-
-
-def _beyond(value: float) -> str:
-    """How a value beyond an axis is written at its edge, with an arrow."""
-    return f"{value:.2g} ▸" if value > 0 else f"◂ −{-value:.2g}"
-
-
-def _draw_star(ax: Axes, *, row: Any) -> None:
-    """Draw a star at the end of a bar, beyond its error bar and a printed value that lies there, inside the axis."""
-    up = row.value >= 0
-    bottom, top = ax.get_ylim()
-    ends = [row.value, row.high if up else row.low, row.printed]
-    ends = [end for end in ends if abs(end - ends[1]) < 0.1 * (top - bottom)] or ends[:1]
-    place = (row.x, np.clip(max(ends) if up else min(ends), bottom, top))
-    how = {"textcoords": "offset points", "ha": "center", "va": "bottom" if up else "top", "fontsize": 8}
-    ax.annotate("★", place, (0, 2 if up else -2), **how, zorder=6, annotation_clip=False)
+            top = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "va": "baseline", "fontsize": 8}
+            ax.annotate("★", (x, max(row.high, row.value)), **top, zorder=6)
 
 
 @style.in_style
@@ -196,40 +186,52 @@ def plot_forgetting(
     scores: pd.DataFrame,
     *,
     label: str | None = None,
-    metric: str | None = None,
+    metrics: Names = None,
     arms: Names = None,
     surveys: Names = None,
-    title: str | None = None,
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw a score of every arm (row) on every test set (column) as a matrix; the best of each column is bold."""
-    drawn = Drawn(scores, label=label, metrics=metric and [metric], arms=arms, surveys=surveys)
+    title: str = "Every arm on every test set · the darker, the worse; bold: the best of its column",
+) -> Figure:
+    """Draw scores of every arm (row) on every test set (column), a matrix for each metric.
+
+    By default of the first three metrics: an arm can have the smallest scatter about a large bias. The best of a column
+    is bold where it is alone.
+    """
+    drawn = Drawn(scores, label=label, metrics=metrics, arms=arms, surveys=surveys, n_metrics=3)
+    width = max(_CELL[0] * len(drawn.surveys), _NARROWEST_MATRIX)
+    size = {"panel": (width, _CELL[1] * len(drawn.arms)), "around": (_ROW_NAMES, 0.9)}
+    most = max(1, int((PAGE_WIDTH_INCH - _ROW_NAMES) / width))
+    figure, axes = style.panel_grid(drawn.metric_labels, **size, most=most, sharey=True)
+    for ax, metric in zip(axes[0], drawn.metrics, strict=True):
+        _draw_matrix(ax, drawn=drawn, rows=drawn.where(metric=metric))
+    drawn.finish(figure, title=title)
+    return figure
+
+
+def _draw_matrix(ax: Axes, *, drawn: Drawn, rows: pd.DataFrame) -> None:
     n_rows, n_columns = len(drawn.arms), len(drawn.surveys)
-    ax = ax or subplots(figsize=(1.15 * n_columns + 1.8, 0.36 * n_rows + 1.0))[1]
-    values = drawn.rows.pivot(index="arm", columns="survey", values="value")
-    badness = find_metric(drawn.metrics[0]).badness(values.reindex(index=list(drawn.arms), columns=list(drawn.surveys)))
+    values = rows.pivot(index="arm", columns="survey", values="value")
+    values = values.reindex(index=list(drawn.arms), columns=list(drawn.surveys))
+    badness = find_metric(rows["metric"].iloc[0]).badness(values)
     least, most = np.nanmin(badness), np.nanmax(badness)
     floor = max(least, most / 50, np.finfo(float).tiny)  # one value near 0 must not take all colours
     norm = Normalize(least, most) if least < 0 else LogNorm(floor, max(most, 1.01 * floor), clip=True)
     image = ax.imshow(badness, cmap="YlOrBr", norm=norm, aspect="auto")
-    for row in drawn.rows.itertuples():
+    n_digits = int(np.clip(3 - np.floor(np.log10(max(np.nanmax(np.abs(values)), 1e-9))), 0, 4))
+    for row in rows.itertuples():
         place = list(drawn.surveys).index(row.survey), list(drawn.arms).index(row.arm)
         colour = "white" if image.norm(badness[place[::-1]]) > _DARK_FROM else "black"
-        how = {"textcoords": "offset points", "va": "center", "color": colour}
-        text, weight = f"{row.value:z.4f}".replace("-", "−"), "bold" if row.best else "normal"
-        ax.annotate(text, place, (-1, 0), ha="right", weight=weight, **how)
-        spread = "" if np.isnan(row.low + row.high) else f" ± {(row.high - row.low) / 2:.4f}"
-        ax.annotate(spread, place, (0, 0), ha="left", fontsize=6.2, alpha=0.8, **how)
-    ax.set_xticks(range(n_columns), drawn.titles)
+        how = {"textcoords": "offset points", "ha": "center", "color": colour}
+        text, weight = f"{row.value:z.{n_digits}f}".replace("-", "−"), "bold" if row.best else "normal"
+        ax.annotate(text, place, (0, -1), va="bottom", fontsize=7, weight=weight, **how)
+        spread = "" if np.isnan(row.low + row.high) else f"± {(row.high - row.low) / 2:.{n_digits}f}"
+        ax.annotate(spread, place, (0, -1.5), va="top", fontsize=5.8, **how)
+    ax.set_xticks(range(n_columns), [fill(name, _WORD_WIDTH) for name in drawn.titles], fontsize=6.5)
     ax.set_yticks(range(n_rows), [look.label for look in drawn.arms.values()])
     ax.set_xticks(np.arange(n_columns - 1) + 0.5, minor=True)
     ax.set_yticks(np.arange(n_rows - 1) + 0.5, minor=True)
     ax.grid(which="minor", color="white", lw=1.5)
     ax.tick_params(which="both", length=0)
     ax.spines[:].set_visible(False)
-    ax.set_xlabel("tested on", color=FAINT)
-    drawn.finish(ax, title=title or f"{drawn.metric_labels[0]} on every test set")
-    return ax
 
 
 @style.in_style
@@ -242,18 +244,25 @@ def plot_score_by_slice(
     surveys: Names = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw slices of :func:`astrolab.score_slices`: one metric along a quantity, a panel a test set, a line an arm."""
+    """Draw slices of :func:`astrolab.score_slices`: one metric along a quantity, a panel a test set, a line an arm.
+
+    Above each slice stands how many objects it holds.
+    """
     column = style.chosen(slices, column="slice_column", names=None)[0]
     metrics = metric and [metric]
     drawn = Drawn(slices, label=label, metrics=metrics, arms=arms, surveys=surveys, along=["slice_low"])
     xlabel = column_label(column.removesuffix(f".{drawn.quantity.name}"), quantity=drawn.quantity)
-    shared = {"panel": _PANEL, "sharex": True, "sharey": True}
+    shared = {"panel": _PANEL, "sharex": True, "sharey": True, "pad": 25}
     figure, axes = style.panel_grid(drawn.titles, rows=drawn.metric_labels, xlabel=xlabel, **shared)
     for ax, survey in zip(axes[0], drawn.surveys, strict=True):
         style.draw_requirement(ax, metric=drawn.metrics[0], quantity=drawn.quantity)
         draw_curves(ax, rows=drawn.where(survey=survey), x="slice_median", looks=drawn.arms)
+        for x, n in drawn.where(survey=survey).groupby("slice_low")[["slice_median", "n"]].min().to_numpy():
+            ax.annotate(f"{n:,.0f}", (x, 1), **_ABOVE)
+    style.hold_all(list(axes[0]), values=drawn.rows["value"])
+    notes = [drawn.band, Line2D([], [], ls="none", marker="$n$", color=INK, label="above: objects in the slice")]
     entries = style.keys(drawn.arms, **_ON_LINE)
-    drawn.finish(figure, title=title or f"{drawn.metric_labels[0]} along {xlabel}", entries=entries)
+    drawn.finish(figure, title=title or f"{drawn.heading} along {xlabel}", entries=entries, notes=notes)
     return figure
 
 
@@ -261,7 +270,8 @@ def draw_curves(ax: Axes, *, rows: pd.DataFrame, x: str, looks: Mapping[str, Loo
     """Draw one line, with its band, for each arm (or survey) against a column."""
     for name, look in looks.items():
         curve = rows[rows[by] == name].sort_values(x)
-        ax.fill_between(curve[x], curve["low"], curve["high"], color=look.colour, alpha=0.15, lw=0)
+        shade = {"color": look.colour, "alpha": min(0.15, 0.8 / len(looks)), "lw": 0}
+        ax.fill_between(curve[x], curve["low"], curve["high"], **shade)
         ax.plot(curve[x], curve["value"], color=look.colour, marker=look.marker, **_ON_LINE)
     ax.grid(axis="y", zorder=0)
 
@@ -315,7 +325,7 @@ def plot_data_fractions(
             rows = style.pick_label(plateau, label=drawn.quantity.name)[0]
             _draw_plateaus(column[-1], rows=rows[rows["survey"] == survey], arms=drawn.arms)
     axes[-1, 0].xaxis.set_major_formatter(PercentFormatter(1))
-    notes = [Line2D([], [], color=FAINT, lw=6, alpha=0.3, label=drawn.spread)]
+    notes = [drawn.band]
     if plateau is not None:
         share, metric = 1 - plateau["tolerance"].iloc[0], find_metric(plateau["metric"].iloc[0]).label
         notes.append(Line2D([], [], color=INK, lw=1.6, marker="o", ms=4, label=f"{share:.0%} of the gain in {metric}"))
@@ -403,7 +413,8 @@ def _draw_pairs(ax: Axes, *, rows: pd.DataFrame, pairs: Sequence[tuple[str, str]
         colour = looks[row.better].colour if row.better in looks else None
         if abs(row.difference) > edge:
             how = {"ha": "right" if row.difference > 0 else "left", "va": "center", "fontsize": 6.5}
-            ax.text(np.sign(row.difference) * 1.06 * edge, y, _beyond(row.difference), color=colour or FAINT, **how)
+            words = f"{row.difference:.2g} ▸" if row.difference > 0 else f"◂ −{-row.difference:.2g}"
+            ax.text(np.sign(row.difference) * 1.06 * edge, y, words, color=colour or FAINT, **how)
         else:
             ax.plot([row.low, row.high], [y, y], color=colour or FAINT, lw=1.3, solid_capstyle="butt", zorder=2)
             ax.add_line(_mark(colour, at=(row.difference, y)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -18,10 +18,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.pyplot import subplots
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 
-from astrolab.datasets.manifest import list_manifests, load_manifest
+from astrolab.datasets.manifest import list_manifests, load_manifest, title_of
 from astrolab.errors import ConfigError, PredictionError
-from astrolab.metrics import Requirement, find_metric, find_requirement
+from astrolab.metrics import find_metric, find_requirement
+from astrolab.metrics.scoring import CUT_SHORT
 from astrolab.predictions import quantity_of
 from astrolab.tasks import Quantity, Task, find_quantity, make_task
 
@@ -72,7 +74,11 @@ ARMS: dict[str, Look] = {
     "full": Look("full fine-tuning", "#009E73", "P"),
     "scratch": Look("from scratch", "#E69F00", "X"),
     "combo": Look("combo", "#2B2B2B", "p"),
+    "base": Look("base model", "#332288", "8"),
 }
+_LEARNED = {"pretrain": ("first survey", "<"), "finetune": ("second survey", ">"), "union": ("both surveys", "d")}
+for _kind, _words, _colour in (("trees", "trees", "#86844A"), ("knn", "neighbours", "#62628A")):
+    ARMS |= {f"{_kind}-{of}": Look(f"{_words} ({survey})", _colour, m) for of, (survey, m) in _LEARNED.items()}
 SURVEYS: dict[str, Look] = {
     "transferz": Look("TransferZ", "#D55E00"),
     "galaxiesml": Look("GalaxiesML", "#0072B2"),
@@ -80,7 +86,10 @@ SURVEYS: dict[str, Look] = {
 }
 _NARROWEST_INCH = 3.6
 _ABOUT_ZERO = 0.05
-_SPARE = ("#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733", "#CC6677", "#6699CC")
+_FAR = 5.0  # times the median: values beyond are not usual
+_LINEAR_PART = 1.5  # decades that the usual values take beside those beyond
+_TICK_GAP = 0.09  # least distance of two ticks, of the axis
+_SPARE = ("#882255", "#44AA99", "#999933", "#AA4499", "#117733", "#CC6677", "#6699CC")
 
 
 def _looks(names: Sequence[str], *, known: Mapping[str, Look]) -> dict[str, Look]:
@@ -90,13 +99,28 @@ def _looks(names: Sequence[str], *, known: Mapping[str, Look]) -> dict[str, Look
         received = f"{len(unknown)} names that have none yet: {', '.join(unknown)}"
         remedy = f"Show at most {len(_SPARE)} of them in one figure."
         raise ConfigError(asked, received=received, available=", ".join(known), remedy=remedy)
-    spare = {name: Look(name, colour) for name, colour in zip(unknown, _SPARE, strict=False)}
+    spare = {name: Look(title_of(name), colour) for name, colour in zip(unknown, _SPARE, strict=False)}
     return {name: known.get(name) or spare[name] for name in names}
 
 
-def arm_looks(arms: Sequence[str]) -> dict[str, Look]:
-    """Return how each arm is drawn; arms that astrolab does not know get spare colours in the order given."""
-    return _looks(arms, known=ARMS)
+def arm_looks(arms: Sequence[str], *, table: pd.DataFrame | None = None) -> dict[str, Look]:
+    """Return how each arm is drawn; arms that astrolab does not know get spare colours in the order given.
+
+    Those that a table says were cut short carry a dagger.
+    """
+    looks, short = _looks(arms, known=ARMS), _cut_short(table)
+    return {arm: replace(look, label=look.label + CUT_SHORT) if arm in short else look for arm, look in looks.items()}
+
+
+def dagger(looks: Mapping[str, Look]) -> list[Line2D]:
+    """Give the entry of a legend that says what the dagger of an arm means, where one has it."""
+    words = "cut short: its loss still fell"
+    has_one = any(look.label.endswith(CUT_SHORT) for look in looks.values())
+    return [Line2D([], [], ls="none", marker=f"${CUT_SHORT.strip()}$", color=INK, label=words)] * has_one
+
+
+def _cut_short(table: pd.DataFrame | None) -> set[str]:
+    return set() if table is None or "cut_short" not in table else set(table["arm"][table["cut_short"].astype(bool)])
 
 
 def survey_looks(surveys: Sequence[str]) -> dict[str, Look]:
@@ -173,36 +197,44 @@ def panel_grid(
     heights: Sequence[float] = (),
     most: int = 4,
     xlabel: str = "",
+    pad: float | None = None,
     **options: Any,
 ) -> tuple[Figure, np.ndarray]:
     """Make panels of one size (inches): a title above each column (a `Look` has its colour), words below and beside.
 
-    A single row is broken after `most` panels. `heights` are those of rows that differ; `around` is for the words.
+    A row is broken after `most` panels. `heights` are those of rows that differ; `around` is for the words, `pad` the
+    points between a panel and its title.
     """
-    breaks = len(rows) == 1
-    n_across = min(len(columns), most) if breaks else len(columns)
-    rows = list(rows) * (-(-len(columns) // n_across) if breaks else 1)
-    heights = list(heights) or [panel[1]] * len(rows)
+    n_lines = -(-len(columns) // most)
+    n_across = -(-len(columns) // n_lines)
+    heights = np.repeat(heights or [panel[1]] * len(rows), n_lines)
     size = (max(n_across * panel[0] + around[0], _NARROWEST_INCH), sum(heights) + around[1])
-    figure, axes = subplots(len(rows), n_across, figsize=size, squeeze=False, height_ratios=heights, **options)
-    panels = axes.reshape(1, -1) if breaks else axes
-    for ax in panels[0, len(columns) :]:
+    figure, axes = subplots(len(heights), n_across, figsize=size, squeeze=False, height_ratios=heights, **options)
+    panels = axes.reshape(len(rows), -1)
+    for ax in panels[:, len(columns) :].flat:
         ax.remove()
-    for ax, column in zip(panels[0], columns, strict=False):
-        colour = {"color": column.colour} if isinstance(column, Look) else {}
-        ax.set_title(column.label if colour else column, loc="center", fontweight="bold", **colour)
     panels = panels[:, : len(columns)]
+    for line in panels if n_lines > 1 else panels[:1]:
+        for ax, column in zip(line, columns, strict=True):
+            colour = {"color": column.colour} if isinstance(column, Look) else {}
+            words = column.label.replace(" (", "\n(") if colour else column
+            ax.set_title(words, loc="center", fontweight="bold", y=1, pad=pad, **colour)
     for ax in panels[-1, -n_across:]:
         ax.set_xlabel(xlabel)
         ax.tick_params(axis="x", labelbottom=True)
-    for ax, row in zip(axes[:, 0], rows, strict=True):
+    for ax, row in zip(axes[:, 0], np.repeat(rows, n_lines), strict=True):
         ax.set_ylabel(row)
     return figure, panels
 
 
 def finish(target: Figure | Axes, *, title: str, simulated: bool, entries: Artists = (), notes: Artists = ()) -> None:
-    """Write the title and the legend (below, the figure grows by it; inside axes beside others), broken to fit."""
+    """Write the title and the legend (below, the figure grows by it; inside axes beside others), broken to fit.
+
+    Shaded areas that have a label are explained in the legend too, after the notes.
+    """
     figure = target if isinstance(target, Figure) else target.figure
+    shaded = {patch.get_label(): patch for ax in figure.axes for patch in ax.patches}
+    notes = [*notes, *(patch for label, patch in shaded.items() if label and not label.startswith("_"))]
     if isinstance(target, Axes) and len(figure.axes) > 1:
         target.legend(handles=[*entries, *notes])
     elif entries or notes:
@@ -285,11 +317,41 @@ def metric_label(metric: str, *, quantity: Quantity) -> str:
     return f"{found.label} ({unit})" if unit else found.label
 
 
-def draw_requirement(ax: Axes, *, metric: str, quantity: Quantity) -> Requirement | None:
+def draw_requirement(ax: Axes, *, metric: str, quantity: Quantity) -> None:
     """Shade what a survey's science allows of a metric, and draw the zero of one whose best value it is."""
     requirement, is_signed = find_requirement(metric, label=quantity.name), find_metric(metric).sign == "zero"
     if requirement is not None:
-        ax.axhspan(-requirement.limit if is_signed else 0, requirement.limit, color=BAND, lw=0, zorder=0)
+        how = {"color": BAND, "lw": 0, "zorder": 0, "label": f"{requirement.survey} requirement"}
+        ax.axhspan(-requirement.limit if is_signed else 0, requirement.limit, **how)
     if is_signed:
         ax.axhline(0, color=INK, lw=0.6, zorder=0.5)
-    return requirement
+
+
+def hold_all(axes: Sequence[Axes], *, values: Any) -> None:
+    """Let the vertical axis of panels that share it hold all values, and few large ones not squeeze the others.
+
+    Where some lie far beyond, the axis is logarithmic from the usual ones on; that part is shaded.
+    """
+    sizes = np.abs(np.asarray(values, dtype=float))
+    sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
+    usual = sizes[sizes <= _FAR * np.median(sizes)].max() if len(sizes) else np.inf
+    if sizes.max(initial=0.0) < 2 * usual:
+        return
+    axes[0].set_yscale("symlog", linthresh=usual, linscale=_LINEAR_PART)
+    ends, place = axes[0].get_ylim(), axes[0].yaxis.get_transform().transform
+    decades = 10.0 ** np.arange(np.floor(np.log10(usual)), np.log10(np.abs(ends).max()))
+    beyond = [tick for digit in (1, 2, 5) for tick in digit * decades if tick > usual]
+    inside = [tick for tick in MaxNLocator(3).tick_values(0, usual) if tick <= usual]
+    ticks: list[float] = []
+    for tick in (sign * size for size in (*inside, *beyond) for sign in (1, -1)):
+        gaps = np.abs(place([*ticks, np.inf]) - place([tick])) / np.ptp(place(ends))
+        if ends[0] <= tick <= ends[1] and gaps.min() > _TICK_GAP:
+            ticks.append(tick)
+    how = {"color": "#F4F4F4", "lw": 0, "zorder": -1, "label": "logarithmic from here on"}
+    for ax in axes:
+        ax.set_yticks(ticks, [f"{tick:zg}".replace("-", "−") for tick in ticks])
+        ax.set_yticks([], minor=True)
+        for start, end in zip((-usual, usual), ends, strict=True):
+            if abs(end) > usual and start * end > 0:
+                ax.axhspan(start, end, **how)
+        ax.set_ylim(ends)

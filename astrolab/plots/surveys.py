@@ -18,7 +18,7 @@ from astrolab.datasets.imaging import sky_sigma
 from astrolab.datasets.overlap import rows_of
 from astrolab.errors import ConfigError, unknown_name
 from astrolab.plots import style
-from astrolab.plots.style import BAND, FAINT, INK, PAGE_WIDTH_INCH, Look
+from astrolab.plots.style import BAND, INK, PAGE_WIDTH_INCH, Look
 from astrolab.predictions import labels_of, one_label, quantity_of, task_of
 from astrolab.tasks import Quantity
 
@@ -112,9 +112,7 @@ def plot_truth_distributions(
     ax.set(xlabel=xlabel or quantity.axis, ylabel=f"fraction of {objects}")
     if quantity.scored is not None:
         low, high = np.clip(quantity.scored, *ax.get_xlim())
-        ax.axvspan(low, high, color=BAND, lw=0, zorder=0)
-        at_top = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "top", "ha": "center"}
-        ax.annotate("scored", ((low + high) / 2, 1), (0, -3), **at_top, fontsize=7, color=FAINT)
+        ax.axvspan(low, high, color=BAND, lw=0, zorder=0, label="scored")
     words = {name: f"{len(known):,} {objects}, median {np.median(known):.2f}" for name, known in samples.items()}
     named = {name: replace(look, label=f"{look.label} · {words[name]}", marker="^") for name, look in looks.items()}
     style.finish(ax, title=title, simulated=simulated, entries=style.keys(named, ms=5))

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.pyplot import subplots
 from matplotlib.text import Annotation, Text
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 from matplotlib.transforms import Bbox
 
 from astrolab.metrics import pareto_front
@@ -23,6 +23,7 @@ from astrolab.plots.style import FAINT, INK, PAGE_WIDTH_INCH, Look
 from astrolab.tasks import Quantity
 
 _ROOM_ABOVE = 0.15  # of the height of a panel, for the learning rates
+_FEW = 4  # points that would hardly make a line
 _COST_WORDS = {
     "n_trainable": "trainable parameters",
     "time_s": "training time (s)",
@@ -30,14 +31,16 @@ _COST_WORDS = {
     "n_steps": "steps",
     "n_seen": "objects seen in training",
 }
-_COST_MARK = {"ls": "none", "ms": 6.5, "mec": "white", "mew": 0.6}
+_MARK = {"ls": "none", "ms": 6.0, "mec": "white", "mew": 0.6}
 # Okabe & Ito 2008, in an order in which neighbours differ most in lightness too.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#661100", "#6E6E6E")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "h", "X")
+_BARS = {"lw": 0.7, "alpha": 0.45, "zorder": 2, "gid": "bar"}
+_BAR_ROOM = 2.0  # pixels about an error bar that labels leave free
 _AREAS = (18.0, 220.0)  # square points of the cheapest and the dearest mark
 _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.8), (-0.8, 0.8), (0.8, -0.8), (-0.8, -0.8))
 _GAPS = (2.0, 11.0, 20.0)  # points between a mark and its label: where there is room, near
-_LOG_FROM = 4.0  # times the best score: from there the axis is logarithmic
+_LOG_FROM = 4.0  # times the least value: from there the axis is logarithmic
 _FAR = 3.0  # times the median: who forgets more stands at the edge
 _PLACE = ["forgetting", "on_new"]
 
@@ -55,28 +58,42 @@ def plot_training_curves(history: pd.DataFrame, *, arms: Names = None, title: st
         known, ``arm`` and ``seed``: that of a `FitResult`, or of a run.
     """
     history = history.assign(arm=history.get("arm", "this run"), seed=history.get("seed", 0))
-    looks = style.arm_looks(style.chosen(history, column="arm", names=arms))
+    looks = style.arm_looks(style.chosen(history, column="arm", names=arms), table=history)
     words = {"rows": ["loss"], "xlabel": "step"}
-    figure, axes = style.panel_grid(list(looks.values()), panel=(1.85, 1.6), around=(0.2, 0.6), sharey=True, **words)
+    figure, axes = style.panel_grid(list(looks.values()), panel=(1.7, 1.6), around=(0.3, 0.6), sharey=True, **words)
     for ax, (arm, look) in zip(axes[0], looks.items(), strict=True):
         _draw_losses(ax, runs=history[history["arm"] == arm], look=look)
-    low, high = axes[0, 0].get_ylim()
-    axes[0, 0].set_ylim(low, high + _ROOM_ABOVE * (high - low))
+    losses = history.loc[history["arm"].isin(looks), ["train_loss", "validation_loss"]].stack()
+    _spread_small(axes[0, 0], values=losses)
+    ends, of_axis = axes[0, 0].get_ylim(), axes[0, 0].yaxis.get_transform()
+    low, high = of_axis.transform(ends)
+    axes[0, 0].set_ylim(ends[0], of_axis.inverted().transform([high + _ROOM_ABOVE * (high - low)])[0])
     entries = [
         Line2D([], [], color=INK, lw=0.9, alpha=0.5, label="train"),
         Line2D([], [], color=INK, lw=1.4, label="validation"),
         Line2D([], [], color=INK, marker="*", ls="none", ms=7, label="weights kept"),
         Line2D([], [], color=FAINT, lw=0.8, ls=":", label="learning rate falls"),
     ]
-    style.finish(figure, title=title, simulated=style.is_simulated(history), entries=entries)
+    how = {"simulated": style.is_simulated(history), "entries": entries, "notes": style.dagger(looks)}
+    style.finish(figure, title=title, **how)
     return figure
+
+
+def _spread_small(ax: Axes, *, values: pd.Series) -> None:
+    """Make the vertical axis logarithmic where values are far apart."""
+    if values.max() > _LOG_FROM * values.min() > 0:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(ScalarFormatter())
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
 
 
 def _draw_losses(ax: Axes, *, runs: pd.DataFrame, look: Look) -> None:
     for _, run in runs.groupby("seed", sort=False):
         run = run.sort_values("step")
-        ax.plot(run["step"], run["train_loss"], color=look.colour, lw=0.9, alpha=0.5)
-        ax.plot(run["step"], run["validation_loss"], color=look.colour, lw=1.4)
+        dots = {"marker": "." if len(run) < _FEW else "", "color": look.colour}
+        ax.plot(run["step"], run["train_loss"], lw=0.8, alpha=0.45, **dots)
+        ax.plot(run["step"], run["validation_loss"], lw=1.2, **dots)
         kept = run[run["is_kept"]]
         ax.plot(kept["step"], kept["validation_loss"], marker="*", ms=8, mfc=look.colour, mec="white", mew=0.6)
     first = runs[runs["seed"] == runs["seed"].iloc[0]].sort_values("step")
@@ -87,8 +104,9 @@ def _draw_losses(ax: Axes, *, runs: pd.DataFrame, look: Look) -> None:
     how = {"transform": ax.transAxes, "ha": "right", "va": "top", "fontsize": 6.2, "color": FAINT}
     ax.text(0.97, 0.96, f"rate {span}", **how, bbox={"fc": "white", "ec": "none", "pad": 1.0})
     ax.grid(axis="y")
-    ax.margins(x=0.03)
+    ax.set_xlim(0, 1.04 * runs["step"].max())
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:g}" if step < 10_000 else f"{step / 1000:g}k"))
 
 
 def _power(rate: float) -> str:
@@ -103,44 +121,52 @@ def plot_cost(
     scores: pd.DataFrame,
     *,
     costs: pd.DataFrame,
-    cost: str = "n_trainable",
+    cost: Sequence[str] = ("n_trainable", "time_s"),
     label: str | None = None,
     metric: str | None = None,
     surveys: Names = None,
     title: str = "What accuracy costs",
 ) -> Figure:
-    """Draw a score of every arm against what its training cost, one panel for each test set.
+    """Draw a score of every arm against what its training cost, a row of panels for each cost, one for each test set.
 
     Parameters
     ----------
     scores : DataFrame
         From :func:`astrolab.score`.
     costs : DataFrame
-        Columns ``arm`` and `cost`, one row for each arm, or for each arm and seed (then averaged); 0 for an arm that
-        is not trained.
-    cost : str
-        ``"n_trainable"``, ``"time_s"``, ``"n_epochs"``, or any numeric column of `costs`.
+        Columns ``arm`` and those of `cost`, one row for each arm, or for each arm and seed (then averaged); 0 for an
+        arm that is not trained.
+    cost : sequence of str
+        ``"n_trainable"``, ``"time_s"``, ``"n_steps"``, or any numeric columns of `costs`.
     """
     drawn = Drawn(scores, label=label, metrics=metric and [metric], surveys=surveys)
-    style.chosen(costs, column=cost, names=None)
     style.chosen(costs, column="arm", names=list(drawn.arms))
-    paid = costs.groupby("arm")[cost].mean()
-    something = paid[paid > 0]
-    first, last = (something.min() / 3, something.max()) if len(something) else (1.0, 1.0)
-    words = {"rows": drawn.metric_labels, "xlabel": _COST_WORDS.get(cost, cost)}
-    figure, axes = style.panel_grid(drawn.titles, panel=(2.35, 2.0), sharex=True, **words)
-    for ax, survey in zip(axes[0], drawn.surveys, strict=True):
-        ax.set_xscale("symlog", linthresh=first, linscale=0.4)  # linear up to the first cost: untrained arms cost 0
-        ax.set_xticks([0, *10.0 ** np.arange(np.ceil(np.log10(first)), np.ceil(np.log10(last)) + 1)])
-        for arm, look in drawn.arms.items():
-            rows, mark = drawn.where(survey=survey, arm=arm), {"color": look.colour, "marker": look.marker} | _COST_MARK
-            ax.errorbar(rows["arm"].map(paid), rows["value"], yerr=whiskers(rows), elinewidth=0.9, capsize=1.8, **mark)
-        style.draw_requirement(ax, metric=drawn.metrics[0], quantity=drawn.quantity)
-        ax.margins(x=0.12, y=0.14)
-        ax.grid(zorder=0)
-        ax.tick_params(axis="x", which="minor", length=0)
-    drawn.finish(figure, title=title, entries=style.keys(drawn.arms, **_COST_MARK))
+    grid = {"panel": (2.2, 1.8), "rows": drawn.metric_labels * len(cost), "most": len(drawn.titles)}
+    figure, axes = style.panel_grid(drawn.titles, **grid, sharex="row", sharey="col")
+    for line, name in zip(axes, cost, strict=True):
+        style.chosen(costs, column=name, names=None)
+        paid = costs.groupby("arm")[name].mean()
+        for ax, survey in zip(line, drawn.surveys, strict=True):
+            style.draw_requirement(ax, metric=drawn.metrics[0], quantity=drawn.quantity)
+            for arm, look in drawn.arms.items():
+                rows, mark = drawn.where(survey=survey, arm=arm), {"color": look.colour, "marker": look.marker}
+                ax.errorbar(rows["arm"].map(paid), rows["value"], yerr=whiskers(rows), elinewidth=0.9, **mark | _MARK)
+            ax.set_xlabel(_COST_WORDS.get(name, name))
+            ax.margins(x=0.12, y=0.14)
+            ax.grid()
+        _scale_costs(line[0], paid=paid[paid > 0])
+    for column, survey in zip(axes.T, drawn.surveys, strict=True):
+        style.hold_all(list(column), values=drawn.where(survey=survey)["value"])
+    drawn.finish(figure, title=title, entries=style.keys(drawn.arms, **_MARK))
     return figure
+
+
+def _scale_costs(ax: Axes, *, paid: pd.Series) -> None:
+    """Make the axis logarithmic, but linear up to the first cost: untrained arms cost 0."""
+    first, last = (paid.min() / 3, paid.max()) if len(paid) else (1.0, 1.0)
+    ax.set_xscale("symlog", linthresh=first, linscale=0.4)
+    ax.set_xticks([0, *10.0 ** np.arange(np.ceil(np.log10(first)), np.ceil(np.log10(last)) + 1)])
+    ax.set_xticks([], minor=True)
 
 
 @style.in_style
@@ -204,11 +230,7 @@ def _name_axes(ax: Axes, *, table: pd.DataFrame, old: str, new: str, quantity: Q
     looks, words = style.survey_looks([old, new]), style.metric_label(table["metric"].iloc[0], quantity=quantity)
     ax.set_xlabel(f"forgotten on {looks[old].label}: rise in {words}")
     ax.set_ylabel(f"{words} on {looks[new].label}")
-    if table["on_new"].max() > _LOG_FROM * table["on_new"].min() > 0:
-        ax.set_yscale("log")
-        ax.yaxis.set_major_formatter(ScalarFormatter())
-        ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    _spread_small(ax, values=table["on_new"])
     ax.grid(zorder=0)
     ax.margins(0.08)
 
@@ -222,10 +244,9 @@ def _draw_mark(ax: Axes, *, row: Any, look: Look, edge: float) -> None:
     how = {"facecolor": "white", "edgecolor": look.colour, "lw": 1.2} if row.hollow else {"color": look.colour, "lw": 0}
     x, y = min(row.forgetting, edge), row.on_new
     ax.scatter(x, y, s=row.area, marker=look.marker, alpha=0.9, zorder=3, **how)
-    bars = {"color": look.colour, "lw": 0.7, "alpha": 0.45, "zorder": 2}
-    ax.plot([x, x], [row.on_new_low, row.on_new_high], **bars)
+    ax.plot([x, x], [row.on_new_low, row.on_new_high], color=look.colour, **_BARS)
     if row.forgetting <= edge:
-        ax.plot([row.forgetting_low, min(row.forgetting_high, edge)], [y, y], **bars)
+        ax.plot([row.forgetting_low, min(row.forgetting_high, edge)], [y, y], color=look.colour, **_BARS)
 
 
 def _pareto_entries(costs: pd.Series, *, words: str) -> list[Line2D]:
@@ -245,6 +266,7 @@ def _write_labels(ax: Axes, *, table: pd.DataFrame, looks: Mapping[str, Look], e
     radii = np.sqrt(table["area"].to_numpy()) / 2
     marks = zip(ax.transData.transform(places), radii * ax.figure.dpi / 72, strict=True)
     taken = [Bbox.from_extents(x - r, y - r, x + r, y + r) for (x, y), r in marks]
+    taken += [line.get_window_extent().padded(_BAR_ROOM) for line in ax.lines if line.get_gid() == "bar"]
     for row, place, radius in zip(table.itertuples(), places, radii, strict=True):
         name = row.variant if row.forgetting <= edge else f"{row.variant} ({row.forgetting:.2g} ▸)"
         how = {"textcoords": "offset points", "fontsize": 6.2, "zorder": 5, "color": looks[row.family].colour}

@@ -312,7 +312,8 @@ def history_table(record: Mapping[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
     fits = [fit for fit in record["fits"].values() if fit["history"]["epoch"]]
-    tables = [pd.DataFrame(fit["history"]).assign(**_identity(fit), simulated=fit["simulated"]) for fit in fits]
+    flags = [{flag: fit[flag] for flag in ("simulated", "cut_short")} for fit in fits]
+    tables = [pd.DataFrame(one["history"]).assign(**_identity(one), **so) for one, so in zip(fits, flags, strict=True)]
     if not tables:
         return pd.DataFrame(columns=["epoch", *_identity_columns(record)])
     return pd.concat(tables, ignore_index=True)

@@ -82,7 +82,7 @@ def test_a_study_runs_from_its_first_to_its_last_cell(lab, open_page, artefacts)
     assert not page.locator(".jp-OutputArea-output", has_text="Error displaying widget").count()
     expected = sum("image/png" in output.get("data", {}) for cell in code for output in cell.outputs)
     assert expected >= 5
-    notebook.cell("plot_metric_bars").scroll_into_view_if_needed()
+    notebook.cell("plot_metrics").scroll_into_view_if_needed()
     page.wait_for_timeout(1000)
     page.screenshot(path=artefacts / "lab_main_figure.png")
     assert page.evaluate(DRAWN, ".jp-OutputArea-output img") >= expected

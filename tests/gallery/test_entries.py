@@ -28,11 +28,11 @@ def test_a_whole_run_is_read_without_a_problem(make_run):
 
 
 def test_the_main_figure_of_the_notebook_comes_first_with_its_caption_as_alternative_text(make_run):
-    entry = read_entry(make_run(figures=("cost", "truth", "metric_bars", "my_own")))
-    assert [p.png.stem for p in entry.pictures] == ["metric_bars", "truth", "cost", "my_own"]
+    entry = read_entry(make_run(figures=("cost", "truth", "metrics", "my_own")))
+    assert [p.png.stem for p in entry.pictures] == ["metrics", "truth", "cost", "my_own"]
     assert entry.pictures[0].alt.startswith("bias, scatter and catastrophic rate of every arm")
     assert entry.pictures[-1].alt == "my own"
-    assert entry.pictures[0].pdf.name == "metric_bars.pdf"
+    assert entry.pictures[0].pdf.name == "metrics.pdf"
 
 
 def test_figures_of_one_loop_stay_in_the_order_they_were_saved_in(make_run):
@@ -137,7 +137,7 @@ def test_damage_is_said_and_the_rest_is_shown(make_run, hurt, said):
     hurt(folder)
     entry = read_entry(folder)
     assert said in " ".join(entry.problems)
-    assert "metric_bars" in [p.png.stem for p in entry.pictures]
+    assert "metrics" in [p.png.stem for p in entry.pictures]
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def test_a_thumbnail_is_small(site):
 
 def test_the_page_of_a_run_links_figures_as_png_and_pdf_and_the_tables(site):
     links = Page(site / "runs/lora_vs_transfer/first/index.html").links
-    for wanted in ("figures/metric_bars.png", "figures/metric_bars.pdf", "./scores.csv", "../../../index.html"):
+    for wanted in ("figures/metrics.png", "figures/metrics.pdf", "./scores.csv", "../../../index.html"):
         assert wanted in links
 
 

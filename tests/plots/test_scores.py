@@ -6,7 +6,7 @@ from matplotlib.collections import PolyCollection
 
 from astrolab.errors import PredictionError
 from astrolab.metrics import Resampling, compare_models, estimate_plateau, score, score_slices
-from astrolab.plots import plot_comparison, plot_data_fractions, plot_forgetting, plot_metric_bars, plot_score_by_slice
+from astrolab.plots import plot_comparison, plot_data_fractions, plot_forgetting, plot_metrics, plot_score_by_slice
 from astrolab.plots.style import FAINT, arm_looks
 from astrolab.predictions import concat_predictions
 from astrolab.studies.beside import load_published
@@ -21,41 +21,41 @@ def bars_of(ax):
 
 
 def test_bars_are_the_means_over_seeds(scores):
-    figure = plot_metric_bars(scores, metrics=["scatter"], surveys=["twin-galaxiesml"], arms=["lora", "zero_shot"])
+    figure = plot_metrics(scores, metrics=["scatter"], surveys=["twin-galaxiesml"], arms=["lora", "zero_shot"])
     rows = scores.query("metric == 'scatter' and survey == 'twin-galaxiesml'")
     means = rows.groupby("arm")["value"].mean()
     assert sorted(bars_of(figure.axes[0])) == pytest.approx(sorted([means["lora"], means["zero_shot"]]))
 
 
 def test_bars_say_what_is_simulated_and_what_they_are_and_mark_one_best_in_each_group(scores):
-    figure = plot_metric_bars(scores)
+    figure = plot_metrics(scores)
     assert [ax.get_ylabel() for ax in figure.axes] == ["bias", "scatter", "catastrophic rate"]
     texts = texts_of(figure)
     assert any("simulated twin surveys" in text for text in texts)
     assert "spread over 2 seeds" in texts and "LSST requirement" in texts
     assert texts.count("★") >= 3 * 2
     assert not any("printed" in text for text in texts)
-    assert SPREAD_OF_SOME in texts_of(plot_metric_bars(scores.query("arm == 'lora' or seed == 0")))
+    assert SPREAD_OF_SOME in texts_of(plot_metrics(scores.query("arm == 'lora' or seed == 0")))
 
 
 def test_printed_values_stand_at_the_bars_of_their_arm_and_survey_only(scores):
     published = load_published("lora_vs_transfer", direction="forward")
-    figure = plot_metric_bars(scores, metrics=["scatter"], published=published)
+    figure = plot_metrics(scores, metrics=["scatter"], published=published)
     marks = [line.get_ydata()[0] for line in figure.axes[0].lines if str(line.get_marker()) in "D^v"]
     values = published.set_index(["arm", "survey", "metric"])["value"]
     there = [(arm, survey) for arm in ("zero_shot", "lora") for survey in ("transferz", "galaxiesml")]
     assert sorted(marks) == pytest.approx(sorted(values[arm, survey, "scatter"] for arm, survey in there))
     assert any("measured on other data" in text for text in legend_of(figure))
-    assert not any("printed" in text for text in texts_of(plot_metric_bars(scores, published=published.iloc[:0])))
+    assert not any("printed" in text for text in texts_of(plot_metrics(scores, published=published.iloc[:0])))
     own = scores.assign(survey=scores["survey"].str.replace("twin-", "my-"))
-    assert not any("printed" in text for text in texts_of(plot_metric_bars(own, published=published)))
+    assert not any("printed" in text for text in texts_of(plot_metrics(own, published=published)))
 
 
 def test_a_bar_far_longer_than_the_others_is_cut_and_labelled():
     arms = {"zero_shot": 0.010, "lora": 0.012, "full": 0.015, "tl_published": -0.2}
     names = {"survey": "galaxiesml", "label": "z", "metric": "bias"}
     scores = pd.DataFrame([names | {"arm": arm, "value": value} for arm, value in arms.items()])
-    figure = plot_metric_bars(scores.assign(low=scores["value"] - 1e-3, high=scores["value"] + 1e-3))
+    figure = plot_metrics(scores.assign(low=scores["value"] - 1e-3, high=scores["value"] + 1e-3))
     assert figure.axes[0].get_ylim()[1] < 0.03
     assert any("−0.2" in text for text in texts_of(figure))
     assert not any("simulated" in text for text in texts_of(figure))
@@ -64,7 +64,7 @@ def test_a_bar_far_longer_than_the_others_is_cut_and_labelled():
 def test_stars_stay_inside_the_axis_where_every_bar_is_zero_and_an_interval_is_long():
     names = [(arm, survey) for survey in ("a", "b") for arm in ("full", "lora")]
     scores = pd.DataFrame(names, columns=["arm", "survey"]).assign(label="z", metric="catastrophic_rate", value=0.0)
-    ax = plot_metric_bars(scores.assign(low=0.0, high=[1e-4, 1e-4, 0.1, 0.1])).axes[0]
+    ax = plot_metrics(scores.assign(low=0.0, high=[1e-4, 1e-4, 0.1, 0.1])).axes[0]
     stars = [text.xy[1] for text in ax.texts if text.get_text() == "★"]
     assert len(stars) == 4 and max(stars) <= ax.get_ylim()[1]
 
@@ -72,30 +72,30 @@ def test_stars_stay_inside_the_axis_where_every_bar_is_zero_and_an_interval_is_l
 def test_two_scores_for_one_bar_are_refused(scores):
     both = pd.concat([scores.assign(direction="forward"), scores.assign(direction="reverse")])
     with pytest.raises(PredictionError, match="direction"):
-        plot_metric_bars(both)
+        plot_metrics(both)
 
 
 def test_scores_without_intervals_can_be_drawn(scores):
-    assert plot_metric_bars(scores.assign(low=np.nan, high=np.nan).query("seed == 0"))
+    assert plot_metrics(scores.assign(low=np.nan, high=np.nan).query("seed == 0"))
 
 
 def test_one_of_several_labels_is_drawn_and_named_and_no_redshift_is_asked_of_a_star(stars):
     scores = score(stars, metrics=["bias", "rmse", "r2"], resampling=RESAMPLING)
     scores.attrs["task"] = stars.attrs["task"]
-    figure = plot_metric_bars(scores)
+    figure = plot_metrics(scores)
     assert figure.get_suptitle() == "Every arm on every test set · [Fe/H]"
     assert [ax.get_ylabel() for ax in figure.axes] == ["bias (dex)", "rms error (dex)", "$R^2$"]
     assert "LSST requirement" not in legend_of(figure)
     ax = plot_forgetting(scores, label="teff")
     assert ax.get_title(loc="left").replace("\n", " · ") == "rms error (K) on every test set · effective temperature"
     with pytest.raises(PredictionError, match="logg"):
-        plot_metric_bars(scores, label="logg")
+        plot_metrics(scores, label="logg")
 
 
 def test_a_network_without_labels_is_drawn_by_its_error(stars):
     errors = stars[[name for name in stars if "." not in name]].assign(**{"error.spectrum": 0.1})
     errors.attrs = {}
-    (ax,) = plot_metric_bars(score(errors, resampling=RESAMPLING)).axes
+    (ax,) = plot_metrics(score(errors, resampling=RESAMPLING)).axes
     assert bars_of(ax) == pytest.approx([0.1])
 
 
@@ -284,7 +284,7 @@ def test_models_that_do_not_differ_can_be_drawn(comparisons):
 @pytest.mark.parametrize("n_surveys", [1, 2])
 def test_no_word_is_cut_however_few_panels_there_are(scores, slices, of_fractions, comparisons, n_surveys):
     surveys = ["twin-transferz", "twin-galaxiesml"][:n_surveys]
-    assert_nothing_is_cut(plot_metric_bars(scores, surveys=surveys, arms=["zero_shot", "lora"]))
+    assert_nothing_is_cut(plot_metrics(scores, surveys=surveys, arms=["zero_shot", "lora"]))
     assert_nothing_is_cut(plot_forgetting(scores, surveys=surveys).figure)
     assert_nothing_is_cut(plot_score_by_slice(slices, surveys=surveys))
     assert_nothing_is_cut(plot_data_fractions(of_fractions, surveys=surveys, published=PRINTED))

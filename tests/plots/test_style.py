@@ -1,18 +1,32 @@
 from itertools import combinations
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import assert_nothing_is_cut
+from drawn import assert_nothing_is_cut, legend_of
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.pyplot import subplots
 
+from astrolab.datasets.manifest import load_manifest
 from astrolab.errors import ConfigError, PredictionError
 from astrolab.models.arms import ARMS as STUDY_ARMS
+from astrolab.models.baselines import BASELINES
 from astrolab.plots import publication_style
-from astrolab.plots.style import ARMS, arm_looks, axis_range, chosen, finish, in_style, metric_label, survey_looks
+from astrolab.plots.style import (
+    ARMS,
+    arm_looks,
+    axis_range,
+    chosen,
+    finish,
+    hold_all,
+    in_style,
+    metric_label,
+    survey_looks,
+)
+from astrolab.runs.run import SAMPLES
 from astrolab.tasks import QUANTITIES, Quantity
 
 # Machado, Oliveira & Fernandes 2009, table 1, severity 1.0, on linear RGB.
@@ -31,16 +45,20 @@ def _lab(colour, *, vision):
 
 @pytest.mark.parametrize("vision", [np.eye(3), DEUTERANOPIA, PROTANOPIA], ids=["usual", "deutan", "protan"])
 def test_arms_have_different_colours_for_any_colour_vision(vision):
-    labs = {name: _lab(look.colour, vision=vision) for name, look in ARMS.items()}
+    labs = {look.colour: _lab(look.colour, vision=vision) for look in ARMS.values()}
     nearest = min(combinations(labs, 2), key=lambda pair: np.linalg.norm(labs[pair[0]] - labs[pair[1]]))
     # A difference of 2.3 is just noticeable.
     assert np.linalg.norm(labs[nearest[0]] - labs[nearest[1]]) > 12, nearest
 
 
 def test_every_arm_of_the_studies_has_a_look_of_its_own():
-    assert set(ARMS) == set(STUDY_ARMS)
+    classical = [f"{kind}-{sample}" for kind in BASELINES for sample in SAMPLES]
+    assert set(ARMS) == {*STUDY_ARMS, *classical, "base"}
     for attribute in ("label", "colour", "marker"):
-        assert len({getattr(look, attribute) for look in ARMS.values()}) == len(ARMS)
+        assert len({getattr(ARMS[name], attribute) for name in STUDY_ARMS}) == len(STUDY_ARMS)
+    assert len({(look.label, look.colour, look.marker) for look in ARMS.values()}) == len(ARMS)
+    for kind in BASELINES:
+        assert len({ARMS[f"{kind}-{sample}"].colour for sample in SAMPLES}) == 1, "one colour a kind, one mark a sample"
 
 
 def test_an_arm_keeps_its_colour_whatever_it_is_drawn_with():
@@ -54,6 +72,46 @@ def test_a_twin_has_the_colour_of_its_survey_and_says_that_it_is_one():
     looks = survey_looks(["galaxiesml", "twin-galaxiesml"])
     assert looks["galaxiesml"].colour == looks["twin-galaxiesml"].colour
     assert [look.label for look in looks.values()] == ["GalaxiesML", "GalaxiesML twin"]
+
+
+def test_a_survey_that_was_read_from_a_file_is_called_by_its_title(tmp_path):
+    assert survey_looks(["my_hsc"])["my_hsc"].label == "my_hsc"
+    shipped = (Path(__file__).parents[1] / "datasets/manifests/hsc_cutouts.toml").read_text()
+    (tmp_path / "mine.toml").write_text(shipped.replace('name = "hsc_cutouts"', 'name = "my_hsc"', 1))
+    load_manifest(tmp_path / "mine.toml")
+    assert survey_looks(["my_hsc"])["my_hsc"].label == "HSC cut-outs"
+
+
+def test_an_arm_that_was_cut_short_carries_a_dagger():
+    table = pd.DataFrame({"arm": ["lora", "lora", "tl"], "cut_short": [False, True, False]})
+    assert [look.label for look in arm_looks(["lora", "tl"], table=table).values()] == ["LoRA †", "transfer learning"]
+
+
+def test_an_axis_holds_values_far_out_without_squeezing_the_others():
+    usual, far = np.linspace(0.01, 0.05, 9), -40.0
+    ax = subplots()[1]
+    ax.plot([*usual, far], marker="o")
+    hold_all([ax], values=[*usual, far])
+    low, high = ax.get_ylim()
+    assert low < far and high >= usual.max()
+    place = ax.transAxes.inverted().transform(ax.transData.transform([(0, 0.0), (0, 0.05), (0, -0.05), (0, far)]))[:, 1]
+    assert np.all((place > 0) & (place < 1)) and place[1] - place[2] > 0.4, "usual values have most of the axis"
+    ticks = ax.get_yticks()
+    assert 0.0 in ticks and ticks.min() < -1 and not any(text.get_text() == "−0" for text in ax.get_yticklabels())
+    (shaded,) = ax.patches
+    assert shaded.get_y() + shaded.get_height() == pytest.approx(-0.05), "from the last of the usual values on"
+    even = subplots()[1]
+    even.plot(usual)
+    hold_all([even], values=usual)
+    assert even.get_yscale() == "linear" and not even.patches
+
+
+def test_what_is_shaded_is_named_once_in_the_legend():
+    figure, axes = subplots(1, 2, layout="constrained")
+    for ax in axes:
+        ax.axhspan(0, 1, label="asked for")
+    finish(figure, title="title", simulated=False)
+    assert legend_of(figure) == ["asked for"]
 
 
 def test_the_style_ends_with_its_context():
