@@ -134,7 +134,7 @@ def _file_rows(manifest: Manifest, entry: FileEntry, folder: Path | None) -> Gen
     yield name, "size", entry.bytes in (None, n_bytes), f"{n_bytes:,} bytes{expected}"
     known_hash = entry.known_hash or recorded_hash(manifest, entry=entry)
     algorithm = pooch.hashes.hash_algorithm(known_hash)
-    found = f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
+    found = f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"  # read now, whatever is known of it
     origin = f", {'published' if entry.known_hash else 'recorded on first use'}: {known_hash}"
     yield name, "hash", known_hash in (None, found), found + (origin if known_hash else "; no hash known")
     try:

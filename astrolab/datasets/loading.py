@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from astrolab.datasets.checking import Part, as_read, report
-from astrolab.datasets.digests import digest_file
 from astrolab.datasets.fetching import fetch, locate, prove, recorded_hash, survey_dir
 from astrolab.datasets.manifest import Manifest, load_manifest
 from astrolab.datasets.overlap import combine
@@ -104,9 +103,7 @@ def _read_checked(manifest: Manifest, *, paths: Sequence[Path], image_size: int 
     for path in paths:
         entry = manifest.entry_for(path)
         fetched = recorded_hash(manifest, entry=entry) if path.is_relative_to(home) else None
-        algorithm, _, digest = (entry.known_hash or fetched or "").partition(":")
-        if digest and digest_file(path, algorithm=algorithm) != digest:  # read once while it is unchanged
-            prove(path, known_hash=f"{algorithm}:{digest}")
+        prove(path, known_hash=entry.known_hash or fetched)
         survey = read_file(path, manifest=manifest, image_size=image_size)
         checked.append(Part(survey, manifest, entry, every_pixel=False))
     report(checked, name=manifest.name)
