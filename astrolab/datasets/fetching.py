@@ -138,7 +138,7 @@ def _not_found(manifest: Manifest, absent: list[FileEntry], *, options: str) -> 
 
 def recognise(path: Path, *, manifest: Manifest, entry: FileEntry) -> None:
     """Refuse a file that cannot be what its manifest says, such as a server's page, with a CorruptFileError."""
-    kind = manifest.format.format if manifest.format else "hdf5"
+    kind = manifest.format.format
     with path.open("rb") as file:
         size, begin = path.stat().st_size, file.read(256)
     if begin.startswith(b"\x1f\x8b"):

@@ -156,7 +156,7 @@ class Format(Settings):
     (or `comment` marks). `table` is the FITS HDU (name or number), or the HDF5 group or compound dataset.
     """
 
-    format: Literal["csv", "fits", "parquet", "hdf5", "npz"]
+    format: Literal["csv", "fits", "parquet", "hdf5", "npz"] = "hdf5"
     delimiter: Text = ","
     comment: Text | None = None
     names: tuple[Text, ...] = ()
@@ -227,7 +227,7 @@ class Manifest(Settings):
     sky: Sky | None = None
     inputs: dict[FolderName, Input] = Field(default={}, alias="input")
     columns: dict[Text, Text] = Field(default={})
-    format: Format | None = None
+    format: Format = Format()
     files: tuple[FileEntry, ...] = ()
     twin: Twin | None = None
     recipe: Recipe | None = None
@@ -249,9 +249,7 @@ class Manifest(Settings):
 
     def as_stored(self) -> Manifest:
         """Give the manifest of the same files with no column or array given a meaning."""
-        layout = self.format or Format(format="hdf5")
-        nothing = {"labels": (), "id": None, "sky": None, "inputs": {}, "columns": {}, "task_name": None}
-        return self.with_changes(**nothing, format=layout)
+        return self.with_changes(labels=(), id=None, sky=None, inputs={}, columns={}, task_name=None)
 
     @property
     def task(self) -> Task:
@@ -305,12 +303,12 @@ class Manifest(Settings):
 def _contradictions(manifest: Manifest) -> Iterator[str]:
     names, recipe = tuple(label.name for label in manifest.labels), manifest.recipe
     known = TASKS[manifest.task_name].label_names if manifest.task_name in TASKS else None
-    is_described = recipe or manifest.format or not all(one.is_table for one in manifest.inputs.values())
+    has_format = "format" in manifest.model_fields_set
     if not recipe and not manifest.inputs:
         yield "a survey needs an [input.<name>] section: a network must have something to see"
     if not recipe and not manifest.files:
         yield "a survey needs [[files]]"
-    if not is_described:
+    if not recipe and not has_format and all(one.is_table for one in manifest.inputs.values()):
         yield "table columns need the section [format], which says how the file is written"
     if manifest.split and abs(sum(manifest.split) - 1) > 1e-9:
         yield f"split: the shares of train, validation and test add up to {sum(manifest.split):g}, not to 1"

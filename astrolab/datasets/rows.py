@@ -263,7 +263,7 @@ def _fault(path: Path, kind: str, error: BaseException) -> tuple[str, str]:
         return f"text that is not UTF-8 ({reason})", "Save it as UTF-8, e.g. iconv -f latin1 -t utf-8, or unpack it."
     if not begins_well:
         return f"a file that is not {kind}, {size} ({reason})", f"Check [format] in the manifest. {again}"
-    if kind == "CSV":
+    if kind == "CSV" and not isinstance(error, EOFError):
         remedy = "Check delimiter, comment, names and skip_rows under [format] in the manifest, or the file itself."
         return f"{size} that do not fit ({reason})", remedy
     return f"{kind} that is damaged or cut short, {size} ({reason})", again
