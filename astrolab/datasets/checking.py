@@ -211,10 +211,7 @@ def _are_magnitudes(survey: Survey, name: str) -> bool:
 
 
 def repeated_far_out(values: np.ndarray) -> np.ndarray:
-    """Find values that repeat exactly and lie as far beyond the others as those reach: they look like codes.
-
-    Every different value counts once, so that the codes do not widen the range that they are compared with.
-    """
+    """Find values that repeat exactly and lie as far beyond the others as those reach: they look like codes."""
     different, counts = np.unique(values[np.isfinite(values)], return_counts=True)
     repeats = counts >= max(3, 2e-4 * counts.sum())
     single = different[~repeats]

@@ -356,9 +356,9 @@ def _refuse_absent_parts(dataset: h5py.Dataset, key: str, path: Path) -> None:
     """HDF5 itself would put zeros for the parts of a virtual or external dataset that are not there."""
     sources = dataset.virtual_sources() if dataset.is_virtual else []
     names = {source.file_name for source in sources} | {name for name, *_ in dataset.external or ()}
-    absent = [name for name in sorted(names) if not (path.parent / name).is_file() and not Path(name).is_file()]
-    if absent and not any(name == "." or "%" in name for name in absent):
-        raise _absent(key, f"a part of it in {', '.join(absent)}", path)
+    for name in sorted(names - {"."}):
+        if not ("%" in name or (path.parent / name).is_file() or Path(name).is_file()):
+            raise _absent(key, f"a part of it in {name}", path)
 
 
 def _absent(key: str, what: str, path: Path) -> DataError:

@@ -265,10 +265,7 @@ class Manifest(Settings):
         return self.n or (self.twin.n if self.twin else in_files)
 
     def size_on_disk(self, size: int | None = None) -> int | None:
-        """Give the published image size (px) that serves a wanted one: the smallest that is at least as large.
-
-        By default the first size that the manifest lists; None where it lists none.
-        """
+        """Give the published image size (px) that serves a wanted one: the next larger, by default the first listed."""
         sizes = next((one.sizes for one in self.inputs.values() if one.sizes), ())
         large_enough = list(sizes[:1] or [None]) if size is None or not sizes else sorted(s for s in sizes if s >= size)
         if not large_enough:

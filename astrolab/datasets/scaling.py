@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -217,25 +218,19 @@ def _fit_input(survey: Survey, *, name: str, method: str, seed: int) -> InputSca
 
 
 def sky_noise(images: np.ndarray) -> np.ndarray:
-    """Measure the noise of the sky in every channel from the borders of images.
+    """Measure the noise of the sky in every channel of images (n, channel, y, x): (channel,); NaN without any sky.
 
-    The deviation of a border's pixels from their median (1.4826 MAD), then the median over the galaxies: neither a
-    neighbour at the edge of one image nor a few odd images matter. Pixels that are exactly 0 are padding, not sky.
-
-    Images (n, channel, y, x) of raw flux give one standard deviation of a pixel (channel,); NaN for one without sky.
+    The median over the galaxies of a border's deviation (1.4826 MAD): neither a neighbour at the edge of one image nor
+    a few odd images matter. Pixels that are exactly 0 are padding, not sky.
     """
     ring = np.ones(images.shape[-2:], dtype=bool)
     depth = max(min(images.shape[-2:]) // 16, 1)
     ring[depth:-depth, depth:-depth] = False
     border = np.where(images[..., ring] == 0, np.nan, images[..., ring]).astype(np.float64)
-    has_sky = np.isfinite(border).any(axis=-1)
-    noise = np.full(images.shape[:2], np.nan)
-    deviation = np.abs(border[has_sky] - np.nanmedian(border[has_sky], axis=-1, keepdims=True))
-    noise[has_sky] = MAD_TO_SIGMA * np.nanmedian(deviation, axis=-1)
-    known = has_sky.any(axis=0)
-    overall = np.full(images.shape[1], np.nan)
-    overall[known] = np.nanmedian(noise[:, known], axis=0)
-    return overall
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
+        deviation = np.abs(border - np.nanmedian(border, axis=-1, keepdims=True))
+        return np.nanmedian(MAD_TO_SIGMA * np.nanmedian(deviation, axis=-1), axis=0)
 
 
 def _measure_standard(values: np.ndarray) -> dict[str, Any]:

@@ -201,8 +201,6 @@ def test_a_simulator_of_ones_own_is_found_by_its_name(own_simulator, tmp_path):
     assert own_simulator == [(5, 2)]
     assert [path.name for path in paths] == ["train.csv", "validation.csv", "test.csv"]
     assert np.loadtxt(paths[0]).min() > 3.0
-    with pytest.raises(ConfigError, match="hsc_grizy"):
-        register_simulator("hsc_grizy", simulate=print)
 
 
 @pytest.mark.parametrize(
