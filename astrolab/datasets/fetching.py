@@ -333,8 +333,9 @@ def hash_of(path: Path, *, like: str | None = None) -> str:
 def prove(path: Path, *, known_hash: str | None) -> None:
     """Refuse a file whose hash is not the known one, ``"sha256:…"`` or ``"md5:…"``; None accepts any file."""
     if known_hash and (found := hash_of(path, like=known_hash)) != known_hash:
-        asked, remedy = f"{path} was compared with its hash {known_hash}.", "Remove the file and fetch it again."
-        raise ChecksumError(asked, received=f"a changed or damaged file with {found}", remedy=remedy)
+        remedy = "The file was changed or damaged: remove it and fetch it again."
+        asked = f"{path} was compared with its hash {known_hash}."
+        raise ChecksumError(asked, received=f"a file with {found}", remedy=remedy)
 
 
 def download(

@@ -14,7 +14,7 @@ from astrolab.datasets.overlap import combine
 from astrolab.datasets.reading import read_file
 from astrolab.datasets.splits import subsample
 from astrolab.datasets.survey import Survey, choose, digest_joined, stack_surveys
-from astrolab.errors import ConfigError, ManifestError
+from astrolab.errors import ConfigError
 
 
 def load_survey(
@@ -108,10 +108,6 @@ def _read_checked(manifest: Manifest, *, paths: Sequence[Path], image_size: int 
         checked.append(Part(survey, manifest, entry, every_pixel=False))
     report(checked, name=manifest.name)
     parts = [as_read(part) for part in checked]
-    if len({part.published_split is None for part in parts}) > 1:
-        asked = f"The files of {manifest.name!r} were to be put together."
-        received = "a split for some of them and none for others"
-        raise ManifestError(asked, received=received, remedy="Give a split to every entry under [[files]], or to none.")
     provenance = replace(
         parts[0].provenance,
         files=tuple(file for part in parts for file in part.provenance.files),

@@ -52,11 +52,7 @@ class Citation(Settings):
 
 
 class Label(Settings):
-    """A label: its name, the columns that may hold it (the first found wins), and what differs from the known quantity.
-
-    `missing` are the values that mean "unknown", as NaN always does; `weight` is a column of weights, such as numbers
-    of votes.
-    """
+    """A label: the columns that may hold it (the first found wins), and what differs from the known quantity."""
 
     name: Text
     column: Texts
@@ -101,9 +97,7 @@ class Sky(Settings):
 class Input(Settings):
     """What a network may see: an array (`key`, or one a channel), or one table column a channel (`columns`).
 
-    `axes` are those of one object, by default ``band y x`` of an array, ``pixel`` of one with a `grid` (its wavelengths
-    in Å, or the key that holds them), ``band`` of columns. `sizes` are the sides of the images on disk (px), `missing`
-    the values that mean "not measured", `companions` arrays beside it by name, e.g. ``{ ivar = "ivar" }``.
+    `grid` are its wavelengths (Å), or the key that holds them; `companions` are arrays beside it, by name.
     """
 
     key: Texts | None = None
@@ -150,11 +144,7 @@ class Input(Settings):
 
 
 class Format(Settings):
-    """How a file is to be read, where its name does not say it.
-
-    ``delimiter = "whitespace"`` is any run of blanks. `names` replaces the header, which `skip_rows` skips
-    (or `comment` marks). `table` is the FITS HDU (name or number), or the HDF5 group or compound dataset.
-    """
+    """How a file is read; `names` replaces the header; `table` is a FITS HDU, or an HDF5 group or compound dataset."""
 
     format: Literal["csv", "fits", "parquet", "hdf5", "npz"] = "hdf5"
     delimiter: Text = ","
@@ -322,6 +312,8 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
     for path, n_entries in Counter(name for f in manifest.files for name in f.names).items():
         if n_entries > 1:
             yield f"[[files]]: {path!r} is named {n_entries} times"
+    if len({entry.split is None for entry in manifest.files}) > 1:
+        yield "[[files]]: give a split to every entry, or to none"
     sizes = {None, *(size for one in manifest.inputs.values() for size in one.sizes)}
     for entry in manifest.files:
         if entry.size not in sizes:

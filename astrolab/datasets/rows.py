@@ -104,12 +104,6 @@ class StackedRows(LazyRows):
     """Rows of several sources, one after the other."""
 
     def __init__(self, parts: Sequence[Rows]):
-        if len({part.shape[1:] for part in parts}) != 1:
-            raise SchemaError(
-                "Rows of several sources were to be put one after the other.",
-                received="rows of shape " + ", ".join(str(part.shape[1:]) for part in parts),
-                remedy="Give all sources the same shape; for images, load them with the same image_size.",
-            )
         self.parts = tuple(parts)
         self._starts = np.cumsum([0, *map(len, parts)])
         self.shape = (int(self._starts[-1]), *parts[0].shape[1:])

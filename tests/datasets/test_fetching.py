@@ -47,11 +47,12 @@ CONTENT = {name: hdf5(seed) for seed, name in enumerate(("train", "test"))}
 PAGE = b"<!doctype html><html><body>Please log in</body></html>"
 
 
+pytestmark = pytest.mark.usefixtures("data_folder")
+
+
 @pytest.fixture(autouse=True)
-def data_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path / "data"))
+def _no_waiting(monkeypatch):
     monkeypatch.setattr(fetching, "WAIT_S", 0.0)
-    return tmp_path / "data"
 
 
 @pytest.fixture
@@ -326,7 +327,6 @@ MD5 = "md5:" + hashlib.md5(WHOLE).hexdigest()
 
 @pytest.fixture
 def mirror(monkeypatch):
-    monkeypatch.setattr(fetching, "WAIT_S", 0.0)
     monkeypatch.setattr(fetching, "CHUNK_BYTES", 10_000)
     with serve() as mirror:
         mirror.files["a.hdf5"] = WHOLE

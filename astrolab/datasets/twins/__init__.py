@@ -13,7 +13,7 @@ from filelock import FileLock
 from astrolab.datasets.digests import digest_file
 from astrolab.datasets.fetching import survey_dir
 from astrolab.datasets.manifest import Manifest
-from astrolab.errors import ChecksumError, ManifestError, unknown_name
+from astrolab.errors import ChecksumError, unknown_name
 from astrolab.files import require_space, write_atomically
 
 Simulate = Callable[..., list[Path]]
@@ -30,10 +30,6 @@ def simulate_survey(
     image_size: int | None = None,
 ) -> list[Path]:
     """Write a twin survey's files, unless they are there already."""
-    if manifest.twin is None:
-        asked = f"The survey {manifest.name!r} was to be simulated."
-        remedy = "Ask for a twin, such as twin-galaxiesml, or add [twin] to the manifest."
-        raise ManifestError(asked, received="a manifest without [twin]", remedy=remedy)
     if manifest.twin.simulator not in SIMULATORS:
         raise unknown_name("simulator", name=manifest.twin.simulator, names=SIMULATORS)
     simulate = SIMULATORS[manifest.twin.simulator]
