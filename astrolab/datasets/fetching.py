@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 from astrolab.datasets.digests import digest_file
 from astrolab.datasets.formats import open_h5
 from astrolab.datasets.manifest import FileEntry, Manifest, data_dir, load_manifest
+from astrolab.datasets.rows import BEGINS
 from astrolab.errors import (
     AstrolabError,
     AstrolabWarning,
@@ -35,7 +36,6 @@ from astrolab.errors import (
 from astrolab.files import remove, require_space, write_atomically, writing
 
 _HASH = re.compile("sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}")
-_BEGINNINGS = {"fits": (b"SIMPLE", b"BZh"), "parquet": b"PAR1", "npz": b"PK"}
 CHUNK_BYTES = 1 << 20
 PUBLISHED_ANEW = "Fetch again; if it stays so, the published file has changed: take a newer version of the survey."
 TIMEOUT_S = (10, 60)  # to connect, and between two packets
@@ -99,7 +99,7 @@ def fetch(
 
 
 def locate(manifest: Manifest, *, size: int | None = None, directory: Path | None = None) -> list[Path]:
-    """Find a survey's files in `directory`, or beside the user's manifest and in the data folder, or say how to get."""
+    """Find a survey's files, in `directory` or in the manifest's and the data folder, or say how to get them."""
     entries = manifest.select_files(size=size)
     found = {entry: find_file(manifest, entry=entry, directory=directory) for entry in entries}
     absent = [entry for entry, path in found.items() if path is None]
@@ -149,7 +149,7 @@ def recognise(path: Path, *, manifest: Manifest, entry: FileEntry) -> None:
         received = f"nothing that can be read in {size:,} bytes"
     elif begin.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{"):
         received = f"a page of text, {begin[:60].decode('ascii', 'replace')!r}"
-    elif not begin.startswith(_BEGINNINGS.get(kind, b"")):
+    elif kind != "hdf5" and not begin.startswith(BEGINS.get(kind, b"")):
         received = f"a file that is not {kind.upper()}, {size:,} bytes"
     elif entry.bytes not in (None, size):
         received = f"{size:,} bytes where {entry.bytes:,} are published"
@@ -366,18 +366,12 @@ def download(
                 failures[url] = error
             except requests.RequestException as error:
                 failures[url] = error
-    raise _failed(target, known_hash, failures, if_other)
-
-
-def _failed(
-    target: Path, known_hash: str | None, failures: dict[str, Exception], if_other: str
-) -> ChecksumError | DownloadError:
     said = {url: error.received if isinstance(error, AstrolabError) else error for url, error in failures.items()}
     reasons = "\n    - ".join(["", *(f"{url}: {reason}" for url, reason in said.items())])
     if any(isinstance(error, ChecksumError) for error in failures.values()):
         asked = f"{target.name} was downloaded and its hash compared with {known_hash}."
-        return ChecksumError(asked, received=f"another file{reasons}", remedy=if_other)
+        raise ChecksumError(asked, received=f"another file{reasons}", remedy=if_other)
     remedy = "Check the network and fetch again (what has arrived is kept), or open the address in a browser: it may "
     remedy += f"ask for a login, or have moved. Then put the file into {target.parent}."
     asked = f"{target.name} was asked for from {len(failures)} place(s)."
-    return DownloadError(asked, received=f"no answer with the file{reasons}", remedy=remedy)
+    raise DownloadError(asked, received=f"no answer with the file{reasons}", remedy=remedy)

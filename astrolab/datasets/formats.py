@@ -328,7 +328,7 @@ def _find_dataset(group: h5py.Group, key: str, *, path: Path) -> h5py.Dataset:
         if isinstance(link, h5py.HardLink):
             raise
         where = f"{link.path} in {link.filename}" if isinstance(link, h5py.ExternalLink) else link.path
-        raise _absent(key, f"a link to {where}", path) from None
+        raise _absent(key, f"a link to {where}, which is not there", path) from None
     if not isinstance(dataset, h5py.Dataset):
         raise missing_key(path, key=key, keys=h5_keys(group))
     if not dataset.shape:
@@ -353,17 +353,32 @@ def _refuse_unknown_filter(dataset: h5py.Dataset, key: str, path: Path) -> None:
 
 
 def _refuse_absent_parts(dataset: h5py.Dataset, key: str, path: Path) -> None:
-    """HDF5 itself would put zeros for the parts of a virtual or external dataset that are not there."""
-    sources = dataset.virtual_sources() if dataset.is_virtual else []
-    names = {source.file_name for source in sources} | {name for name, *_ in dataset.external or ()}
-    for name in sorted(names - {"."}):
-        if not ("%" in name or (path.parent / name).is_file() or Path(name).is_file()):
-            raise _absent(key, f"a part of it in {name}", path)
+    """HDF5 itself would put zeros for parts of a virtual or external dataset that are not there."""
+    n_found = dataset.size
+    if dataset.is_virtual:
+        sources = dataset.virtual_sources()
+        for name, inner in sorted({(source.file_name, source.dset_name) for source in sources}):
+            places = [path] if name == "." else [path.parent / name, Path(name)]
+            is_there = "%" in name + inner
+            for place in filter(Path.is_file, places):
+                with open_h5(place) as file:
+                    is_there |= inner in file
+            if not is_there:
+                raise _absent(key, f"a part of it in {name} ({inner}), which is not there", path)
+        if None not in dataset.maxshape:
+            n_found = sum(source.vspace.get_select_npoints() for source in sources)
+    elif dataset.external:
+        sizes = [Path(name).stat().st_size if Path(name).is_file() else 0 for name, *_ in dataset.external]
+        there = [max(min(n - start, size), 0) for n, (_, start, size) in zip(sizes, dataset.external, strict=True)]
+        n_found = sum(there) // dataset.dtype.itemsize
+    if n_found < dataset.size:
+        parts = ", ".join(name for name, *_ in dataset.external or ()) or "its sources"
+        raise _absent(key, f"{n_found:,} of {dataset.size:,} values in {parts}", path)
 
 
-def _absent(key: str, what: str, path: Path) -> DataError:
+def _absent(key: str, received: str, path: Path) -> DataError:
     remedy = f"Put what is missing beside {path}, or the whole survey there."
-    return unread(path, what=repr(key), received=f"{what}, which is not there", remedy=remedy, kind=DataNotFoundError)
+    return unread(path, what=repr(key), received=received, remedy=remedy, kind=DataNotFoundError)
 
 
 def h5_columns(path: Path, *, file: h5py.File, table: str | None = None) -> dict[str, Rows]:

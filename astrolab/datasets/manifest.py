@@ -146,7 +146,7 @@ class Input(Settings):
 class Format(Settings):
     """How a file is read; `names` replaces the header; `table` is a FITS HDU, or an HDF5 group or compound dataset."""
 
-    format: Literal["csv", "fits", "parquet", "hdf5", "npz"] = "hdf5"
+    format: Literal["csv", "fits", "parquet", "hdf5", "npz"]
     delimiter: Text = ","
     comment: Text | None = None
     names: tuple[Text, ...] = ()
@@ -217,7 +217,7 @@ class Manifest(Settings):
     sky: Sky | None = None
     inputs: dict[FolderName, Input] = Field(default={}, alias="input")
     columns: dict[Text, Text] = Field(default={})
-    format: Format = Format()
+    format: Format = Format(format="hdf5")
     files: tuple[FileEntry, ...] = ()
     twin: Twin | None = None
     recipe: Recipe | None = None

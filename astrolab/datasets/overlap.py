@@ -177,7 +177,7 @@ def audit_leaks(*, train: Mapping[str, Survey], test: Mapping[str, Survey]) -> L
 def drop_common(survey: Survey, *, against: Sequence[Survey]) -> Survey:
     """Take out of a survey every object that is also in one of the others, by id, position or identical inputs."""
     marks = [in_common(survey, other=other, by=by) for other, by in product(against, WAYS)]
-    return survey.take(~_any(marks, n=len(survey)))
+    return survey.take(~_in_any(marks, n=len(survey)))
 
 
 def clear_training(splits: Splits, *, against: Sequence[Survey]) -> Splits:
@@ -186,7 +186,7 @@ def clear_training(splits: Splits, *, against: Sequence[Survey]) -> Splits:
     return replace(splits, train=train, validation=validation)
 
 
-def _any(marks: Sequence[np.ndarray | None], *, n: int) -> np.ndarray:
+def _in_any(marks: Sequence[np.ndarray | None], *, n: int) -> np.ndarray:
     """Mark what any comparison marks; where none could be made there is nothing."""
     return np.logical_or.reduce([np.zeros(n, dtype=bool), *(mark for mark in marks if mark is not None)])
 
@@ -268,4 +268,4 @@ def _same_object(survey: Survey, other: Survey, *, allow_unknown: bool) -> np.nd
             "no positions and no measurements of the same channels in both",
             remedy="Add [sky] columns or a common [id] scheme to the manifests, or allow_unknown_overlap and say so.",
         )
-    return _any(marks, n=len(survey))
+    return _in_any(marks, n=len(survey))

@@ -40,7 +40,7 @@ OF_CONTENTS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeErr
 OF_PYTHON = (OSError, EOFError, RuntimeError, SystemError, SyntaxError, MemoryError, ImportError)
 
 PACKED = {b"\x1f\x8b": gzip.decompress, b"BZ": bz2.decompress, b"\xfd7": lzma.decompress}  # by how a file begins
-BEGINS = {"HDF5": b"\x89HDF\r\n\x1a\n", "FITS": (b"SIMPLE", b"PK", *PACKED), "Parquet": b"PAR1", "npz": b"PK"}
+BEGINS = {"hdf5": b"\x89HDF\r\n\x1a\n", "fits": (b"SIMPLE", b"PK", *PACKED), "parquet": b"PAR1", "npz": b"PK"}
 
 
 class LazyRows:
@@ -250,7 +250,7 @@ def _fault(path: Path, kind: str, error: BaseException) -> tuple[str, str]:
     size = f"{path.stat().st_size:,} bytes"
     again = f"Fetch or simulate it again, or put a whole file at {path}."
     with path.open("rb") as file:
-        begins_well = file.read(8).startswith(BEGINS.get(kind, b""))
+        begins_well = file.read(8).startswith(BEGINS.get(kind.lower(), b""))
     if not path.stat().st_size:
         return "an empty file (0 bytes)", again
     if isinstance(error, UnicodeDecodeError) and kind == "CSV":

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from astrolab.datasets.survey import Survey, qualified_ids
-from astrolab.errors import ConfigError, EmptySplitError
+from astrolab.errors import ConfigError, EmptySplitError, unknown_name
 
 PARTS = ("train", "validation", "test")
 VALIDATIONS = ("fixed", "as_published")
@@ -111,9 +111,7 @@ def take_fraction(splits: Splits, *, frac: float, seed: int, validation: str = "
     Seenivasan et al. 2025, arXiv:2601.00146, section 4 and its code (``data_fraction``).
     """
     if validation not in VALIDATIONS:
-        asked = f"A fraction of {splits.train.name!r} was to be validated."
-        received = f"validation={validation!r}"
-        raise ConfigError(asked, received=received, available=", ".join(VALIDATIONS), remedy="Use one of the two.")
+        raise unknown_name("validation of a fraction", name=validation, names=VALIDATIONS)
     kept = {"train": subsample(splits.train, frac=frac, seed=seed)}
     if validation == "as_published":
         kept["validation"] = subsample(splits.validation, frac=frac, seed=seed)

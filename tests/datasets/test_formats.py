@@ -323,6 +323,9 @@ def test_linked_virtual_and_external_parts(tmp_path, read, images_manifest, monk
         layout = h5py.VirtualLayout((2 * N, 2, 5, 5), "f8")
         layout[:N] = layout[N:] = h5py.VirtualSource("source.h5", "image", (N, 2, 5, 5))
         file.create_virtual_dataset("virtual", layout)
+        layout = h5py.VirtualLayout((2 * N, 2, 5, 5), "f8")
+        layout[:N] = h5py.VirtualSource("source.h5", "image", (N, 2, 5, 5))
+        file.create_virtual_dataset("half", layout)
         file.create_dataset("raw", data=stamps, external=[("raw.bin", 0, stamps.nbytes)])
         file["nowhere"], file["loop"] = h5py.SoftLink("/deep/gone"), h5py.SoftLink("/loop")
         file["empty"], file["single"], file["names"] = h5py.Empty("f8"), 3.0, np.array([b"a"] * N)
@@ -335,16 +338,19 @@ def test_linked_virtual_and_external_parts(tmp_path, read, images_manifest, monk
     magnitudes = {"channels": ["g"], "columns": ["soft"]}
     soft = read("survey.h5", "hdf5", label=[{"name": "z", "column": "deep/redshift"}], magnitudes=magnitudes)
     np.testing.assert_array_equal(soft.inputs["magnitudes"][:][:, 0], COLUMNS["mag_g"].astype("f4"))
-    (tmp_path / "raw.bin").unlink()
+    (tmp_path / "raw.bin").write_bytes(b"\0" * 100)
     (tmp_path / "source.h5").unlink()
     faults = {"linked": "a link to image in source.h5, which is not there", "nowhere": "a link to /deep/gone"}
-    faults |= {"virtual": "a part of it in source.h5", "raw": "a part of it in raw.bin", "empty": "no value at all"}
+    faults |= {"virtual": "a part of it in source.h5", "raw": "12 of 200 values in raw.bin", "empty": "no value at all"}
     faults |= {"single": "a single value", "loop": "a link to /loop", "deep": "without it", "names": "numbers"}
     for key, words in faults.items():
         with pytest.raises(DataError, match=words):
             manifest = fits_manifest(images_manifest, key=key, name="survey.h5", form="hdf5")
             read_file(tmp_path / "survey.h5", manifest=manifest)
     assert len(read("survey.h5", "hdf5", layout={"table": "deep"})) == N  # the rest of the file can be used
+    spliced(tmp_path, source=lambda file: file.create_dataset("image", data=stamps))
+    with pytest.raises(DataNotFoundError, match="200 of 400 values"):
+        rows_in(tmp_path / "survey.h5", key="half")
 
 
 def test_an_hdf5_filter_that_is_not_installed_is_named(tmp_path, images_manifest, write_published, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from astrolab.datasets.overlap import concat
 from astrolab.datasets.splits import fnv1a, id_uniform, split, splitmix64, subsample, take_fraction
-from astrolab.errors import ConfigError, EmptySplitError
+from astrolab.errors import ConfigError, EmptySplitError, UnknownNameError
 
 
 def test_the_hash_gives_its_authors_test_vectors():
