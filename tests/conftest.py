@@ -17,6 +17,13 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture
+def data_folder(tmp_path, monkeypatch) -> Path:
+    """A data folder of this test alone."""
+    monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
 @pytest.fixture(autouse=True)
 def _own_data_dir(tmp_path_factory, monkeypatch):
     """No test reads or writes the user's own data folder."""

@@ -2,37 +2,20 @@ import h5py
 import numpy as np
 import pytest
 from local_server import serve
+from own_surveys import IMAGES
 from typer.testing import CliRunner
 
 from astrolab.cli import data_app
 from astrolab.errors import ChecksumError, ConfigError, DataNotFoundError, ManifestError, UnknownNameError
 
-MANIFEST = """
-name = "mine"
-title = "My own survey"
-version = "1"
-[[label]]
-name = "z"
-column = "z"
-possible = [0, 2]
-[input.image]
-key = "image"
-channels = ["g", "r"]
-[[files]]
-path = "mine.h5"
-"""
-
-
-@pytest.fixture(autouse=True)
-def data_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path / "data"))
+pytestmark = pytest.mark.usefixtures("data_folder")
 
 
 @pytest.fixture
 def mine(tmp_path):
     with h5py.File(tmp_path / "mine.h5", "w") as file:
         file["image"], file["z"] = np.random.default_rng(0).normal(size=(3, 2, 8, 8)), np.ones(3)
-    (tmp_path / "mine.toml").write_text(MANIFEST)
+    (tmp_path / "mine.toml").write_text(IMAGES)
     return tmp_path / "mine.toml"
 
 
@@ -91,9 +74,9 @@ def test_simulate(tmp_path):
 DAMAGED = {
     "bad TOML": b"name = [",
     "missing keys": b'folder = "/"\nname = "torn"\n',
-    "no folder": MANIFEST.encode(),
-    "a folder that is none": b"folder = 5\n" + MANIFEST.encode(),
-    "not UTF-8": b"\xff\xfe" + MANIFEST.encode("utf-16-le"),
+    "no folder": IMAGES.encode(),
+    "a folder that is none": b"folder = 5\n" + IMAGES.encode(),
+    "not UTF-8": b"\xff\xfe" + IMAGES.encode("utf-16-le"),
     "empty": b"",
 }
 
@@ -126,7 +109,7 @@ def test_a_hash_that_was_recorded_on_first_use_can_be_forgotten(mine, tmp_path):
     (mine.parent / "mine.h5").unlink()
     with serve() as server:
         server.files["mine.h5"] = content
-        mine.write_text(MANIFEST + f'urls = ["{server.url("mine.h5")}"]\n')
+        mine.write_text(IMAGES + f'urls = ["{server.url("mine.h5")}"]\n')
         path = tmp_path / "data" / "mine" / "1" / "mine.h5"
         assert str(path) in call("fetch", mine)
         path.unlink()

@@ -104,22 +104,14 @@ def _file_lines(manifest: Manifest) -> Iterator[str]:
 
 
 def in_columns(rows: Iterable[Iterable[object]]) -> str:
-    """Lay out rows of text, all of the same length, in columns.
-
-    >>> print(in_columns([("name", "n"), ("galaxiesml", 3)]))
-    name        n
-    galaxiesml  3
-    """
+    """Lay out rows of text, all of the same length, in columns."""
     texts = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in texts)
 
 
 def cite(manifest: Manifest | str) -> str:
-    """Return sentences for a paper's acknowledgements, then the BibTeX of every work named there, each once.
-
-    A recipe brings the citations of its members, a twin those of its original.
-    """
+    """Return what to thank a survey, its members and its original with: sentences, then BibTeX, each entry once."""
     surveys = list(_all_thanked(load_manifest(manifest)))
     simulated = "The {0.objects} of {0.title!r} are simulated by astrolab; it stands for {0.twin.of!r}."
     texts = dict.fromkeys(simulated.format(one) if one.twin else one.citation.text.strip() for one in surveys)

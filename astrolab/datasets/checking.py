@@ -8,7 +8,6 @@ import re
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from itertools import combinations
 from pathlib import Path
 
@@ -27,7 +26,6 @@ from astrolab.errors import AstrolabError, AstrolabWarning, ManifestError, Schem
 
 POSSIBLE_MAG, PLAUSIBLE_MEDIAN_MAG = (-40.0, 60.0), (0.0, 40.0)
 N_CODES = 20  # a catalogue has a few ways to say "not measured"; more values than these are a wrong unit
-N_NAMES_SHOWN = 30
 # What a finding stops; where it stops nothing, it is a warning.
 NOTHING, IMPORT, EVERYWHERE = (), ("import",), ("import", "load")
 Finding = tuple[str, tuple[str, ...]]
@@ -136,7 +134,7 @@ def _file_rows(manifest: Manifest, entry: FileEntry, folder: Path | None) -> Gen
     yield name, "size", entry.bytes in (None, n_bytes), f"{n_bytes:,} bytes{expected}"
     known_hash = entry.known_hash or recorded_hash(manifest, entry=entry)
     algorithm = pooch.hashes.hash_algorithm(known_hash)
-    found = f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
+    found = f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"  # read now, whatever is known of it
     origin = f", {'published' if entry.known_hash else 'recorded on first use'}: {known_hash}"
     yield name, "hash", known_hash in (None, found), found + (origin if known_hash else "; no hash known")
     try:
@@ -144,7 +142,7 @@ def _file_rows(manifest: Manifest, entry: FileEntry, folder: Path | None) -> Gen
         if manifest.where:
             choose(survey, where=manifest.where)
     except AstrolabError as error:  # everything that is wrong, not only the first
-        yield from ((name, "schema", False, text) for text in list(_probe(path, manifest)) or [_in_one_line(error)])
+        yield from ((name, "schema", False, text) for text in _probe(path, manifest) or [_in_one_line(error)])
         return None
     yield name, "schema", True, repr(survey)
     part = Part(survey, manifest, entry)
@@ -213,10 +211,7 @@ def _are_magnitudes(survey: Survey, name: str) -> bool:
 
 
 def repeated_far_out(values: np.ndarray) -> np.ndarray:
-    """Find values that repeat exactly and lie as far beyond the others as those reach: they look like codes.
-
-    Every different value counts once, so that the codes do not widen the range that they are compared with.
-    """
+    """Find values that repeat exactly and lie as far beyond the others as those reach: they look like codes."""
     different, counts = np.unique(values[np.isfinite(values)], return_counts=True)
     repeats = counts >= max(3, 2e-4 * counts.sum())
     single = different[~repeats]
@@ -404,53 +399,29 @@ def _in_one_line(error: AstrolabError) -> str:
     return f"{error.asked} Received: {error.received}{available}. {error.remedy}".replace("\n", " ")
 
 
-def _probe(path: Path, manifest: Manifest) -> Iterator[str]:
-    """Try each statement of a manifest alone: its arrays, then what it says of columns."""
-    bare, size = manifest.as_stored(), manifest.entry_for(path).size
-    arrays = {name: one for name, one in manifest.inputs.items() if not one.is_table}
-    for name, one in arrays.items():
-        fault = _fault(path, bare.with_changes(inputs={name: one}), image_size=size)
-        yield from [f"[input.{name}]: {fault}"] if fault else []
-    if fault := _fault(path, bare):
-        yield from [] if arrays else [fault]
-        return  # there are no columns, or none of them can be read
-    for where, column, statement in _statements(manifest):
-        if fault := _fault(path, bare.with_changes(**statement), column=column):
-            yield f"{where}: {fault}"
+def _probe(path: Path, manifest: Manifest) -> list[str]:
+    """Try each statement of a manifest alone; what is wrong with the file itself is the same for all, and said once."""
+    found: dict[str, str] = {}
+    for where, statement in _statements(manifest):
+        try:
+            alone = manifest.as_stored().with_changes(**statement)
+            read_file(path, manifest=alone, image_size=manifest.entry_for(path).size)
+        except AstrolabError as error:
+            found.setdefault(_in_one_line(error), where)
+    return [f"{where}: {text}" for text, where in found.items()]
 
 
-def _fault(path: Path, manifest: Manifest, *, column: str = "", image_size: int | None = None) -> str:
-    try:
-        read_file(path, manifest=manifest, image_size=image_size)
-        return ""
-    except AstrolabError as error:
-        return (column and _missing_column(error, column)) or _in_one_line(error)
-
-
-def _statements(manifest: Manifest) -> Iterator[tuple[str, str, dict]]:
-    for label in manifest.labels:
-        yield f"[[label]] {label.name}", label.column[0], {"labels": (label.model_copy(update={"weight": None}),)}
-        if label.weight:
-            yield f"[[label]] {label.name} weight", label.weight, {"columns": {"weight": label.weight}}
-    if manifest.id:
-        yield "[id]", manifest.id.column, {"id": manifest.id}
-    if manifest.sky:
-        for name, column in (("ra", manifest.sky.ra), ("dec", manifest.sky.dec)):
-            yield f"[sky] {name}", column, {"columns": {name: column}}
+def _statements(manifest: Manifest) -> Iterator[tuple[str, dict]]:
     for name, one in manifest.inputs.items():
         for channel, column in zip(one.channels, one.columns or (), strict=False):
             alone = one.model_copy(update={"channels": (channel,), "columns": (column,)})
-            yield f"[input.{name}] {channel}", column, {"inputs": {name: alone}}
+            yield f"[input.{name}] {channel}", {"inputs": {name: alone}}
+        if not one.is_table:
+            yield f"[input.{name}]", {"inputs": {name: one}}
+    for label in manifest.labels:
+        yield f"[[label]] {label.name}", {"labels": (label,)}
+    for section in ("id", "sky"):
+        if getattr(manifest, section):
+            yield f"[{section}]", {section: getattr(manifest, section)}
     for name, column in manifest.columns.items():
-        yield f"[columns] {name}", column, {"columns": {name: column}}
-
-
-def _missing_column(error: AstrolabError, column: str) -> str:
-    names = error.available.split(", ") if error.available else []
-    if not names or column in names:
-        return ""
-    folded = {name.casefold(): name for name in names}
-    near = get_close_matches(column.casefold(), folded, n=1, cutoff=0.5)
-    guess = f"; the nearest is {folded[near[0]]!r}" if near else ""
-    shown = ", ".join(names[:N_NAMES_SHOWN]) + (", …" if len(names) > N_NAMES_SHOWN else "")
-    return f"the file has no column {column!r}{guess}; it has {shown}"
+        yield f"[columns] {name}", {"columns": {name: column}}

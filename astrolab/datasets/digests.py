@@ -1,9 +1,7 @@
 """What data is, as a digest of all that is read: computed once, and kept by the identity of the files.
 
-A 30 GB survey is read twice, as files when `Survey.digest` is first wanted, or its files have a published hash, and as
-pixels when a network first learns from it; afterwards its digests cost milliseconds. One busy core
-did 780 and 580 MB/s (files in memory, stamps of 5 × 127 × 127 px): 30 GB take a minute and a half, or as long as the
-disk needs. Measured with ``python benchmarks/digests.py``.
+A 30 GB survey is read twice, as files and as pixels, for a minute and a half (``python benchmarks/digests.py``);
+afterwards its digests cost milliseconds.
 """
 
 from __future__ import annotations
@@ -14,10 +12,10 @@ import os
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,12 +29,8 @@ BATCH_BYTES = 1 << 26
 SETTLED_NS = 2_000_000_000  # a file written more recently may change again within one tick of its clock
 
 
-@dataclass(frozen=True)
-class Content:
-    """Rows read through once: a hash of each (n,), and the extremes of each channel of a stamp (n, channel).
-
-    A spectrum is one channel.
-    """
+class Content(NamedTuple):
+    """Rows read through once: a hash of each (n,), and the extremes of each channel of a stamp (n, channel)."""
 
     hashes: np.ndarray
     low: np.ndarray
@@ -64,11 +58,9 @@ def digest_file(path: Path, *, algorithm: str = "sha256") -> str:
 def read_content(rows: Rows) -> Content:
     """Read every value once; what was read from files that have not changed since is known already."""
     if isinstance(rows, TakenRows) and (4 * len(rows) >= len(rows.rows) or is_kept(rows.rows)):
-        whole = read_content(rows.rows)
-        return Content(*(part[rows.numbers] for part in (whole.hashes, whole.low, whole.high)))
+        return Content(*(part[rows.numbers] for part in read_content(rows.rows)))
     if isinstance(rows, StackedRows) and all(part.dtype == rows.dtype for part in rows.parts):
-        parts = [read_content(part) for part in rows.parts]
-        return Content(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("hashes", "low", "high")))
+        return Content(*map(np.concatenate, zip(*map(read_content, rows.parts), strict=True)))
     if not isinstance(rows, LazyRows):
         return _read(rows)
     key, settled = _key(rows)
@@ -76,7 +68,7 @@ def read_content(rows: Rows) -> Content:
         return Content(**kept)
     content = _read(rows)
     if settled:
-        _keep(key, **vars(content))
+        _keep(key, **content._asdict())
     return content
 
 

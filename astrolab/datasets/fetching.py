@@ -20,8 +20,10 @@ import requests
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
+from astrolab.datasets.digests import digest_file
 from astrolab.datasets.formats import open_h5
 from astrolab.datasets.manifest import FileEntry, Manifest, data_dir, load_manifest
+from astrolab.datasets.rows import BEGINS
 from astrolab.errors import (
     AstrolabError,
     AstrolabWarning,
@@ -34,14 +36,12 @@ from astrolab.errors import (
 from astrolab.files import remove, require_space, write_atomically, writing
 
 _HASH = re.compile("sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}")
-_BEGINNINGS = {"fits": (b"SIMPLE", b"BZh"), "parquet": b"PAR1", "npz": b"PK"}
 CHUNK_BYTES = 1 << 20
 PUBLISHED_ANEW = "Fetch again; if it stays so, the published file has changed: take a newer version of the survey."
 TIMEOUT_S = (10, 60)  # to connect, and between two packets
 N_TRIES = 3
 WAIT_S = 1.0
 _BROKEN_OFF = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
-_NO_FILE = (requests.RequestException, CorruptFileError, ChecksumError)
 pooch.get_logger().setLevel(logging.WARNING)  # its advice is for people who call pooch themselves
 _log = logging.getLogger(__name__)
 
@@ -99,10 +99,7 @@ def fetch(
 
 
 def locate(manifest: Manifest, *, size: int | None = None, directory: Path | None = None) -> list[Path]:
-    """Find a survey's files in `directory`, or beside the user's manifest and in the data folder, unread.
-
-    Where one is not here, the remedy of the error is the command that brings it.
-    """
+    """Find a survey's files, in `directory` or in the manifest's and the data folder, or say how to get them."""
     entries = manifest.select_files(size=size)
     found = {entry: find_file(manifest, entry=entry, directory=directory) for entry in entries}
     absent = [entry for entry, path in found.items() if path is None]
@@ -141,7 +138,7 @@ def _not_found(manifest: Manifest, absent: list[FileEntry], *, options: str) -> 
 
 def recognise(path: Path, *, manifest: Manifest, entry: FileEntry) -> None:
     """Refuse a file that cannot be what its manifest says, such as a server's page, with a CorruptFileError."""
-    kind = manifest.format.format if manifest.format else "hdf5"
+    kind = manifest.format.format
     with path.open("rb") as file:
         size, begin = path.stat().st_size, file.read(256)
     if begin.startswith(b"\x1f\x8b"):
@@ -152,7 +149,7 @@ def recognise(path: Path, *, manifest: Manifest, entry: FileEntry) -> None:
         received = f"nothing that can be read in {size:,} bytes"
     elif begin.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{"):
         received = f"a page of text, {begin[:60].decode('ascii', 'replace')!r}"
-    elif not begin.startswith(_BEGINNINGS.get(kind, b"")):
+    elif kind != "hdf5" and not begin.startswith(BEGINS.get(kind, b"")):
         received = f"a file that is not {kind.upper()}, {size:,} bytes"
     elif entry.bytes not in (None, size):
         received = f"{size:,} bytes where {entry.bytes:,} are published"
@@ -171,14 +168,13 @@ def _fetch_file(manifest: Manifest, entry: FileEntry, *, progress: bool, forget:
         prove(here, known_hash=entry.known_hash)
         return here
     target = here or inside(survey_dir(manifest), path=entry.path)
-    if not forget and _was_proven(manifest, entry, target):
+    known_hash = entry.known_hash or (None if forget else recorded_hash(manifest, entry=entry))
+    if known_hash and target.is_file() and hash_of(target, like=known_hash) == known_hash:
         return target  # nothing is written, so that a folder of a cluster may be read-only
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with _held(target):
-            if not forget and _was_proven(manifest, entry, target):
-                return target
-            known_hash = entry.known_hash or (None if forget else recorded_hash(manifest, entry=entry))
+            known_hash = known_hash or (None if forget else recorded_hash(manifest, entry=entry))
             try:
                 recognise(target, manifest=manifest, entry=entry)
                 prove(target, known_hash=known_hash)
@@ -194,14 +190,9 @@ def _fetch_file(manifest: Manifest, entry: FileEntry, *, progress: bool, forget:
                     progress=progress,
                     if_other=PUBLISHED_ANEW if entry.known_hash else anew,
                 )
-            _record(manifest, entry, target, known_hash)
+            if known_hash is None:
+                _record(manifest, entry, target)
     return target
-
-
-def _was_proven(manifest: Manifest, entry: FileEntry, path: Path) -> bool:
-    """Whether this file was proven before, by size and date: hashing 17 GB takes a minute."""
-    record = _records(manifest).get(entry.path)
-    return bool(record) and path.is_file() and record == _stamp(path, entry.known_hash or record["hash"])
 
 
 def _held(target: Path) -> AbstractContextManager:
@@ -214,56 +205,45 @@ def _held(target: Path) -> AbstractContextManager:
         return lock.acquire()
 
 
-def _records(manifest: Manifest) -> dict[str, Any]:
+def _records(manifest: Manifest) -> dict[str, str]:
     """Return what `hashes.json` says of every file; what is torn of it is left out, and that is said."""
     path = survey_dir(manifest) / "hashes.json"
     records = read_note(path)
-    dicts = {name: one for name, one in (records or {}).items() if isinstance(one, dict)}
-    whole = {name: one for name, one in dicts.items() if _HASH.fullmatch(str(one.get("hash")))}
+    whole = {name: one for name, one in (records or {}).items() if _HASH.fullmatch(str(one))}
     if whole != records:
         text = "the hashes of some files are forgotten, and recorded again when they are fetched"
         warnings.warn(f"{path} is damaged: {text}", AstrolabWarning, stacklevel=2)
     return whole
 
 
-def _stamp(path: Path, known_hash: str) -> dict[str, Any]:
-    stat = path.stat()
-    return {"hash": known_hash, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-
-
 def recorded_hash(manifest: Manifest, *, entry: FileEntry) -> str | None:
     """Return the hash that a file had when it was first fetched, ``"sha256:…"`` or ``"md5:…"``, or None."""
-    return _records(manifest).get(entry.path, {}).get("hash")
+    return _records(manifest).get(entry.path)
 
 
-def _record(manifest: Manifest, entry: FileEntry, path: Path, known_hash: str | None) -> None:
-    if known_hash is None:
-        known_hash = f"sha256:{pooch.file_hash(str(path))}"
-        said = "%s: its publisher's hash is not known; trusted on first use, recorded as %s"
-        _log.warning(said, path.name, known_hash)
+def _record(manifest: Manifest, entry: FileEntry, path: Path) -> None:
+    found = hash_of(path)
+    said = "%s: its publisher's hash is not known; trusted on first use, recorded as %s"
+    _log.warning(said, path.name, found)
     target = survey_dir(manifest) / "hashes.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(".hashes.json.lock")), write_atomically(target) as part:
-        records = {**_records(manifest), entry.path: _stamp(path, known_hash)}
+        records = {**_records(manifest), entry.path: found}
         part.write_text(json.dumps(records, indent=1, sort_keys=True), encoding="utf-8")
 
 
 class ResumingDownloader:
-    """A file over HTTP into a ``.part`` file, going on with what an earlier attempt left there.
+    """A file over HTTP into a ``.part`` file, going on with what an earlier attempt left there of the same file.
 
-    A part is only continued if it is of the same file: the server confirms that by its validator (ETag or date,
-    `RFC 9110, section 13.1.5 <https://www.rfc-editor.org/rfc/rfc9110#section-13.1.5>`_), or a known hash will. With
-    one, a part from another mirror is continued too, since a mixture cannot go unnoticed.
+    That it is the same the server confirms by its validator (ETag or date, RFC 9110, section 13.1.5).
     """
 
-    def __init__(self, part: Path, *, known_hash: str | None, progress: bool = True):
-        self.part, self.known_hash, self.progress = part, known_hash, progress
+    def __init__(self, part: Path, *, progress: bool = True):
+        self.part, self.progress = part, progress
         self.note = part.with_name(part.name + ".json")
-        self.resumed = False
 
     def bring(self, url: str) -> None:
         """Fill the part with the whole file, in several tries as long as each brings something."""
-        self.resumed = False
         for n_left in reversed(range(N_TRIES)):
             n_before = self.n_bytes
             try:
@@ -291,7 +271,6 @@ class ResumingDownloader:
             if goes_on and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
                 self.discard()
                 raise requests.ConnectionError("the server went on at another byte than asked")
-            self.resumed |= offset > 0
             if self.part.name.endswith(".gz.part"):
                 response.raw.headers.discard("Content-Encoding")  # what is stored packed is kept so
             is_packed = response.raw.headers.get("Content-Encoding", "identity") != "identity"
@@ -309,12 +288,10 @@ class ResumingDownloader:
             raise requests.ConnectionError(f"the connection ended after {self.n_bytes:,} of {total:,} bytes")
 
     def _open(self, url: str) -> requests.Response:
-        headers, note = {"Accept-Encoding": "identity"}, read_note(self.note)
-        if self.n_bytes and note:
-            validator, is_known = note.get("validator"), bool(self.known_hash)
-            if note.get("url") == url and isinstance(validator, str) and re.fullmatch("[!-~][ -~]*", validator):
-                headers["If-Range"], is_known = validator, True
-            headers |= {"Range": f"bytes={self.n_bytes}-"} if is_known else {}
+        headers, note = {"Accept-Encoding": "identity"}, read_note(self.note) or {}
+        validator = note.get("validator") if note.get("url") == url else None
+        if self.n_bytes and re.fullmatch("[!-~][ -~]*", str(validator or "")):
+            headers |= {"If-Range": str(validator), "Range": f"bytes={self.n_bytes}-"}
         try:
             response = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S)
         except ValueError as error:  # an address, or one that it leads to, that is none
@@ -348,13 +325,18 @@ def read_note(path: Path) -> dict[str, Any] | None:
     return note if isinstance(note, dict) else None
 
 
+def hash_of(path: Path, *, like: str | None = None) -> str:
+    """Return the hash of a file, ``"sha256:…"`` or ``"md5:…"``, as another one is written."""
+    algorithm = like.partition(":")[0] if like else "sha256"
+    return f"{algorithm}:{digest_file(path, algorithm=algorithm)}"
+
+
 def prove(path: Path, *, known_hash: str | None) -> None:
     """Refuse a file whose hash is not the known one, ``"sha256:…"`` or ``"md5:…"``; None accepts any file."""
-    if not pooch.hashes.hash_matches(str(path), known_hash):
-        algorithm = pooch.hashes.hash_algorithm(known_hash)
-        received = f"a file with {algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
+    if known_hash and (found := hash_of(path, like=known_hash)) != known_hash:
         remedy = "The file was changed or damaged: remove it and fetch it again."
-        raise ChecksumError(f"{path} was compared with its hash {known_hash}.", received=received, remedy=remedy)
+        asked = f"{path} was compared with its hash {known_hash}."
+        raise ChecksumError(asked, received=f"a file with {found}", remedy=remedy)
 
 
 def download(
@@ -367,47 +349,30 @@ def download(
     progress: bool = True,
     if_other: str = PUBLISHED_ANEW,
 ) -> None:
-    """Bring a file from the first mirror that has it whole, of its kind and with the right hash.
-
-    `recognise` raises CorruptFileError for another kind of file; nothing is then left, and the next mirror is tried, as
-    after a wrong hash. What broke off is kept and continued next time. `if_other` is the remedy for a wrong hash.
-    """
-    downloader = ResumingDownloader(target.with_name(f".{target.name}.part"), known_hash=known_hash, progress=progress)
+    """Bring a file from the first mirror that has it whole, of its kind (says `recognise`) and with the right hash."""
+    downloader = ResumingDownloader(target.with_name(f".{target.name}.part"), progress=progress)
     failures: dict[str, Exception] = {}
     with writing(target):
         if expected_bytes and not target.exists():
             require_space(target, needed_bytes=expected_bytes - downloader.n_bytes)
         for url in urls:
             try:
-                return _bring(url, target, downloader, recognise)
-            except _NO_FILE as error:
+                downloader.bring(url)
+                recognise(downloader.part)
+                prove(downloader.part, known_hash=known_hash)
+                os.replace(downloader.part, target)
+                return remove(downloader.note)
+            except (CorruptFileError, ChecksumError) as error:
+                downloader.discard()
                 failures[url] = error
-    raise _failed(target, known_hash, failures, if_other)
-
-
-def _bring(url: str, target: Path, downloader: ResumingDownloader, recognise: Callable[[Path], None]) -> None:
-    downloader.bring(url)
-    try:
-        recognise(downloader.part)
-        prove(downloader.part, known_hash=downloader.known_hash)
-    except (CorruptFileError, ChecksumError):
-        downloader.discard()
-        if not downloader.resumed:
-            raise
-        return _bring(url, target, downloader, recognise)  # the part may have been of another file: from the first byte
-    os.replace(downloader.part, target)
-    remove(downloader.note)
-
-
-def _failed(
-    target: Path, known_hash: str | None, failures: dict[str, Exception], if_other: str
-) -> ChecksumError | DownloadError:
+            except requests.RequestException as error:
+                failures[url] = error
     said = {url: error.received if isinstance(error, AstrolabError) else error for url, error in failures.items()}
     reasons = "\n    - ".join(["", *(f"{url}: {reason}" for url, reason in said.items())])
     if any(isinstance(error, ChecksumError) for error in failures.values()):
         asked = f"{target.name} was downloaded and its hash compared with {known_hash}."
-        return ChecksumError(asked, received=f"another file{reasons}", remedy=if_other)
+        raise ChecksumError(asked, received=f"another file{reasons}", remedy=if_other)
     remedy = "Check the network and fetch again (what has arrived is kept), or open the address in a browser: it may "
     remedy += f"ask for a login, or have moved. Then put the file into {target.parent}."
     asked = f"{target.name} was asked for from {len(failures)} place(s)."
-    return DownloadError(asked, received=f"no answer with the file{reasons}", remedy=remedy)
+    raise DownloadError(asked, received=f"no answer with the file{reasons}", remedy=remedy)

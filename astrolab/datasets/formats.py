@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -59,8 +59,7 @@ Contents = tuple[Columns, dict[str, Array]]
 def read_contents(path: Path, *, layout: Format, arrays: Mapping[str, int], id_column: str | None = None) -> Contents:
     """Give every column of a file's table, and some arrays by key, each with the number of its axes.
 
-    A column that cannot be read says so when it is asked for, an array at once. An array of a FITS or npz file with an
-    axis less is that of a single object. A column of ids is never read as floats, which round them.
+    A column that cannot be read says so when it is asked for, an array at once; one with an axis less is of one object.
     """
     return READERS[layout.format](require_file(path), layout, dict(arrays), id_column)
 
@@ -133,12 +132,15 @@ def _table_columns(
     columns = {}
     for number, name in enumerate(names):
         if names.count(name) > 1:
-            remedy = "Rename all but one of them; for CSV, [format] names and skip_rows replace the header."
-            found = f"{names.count(name)} columns of this name"
-            columns[name] = AbsentRows(unread(path, what=f"The column {name!r}", received=found, remedy=remedy))
+            columns[name] = AbsentRows(_repeated(name, path))
         else:
             columns[name] = ColumnRows(_values(table.iloc[:, number]), unit=(units or {}).get(name))
     return columns
+
+
+def _repeated(name: str, path: Path) -> DataError:
+    remedy = "Rename all but one of them; for CSV, [format] names and skip_rows replace the header."
+    return unread(path, what=f"The column {name!r}", received="several columns of this name", remedy=remedy)
 
 
 def _values(column: pd.Series) -> np.ndarray:
@@ -233,11 +235,8 @@ def fits_columns(hdus: fits.HDUList, *, path: Path, wanted: str | None = None) -
     first = next(str(number) for number, hdu in enumerate(hdus) if isinstance(hdu, TABLES))
     table = _find_hdu(hdus, wanted or first, path=path, kinds=TABLES)
     names = table.columns.names
-    if len(set(names)) < len(names):
-        repeated = ", ".join(sorted({n for n in names if names.count(n) > 1}))
-        remedy = "Rename all but one of them (TTYPE in the header)."
-        received = f"more than one column named {repeated}"
-        raise unread(path, what="Each column, by its name,", received=received, remedy=remedy)
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise _repeated(repeated[0], path)  # astropy could read no column of such a table
     return {name: or_absent(partial(_fits_column, table, name), path=path, kind="FITS") for name in names}
 
 
@@ -255,11 +254,7 @@ def _fits_column(table: fits.BinTableHDU | fits.TableHDU, name: str) -> ColumnRo
 
 
 def fits_pixels(hdu: fits.hdu.base.ExtensionHDU, *, path: Path, n_dims: int) -> Rows:
-    """Images of one HDU of an open FITS file, with `n_dims` axes; one image is a stack of one.
-
-    Pixels that are stored as they are stay on disk until asked for. Packed ones, and those with a BSCALE, BZERO or
-    BLANK (which becomes NaN), are read at once.
-    """
+    """Images of one HDU of an open FITS file, on disk if stored as they are; packed or scaled ones are read at once."""
     shape = tuple(hdu.shape)
     if not shape:
         remedy = "Correct the key in the manifest: it names the HDU, or a list of one a channel."
@@ -288,11 +283,9 @@ def _read_hdf5(path: Path, layout: Format, arrays: dict[str, int], id_column: st
 
 
 class H5Rows(LazyRows):
-    """One dataset of an HDF5 file, e.g. ``"photometry/mag_i_lsst"``, or one field of a compound one, read when asked.
+    """One dataset of an HDF5 file, or one field of a compound one: mapped, or read with each chunk unpacked once.
 
-    A contiguous, uncompressed dataset is memory-mapped, so that a random batch costs no more than its own bytes. A
-    chunked or compressed one is read chunk by chunk, each chunk decompressed once a request. The file is opened on
-    the first read, once in every process, and is never part of a pickle.
+    The file is opened on the first read, once in every process, and is never part of a pickle.
     """
 
     def __init__(self, dataset: h5py.Dataset, *, field: str | None = None):
@@ -335,7 +328,7 @@ def _find_dataset(group: h5py.Group, key: str, *, path: Path) -> h5py.Dataset:
         if isinstance(link, h5py.HardLink):
             raise
         where = f"{link.path} in {link.filename}" if isinstance(link, h5py.ExternalLink) else link.path
-        raise unread(path, what=repr(key), received=f"a link to {where}, which is not there", **_put(path)) from None
+        raise _absent(key, f"a link to {where}, which is not there", path) from None
     if not isinstance(dataset, h5py.Dataset):
         raise missing_key(path, key=key, keys=h5_keys(group))
     if not dataset.shape:
@@ -371,8 +364,7 @@ def _refuse_absent_parts(dataset: h5py.Dataset, key: str, path: Path) -> None:
                 with open_h5(place) as file:
                     is_there |= inner in file
             if not is_there:
-                received = f"a part of it in {name} ({inner}), which is not there"
-                raise unread(path, what=repr(key), received=received, **_put(path))
+                raise _absent(key, f"a part of it in {name} ({inner}), which is not there", path)
         if None not in dataset.maxshape:
             n_found = sum(source.vspace.get_select_npoints() for source in sources)
     elif dataset.external:
@@ -381,19 +373,16 @@ def _refuse_absent_parts(dataset: h5py.Dataset, key: str, path: Path) -> None:
         n_found = sum(there) // dataset.dtype.itemsize
     if n_found < dataset.size:
         parts = ", ".join(name for name, *_ in dataset.external or ()) or "its sources"
-        raise unread(path, what=repr(key), received=f"{n_found:,} of {dataset.size:,} values in {parts}", **_put(path))
+        raise _absent(key, f"{n_found:,} of {dataset.size:,} values in {parts}", path)
 
 
-def _put(path: Path) -> dict[str, Any]:
-    return {"remedy": f"Put what is missing beside {path}, or the whole survey there.", "kind": DataNotFoundError}
+def _absent(key: str, received: str, path: Path) -> DataError:
+    remedy = f"Put what is missing beside {path}, or the whole survey there."
+    return unread(path, what=repr(key), received=received, remedy=remedy, kind=DataNotFoundError)
 
 
 def h5_columns(path: Path, *, file: h5py.File, table: str | None = None) -> dict[str, Rows]:
-    """Describe the datasets of an open HDF5 file, or of one group of it, as columns.
-
-    A compound dataset is a table, as astropy writes it, and may be `table`: each of its fields is a column. Where there
-    are several, their names come before those of the fields.
-    """
+    """Give the datasets of an open HDF5 file or group, and the fields of compound ones, as astropy writes tables."""
     with reading(path, kind="HDF5"):
         found = file if table is None else file.get(table)
         if isinstance(found, h5py.Group):

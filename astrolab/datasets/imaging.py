@@ -122,10 +122,7 @@ def fit_moffat(stamp: np.ndarray) -> tuple[float, float]:
 
 
 class ResampledRows(LazyRows):
-    """Images on pixels `ratio` times as wide; a pixel that lies across a border gives each side its share.
-
-    The new pixels begin on a whole old one, as near as that allows to the middle, so that a whole ratio sums blocks.
-    """
+    """Images on pixels `ratio` times as wide; a pixel that lies across a border gives each side its share."""
 
     def __init__(self, rows: Rows, *, ratio: float):
         self.rows, self.ratio, self.dtype = rows, ratio, np.result_type(rows.dtype, np.float32)
@@ -140,7 +137,7 @@ class ResampledRows(LazyRows):
 def _shares(n: int, *, ratio: float) -> np.ndarray:
     """Which share of each of `n` pixels falls into each wider one (n_wide, n)."""
     n_wide = int(n / ratio + 1e-9)
-    start = int((n - n_wide * ratio) / 2)
+    start = int((n - n_wide * ratio) / 2)  # a whole old pixel, so that a whole ratio sums blocks
     edges = start + ratio * np.arange(n_wide + 1)
     low, high = np.maximum.outer(edges[:-1], np.arange(n)), np.minimum.outer(edges[1:], np.arange(n) + 1.0)
     return np.clip(high - low, 0.0, None)

@@ -52,11 +52,7 @@ class Citation(Settings):
 
 
 class Label(Settings):
-    """A label: its name, the columns that may hold it (the first found wins), and what differs from the known quantity.
-
-    `missing` are the values that mean "unknown", as NaN always does; `weight` is a column of weights, such as numbers
-    of votes.
-    """
+    """A label: the columns that may hold it (the first found wins), and what differs from the known quantity."""
 
     name: Text
     column: Texts
@@ -101,9 +97,7 @@ class Sky(Settings):
 class Input(Settings):
     """What a network may see: an array (`key`, or one a channel), or one table column a channel (`columns`).
 
-    `axes` are those of one object, by default ``band y x`` of an array, ``pixel`` of one with a `grid` (its wavelengths
-    in Å, or the key that holds them), ``band`` of columns. `sizes` are the sides of the images on disk (px), `missing`
-    the values that mean "not measured", `companions` arrays beside it by name, e.g. ``{ ivar = "ivar" }``.
+    `grid` are its wavelengths (Å), or the key that holds them; `companions` are arrays beside it, by name.
     """
 
     key: Texts | None = None
@@ -150,11 +144,7 @@ class Input(Settings):
 
 
 class Format(Settings):
-    """How a file is to be read, where its name does not say it.
-
-    ``delimiter = "whitespace"`` is any run of blanks. `names` replaces the header, which `skip_rows` skips
-    (or `comment` marks). `table` is the FITS HDU (name or number), or the HDF5 group or compound dataset.
-    """
+    """How a file is read; `names` replaces the header; `table` is a FITS HDU, or an HDF5 group or compound dataset."""
 
     format: Literal["csv", "fits", "parquet", "hdf5", "npz"]
     delimiter: Text = ","
@@ -227,7 +217,7 @@ class Manifest(Settings):
     sky: Sky | None = None
     inputs: dict[FolderName, Input] = Field(default={}, alias="input")
     columns: dict[Text, Text] = Field(default={})
-    format: Format | None = None
+    format: Format = Format(format="hdf5")
     files: tuple[FileEntry, ...] = ()
     twin: Twin | None = None
     recipe: Recipe | None = None
@@ -249,9 +239,7 @@ class Manifest(Settings):
 
     def as_stored(self) -> Manifest:
         """Give the manifest of the same files with no column or array given a meaning."""
-        layout = self.format or Format(format="hdf5")
-        nothing = {"labels": (), "id": None, "sky": None, "inputs": {}, "columns": {}, "task_name": None}
-        return self.with_changes(**nothing, format=layout)
+        return self.with_changes(labels=(), id=None, sky=None, inputs={}, columns={}, task_name=None)
 
     @property
     def task(self) -> Task:
@@ -267,10 +255,7 @@ class Manifest(Settings):
         return self.n or (self.twin.n if self.twin else in_files)
 
     def size_on_disk(self, size: int | None = None) -> int | None:
-        """Give the published image size (px) that serves a wanted one: the smallest that is at least as large.
-
-        By default the first size that the manifest lists; None where it lists none.
-        """
+        """Give the published image size (px) that serves a wanted one: the next larger, by default the first listed."""
         sizes = next((one.sizes for one in self.inputs.values() if one.sizes), ())
         large_enough = list(sizes[:1] or [None]) if size is None or not sizes else sorted(s for s in sizes if s >= size)
         if not large_enough:
@@ -305,12 +290,12 @@ class Manifest(Settings):
 def _contradictions(manifest: Manifest) -> Iterator[str]:
     names, recipe = tuple(label.name for label in manifest.labels), manifest.recipe
     known = TASKS[manifest.task_name].label_names if manifest.task_name in TASKS else None
-    is_described = recipe or manifest.format or not all(one.is_table for one in manifest.inputs.values())
+    has_format = "format" in manifest.model_fields_set
     if not recipe and not manifest.inputs:
         yield "a survey needs an [input.<name>] section: a network must have something to see"
     if not recipe and not manifest.files:
         yield "a survey needs [[files]]"
-    if not is_described:
+    if not recipe and not has_format and all(one.is_table for one in manifest.inputs.values()):
         yield "table columns need the section [format], which says how the file is written"
     if manifest.split and abs(sum(manifest.split) - 1) > 1e-9:
         yield f"split: the shares of train, validation and test add up to {sum(manifest.split):g}, not to 1"
@@ -327,6 +312,8 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
     for path, n_entries in Counter(name for f in manifest.files for name in f.names).items():
         if n_entries > 1:
             yield f"[[files]]: {path!r} is named {n_entries} times"
+    if len({entry.split is None for entry in manifest.files}) > 1:
+        yield "[[files]]: give a split to every entry, or to none"
     sizes = {None, *(size for one in manifest.inputs.values() for size in one.sizes)}
     for entry in manifest.files:
         if entry.size not in sizes:

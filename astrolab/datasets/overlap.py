@@ -20,14 +20,12 @@ from astrolab.datasets.survey import Provenance, Survey, digest_joined, qualifie
 from astrolab.errors import LeakError, SchemaError, unknown_name
 
 WAYS = ("id", "sky", "inputs")
+RADIUS_ARCSEC = 1.0
 _INDICES: WeakKeyDictionary[Survey, dict[bool, pd.Index]] = WeakKeyDictionary()  # of ids as they are, and as text
 
 
 def rows_of(survey: Survey, *, object_ids: np.ndarray) -> np.ndarray:
-    """Find objects by their ids, numbers also as text: row numbers in the order asked.
-
-    Ids that the survey does not hold exactly once are a `SchemaError`.
-    """
+    """Find objects by their ids, numbers also as text: row numbers in the order asked."""
     wanted = np.asarray(object_ids)
     as_text = (survey.ids.dtype.kind in "iu") != (wanted.dtype.kind in "iu")
     ids = _index(survey, as_text=as_text)
@@ -50,18 +48,13 @@ def _index(survey: Survey, *, as_text: bool) -> pd.Index:
     return indices[as_text]
 
 
-def in_common(survey: Survey, *, other: Survey, by: str, radius_arcsec: float = 1.0) -> np.ndarray | None:
+def in_common(survey: Survey, *, other: Survey, by: str) -> np.ndarray | None:
     """Mark the objects of a survey that are also in another, or give None where that cannot be known.
 
-    Compared are object ids, positions (within `radius_arcsec`), or inputs: values identical in every bit.
     Nothing is known from ids of different schemes, positions that one lacks, and inputs of other channels, shapes,
     types, units or decimals; nor from "none in common" where ids are written in different ways, as numbers and as text.
     """
-    if by not in WAYS:
-        raise unknown_name("way to compare surveys", name=by, names=WAYS)
-    if by == "sky":
-        return _same_place(survey, other, radius_arcsec)
-    return _same_id(survey, other) if by == "id" else _same_inputs(survey, other)
+    return {"id": _same_id, "sky": _same_place, "inputs": _same_inputs}[by](survey, other)
 
 
 def _same_id(survey: Survey, other: Survey) -> np.ndarray | None:
@@ -80,7 +73,7 @@ def _id_forms(survey: Survey) -> set[str]:
     return {next((name for name, form in forms.items() if re.fullmatch(form, text)), "words") for text in ids}
 
 
-def _same_place(survey: Survey, other: Survey, radius_arcsec: float) -> np.ndarray | None:
+def _same_place(survey: Survey, other: Survey) -> np.ndarray | None:
     if survey.sky_deg is None or other.sky_deg is None:
         return None
     known = np.isfinite(survey.sky_deg).all(axis=1)
@@ -89,7 +82,7 @@ def _same_place(survey: Survey, other: Survey, radius_arcsec: float) -> np.ndarr
     if known.any() and known_other.any():
         here = SkyCoord(*survey.sky_deg[known].T, unit="deg")
         there = SkyCoord(*other.sky_deg[known_other].T, unit="deg")
-        common[known] = here.match_to_catalog_sky(there)[1].arcsec <= radius_arcsec
+        common[known] = here.match_to_catalog_sky(there)[1].arcsec <= RADIUS_ARCSEC
     return common
 
 
@@ -167,36 +160,35 @@ class LeakAudit:
         return f"leak audit of {pairs} train/test pairs: {found}{unseen}"
 
 
-def audit_leaks(*, train: Mapping[str, Survey], test: Mapping[str, Survey], radius_arcsec: float = 1.0) -> LeakAudit:
+def audit_leaks(*, train: Mapping[str, Survey], test: Mapping[str, Survey]) -> LeakAudit:
     """Compare every train set with every test set by object id, by position and by identical inputs.
 
-    Positions nearer than `radius_arcsec` are one object; the table shows the sets under the names given.
+    Positions nearer than 1 arcsec are one object; the table shows the sets under the names given.
     """
     rows = []
     for (train_name, seen), (test_name, unseen), by in product(train.items(), test.items(), WAYS):
-        marks = in_common(unseen, other=seen, by=by, radius_arcsec=radius_arcsec)
+        marks = in_common(unseen, other=seen, by=by)
         n_common = None if marks is None else int(marks.sum())
         rows.append((train_name, test_name, by, n_common, len(seen), len(unseen), marks is not None))
     columns = ["train", "test", "by", "n_common", "n_train", "n_test", "comparable"]
     return LeakAudit(pd.DataFrame(rows, columns=columns).astype({"n_common": "Int64"}))
 
 
-def drop_common(survey: Survey, *, against: Sequence[Survey], radius_arcsec: float = 1.0) -> Survey:
+def drop_common(survey: Survey, *, against: Sequence[Survey]) -> Survey:
     """Take out of a survey every object that is also in one of the others, by id, position or identical inputs."""
-    common = np.zeros(len(survey), dtype=bool)
-    for other in against:
-        for by in WAYS:
-            marks = in_common(survey, other=other, by=by, radius_arcsec=radius_arcsec)
-            if marks is not None:
-                common |= marks
-    return survey.take(~common)
+    marks = [in_common(survey, other=other, by=by) for other, by in product(against, WAYS)]
+    return survey.take(~_in_any(marks, n=len(survey)))
 
 
-def clear_training(splits: Splits, *, against: Sequence[Survey], radius_arcsec: float = 1.0) -> Splits:
+def clear_training(splits: Splits, *, against: Sequence[Survey]) -> Splits:
     """Take objects of any test set out of the train and validation parts of a split; its own test part stays."""
-    options = {"against": against, "radius_arcsec": radius_arcsec}
-    train, validation = (drop_common(part, **options) for part in (splits.train, splits.validation))
+    train, validation = (drop_common(part, against=against) for part in (splits.train, splits.validation))
     return replace(splits, train=train, validation=validation)
+
+
+def _in_any(marks: Sequence[np.ndarray | None], *, n: int) -> np.ndarray:
+    """Mark what any comparison marks; where none could be made there is nothing."""
+    return np.logical_or.reduce([np.zeros(n, dtype=bool), *(mark for mark in marks if mark is not None)])
 
 
 def concat(surveys: Sequence[Survey], *, name: str) -> Survey:
@@ -269,12 +261,11 @@ def _same_object(survey: Survey, other: Survey, *, allow_unknown: bool) -> np.nd
     marks = [in_common(survey, other=other, by=by) for by in ("id", "sky")]
     catalogued = [name for name, spec in survey.specs.items() if spec.may_miss]  # not pixels: that could be 30 GB
     marks += [same_values(survey, other=other, input_name=name) for name in catalogued]
-    known = [mark for mark in marks if mark is not None]
-    if not known and not allow_unknown:
+    if all(mark is None for mark in marks) and not allow_unknown:
         raise SchemaError(
             f"The {survey.objects} that {survey.name!r} and {other.name!r} have in common were to be found.",
             received=f"ids of schemes {survey.provenance.id_scheme!r} and {other.provenance.id_scheme!r}, "
             "no positions and no measurements of the same channels in both",
             remedy="Add [sky] columns or a common [id] scheme to the manifests, or allow_unknown_overlap and say so.",
         )
-    return np.logical_or.reduce([np.zeros(len(survey), dtype=bool), *known])
+    return _in_any(marks, n=len(survey))

@@ -14,7 +14,7 @@ import pandas as pd
 
 from astrolab.datasets.digests import digest_file, read_content
 from astrolab.datasets.formats import Array, read_contents
-from astrolab.datasets.manifest import FLUX_UNITS, FileEntry, Format, Input, Manifest
+from astrolab.datasets.manifest import FLUX_UNITS, FileEntry, Input, Manifest
 from astrolab.datasets.rows import (
     AbsentRows,
     ChannelRows,
@@ -39,11 +39,9 @@ NO_NUMBERS = (
 
 
 class TableRows(LazyRows):
-    """Numbers (n, channel) from one column a channel, NaN where one was not measured.
+    """Numbers (n, channel) from one column a channel, NaN where one is `missing` or not finite.
 
-    Fluxes become AB magnitudes, m = zero point - 2.5 log10 f (Oke & Gunn 1983, ApJ 266, 713; the zero point is 31.4 for
-    nJy, 23.9 for uJy, 22.5 for nanomaggies); where a flux is not positive there is no magnitude. `missing` values mean
-    "not measured"; NaN and infinity always do.
+    Fluxes become AB magnitudes (Oke & Gunn 1983, ApJ 266, 713); where a flux is not positive there is none.
     """
 
     def __init__(self, columns: Sequence[Rows], *, missing: Sequence[float] = (), unit: str = ""):
@@ -63,13 +61,6 @@ class TableRows(LazyRows):
             is_missing |= values <= 0
             values = FLUX_UNITS[self.unit] - 2.5 * np.log10(np.where(is_missing, 1.0, values))
         return np.where(is_missing, np.nan, values)
-
-
-def _is_number(value: object) -> bool:
-    try:
-        return float(value) is not None
-    except (TypeError, ValueError):
-        return False
 
 
 @dataclass(frozen=True)
@@ -97,7 +88,7 @@ class Columns:
         column = self.column(name)
         if column.dtype.kind not in "fiu":
             values = column[:].tolist()
-            row = next((row for row, value in enumerate(values) if not _is_number(value)), 0)
+            row = int(pd.to_numeric(pd.Series(values), errors="coerce").isna().argmax())
             received = f"a column of type {column.dtype}: row {row} holds {values[row]!r}"
             raise SchemaError(f"{name!r} in {self.path.name} must be numbers.", received=received, remedy=NO_NUMBERS)
         refuse_other_unit(getattr(column, "unit", ""), expected=unit, what=f"{name!r} in {self.path.name}")
@@ -105,15 +96,11 @@ class Columns:
 
 
 def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = None) -> Survey:
-    """Open the objects of one file; its large arrays stay on disk.
-
-    `image_size` (px) is cut from the centre of images; by default it is the first size of the manifest, or the size on
-    disk. The catalogue has every column of one value an object, or those that the manifest names.
-    """
+    """Open the objects of one file; `image_size` (px) is cut from the centre, by default the manifest's first size."""
     path = Path(path)
     keys = _array_keys(manifest)
-    layout, id_column = manifest.format or Format(format="hdf5"), manifest.id.column if manifest.id else None
-    found, arrays = read_contents(path, layout=layout, arrays=keys, id_column=id_column)
+    id_column = manifest.id.column if manifest.id else None
+    found, arrays = read_contents(path, layout=manifest.format, arrays=keys, id_column=id_column)
     entry, inputs, specs = manifest.entry_for(path), {}, {}
     for name, one in manifest.inputs.items():
         if not one.is_table:
@@ -198,7 +185,12 @@ def _array_input(
     parts = [arrays[key] for key in one.key]
     for part in parts:
         refuse_other_unit(part.unit, expected=one.unit, what=f"the {name} of {path.name}")
-        _refuse_other_channels(part.channels, one=one, path=path)
+        short = tuple(channel.rsplit("-", 1)[-1] for channel in one.channels)  # a file may leave out the instrument
+        if part.channels and len(one.spec.axes) == 3 and part.channels not in (one.channels, short):
+            asked = f"The channels of {path.name} must be those of the manifest, in the same order."
+            received, available = ", ".join(part.channels), ", ".join(one.channels)
+            remedy = "Correct the channels in the manifest."
+            raise SchemaError(asked, received=received, available=available, remedy=remedy)
     shapes = list(dict.fromkeys(part.rows.shape for part in parts))
     if len(shapes) > 1:
         received = ", ".join(f"shape {shape}" for shape in shapes)
@@ -227,15 +219,6 @@ def _masked(columns: Mapping[str, Rows]) -> dict[str, Rows]:
             values = with_nulls(np.asarray(columns[name][:]), is_null=np.asarray(mask[:]))
             masked[name] = ColumnRows(values, unit=getattr(columns[name], "unit", ""))
     return masked
-
-
-def _refuse_other_channels(found: Sequence[str], *, one: Input, path: Path) -> None:
-    """Refuse channels that a file names in another order; a file may leave out the instrument, "g" for "hsc-g"."""
-    short = tuple(channel.rsplit("-", 1)[-1] for channel in one.channels)
-    if found and one.channels and len(one.spec.axes) == 3 and tuple(found) not in (one.channels, short):
-        asked = f"The channels of {path.name} must be those of the manifest, in the same order."
-        remedy = "Correct the channels in the manifest."
-        raise SchemaError(asked, received=", ".join(found), available=", ".join(one.channels), remedy=remedy)
 
 
 def refuse_other_unit(found: str, *, expected: str, what: str) -> None:

@@ -1,7 +1,6 @@
 """Arrays that stay on disk until rows of them are asked for, and what is said of a file that cannot give them.
 
-An ordinary array is `Rows` already. The others compose: a survey of 30 GB that was cropped, split and concatenated is a
-few small objects until a batch of it is read.
+They compose: a survey of 30 GB that was cropped, split and concatenated is a few small objects until a batch is read.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from tokenize import TokenError
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +31,7 @@ except ImportError:  # astropy 6
 from astrolab.errors import AstrolabError, CorruptFileError, DataError, DataNotFoundError, SchemaError
 
 Index = slice | np.ndarray | Sequence[int]
+N_NAMES_SHOWN = 30
 
 # What the libraries raise on files that are damaged, cut short, or not what they claim to be.
 OF_TABLES = (YamlParseError, ParserWarning, TokenError, pa.ArrowException)
@@ -40,28 +40,11 @@ OF_CONTENTS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeErr
 OF_PYTHON = (OSError, EOFError, RuntimeError, SystemError, SyntaxError, MemoryError, ImportError)
 
 PACKED = {b"\x1f\x8b": gzip.decompress, b"BZ": bz2.decompress, b"\xfd7": lzma.decompress}  # by how a file begins
-BEGINS = {"HDF5": b"\x89HDF\r\n\x1a\n", "FITS": (b"SIMPLE", b"PK", *PACKED), "Parquet": b"PAR1", "npz": b"PK"}
-
-
-@runtime_checkable
-class Rows(Protocol):
-    """Anything whose rows can be read by number: by a slice or integers, in the order asked, repeats allowed."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of rows, then the shape of one row."""
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the values that reading gives."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: Index) -> np.ndarray: ...
+BEGINS = {"hdf5": b"\x89HDF\r\n\x1a\n", "fits": (b"SIMPLE", b"PK", *PACKED), "parquet": b"PAR1", "npz": b"PK"}
 
 
 class LazyRows:
-    """What all rows on disk share: a length, the index made plain, conversion to an array."""
+    """Rows that are read by number: by a slice, a mask or integers, in the order asked, repeats allowed."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -82,11 +65,11 @@ class LazyRows:
         raise NotImplementedError
 
 
-class MappedRows(LazyRows):
-    """An uncompressed array somewhere in a file, memory-mapped: a random batch costs no more than its own bytes.
+Rows = np.ndarray | LazyRows
 
-    The file is mapped on the first read, and never part of a pickle. Values are given in the byte order of the machine.
-    """
+
+class MappedRows(LazyRows):
+    """An uncompressed array in a file, mapped on the first read: a random batch costs no more than its own bytes."""
 
     def __init__(self, path: str | Path, *, offset: int, shape: tuple[int, ...], dtype: np.dtype):
         self.path, self.offset, self.shape = Path(path), offset, shape
@@ -121,12 +104,6 @@ class StackedRows(LazyRows):
     """Rows of several sources, one after the other."""
 
     def __init__(self, parts: Sequence[Rows]):
-        if len({part.shape[1:] for part in parts}) != 1:
-            raise SchemaError(
-                "Rows of several sources were to be put one after the other.",
-                received="rows of shape " + ", ".join(str(part.shape[1:]) for part in parts),
-                remedy="Give all sources the same shape; for images, load them with the same image_size.",
-            )
         self.parts = tuple(parts)
         self._starts = np.cumsum([0, *map(len, parts)])
         self.shape = (int(self._starts[-1]), *parts[0].shape[1:])
@@ -171,10 +148,7 @@ class CroppedRows(LazyRows):
 
 
 class ColumnRows(LazyRows):
-    """One table column: (n, 1) becomes (n,), padded bytes become text, big-endian numbers native ones.
-
-    `unit` is what the file says of it.
-    """
+    """One table column: (n, 1) becomes (n,), padded bytes text, big-endian numbers native; `unit` as the file says."""
 
     def __init__(self, rows: Rows, *, unit: str | None = None):
         self.rows, self.unit = rows, unit or ""
@@ -219,27 +193,16 @@ def with_nulls(values: np.ndarray, *, is_null: np.ndarray) -> np.ndarray:
     return np.where(is_null, None, values.astype(object))
 
 
-def row_numbers(index: Index | np.ndarray, *, n_rows: int) -> np.ndarray:
-    """Turn a slice, a mask or integers (negative ones count from the end) into row numbers (m,), counted from 0.
-
-    >>> row_numbers([-1, 0, 0], n_rows=4)
-    array([3, 0, 0])
-    """
+def row_numbers(index: Index, *, n_rows: int) -> np.ndarray:
+    """Turn a slice, a mask or integers (negative ones count from the end) into row numbers (m,), counted from 0."""
     if isinstance(index, slice):
         return np.arange(*index.indices(n_rows))
     numbers = np.asarray(index)
-    if numbers.dtype == bool:
-        if numbers.shape != (n_rows,):
-            raise IndexError(f"a mask of shape {numbers.shape} cannot choose among {n_rows} rows")
-        return np.flatnonzero(numbers)
-    if numbers.size == 0:
-        return np.zeros(0, dtype=np.int64)
-    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-        raise IndexError(f"rows are chosen by a slice or by integers, not by {numbers.dtype} of {numbers.ndim} axes")
-    numbers = numbers.astype(np.int64)
-    numbers = np.where(numbers < 0, numbers + n_rows, numbers)
-    if numbers.min() < 0 or numbers.max() >= n_rows:
-        raise IndexError(f"row {numbers.min() if numbers.min() < 0 else numbers.max()} of {n_rows} rows")
+    if numbers.dtype.kind not in "iu":
+        return np.arange(n_rows)[index]  # a mask; NumPy refuses what is none
+    numbers = np.where(numbers < 0, numbers + n_rows, numbers).astype(np.int64)
+    if numbers.size and not 0 <= numbers.min() <= numbers.max() < n_rows:
+        raise IndexError(f"rows {numbers.min()} to {numbers.max()} of {n_rows} rows")
     return numbers
 
 
@@ -268,10 +231,7 @@ def read_only(array: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def reading(path: str | Path, *, kind: str) -> Iterator[None]:
-    """Turn whatever a library raises on a damaged file into one error that says what is wrong with the file.
-
-    `kind` is ``"CSV"``, ``"FITS"``, ``"HDF5"``, ``"npz"`` or ``"Parquet"``.
-    """
+    """Turn whatever a library raises on a damaged file into one error that says what is wrong with the file."""
     try:
         yield
     except AstrolabError:
@@ -290,18 +250,14 @@ def _fault(path: Path, kind: str, error: BaseException) -> tuple[str, str]:
     size = f"{path.stat().st_size:,} bytes"
     again = f"Fetch or simulate it again, or put a whole file at {path}."
     with path.open("rb") as file:
-        begins_well = file.read(8).startswith(BEGINS.get(kind, b""))
+        begins_well = file.read(8).startswith(BEGINS.get(kind.lower(), b""))
     if not path.stat().st_size:
         return "an empty file (0 bytes)", again
     if isinstance(error, UnicodeDecodeError) and kind == "CSV":
         return f"text that is not UTF-8 ({reason})", "Save it as UTF-8, e.g. iconv -f latin1 -t utf-8, or unpack it."
     if not begins_well:
         return f"a file that is not {kind}, {size} ({reason})", f"Check [format] in the manifest. {again}"
-    if isinstance(error, MemoryError):
-        return f"{size} that claim to hold more than the memory does ({reason})", again
-    if isinstance(error, EOFError) or "truncated" in reason:
-        return f"a {kind} file cut short, {size} ({reason})", again
-    if kind == "CSV":
+    if kind == "CSV" and not isinstance(error, EOFError):
         remedy = "Check delimiter, comment, names and skip_rows under [format] in the manifest, or the file itself."
         return f"{size} that do not fit ({reason})", remedy
     return f"{kind} that is damaged or cut short, {size} ({reason})", again
@@ -324,7 +280,11 @@ def unread(
 
 
 def missing_key(path: str | Path, *, key: str, keys: Sequence[str]) -> SchemaError:
-    """Build the error for a dataset or column that a file does not have."""
+    """Build the error for a dataset or column that a file does not have, with the nearest spelling."""
+    folded = {name.casefold(): name for name in keys}
+    near = get_close_matches(key.casefold(), folded, n=1, cutoff=0.5)
+    guess = f"Did you mean {folded[near[0]]!r}? " if near else ""
+    remedy = f"{guess}Correct the name in the manifest, or use the file that has it."
+    available = ", ".join(keys[:N_NAMES_SHOWN]) + ", …" * (len(keys) > N_NAMES_SHOWN)
     asked = f"{key!r} was asked for in {Path(path).name}."
-    remedy = "Correct the name in the manifest, or use the file that has it."
-    return SchemaError(asked, received="a file without it", available=", ".join(keys) or "nothing", remedy=remedy)
+    return SchemaError(asked, received="a file without it", available=available or "nothing", remedy=remedy)

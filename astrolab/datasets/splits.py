@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from astrolab.datasets.survey import Survey, qualified_ids
-from astrolab.errors import ConfigError, EmptySplitError
+from astrolab.errors import ConfigError, EmptySplitError, unknown_name
 
 PARTS = ("train", "validation", "test")
 VALIDATIONS = ("fixed", "as_published")
@@ -111,9 +111,7 @@ def take_fraction(splits: Splits, *, frac: float, seed: int, validation: str = "
     Seenivasan et al. 2025, arXiv:2601.00146, section 4 and its code (``data_fraction``).
     """
     if validation not in VALIDATIONS:
-        asked = f"A fraction of {splits.train.name!r} was to be validated."
-        received = f"validation={validation!r}"
-        raise ConfigError(asked, received=received, available=", ".join(VALIDATIONS), remedy="Use one of the two.")
+        raise unknown_name("validation of a fraction", name=validation, names=VALIDATIONS)
     kept = {"train": subsample(splits.train, frac=frac, seed=seed)}
     if validation == "as_published":
         kept["validation"] = subsample(splits.validation, frac=frac, seed=seed)
@@ -121,11 +119,7 @@ def take_fraction(splits: Splits, *, frac: float, seed: int, validation: str = "
 
 
 def id_uniform(survey: Survey, *, seed: int, stream: int = 0) -> np.ndarray:
-    """Give every object a number in [0, 1) that depends on its id (or split key) and the seed (or stream) alone.
-
-    FNV-1a (Fowler, Noll & Vo; RFC 9923) of the id's text, then SplitMix64 (Steele, Lea & Flood 2014,
-    doi:10.1145/2660193.2660195).
-    """
+    """Give every object a number in [0, 1) that depends on its id (or split key), the seed and the stream alone."""
     salt = splitmix64(splitmix64(np.array([seed], dtype=np.int64).astype(np.uint64)) + np.uint64(stream))
     keys = qualified_ids(survey) if survey.split_keys is None else survey.split_keys
     mixed = splitmix64(fnv1a(keys) ^ salt)
@@ -133,11 +127,7 @@ def id_uniform(survey: Survey, *, seed: int, stream: int = 0) -> np.ndarray:
 
 
 def fnv1a(texts: Sequence[str]) -> np.ndarray:
-    """Hash texts, encoded as UTF-8, with 64-bit FNV-1a, all at once.
-
-    >>> hex(fnv1a(["foobar"])[0])
-    '0x85944171f73967e8'
-    """
+    """Hash texts, encoded as UTF-8, with 64-bit FNV-1a (Fowler, Noll & Vo; RFC 9923), all at once."""
     encoded = [text.encode() for text in texts]
     lengths = np.array([len(word) for word in encoded])
     width = max(lengths.max(initial=0), 1)
@@ -150,7 +140,7 @@ def fnv1a(texts: Sequence[str]) -> np.ndarray:
 
 
 def splitmix64(state: np.ndarray) -> np.ndarray:
-    """Mix the bits of 64-bit numbers so that near ones come out unrelated."""
+    """Mix the bits of 64-bit numbers: SplitMix64 (Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195)."""
     mixed = state + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -18,6 +18,7 @@ from astrolab.errors import ConfigError, SchemaError, unknown_name
 from astrolab.tasks import InputSpec, Task, make_task
 
 UNLABELLED = make_task([])
+BY_OBJECT = ("ids", "sky_deg", "published_split", "split_keys")
 IN_WHERE = (ast.Expression, ast.expr_context, ast.Name, ast.Constant, ast.Compare, ast.cmpop, ast.BoolOp, ast.boolop)
 IN_WHERE += (ast.UnaryOp, ast.unaryop, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.BitAnd, ast.BitOr)
 
@@ -95,36 +96,33 @@ class Survey:
             frozen = {k: read_only(v) if isinstance(v, np.ndarray) else v for k, v in getattr(self, name).items()}
             object.__setattr__(self, name, MappingProxyType(frozen))
         object.__setattr__(self, "specs", MappingProxyType(dict(self.specs)))
-        for name in ("ids", "sky_deg", "published_split", "split_keys"):
+        for name in BY_OBJECT:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, read_only(np.asarray(getattr(self, name))))
-        asked = f"The survey {self.name!r} was to be put together"
         parts = {**self.inputs, "labels": self.labels, "weights": self.weights, **self.catalogue}
         parts |= {"sky_deg": self.sky_deg, "published_split": self.published_split}
         wrong = {name: len(part) for name, part in parts.items() if part is not None and len(part) != len(self.ids)}
         if wrong:
             received = ", ".join(f"{name} of length {length:,}" for name, length in wrong.items())
-            remedy = f"Give every part one row for each of the {self.objects}."
-            raise SchemaError(f"{asked} from {len(self.ids):,} ids.", received=received, remedy=remedy)
+            asked = f"The survey {self.name!r} was to be put together from {len(self.ids):,} ids."
+            raise SchemaError(asked, received=received, remedy=f"Give every part {len(self.ids):,} rows.")
         companions = {f"{name}.{one}" for name, spec in self.specs.items() for one in spec.companions}
         if set(self.inputs) != set(self.specs) | companions:
             asked = f"The inputs of {self.name!r} must be those of its specs, and their companions."
-            available = ", ".join([*self.specs, *sorted(companions)]) or "none"
-            remedy = "Give every input a spec, and every companion its values."
+            available, remedy = ", ".join([*self.specs, *sorted(companions)]), "Give every input a spec."
             raise SchemaError(asked, received=", ".join(self.inputs) or "none", available=available, remedy=remedy)
         for name, spec in self.specs.items():
             shape = tuple(self.inputs[name].shape)
             if len(shape) != 1 + len(spec.axes) or (spec.channels and shape[1] != len(spec.channels)):
-                channels = f", the first of {len(spec.channels)} channels." * bool(spec.channels)
+                channels = f", the first of {len(spec.channels)} channels: " * bool(spec.channels)
                 asked = f"The {name} of {self.name!r} has the axes {' '.join(spec.axes)}{channels}"
                 received = f"an array of shape {shape} in {', '.join(self.provenance.files) or 'memory'}"
-                available = f"channels {', '.join(spec.channels) or '(none named)'}"
                 remedy = "Correct the channels in the manifest, or the order of the file's axes."
-                raise SchemaError(asked, received=received, available=available, remedy=remedy)
+                raise SchemaError(f"{asked}{', '.join(spec.channels)}.", received=received, remedy=remedy)
         if tuple(self.labels) != self.task.label_names:
-            asked, received = f"{asked} for the task {self.task.name!r}.", f"labels {', '.join(self.labels) or 'none'}"
-            available, remedy = ", ".join(self.task.label_names) or "no labels", "Give one column a label, in order."
-            raise SchemaError(asked, received=received, available=available, remedy=remedy)
+            asked = f"The survey {self.name!r} was to be put together for the task {self.task.name!r}."
+            remedy = f"Give one column a label, in order: {', '.join(self.task.label_names) or 'none'}."
+            raise SchemaError(asked, received=f"labels {', '.join(self.labels) or 'none'}", remedy=remedy)
 
     def __reduce__(self):
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -159,11 +157,8 @@ class Survey:
             inputs={name: take_rows(rows, numbers=numbers) for name, rows in self.inputs.items()},
             labels=self.labels.iloc[numbers].reset_index(drop=True),
             weights=None if self.weights is None else self.weights.iloc[numbers].reset_index(drop=True),
-            ids=self.ids[numbers],
             catalogue={name: take_rows(rows, numbers=numbers) for name, rows in self.catalogue.items()},
-            sky_deg=None if self.sky_deg is None else self.sky_deg[numbers],
-            published_split=None if self.published_split is None else self.published_split[numbers],
-            split_keys=None if self.split_keys is None else self.split_keys[numbers],
+            **{name: array[numbers] for name in BY_OBJECT if (array := getattr(self, name)) is not None},
         )
 
     def with_task(self, task: Task) -> Survey:
@@ -206,7 +201,7 @@ def choose(survey: Survey, *, where: str) -> Survey:
     """Take the objects for which an expression over labels, channels of columns and catalogue columns holds.
 
     Nothing but columns (in backticks if need be), numbers, texts, ``+ - * /``, comparisons, ``and``, ``or``, ``not`` is
-    evaluated. ConfigError where it cannot be, or holds for none; UnknownNameError for a column that is not there.
+    evaluated.
     """
     columns: dict[str, Rows] = dict(survey.catalogue)
     for name, spec in survey.specs.items():
@@ -234,10 +229,7 @@ def choose(survey: Survey, *, where: str) -> Survey:
 
 
 def qualified_ids(survey: Survey) -> np.ndarray:
-    """Give every object id together with the scheme that it belongs to, so that ids of all surveys can be compared.
-
-    For example ``"hsc-pdr2:36407063378678903"``.
-    """
+    """Give every object id with its scheme, ``"hsc-pdr2:36407063378678903"``, so that all ids can be compared."""
     scheme = survey.provenance.id_scheme
     prefixes = tuple(f"{name}:" for name in survey.provenance.id_schemes)
     if survey.ids.dtype.kind in "iu":
@@ -265,15 +257,10 @@ def _label_span(label: pd.Series) -> str:
 
 
 def stack_surveys(parts: Sequence[Survey], *, name: str, provenance: Provenance) -> Survey:
-    """Put the objects of several surveys one after the other, with what all of them have.
-
-    Inputs and catalogue columns that only some have are left out; an unknown position or label is NaN.
-    """
+    """Put the objects of several surveys one after the other, with the inputs and columns that all of them have."""
     common = [one for one in parts[0].specs if all(one in part.specs for part in parts)]
     _refuse_differences(parts, inputs=common)
     has_sky = any(part.sky_deg is not None for part in parts)
-    has_split = all(part.published_split is not None for part in parts)
-    has_keys = all(part.split_keys is not None for part in parts)
     skies = [np.full((len(part), 2), np.nan) if part.sky_deg is None else part.sky_deg for part in parts]
     bare = [pd.DataFrame(index=range(len(part))) if part.weights is None else part.weights for part in parts]
     weights = pd.concat(bare, ignore_index=True).fillna(1.0)
@@ -289,12 +276,16 @@ def stack_surveys(parts: Sequence[Survey], *, name: str, provenance: Provenance)
         ids=np.concatenate([part.ids for part in parts]),
         catalogue={one: stack_rows([part.catalogue[one] for part in parts]) for one in columns},
         sky_deg=np.concatenate(skies) if has_sky else None,
-        published_split=np.concatenate([part.published_split for part in parts]) if has_split else None,
-        split_keys=np.concatenate([part.split_keys for part in parts]) if has_keys else None,
+        published_split=_joined([part.published_split for part in parts]),
+        split_keys=_joined([part.split_keys for part in parts]),
         part=parts[0].part if len({part.part for part in parts}) == 1 else "",
         objects=parts[0].objects if len({part.objects for part in parts}) == 1 else "objects",
         provenance=provenance,
     )
+
+
+def _joined(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    return None if any(array is None for array in arrays) else np.concatenate(arrays)
 
 
 def _refuse_differences(parts: Sequence[Survey], *, inputs: Sequence[str]) -> None:

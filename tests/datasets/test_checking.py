@@ -1,12 +1,14 @@
 """What is visibly wrong is noticed by import, verify and load alike, with counts and all of it at once."""
 
 import warnings
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 from astropy.table import Table
+from own_surveys import FILES, IMAGES, TABLE
 
 from astrolab.datasets.checking import import_survey, repeated_far_out, verify_survey
 from astrolab.datasets.loading import load_survey
@@ -22,39 +24,10 @@ from astrolab.errors import (
 )
 
 N = 400
-TABLE = """
-name = "mine"
-title = "Mine"
-version = "1"
-[[label]]
-name = "z"
-column = "zspec"
-[id]
-column = "id"
-scheme = "mine"
-[sky]
-ra = "ra"
-dec = "dec"
-[input.magnitudes]
-channels = ["g", "r", "i"]
-columns = ["g", "r", "i"]
-[format]
-format = "csv"
-"""
-FILES = '[[files]]\npath = "mine.csv"\n'
-STAMPS = """
-name = "stamps"
-title = "Stamps"
-version = "1"
-[[label]]
-name = "z"
-column = "z"
-[input.image]
-key = "image"
-channels = ["g", "r", "i"]
-[[files]]
-path = "stamps.h5"
-"""
+MANIFESTS = Path(__file__).parent / "manifests"
+OWN = TABLE.replace('"zspec"', '"zspec"\npossible = [0, 2]').replace("[format]", "missing = [-99.0]\n[format]") + FILES
+STAMPS = IMAGES.replace('["g", "r"]', '["g", "r", "i"]')
+pytestmark = pytest.mark.usefixtures("data_folder")
 
 
 def galaxies(n=N, *, seed=0):
@@ -66,9 +39,8 @@ def galaxies(n=N, *, seed=0):
 
 
 @pytest.fixture
-def said(tmp_path, monkeypatch):
+def said(tmp_path):
     """What import and load say of a table, and whether each refused it."""
-    monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path / "data"))
 
     def say(table=None, *, text=TABLE + FILES):
         if table is not None:
@@ -255,8 +227,7 @@ def test_where_of_a_manifest_is_checked_on_import(said):
     assert said(text='where = "z < 1"\n' + TABLE + FILES) == [("accepted", ""), ("accepted", "")]
 
 
-def test_spectra_are_looked_at_too(tmp_path, monkeypatch):
-    monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path / "data"))
+def test_spectra_are_looked_at_too(tmp_path):
     text = TABLE.partition("[[label]]")[0] + '[input.spectrum]\nkey = "flux"\naxes = ["pixel"]\n'
     (tmp_path / "mine.toml").write_text(text + '[[files]]\npath = "mine.h5"\n')
     flux = np.random.default_rng(0).normal(size=(50, 30))
@@ -313,17 +284,16 @@ def test_positions_outside_the_sphere_in_hours_or_in_radians(said, places, verdi
 
 
 @pytest.fixture
-def stamps(tmp_path, monkeypatch):
-    monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path / "data"))
+def stamps(tmp_path):
     rng = np.random.default_rng(0)
     images = (rng.normal(0, 1, (100, 3, 8, 8)) + rng.uniform(5, 50, (100, 3, 1, 1))).astype("f4")
-    (tmp_path / "stamps.toml").write_text(STAMPS)
+    (tmp_path / "mine.toml").write_text(STAMPS)
 
     def say(change):
         change(images)
-        with h5py.File(tmp_path / "stamps.h5", "w") as file:
+        with h5py.File(tmp_path / "mine.h5", "w") as file:
             file["image"], file["z"] = images, rng.uniform(0.1, 1, 100)
-        return [outcome(call, tmp_path / "stamps.toml") for call in (import_survey, load_survey)]
+        return [outcome(call, tmp_path / "mine.toml") for call in (import_survey, load_survey)]
 
     return say
 
@@ -370,55 +340,12 @@ def test_verify_lists_what_is_suspected_and_fails_what_import_refuses(said, tmp_
     assert found.query("check == 'doubled'").detail.str.contains("3 of 403").all()
 
 
-CATALOGUE = """
-name = "my-survey"
-title = "My own survey"
-version = "1"
-[[label]]
-name = "z"
-column = "zspec"
-possible = [0, 2]
-[id]
-column = "id"
-scheme = "mine"
-[sky]
-ra = "ra"
-dec = "dec"
-[input.magnitudes]
-channels = ["sdss-g", "sdss-r"]
-columns = ["g", "r"]
-missing = [-99.0]
-[format]
-format = "csv"
-[[files]]
-path = "mine.csv"
-"""
-OWN_IMAGES = """
-name = "my-images"
-title = "My own images"
-version = "1"
-[[label]]
-name = "z"
-column = "z"
-[input.image]
-key = "image"
-channels = ["g", "r"]
-[[files]]
-path = "mine.h5"
-"""
-
-
-@pytest.fixture(autouse=True)
-def data_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path / "data"))
-
-
 @pytest.fixture
 def own(tmp_path):
     folder = tmp_path / "own"
     folder.mkdir()
 
-    def write(text=CATALOGUE, **changes):
+    def write(text=OWN, **changes):
         columns = {
             "id": np.arange(5) + 2**60,
             "zspec": [0.1, 0.2, 0.3, 0.4, 0.5],
@@ -426,6 +353,7 @@ def own(tmp_path):
             "dec": [-5.0, 0, 5, 10, 15],
             "g": [20.0, 21, 22, -99, 23],
             "r": [19.0, 20, 21, 22, 23],
+            "i": [18.5, 19, 20, 21.5, 22],
             **changes,
         }
         pd.DataFrame({k: v for k, v in columns.items() if v is not None}).to_csv(folder / "mine.csv", index=False)
@@ -443,9 +371,9 @@ def problems_of(path, **options):
 
 def test_a_good_survey_is_known_by_its_name(own):
     manifest = import_survey(own())
-    assert "my-survey" in list_manifests() and load_manifest("my-survey") == manifest
-    survey = load_survey("my-survey")
-    assert survey.ids[0] == 2**60 and survey.specs["magnitudes"].channels == ("sdss-g", "sdss-r")
+    assert "mine" in list_manifests() and load_manifest("mine") == manifest
+    survey = load_survey("mine")
+    assert survey.ids[0] == 2**60 and survey.specs["magnitudes"].channels == ("g", "r", "i")
     assert np.isnan(survey.inputs["magnitudes"][:]).sum() == 1
 
 
@@ -454,7 +382,7 @@ def test_files_may_lie_elsewhere(own, tmp_path):
     path.rename(tmp_path / "my.toml")
     assert "no such file" in problems_of(tmp_path / "my.toml")
     import_survey(tmp_path / "my.toml", directory=tmp_path / "own")
-    assert len(load_survey("my-survey")) == 5
+    assert len(load_survey("mine")) == 5
 
 
 def test_everything_wrong_is_named_in_one_message(own):
@@ -471,52 +399,52 @@ def test_everything_wrong_is_named_in_one_message(own):
         "1 of 5 galaxies outside what is possible, [0, 2]",
         "1 ids occur more than once: 1",
         "[sky] ra (column 'ra'): 1 values outside [0, 360]",
-        "sdss-g (column 'g'): looks like 'not measured' but is not under missing = [-99.0]: 99 (2 times)",
+        "g (column 'g'): looks like 'not measured' but is not under missing = [-99.0]: 99 (2 times)",
         "-9999 (1 times), 1e+20 (1 times)",
     ):
         assert words in text
     assert "5 problems" in text
-    assert "my-survey" not in list_manifests()
+    assert "mine" not in list_manifests()
 
 
 def test_missing_columns_bring_the_nearest(own):
     text = problems_of(own(zspec=None, z_spec=[0.1] * 5, g=None, G=[20.0] * 5))
     assert "2 problems" in text
-    assert "no column 'zspec'; the nearest is 'z_spec'; it has id, ra, dec, r, z_spec, G" in text
-    assert "no column 'g'; the nearest is 'G'" in text
+    assert "'zspec' was asked for in mine.csv." in text and "available: id, ra, dec, r, i, z_spec, G" in text
+    assert "Did you mean 'z_spec'?" in text and "Did you mean 'G'?" in text
 
 
 def test_fluxes_called_magnitudes(own):
     text = problems_of(own(r=[1900.0, 2000, 2100, 2200, 2300]))
     assert "the median is 2100, which is no magnitude; is the unit 'AB mag' right?" in text
-    import_survey(own(CATALOGUE.replace("missing =", 'unit = "nJy"\nmissing ='), g=[900.0] * 5, r=[1900.0] * 5))
+    import_survey(own(OWN.replace("missing =", 'unit = "nJy"\nmissing ='), g=[900.0] * 5, r=[1900.0] * 5))
 
 
 def test_a_band_without_a_measurement(own):
-    assert "sdss-g (column 'g'): not one value is measured" in problems_of(own(g=[-99.0] * 5))
+    assert "g (column 'g'): not one value is measured" in problems_of(own(g=[-99.0] * 5))
 
 
 def test_a_name_that_is_taken(own):
-    assert "comes with astrolab" in problems_of(own(CATALOGUE.replace("my-survey", "galaxiesml")))
+    assert "comes with astrolab" in problems_of(own(OWN.replace("mine", "galaxiesml")))
 
 
 def test_one_object_in_two_files(own, tmp_path):
-    path = own(CATALOGUE + '[[files]]\npath = "more.csv"\n')
+    path = own(OWN + '[[files]]\npath = "more.csv"\n')
     pd.read_csv(tmp_path / "own" / "mine.csv").head(2).to_csv(tmp_path / "own" / "more.csv", index=False)
     assert "2 ids are both in mine.csv and in more.csv" in problems_of(path)
 
 
 def test_a_file_yet_to_be_fetched_is_no_problem(own, caplog):
-    import_survey(own(CATALOGUE + '[[files]]\npath = "far.csv"\nurls = ["https://example.org/far.csv"]\n'))
+    import_survey(own(OWN + '[[files]]\npath = "far.csv"\nurls = ["https://example.org/far.csv"]\n'))
     assert "far.csv is not here yet" in caplog.text
 
 
 def test_a_hash_that_does_not_match(own):
-    assert "md5:" in problems_of(own(CATALOGUE + f'md5 = "{32 * "0"}"\n'))
+    assert "md5:" in problems_of(own(OWN + f'md5 = "{32 * "0"}"\n'))
 
 
 def test_images(own, tmp_path):
-    path = own(OWN_IMAGES)
+    path = own(IMAGES)
     pixels = np.random.default_rng(0).normal(size=(4, 2, 8, 8)).astype(np.float32)
 
     def write(image):
@@ -533,86 +461,70 @@ def test_images(own, tmp_path):
     pixels[2, 0, 0, 0] = np.inf
     write(pixels)
     with pytest.warns(AstrolabWarning, match="every pixel of 3 of 4"):
-        assert "[input.image]: NaN or infinity in 1 of 4 galaxies, my-images:mine.h5:2" in problems_of(path)
+        assert "[input.image]: NaN or infinity in 1 of 4 galaxies, mine:mine.h5:2" in problems_of(path)
 
 
 def test_a_recipe_of_known_surveys(own, tmp_path):
-    recipe = 'name = "both"\ntitle = "Both"\nversion = "1"\n[recipe]\nmembers = ["my-survey", "{}"]\n'
-    recipe += 'keep = "my-survey"\n'
+    recipe = 'name = "both"\ntitle = "Both"\nversion = "1"\n[recipe]\nmembers = ["mine", "{}"]\n'
+    recipe += 'keep = "mine"\n'
     import_survey(own())
     (tmp_path / "both.toml").write_text(recipe.format("galaxyml"))
     assert "Did you mean 'galaxiesml'" in problems_of(tmp_path / "both.toml")
     (tmp_path / "both.toml").write_text(recipe.format("galaxiesml"))
-    assert import_survey(tmp_path / "both.toml").recipe.keep == "my-survey"
+    assert import_survey(tmp_path / "both.toml").recipe.keep == "mine"
 
 
-def test_real_galaxies_of_the_sdss(shared_data, tmp_path):
-    text = """
-        name = "sdss-mgs"
-        title = "SDSS main galaxy sample"
-        version = "1"
-        [[label]]
-        name = "z"
-        column = "zs"
-        [input.magnitudes]
-        channels = ["sdss-u", "sdss-g", "sdss-r", "sdss-i", "sdss-z"]
-        columns = ["u", "g", "r", "i", "z"]
-        [format]
-        format = "csv"
-        delimiter = "whitespace"
-        comment = "#"
-        names = ["zs", "u", "g", "r", "i", "z", "u-g", "g-r", "r-i", "i-z",
-                 "eu", "eg", "er", "ei", "ez", "eu-g", "eg-r", "er-i", "ei-z"]
-        [[files]]
-        path = "SDSS_MGS.train"
-        split = "train"
-        [[files]]
-        path = "SDSS_MGS.test"
-        split = "test"
-    """
-    (tmp_path / "mgs.toml").write_text(text)
-    import_survey(tmp_path / "mgs.toml", directory=shared_data / "photoz_sdss_ugriz")
-    survey = load_survey("sdss-mgs")
+def test_real_galaxies_of_the_sdss(shared_data):
+    import_survey(MANIFESTS / "sdss_mgs.toml", directory=shared_data / "photoz_sdss_ugriz")
+    survey = load_survey("sdss_mgs")
     assert len(survey) == 10_000 and survey.labels["z"].between(0, 1).all()
 
 
-N_SKY = 6
-IMAGES = {
-    **{"name": "sky", "title": "Sky", "version": "1"},
-    "label": [{"name": "z", "column": ["zspec", "z_spec"]}],
-    "id": {"column": "object_id", "scheme": "sky"},
-    "sky": {"ra": "ra", "dec": "dec"},
-    "input": {"image": {"key": "image", "channels": ["g", "r"], "sizes": [8]}},
-    "files": [{"path": "a.h5", "size": 8}],
-}
+N_FILE = 5
+PIXELS = np.random.default_rng(0).normal(size=(N_FILE + 1, 2, 8, 8)).astype(np.float32)
+SPLITS = ("train", "test")
 
 
-def write_images(path, **changes):
+def write_sky(folder, name="train", *, n=N_FILE, first_id=0, **changes):
+    folder.mkdir(parents=True, exist_ok=True)
     contents = {
-        "image": np.ones((N_SKY, 2, 8, 8), np.float32),
-        "z_spec": np.linspace(0.1, 1, N_SKY),
-        "object_id": np.arange(N_SKY) + 2**60,
-        "ra": np.full(N_SKY, 150.0),
-        "dec": np.full(N_SKY, 2.0),
+        "image": PIXELS[:n],
+        "z_spec": np.linspace(0.1, 1, n),
+        "object_id": np.arange(n) + first_id,
+        "ra": np.full(n, 150.0),
+        "dec": np.full(n, 2.0),
         **changes,
     }
-    with h5py.File(path, "w") as file:
-        for name, values in contents.items():
-            if values is not None:
-                file[name] = values
+    with h5py.File(folder / f"{name}.h5", "w") as file:
+        file.update({key: values for key, values in contents.items() if values is not None})
+
+
+def sky_manifest(folder=None, **changes):
+    table = {
+        **{"name": "sky", "title": "Sky", "version": "1"},
+        "label": [{"name": "z", "column": ["zspec", "z_spec"], "possible": [0, 2]}],
+        "id": {"column": "object_id", "scheme": "sky"},
+        "sky": {"ra": "ra", "dec": "dec"},
+        "input": {"image": {"key": "image", "channels": ["g", "r"], "sizes": [8]}},
+        "files": [{"path": f"{split}.h5", "split": split, "size": 8, "n": N_FILE} for split in SPLITS],
+        **changes,
+    }
+    return parse_manifest(table, where="sky.toml", folder=folder)
 
 
 @pytest.fixture
 def probe(tmp_path):
-    def run(*, manifest=IMAGES, **changes):
-        write_images(tmp_path / "a.h5", **changes)
-        return schema_of(parse_manifest(manifest, where="a.toml", folder=tmp_path))
+    """What is wrong between a manifest and its file."""
+
+    def run(manifest=None, **changes):
+        write_sky(tmp_path, **changes)
+        return schema_of(tmp_path, **(manifest or {}))
 
     return run
 
 
-def schema_of(manifest):
-    """What is wrong between a manifest and its file."""
+def schema_of(folder, **changes):
+    manifest = sky_manifest(folder, **{"files": [{"path": "train.h5", "size": 8}]} | changes)
     found = verify_survey(manifest).query("check == 'schema'")
     return found.detail[~found.ok].tolist()
 
@@ -623,67 +535,36 @@ def test_a_file_that_fits_is_read(probe):
 
 def test_every_problem_of_a_file_is_found(probe):
     problems = probe(
-        image=np.ones((N_SKY, 3, 8, 8), np.float32),
-        object_id=np.linspace(0, 1, N_SKY),
+        image=np.ones((N_FILE, 3, 8, 8), np.float32),
+        object_id=np.linspace(0, 1, N_FILE),
         ra=None,
-        z_spec=np.ones((N_SKY, 2)),
+        z_spec=np.ones((N_FILE, 2)),
     )
     found = "\n".join(problems)
     assert len(problems) == 4
-    assert "(6, 3, 8, 8)" in found  # the number of bands
-    assert "[[label]] z" in found and "(6, 2)" in found
+    assert "(5, 3, 8, 8)" in found  # the number of bands
+    assert "[[label]] z" in found and "(5, 2)" in found
     assert "[id]" in found and "float" in found
-    assert "[sky] ra: the file has no column 'ra'" in found
+    assert "[sky]: 'ra' was asked for in train.h5" in found
 
 
 def test_the_nearest_column_is_named(probe):
-    manifest = {**IMAGES, "id": {"column": "ObjectID", "scheme": "sky"}}
-    problems = probe(manifest=manifest)
-    assert problems == [
-        "[id]: the file has no column 'ObjectID'; the nearest is 'object_id'; it has dec, image, object_id, ra, z_spec"
-    ]
+    problems = probe({"id": {"column": "ObjectID", "scheme": "sky"}})
+    assert len(problems) == 1 and problems[0].startswith("[id]: 'ObjectID' was asked for")
+    assert "available: dec, image, object_id, ra, z_spec. Did you mean 'object_id'?" in problems[0]
 
 
 def test_magnitudes_are_tried_band_by_band(probe):
     photometry = {"channels": ["g", "r"], "columns": ["mag_g", "mag_r"]}
-    problems = probe(manifest={**IMAGES, "input": {**IMAGES["input"], "magnitudes": photometry}}, G_mag=np.ones(N_SKY))
+    inputs = {"image": {"key": "image", "channels": ["g", "r"], "sizes": [8]}, "magnitudes": photometry}
+    problems = probe({"input": inputs}, G_mag=np.ones(N_FILE))
     assert [problem.split(":")[0] for problem in problems] == ["[input.magnitudes] g", "[input.magnitudes] r"]
 
 
 def test_what_is_no_hdf5_is_said_once(tmp_path):
-    (tmp_path / "a.h5").write_bytes(b"<html>not found</html>")
-    problems = schema_of(parse_manifest(IMAGES, where="a.toml", folder=tmp_path))
+    (tmp_path / "train.h5").write_bytes(b"<html>not found</html>")
+    problems = schema_of(tmp_path)
     assert len(problems) == 1 and "not HDF5" in problems[0]
-
-
-N_FILE = 5
-PIXELS = np.random.default_rng(0).normal(size=(N_FILE + 1, 2, 8, 8)).astype(np.float32)
-SPLITS = ("train", "test")
-
-
-def write_sky(folder, name, *, first_id=0, **changes):
-    folder.mkdir(parents=True, exist_ok=True)
-    contents = {
-        "image": PIXELS[:N_FILE],
-        "z": np.linspace(0.1, 1, N_FILE),
-        "object_id": np.arange(N_FILE) + first_id,
-        **changes,
-    }
-    with h5py.File(folder / f"{name}.h5", "w") as file:
-        for key, values in contents.items():
-            file[key] = values
-
-
-def sky_manifest(folder=None, **changes):
-    table = {
-        **{"name": "sky", "title": "Sky", "version": "1"},
-        "label": [{"name": "z", "column": ["z"], "possible": [0, 2]}],
-        "id": {"column": "object_id", "scheme": "sky"},
-        "input": {"image": {"key": "image", "channels": ["g", "r"], "sizes": [8]}},
-        "files": [{"path": f"{split}.h5", "split": split, "size": 8, "n": N_FILE} for split in SPLITS],
-        **changes,
-    }
-    return parse_manifest(table, where="sky.toml", folder=folder)
 
 
 def wrong(table):
@@ -703,7 +584,7 @@ def test_everything_wrong_is_found_at_once(tmp_path):
     pixels = PIXELS.copy()
     pixels[3, 1, 4, 4] = np.nan
     ids = np.array([0, 1, 1, 2, 3, 4]) + 2**60
-    write_sky(tmp_path, "train", image=pixels, z=np.linspace(0.1, 2.5, N_FILE + 1), object_id=ids)
+    write_sky(tmp_path, n=N_FILE + 1, image=pixels, z_spec=np.linspace(0.1, 2.5, N_FILE + 1), object_id=ids)
     write_sky(tmp_path, "test", first_id=2**60)
     files = [{"path": "train.h5", "split": "train", "size": 8, "n": N_FILE, "bytes": 1, "md5": 32 * "0"}]
     table = verify_survey(sky_manifest(tmp_path, files=[*files, {"path": "test.h5", "split": "test", "size": 8}]))

@@ -412,8 +412,8 @@ def test_columns_of_one_name_are_refused_where_they_are_used(tmp_path, read):
     pq.write_table(pa.Table.from_arrays([one] * 4, ["redshift", "mag_g", "mag_r", "mag_g"]), tmp_path / "a.parquet")
     fits.BinTableHDU(Table(COLUMNS)).writeto(tmp_path / "a.fits")
     fits.setval(tmp_path / "a.fits", "TTYPE3", value="mag_g", ext=1)
-    for kind, words in [("csv", "2 columns of this name"), ("parquet", "2 columns"), ("fits", "column named mag_g")]:
-        with pytest.raises(SchemaError, match=words):
+    for kind in ("csv", "parquet", "fits"):
+        with pytest.raises(SchemaError, match="several columns of this name"):
             read(f"a.{kind}", kind)
     survey = read("a.csv", "csv", magnitudes={"channels": ["r"], "columns": ["mag_r"]})
     assert len(survey) == 1 and "x" not in survey.catalogue

@@ -6,6 +6,8 @@ import typing
 from pathlib import Path
 
 import pytest
+from own_surveys import FILES as ONE_FILE
+from own_surveys import TABLE
 from pydantic import BaseModel
 
 from astrolab.datasets.manifest import (
@@ -23,27 +25,8 @@ from astrolab.errors import ConfigError, DataNotFoundError, ManifestError, Unkno
 from astrolab.parameters import shipped_folder
 from astrolab.tasks import REDSHIFT
 
-GOOD = """
-name = "mine"
-title = "My own survey"
-version = "1"
-[[label]]
-name = "z"
-column = "zspec"
-[input.magnitudes]
-channels = ["sdss-g", "sdss-r"]
-columns = ["g", "r"]
-missing = [-99]
-[format]
-format = "csv"
-[[files]]
-path = "mine.csv"
-"""
-
-
-@pytest.fixture(autouse=True)
-def data_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path / "data"))
+GOOD = TABLE + ONE_FILE
+pytestmark = pytest.mark.usefixtures("data_folder")
 
 
 def changed(**changes):
@@ -87,7 +70,7 @@ def test_a_survey_by_its_path(tmp_path):
     manifest = load_manifest(tmp_path / "my.toml")
     assert manifest == load_manifest(str(tmp_path / "my.toml"))
     assert manifest.folder == tmp_path
-    assert manifest.labels[0].column == ("zspec",) and manifest.inputs["magnitudes"].missing == (-99.0,)
+    assert manifest.labels[0].column == ("zspec",) and manifest.inputs["magnitudes"].columns == ("g", "r", "i")
     assert load_manifest(manifest) is manifest
 
 

@@ -79,8 +79,6 @@ def test_what_cannot_be_compared_is_said_so(make_survey):
     survey = make_survey(n=3)
     other = make_survey(n=3, scheme="sdss-dr8", sky_deg=None, inputs={})
     assert [in_common(survey, other=other, by=by) for by in ("id", "sky", "inputs")] == [None] * 3
-    with pytest.raises(UnknownNameError):
-        in_common(survey, other=other, by="name")
 
 
 def test_rows_are_found_by_id_in_the_order_asked(make_survey):
@@ -180,12 +178,6 @@ def test_dropping_what_is_common_cleans(leaky):
     assert audit.require_clean() is audit
     assert repr(audit) == "leak audit of 1 train/test pairs: no object in common"
     assert len(drop_common(train, against=[])) == 80
-
-
-def test_the_radius_is_an_argument(leaky):
-    train, test = leaky
-    table = audit_leaks(train={"a": train}, test={"b": test}, radius_arcsec=1.2).table
-    assert table.set_index("by").loc["sky", "n_common"] == 10
 
 
 def test_what_cannot_be_compared_is_not_called_clean_silently(make_survey):

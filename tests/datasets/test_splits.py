@@ -7,7 +7,7 @@ import pytest
 
 from astrolab.datasets.overlap import concat
 from astrolab.datasets.splits import fnv1a, id_uniform, split, splitmix64, subsample, take_fraction
-from astrolab.errors import ConfigError, EmptySplitError
+from astrolab.errors import ConfigError, EmptySplitError, UnknownNameError
 
 
 def test_the_hash_gives_its_authors_test_vectors():
@@ -151,5 +151,5 @@ def test_as_published_the_validation_galaxies_shrink_in_proportion(make_survey):
 
 @pytest.mark.parametrize(("frac", "validation"), [(0.0, "fixed"), (1.5, "fixed"), (0.5, "shrunk")])
 def test_a_fraction_that_is_none_is_refused(make_survey, frac, validation):
-    with pytest.raises(ConfigError, match=r"asked for|validated"):
+    with pytest.raises((ConfigError, UnknownNameError), match="asked for"):
         take_fraction(split(make_survey(n=200)), frac=frac, seed=0, validation=validation)

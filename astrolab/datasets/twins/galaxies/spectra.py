@@ -136,10 +136,7 @@ def _lines(wave_ang: np.ndarray, *, metal_poor: np.ndarray) -> np.ndarray:
 
 
 def filter_weights(wave_ang: np.ndarray, *, bands: tuple[str, ...]) -> np.ndarray:
-    """Weights that turn f_ν on a logarithmic wavelength grid into its mean through each filter, by photons.
-
-    Bessell & Murphy (2012, PASP 124, 140, eq. A11).
-    """
+    """Weights that turn f_ν into its mean through each filter, by photons (Bessell & Murphy 2012, PASP 124, 140)."""
     from speclite.filters import load_filters
 
     curves = [(np.asarray(one.wavelength), np.asarray(one.response)) for one in load_filters(*bands)]
