@@ -110,8 +110,8 @@ def test_titles_say_what_differs_and_when_where_nothing_does(make_run, tmp_path)
     titles = headings_of(write_gallery(tmp_path / "runs", out=tmp_path / "site"))
     assert {"lora_vs_transfer · smoke · seeds 0", "lora_vs_transfer · smoke · direction reverse · seeds 0, 1"} < titles
     own = sorted(title for title in titles if title.startswith("mine"))
-    assert own[0] == "mine · knob 3 · seeds 0" and len(own) == 3
-    assert all(re.fullmatch(r"mine · knob 4 · seeds 0 · \d\d \w+ \d{4}, [\d:]{8}", title) for title in own[1:])
+    assert own[0] == "mine · knob 3 · seeds 0, 1, 2" and len(own) == 3
+    assert all(re.fullmatch(r"mine · knob 4 · seeds 0, 1, 2 · \d\d \w+ \d{4}, [\d:]{8}", title) for title in own[1:])
 
 
 def headings_of(index):
