@@ -295,7 +295,8 @@ class PredictionsExplorer(Explorer):
         """Picture and list the objects in view, in their order."""
         view, n, (by, descending) = self.view, len(self.view.rows), self.view.order
         self.listed = view.listed(max(self.n_listed, self._first + self.n_cutouts))
-        order = f"{'highest' if descending else 'lowest'} {column_label(by)} first" if by else parts.ORDER
+        name = column_label(by, quantity=view.quantity)
+        order = f"{'highest' if descending else 'lowest'} {name} first" if by else parts.ORDER
         note = f"{min(n, self.n_listed):,} of {n:,} {view.word}{'' if view.what == 'all' else f' of the {view.what}'}"
         about = {"numbers": self.listed[: self.n_listed], "note": f"{note}, {order}; Enter selects one"}
         about |= {"order": view.order, "on_sky": "ra" in view.objects and not is_simulated(view.objects)}
