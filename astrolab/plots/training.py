@@ -105,7 +105,7 @@ def _draw_losses(ax: Axes, *, runs: pd.DataFrame, look: Look) -> None:
     ax.text(0.97, 0.96, f"rate {span}", **how, bbox={"fc": "white", "ec": "none", "pad": 1.0})
     ax.grid(axis="y")
     ax.set_xlim(0, 1.04 * runs["step"].max())
-    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:g}" if step < 10_000 else f"{step / 1000:g}k"))
 
 
