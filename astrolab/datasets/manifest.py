@@ -391,11 +391,7 @@ def load_manifest(name_or_path: str | Path | Manifest) -> Manifest:
 
 
 def title_of(name: str) -> str:
-    """Give the title of a survey that can be asked for by name or was read from a file; any other has its name.
-
-    >>> title_of("transferz"), title_of("mine")
-    ('TransferZ-Images', 'mine')
-    """
+    """Give the title of a survey that can be asked for by name or was read from a file; any other has its name."""
     return load_manifest(name).title if name in list_manifests() else _READ_TITLES.get(name, name)
 
 

@@ -31,7 +31,7 @@ _WORD_WIDTH = 10  # characters of a survey's title on a line
 _HOLLOW = {"marker": "D", "mfc": "white", "mec": INK, "mew": 0.8, "ms": 3.2, "ls": "none"}
 _DARK_FROM = 0.72  # of the colour scale; text on darker cells is white
 _ON_LINE = {"ms": 4.5, "mec": "white", "mew": 0.5}
-_POINT = _ON_LINE | {"ms": 5.6}
+POINT = _ON_LINE | {"ms": 5.6, "ls": "none"}
 _ABOVE = {"xycoords": ("data", "axes fraction"), "xytext": (0, 2), "textcoords": "offset points", "rotation": 90}
 _ABOVE |= {"ha": "center", "va": "bottom", "fontsize": 6}
 _PRINTED = {"marker": "D", "mfc": "white", "mew": 0.8, "ms": 3.2, "lw": 0.6, "ls": ":"}
@@ -69,6 +69,7 @@ class Drawn:
         self.metric_labels = [style.metric_label(metric, quantity=self.quantity) for metric in self.metrics]
         self.heading = f"{self.metric_labels[0][0].upper()}{self.metric_labels[0][1:]}"  # in sentence case
         self.spread = describe_spread(rows["n_seeds"], otherwise="interval over objects")
+        self.band = Line2D([], [], color=FAINT, lw=6, alpha=0.3, label=self.spread)  # what a band about a curve is
 
     def where(self, **values: str) -> pd.DataFrame:
         """Give the rows that have some values."""
@@ -87,10 +88,10 @@ class Drawn:
         legend |= {"notes": [*notes, *style.dagger(self.arms)], "simulated": style.is_simulated(self.rows)}
         style.finish(figure, title=title + self.about, **legend)
 
-    @property
-    def band(self) -> Line2D:
-        """The entry of a legend that says what the band about a curve is."""
-        return Line2D([], [], color=FAINT, lw=6, alpha=0.3, label=self.spread)
+    def place(self, row: Any) -> float:
+        """Where a score stands along a line of all test sets."""
+        arm = list(self.arms).index(row.arm) - (len(self.arms) - 1) / 2
+        return list(self.surveys).index(row.survey) + arm * _GROUP_WIDTH / len(self.arms)
 
 
 def require_one(rows: pd.DataFrame, *, columns: Sequence[str]) -> None:
@@ -102,11 +103,6 @@ def require_one(rows: pd.DataFrame, *, columns: Sequence[str]) -> None:
         received = f"several for the same, which differ in {', '.join(several) or 'another column'}"
         remedy = "Draw one of them at a time, e.g. scores.query(\"direction == 'forward'\")."
         raise PredictionError(asked, received=received, available=", ".join(map(str, rows.columns)), remedy=remedy)
-
-
-def whiskers(rows: pd.DataFrame) -> np.ndarray:
-    """Lengths of error bars below and above, (2, n)."""
-    return np.maximum([rows["value"] - rows["low"], rows["high"] - rows["value"]], 0.0)
 
 
 @style.in_style
@@ -136,49 +132,44 @@ def plot_metrics(
     drawn = Drawn(scores, label=label, metrics=metrics, arms=arms, surveys=surveys, n_metrics=3)
     size = {"panel": (PAGE_WIDTH_INCH, 1.55), "around": (0, 0.4)}
     figure, axes = style.panel_grid([""], rows=drawn.metric_labels, **size, sharex=True)
-    printed, step = drawn.printed(published), _GROUP_WIDTH / len(drawn.arms)
+    printed = drawn.printed(published)
     for ax, metric in zip(axes[:, 0], drawn.metrics, strict=True):
-        style.draw_requirement(ax, metric=metric, quantity=drawn.quantity)
-        places = {
-            (arm, survey): group + step * (place - (len(drawn.arms) - 1) / 2)
-            for group, survey in enumerate(drawn.surveys)
-            for place, arm in enumerate(drawn.arms)
-        }
-        _draw_points(ax, rows=drawn.where(metric=metric), places=places, looks=drawn.arms)
-        for row in printed[printed["metric"] == metric].itertuples():
-            place, colour = places[row.arm, row.survey] + 0.3 * step, drawn.arms[row.arm].colour
+        rows, of_paper = drawn.where(metric=metric), printed[printed["metric"] == metric]
+        _draw_group(ax, drawn=drawn, rows=rows)
+        for row in of_paper.itertuples():
+            place, colour = drawn.place(row) + 0.25 / len(drawn.arms), drawn.arms[row.arm].colour
             ax.plot(place, row.value, **_HOLLOW | {"mec": colour}, zorder=4)
-        ends = drawn.where(metric=metric)[["value", "low", "high"]].abs().max(axis=1)
-        style.hold_all([ax], values=[*ends, *printed["value"][printed["metric"] == metric]])
+        style.hold_all([ax], values=[*rows[["value", "low", "high"]].abs().max(axis=1), *of_paper["value"]])
     axes[-1, 0].set_xticks(range(len(drawn.surveys)), drawn.titles, fontsize=9)
     axes[-1, 0].set_xlim(-0.5, len(drawn.surveys) - 0.5)
     star = Line2D([], [], marker="*", ls="none", color=INK, ms=7, label="best of its group")
     spread = Line2D([], [], marker="|", ls="none", color=INK, ms=7, mew=0.9, label=drawn.spread)
     hollow = [Line2D([], [], label="printed in the paper, on other data", **_HOLLOW)] * (not printed.empty)
-    entries = style.keys(drawn.arms, ls="none", **_POINT)
-    drawn.finish(figure, title=title, entries=entries, notes=[star, spread, *hollow])
+    drawn.finish(figure, title=title, entries=style.keys(drawn.arms, **POINT), notes=[star, spread, *hollow])
     return figure
 
 
-def _draw_points(
-    ax: Axes, *, rows: pd.DataFrame, places: Mapping[tuple[str, str], float], looks: Mapping[str, Look]
-) -> None:
-    """One point with its interval a row, a star above the best ones."""
+def _draw_group(ax: Axes, *, drawn: Drawn, rows: pd.DataFrame) -> None:
+    style.draw_requirement(ax, metric=rows["metric"].iloc[0], quantity=drawn.quantity)
     ax.grid(axis="y")
     ax.tick_params(axis="x", length=0)
     ax.locator_params(axis="y", nbins=5)
     ax.margins(y=_HEADROOM)
     if find_metric(rows["metric"].iloc[0]).sign == "lower":
         ax.axhline(0, color=INK, lw=0.6, zorder=0.5)
-    for between in np.arange(len(places) // len(looks) - 1) + 0.5:
-        ax.axvline(between, color="#D0D0D0", lw=0.7)
-    for row in rows.assign(low=rows["low"].fillna(rows["value"]), high=rows["high"].fillna(rows["value"])).itertuples():
-        x, look = places[row.arm, row.survey], looks[row.arm]
-        ax.plot([x, x], [row.low, row.high], color=look.colour, lw=1.2, solid_capstyle="butt", zorder=2)
-        ax.plot(x, row.value, color=look.colour, marker=look.marker, **_POINT, zorder=3)
+    for group in range(1, len(drawn.surveys)):
+        ax.axvline(group - 0.5, color="#D0D0D0", lw=0.7)
+    for row in rows.itertuples():
+        draw_point(ax, x=drawn.place(row), row=row, look=drawn.arms[row.arm])
         if row.best:
             top = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "va": "baseline", "fontsize": 8}
-            ax.annotate("★", (x, max(row.high, row.value)), **top, zorder=6)
+            ax.annotate("★", (drawn.place(row), np.fmax(row.high, row.value)), **top, zorder=6)
+
+
+def draw_point(ax: Axes, *, x: float, row: Any, look: Look) -> None:
+    """Draw a score with its interval."""
+    ax.plot([x, x], [row.low, row.high], color=look.colour, lw=1.2, solid_capstyle="butt", zorder=2)
+    ax.plot(x, row.value, color=look.colour, marker=look.marker, **POINT, zorder=3)
 
 
 @style.in_style
@@ -191,10 +182,9 @@ def plot_forgetting(
     surveys: Names = None,
     title: str = "Every arm on every test set · the darker, the worse; bold: the best of its column",
 ) -> Figure:
-    """Draw scores of every arm (row) on every test set (column), a matrix for each metric.
+    """Draw scores of every arm (row) on every test set (column), a matrix a metric (by default the first three).
 
-    By default of the first three metrics: an arm can have the smallest scatter about a large bias. The best of a column
-    is bold where it is alone.
+    The best of a column is bold where it is alone. An arm can have the smallest scatter about a large bias.
     """
     drawn = Drawn(scores, label=label, metrics=metrics, arms=arms, surveys=surveys, n_metrics=3)
     width = max(_CELL[0] * len(drawn.surveys), _NARROWEST_MATRIX)
@@ -209,8 +199,7 @@ def plot_forgetting(
 
 def _draw_matrix(ax: Axes, *, drawn: Drawn, rows: pd.DataFrame) -> None:
     n_rows, n_columns = len(drawn.arms), len(drawn.surveys)
-    values = rows.pivot(index="arm", columns="survey", values="value")
-    values = values.reindex(index=list(drawn.arms), columns=list(drawn.surveys))
+    values = rows.pivot(index="arm", columns="survey", values="value").loc[[*drawn.arms], [*drawn.surveys]]
     badness = find_metric(rows["metric"].iloc[0]).badness(values)
     least, most = np.nanmin(badness), np.nanmax(badness)
     floor = max(least, most / 50, np.finfo(float).tiny)  # one value near 0 must not take all colours

@@ -104,23 +104,16 @@ def _looks(names: Sequence[str], *, known: Mapping[str, Look]) -> dict[str, Look
 
 
 def arm_looks(arms: Sequence[str], *, table: pd.DataFrame | None = None) -> dict[str, Look]:
-    """Return how each arm is drawn; arms that astrolab does not know get spare colours in the order given.
-
-    Those that a table says were cut short carry a dagger.
-    """
-    looks, short = _looks(arms, known=ARMS), _cut_short(table)
+    """Return how each arm is drawn, with a dagger if a table says it was cut short; unknown arms get spare colours."""
+    looks, flagged = _looks(arms, known=ARMS), table is not None and "cut_short" in table
+    short = set(table["arm"][table["cut_short"].astype(bool)]) if flagged else ()
     return {arm: replace(look, label=look.label + CUT_SHORT) if arm in short else look for arm, look in looks.items()}
 
 
 def dagger(looks: Mapping[str, Look]) -> list[Line2D]:
     """Give the entry of a legend that says what the dagger of an arm means, where one has it."""
-    words = "cut short: its loss still fell"
-    has_one = any(look.label.endswith(CUT_SHORT) for look in looks.values())
-    return [Line2D([], [], ls="none", marker=f"${CUT_SHORT.strip()}$", color=INK, label=words)] * has_one
-
-
-def _cut_short(table: pd.DataFrame | None) -> set[str]:
-    return set() if table is None or "cut_short" not in table else set(table["arm"][table["cut_short"].astype(bool)])
+    how = {"ls": "none", "marker": "$†$", "color": INK, "label": "cut short: its loss still fell"}
+    return [Line2D([], [], **how)] * any(look.label.endswith(CUT_SHORT) for look in looks.values())
 
 
 def survey_looks(surveys: Sequence[str]) -> dict[str, Look]:
@@ -228,10 +221,7 @@ def panel_grid(
 
 
 def finish(target: Figure | Axes, *, title: str, simulated: bool, entries: Artists = (), notes: Artists = ()) -> None:
-    """Write the title and the legend (below, the figure grows by it; inside axes beside others), broken to fit.
-
-    Shaded areas that have a label are explained in the legend too, after the notes.
-    """
+    """Write the title and the legend, with what is shaded: below (the figure grows), or inside axes beside others."""
     figure = target if isinstance(target, Figure) else target.figure
     shaded = {patch.get_label(): patch for ax in figure.axes for patch in ax.patches}
     notes = [*notes, *(patch for label, patch in shaded.items() if label and not label.startswith("_"))]
@@ -328,10 +318,7 @@ def draw_requirement(ax: Axes, *, metric: str, quantity: Quantity) -> None:
 
 
 def hold_all(axes: Sequence[Axes], *, values: Any) -> None:
-    """Let the vertical axis of panels that share it hold all values, and few large ones not squeeze the others.
-
-    Where some lie far beyond, the axis is logarithmic from the usual ones on; that part is shaded.
-    """
+    """Let the vertical axis that panels share hold all values: beyond the usual ones it is logarithmic, and shaded."""
     sizes = np.abs(np.asarray(values, dtype=float))
     sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
     usual = sizes[sizes <= _FAR * np.median(sizes)].max() if len(sizes) else np.inf
@@ -343,15 +330,13 @@ def hold_all(axes: Sequence[Axes], *, values: Any) -> None:
     beyond = [tick for digit in (1, 2, 5) for tick in digit * decades if tick > usual]
     inside = [tick for tick in MaxNLocator(3).tick_values(0, usual) if tick <= usual]
     ticks: list[float] = []
-    for tick in (sign * size for size in (*inside, *beyond) for sign in (1, -1)):
-        gaps = np.abs(place([*ticks, np.inf]) - place([tick])) / np.ptp(place(ends))
-        if ends[0] <= tick <= ends[1] and gaps.min() > _TICK_GAP:
+    for tick in (sign * size for size in (*inside, *beyond) for sign in (1, -1) if ends[0] <= sign * size <= ends[1]):
+        if np.all(np.abs(place(ticks) - place(tick)) > _TICK_GAP * np.ptp(place(ends))):
             ticks.append(tick)
     how = {"color": "#F4F4F4", "lw": 0, "zorder": -1, "label": "logarithmic from here on"}
     for ax in axes:
         ax.set_yticks(ticks, [f"{tick:zg}".replace("-", "−") for tick in ticks])
         ax.set_yticks([], minor=True)
-        for start, end in zip((-usual, usual), ends, strict=True):
-            if abs(end) > usual and start * end > 0:
-                ax.axhspan(start, end, **how)
+        ax.axhspan(min(ends[0], -usual), -usual, **how)
+        ax.axhspan(usual, max(ends[1], usual), **how)
         ax.set_ylim(ends)

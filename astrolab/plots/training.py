@@ -13,17 +13,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.pyplot import subplots
 from matplotlib.text import Annotation, Text
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 from matplotlib.transforms import Bbox
 
 from astrolab.metrics import pareto_front
 from astrolab.plots import style
-from astrolab.plots.scores import Drawn, Names, whiskers
+from astrolab.plots.scores import POINT, Drawn, Names, draw_point
 from astrolab.plots.style import FAINT, INK, PAGE_WIDTH_INCH, Look
 from astrolab.tasks import Quantity
 
-_ROOM_ABOVE = 0.15  # of the height of a panel, for the learning rates
-_FEW = 4  # points that would hardly make a line
 _COST_WORDS = {
     "n_trainable": "trainable parameters",
     "time_s": "training time (s)",
@@ -31,7 +29,6 @@ _COST_WORDS = {
     "n_steps": "steps",
     "n_seen": "objects seen in training",
 }
-_MARK = {"ls": "none", "ms": 6.0, "mec": "white", "mew": 0.6}
 # Okabe & Ito 2008, in an order in which neighbours differ most in lightness too.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#661100", "#6E6E6E")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "h", "X")
@@ -59,23 +56,20 @@ def plot_training_curves(history: pd.DataFrame, *, arms: Names = None, title: st
     """
     history = history.assign(arm=history.get("arm", "this run"), seed=history.get("seed", 0))
     looks = style.arm_looks(style.chosen(history, column="arm", names=arms), table=history)
-    words = {"rows": ["loss"], "xlabel": "step"}
+    words = {"rows": ["loss"], "xlabel": "step", "pad": 12}
     figure, axes = style.panel_grid(list(looks.values()), panel=(1.7, 1.6), around=(0.3, 0.6), sharey=True, **words)
     for ax, (arm, look) in zip(axes[0], looks.items(), strict=True):
         _draw_losses(ax, runs=history[history["arm"] == arm], look=look)
-    losses = history.loc[history["arm"].isin(looks), ["train_loss", "validation_loss"]].stack()
-    _spread_small(axes[0, 0], values=losses)
-    ends, of_axis = axes[0, 0].get_ylim(), axes[0, 0].yaxis.get_transform()
-    low, high = of_axis.transform(ends)
-    axes[0, 0].set_ylim(ends[0], of_axis.inverted().transform([high + _ROOM_ABOVE * (high - low)])[0])
+    losses = history.loc[history["arm"].isin(looks), ["train_loss", "validation_loss"]]
+    _spread_small(axes[0, 0], values=losses.stack())
     entries = [
         Line2D([], [], color=INK, lw=0.9, alpha=0.5, label="train"),
         Line2D([], [], color=INK, lw=1.4, label="validation"),
         Line2D([], [], color=INK, marker="*", ls="none", ms=7, label="weights kept"),
         Line2D([], [], color=FAINT, lw=0.8, ls=":", label="learning rate falls"),
     ]
-    how = {"simulated": style.is_simulated(history), "entries": entries, "notes": style.dagger(looks)}
-    style.finish(figure, title=title, **how)
+    words = {"title": title, "entries": entries, "notes": style.dagger(looks)}
+    style.finish(figure, simulated=style.is_simulated(history), **words)
     return figure
 
 
@@ -91,7 +85,7 @@ def _spread_small(ax: Axes, *, values: pd.Series) -> None:
 def _draw_losses(ax: Axes, *, runs: pd.DataFrame, look: Look) -> None:
     for _, run in runs.groupby("seed", sort=False):
         run = run.sort_values("step")
-        dots = {"marker": "." if len(run) < _FEW else "", "color": look.colour}
+        dots = {"marker": ".", "ms": 2.5, "color": look.colour}  # one point would be no line
         ax.plot(run["step"], run["train_loss"], lw=0.8, alpha=0.45, **dots)
         ax.plot(run["step"], run["validation_loss"], lw=1.2, **dots)
         kept = run[run["is_kept"]]
@@ -101,12 +95,11 @@ def _draw_losses(ax: Axes, *, runs: pd.DataFrame, look: Look) -> None:
         ax.axvline(step, color=FAINT, lw=0.8, ls=":", zorder=0)
     rates = first["learning_rate"].to_numpy()
     span = _power(rates[0]) if rates[0] == rates[-1] else f"{_power(rates[0])} → {_power(rates[-1])}"
-    how = {"transform": ax.transAxes, "ha": "right", "va": "top", "fontsize": 6.2, "color": FAINT}
-    ax.text(0.97, 0.96, f"rate {span}", **how, bbox={"fc": "white", "ec": "none", "pad": 1.0})
+    ax.text(1, 1.02, f"rate {span}", transform=ax.transAxes, ha="right", va="bottom", fontsize=6.2, color=FAINT)
     ax.grid(axis="y")
     ax.set_xlim(0, 1.04 * runs["step"].max())
-    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:g}" if step < 10_000 else f"{step / 1000:g}k"))
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
 def _power(rate: float) -> str:
@@ -146,27 +139,22 @@ def plot_cost(
     for line, name in zip(axes, cost, strict=True):
         style.chosen(costs, column=name, names=None)
         paid = costs.groupby("arm")[name].mean()
+        something = paid[paid > 0]
+        first, last = (something.min() / 3, something.max()) if len(something) else (1.0, 1.0)
         for ax, survey in zip(line, drawn.surveys, strict=True):
             style.draw_requirement(ax, metric=drawn.metrics[0], quantity=drawn.quantity)
-            for arm, look in drawn.arms.items():
-                rows, mark = drawn.where(survey=survey, arm=arm), {"color": look.colour, "marker": look.marker}
-                ax.errorbar(rows["arm"].map(paid), rows["value"], yerr=whiskers(rows), elinewidth=0.9, **mark | _MARK)
+            for row in drawn.where(survey=survey).itertuples():
+                draw_point(ax, x=paid[row.arm], row=row, look=drawn.arms[row.arm])
+            ax.set_xscale("symlog", linthresh=first, linscale=0.4)  # linear up to the first cost: untrained arms cost 0
+            ax.set_xticks([0, *10.0 ** np.arange(np.ceil(np.log10(first)), np.ceil(np.log10(last)) + 1)])
+            ax.set_xticks([], minor=True)
             ax.set_xlabel(_COST_WORDS.get(name, name))
             ax.margins(x=0.12, y=0.14)
             ax.grid()
-        _scale_costs(line[0], paid=paid[paid > 0])
     for column, survey in zip(axes.T, drawn.surveys, strict=True):
         style.hold_all(list(column), values=drawn.where(survey=survey)["value"])
-    drawn.finish(figure, title=title, entries=style.keys(drawn.arms, **_MARK))
+    drawn.finish(figure, title=title, entries=style.keys(drawn.arms, **POINT))
     return figure
-
-
-def _scale_costs(ax: Axes, *, paid: pd.Series) -> None:
-    """Make the axis logarithmic, but linear up to the first cost: untrained arms cost 0."""
-    first, last = (paid.min() / 3, paid.max()) if len(paid) else (1.0, 1.0)
-    ax.set_xscale("symlog", linthresh=first, linscale=0.4)
-    ax.set_xticks([0, *10.0 ** np.arange(np.ceil(np.log10(first)), np.ceil(np.log10(last)) + 1)])
-    ax.set_xticks([], minor=True)
 
 
 @style.in_style

@@ -1,8 +1,9 @@
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
-from drawn import assert_nothing_is_cut, predict
+from drawn import assert_nothing_is_cut, legend_of, predict
 
 from astrolab.errors import PredictionError, UnknownNameError
 from astrolab.metrics import Resampling, score
@@ -22,6 +23,23 @@ def test_one_panel_for_each_arm_and_survey_holds_the_objects_of_one_seed(predict
     assert figure.get_supxlabel() == "true redshift"
     for drawn in (figure, plot_prediction_density(predictions, arms=["lora"], surveys=["twin-galaxiesml"])):
         assert_nothing_is_cut(drawn)
+
+
+def test_at_most_four_panels_stand_in_a_row_and_each_names_its_arm_and_its_test_set(predictions):
+    some = predictions.query("arm == 'lora' and seed == 0")
+    many = pd.concat([some.assign(arm=f"arm {number}", cut_short=number == 4) for number in range(7)])
+    many.attrs = predictions.attrs
+    figure = plot_prediction_density(many, limits=(0, 2))
+    panels = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
+    names = [f"arm {number}{' †' * (number == 4)}" for number in range(7)]
+    assert [ax.get_title(loc="center") for ax in panels] == [*names, *names]
+    lines = {round(ax.get_position().y0, 3): [] for ax in panels}
+    for ax in panels:
+        lines[round(ax.get_position().y0, 3)].append(ax.get_ylabel())
+    assert [len(line) for line in lines.values()] == [4, 3, 4, 3]
+    assert [line[0] for line in lines.values()] == ["TransferZ twin"] * 2 + ["GalaxiesML twin"] * 2
+    assert figure.get_size_inches()[0] <= 7.2 and legend_of(figure) == ["cut short: its loss still fell"]
+    assert_nothing_is_cut(figure)
 
 
 def test_numbers_in_a_panel_are_its_scores(predictions):

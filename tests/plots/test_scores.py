@@ -5,71 +5,103 @@ from drawn import assert_nothing_is_cut, legend_of, predict, texts_of
 from matplotlib.collections import PolyCollection
 
 from astrolab.errors import PredictionError
-from astrolab.metrics import Resampling, compare_models, estimate_plateau, score, score_slices
-from astrolab.plots import plot_comparison, plot_data_fractions, plot_forgetting, plot_metrics, plot_score_by_slice
-from astrolab.plots.style import FAINT, arm_looks
+from astrolab.metrics import Resampling, compare_models, estimate_plateau, score, score_slices, summarise_seeds
+from astrolab.plots import (
+    plot_comparison,
+    plot_cost,
+    plot_data_fractions,
+    plot_forgetting,
+    plot_metrics,
+    plot_score_by_slice,
+)
+from astrolab.plots.style import ARMS, FAINT, arm_looks
 from astrolab.predictions import concat_predictions
 from astrolab.studies.beside import load_published
 
 RESAMPLING = Resampling(n=20)
 FRACTIONS = (0.0, 0.5, 1.0)
-SPREAD_OF_SOME = "spread over seeds where there are several, else interval over objects"
+SPREAD_OF_SOME = "spread over objects and seeds where there are several, else interval over objects"
 
 
-def bars_of(ax):
-    return [patch.get_height() for container in ax.containers for patch in container if hasattr(patch, "get_height")]
+def points_of(ax):
+    """What is drawn of scores: a marker's place by the arm's colour and marker."""
+    return [line for line in ax.lines if len(line.get_xdata()) == 1 and line.get_markerfacecolor() != "white"]
 
 
-def test_bars_are_the_means_over_seeds(scores):
-    figure = plot_metrics(scores, metrics=["scatter"], surveys=["twin-galaxiesml"], arms=["lora", "zero_shot"])
-    rows = scores.query("metric == 'scatter' and survey == 'twin-galaxiesml'")
-    means = rows.groupby("arm")["value"].mean()
-    assert sorted(bars_of(figure.axes[0])) == pytest.approx(sorted([means["lora"], means["zero_shot"]]))
+def printed_of(ax):
+    return [line.get_ydata()[0] for line in ax.lines if line.get_markerfacecolor() == "white"]
 
 
-def test_bars_say_what_is_simulated_and_what_they_are_and_mark_one_best_in_each_group(scores):
+def intervals_of(ax):
+    return [tuple(line.get_ydata()) for line in ax.lines if len(line.get_xdata()) == 2 and line.get_lw() == 1.2]
+
+
+def few_scores(*, survey="galaxiesml", metric="bias", **values):
+    rows = pd.DataFrame({"arm": list(values), "value": list(values.values())})
+    return rows.assign(survey=survey, label="z", metric=metric, low=rows["value"] - 1e-3, high=rows["value"] + 1e-3)
+
+
+def test_points_are_means_over_seeds_in_groups_by_test_set_and_their_intervals_those_of_the_table(scores):
+    figure = plot_metrics(scores, metrics=["scatter"], arms=["lora", "zero_shot"])
+    summary = summarise_seeds(scores.query("metric == 'scatter'")).set_index(["survey", "arm"])
+    expected = [(s, a) for s in ("twin-transferz", "twin-galaxiesml") for a in ("lora", "zero_shot")]
+    points = sorted(points_of(figure.axes[0]), key=lambda line: line.get_xdata()[0])
+    assert [line.get_ydata()[0] for line in points] == pytest.approx([summary["value"][key] for key in expected])
+    assert [round(line.get_xdata()[0]) for line in points] == [0, 0, 1, 1]
+    looks = arm_looks(["lora", "zero_shot"])
+    assert [line.get_color() for line in points] == [looks[arm].colour for _, arm in expected]
+    ends = {(summary["low"][key], summary["high"][key]) for key in expected}
+    assert {tuple(map(float, pair)) for pair in intervals_of(figure.axes[0])} == ends
+
+
+def test_a_figure_says_what_is_simulated_and_what_its_signs_mean(scores):
     figure = plot_metrics(scores)
     assert [ax.get_ylabel() for ax in figure.axes] == ["bias", "scatter", "catastrophic rate"]
-    texts = texts_of(figure)
-    assert any("simulated twin surveys" in text for text in texts)
-    assert "spread over 2 seeds" in texts and "LSST requirement" in texts
-    assert texts.count("★") >= 3 * 2
-    assert not any("printed" in text for text in texts)
-    assert SPREAD_OF_SOME in texts_of(plot_metrics(scores.query("arm == 'lora' or seed == 0")))
+    assert "simulated twin surveys" in figure.get_suptitle()
+    notes = {"best of its group", "spread over objects and 2 seeds", "LSST requirement"}
+    assert set(legend_of(figure)) == {"zero-shot", "LoRA", "mine", *notes}
+    assert SPREAD_OF_SOME in legend_of(plot_metrics(scores.query("arm == 'lora' or seed == 0")))
+    short = plot_metrics(scores.assign(cut_short=scores["arm"].eq("lora") & scores["seed"].eq(1)))
+    assert {"zero-shot", "LoRA †", "mine", "cut short: its loss still fell"} < set(legend_of(short))
 
 
-def test_printed_values_stand_at_the_bars_of_their_arm_and_survey_only(scores):
+def test_a_star_marks_the_best_only_where_it_is_alone():
+    alone = few_scores(zero_shot=-0.01, lora=0.02, full=0.04)
+    tied = few_scores(survey="combo", zero_shot=-0.02, lora=0.02, full=0.04)
+    (ax,) = plot_metrics(pd.concat([alone, tied])).axes
+    (star,) = [text for text in ax.texts if text.get_text() == "★"]
+    assert star.xy == (pytest.approx(points_of(ax)[0].get_xdata()[0]), pytest.approx(-0.009))
+    at_zero = few_scores(metric="catastrophic_rate", zero_shot=0.0, lora=0.0, full=0.0)
+    assert not plot_metrics(at_zero).axes[0].texts
+
+
+def test_printed_values_stand_beside_the_points_of_their_arm_and_survey_only(scores):
     published = load_published("lora_vs_transfer", direction="forward")
     figure = plot_metrics(scores, metrics=["scatter"], published=published)
-    marks = [line.get_ydata()[0] for line in figure.axes[0].lines if str(line.get_marker()) in "D^v"]
     values = published.set_index(["arm", "survey", "metric"])["value"]
     there = [(arm, survey) for arm in ("zero_shot", "lora") for survey in ("transferz", "galaxiesml")]
-    assert sorted(marks) == pytest.approx(sorted(values[arm, survey, "scatter"] for arm, survey in there))
-    assert any("measured on other data" in text for text in legend_of(figure))
+    assert sorted(printed_of(figure.axes[0])) == pytest.approx(sorted(values[arm, s, "scatter"] for arm, s in there))
+    assert any("on other data" in text for text in legend_of(figure))
     assert not any("printed" in text for text in texts_of(plot_metrics(scores, published=published.iloc[:0])))
     own = scores.assign(survey=scores["survey"].str.replace("twin-", "my-"))
     assert not any("printed" in text for text in texts_of(plot_metrics(own, published=published)))
 
 
-def test_a_bar_far_longer_than_the_others_is_cut_and_labelled():
-    arms = {"zero_shot": 0.010, "lora": 0.012, "full": 0.015, "tl_published": -0.2}
-    names = {"survey": "galaxiesml", "label": "z", "metric": "bias"}
-    scores = pd.DataFrame([names | {"arm": arm, "value": value} for arm, value in arms.items()])
-    figure = plot_metrics(scores.assign(low=scores["value"] - 1e-3, high=scores["value"] + 1e-3))
-    assert figure.axes[0].get_ylim()[1] < 0.03
-    assert any("−0.2" in text for text in texts_of(figure))
+@pytest.mark.parametrize("far", [{"tl_published": -0.2, "scratch": -7.0}, {"tl_published": -0.2, "scratch": 0.4}])
+def test_unequal_scores_far_beyond_the_others_stand_at_unequal_places_on_the_axis(far):
+    figure = plot_metrics(few_scores(zero_shot=0.010, lora=0.012, full=-0.015, **far))
+    (ax,) = figure.axes
+    heights = [ax.transAxes.inverted().transform(line.get_transform().transform(line.get_xydata()))[0, 1]
+               for line in points_of(ax)]  # fmt: skip
+    assert all(0 < height < 1 for height in heights)
+    values = [line.get_ydata()[0] for line in points_of(ax)]
+    assert np.argsort(heights).tolist() == np.argsort(values).tolist()
+    assert np.diff(sorted(heights)).min() > 0.005
+    assert "logarithmic from here on" in legend_of(figure)
     assert not any("simulated" in text for text in texts_of(figure))
 
 
-def test_stars_stay_inside_the_axis_where_every_bar_is_zero_and_an_interval_is_long():
-    names = [(arm, survey) for survey in ("a", "b") for arm in ("full", "lora")]
-    scores = pd.DataFrame(names, columns=["arm", "survey"]).assign(label="z", metric="catastrophic_rate", value=0.0)
-    ax = plot_metrics(scores.assign(low=0.0, high=[1e-4, 1e-4, 0.1, 0.1])).axes[0]
-    stars = [text.xy[1] for text in ax.texts if text.get_text() == "★"]
-    assert len(stars) == 4 and max(stars) <= ax.get_ylim()[1]
-
-
-def test_two_scores_for_one_bar_are_refused(scores):
+def test_two_scores_for_one_point_are_refused(scores):
     both = pd.concat([scores.assign(direction="forward"), scores.assign(direction="reverse")])
     with pytest.raises(PredictionError, match="direction"):
         plot_metrics(both)
@@ -86,8 +118,9 @@ def test_one_of_several_labels_is_drawn_and_named_and_no_redshift_is_asked_of_a_
     assert figure.get_suptitle() == "Every arm on every test set · [Fe/H]"
     assert [ax.get_ylabel() for ax in figure.axes] == ["bias (dex)", "rms error (dex)", "$R^2$"]
     assert "LSST requirement" not in legend_of(figure)
-    ax = plot_forgetting(scores, label="teff")
-    assert ax.get_title(loc="left").replace("\n", " · ") == "rms error (K) on every test set · effective temperature"
+    figure = plot_forgetting(scores, label="teff", metrics=["rmse"])
+    assert [ax.get_title(loc="center") for ax in figure.axes] == ["rms error (K)"]
+    assert figure.get_suptitle().replace("\n", " · ").endswith(" · effective temperature")
     with pytest.raises(PredictionError, match="logg"):
         plot_metrics(scores, label="logg")
 
@@ -96,32 +129,47 @@ def test_a_network_without_labels_is_drawn_by_its_error(stars):
     errors = stars[[name for name in stars if "." not in name]].assign(**{"error.spectrum": 0.1})
     errors.attrs = {}
     (ax,) = plot_metrics(score(errors, resampling=RESAMPLING)).axes
-    assert bars_of(ax) == pytest.approx([0.1])
+    assert [line.get_ydata()[0] for line in points_of(ax)] == pytest.approx([0.1])
 
 
-@pytest.mark.parametrize("metric", ["scatter", "bias", "catastrophic_rate"])
-def test_the_best_of_each_column_is_bold_and_the_palest(scores, metric):
-    ax = plot_forgetting(scores, metric=metric)
-    bold = {text.xy for text in ax.texts if text.get_weight() == "bold"}
-    colours = np.asarray(ax.images[0].get_array())
-    assert {column for column, _ in bold} == {0, 1}
-    for column, row in bold:
-        assert colours[row, column] == colours[:, column].min()
+def test_forgetting_shows_bias_scatter_and_catastrophic_rate_side_by_side_with_each_cell_of_the_table(scores):
+    figure = plot_forgetting(scores)
+    assert [ax.get_title(loc="center") for ax in figure.axes] == ["bias", "scatter", "catastrophic rate"]
+    assert figure.get_size_inches()[0] <= 7.2
+    summary = summarise_seeds(scores)
+    for ax, metric in zip(figure.axes, ("bias", "scatter", "catastrophic_rate"), strict=True):
+        rows = summary[summary["metric"] == metric]
+        places = {"twin-transferz": 0, "twin-galaxiesml": 1}, {"zero_shot": 0, "lora": 1, "mine": 2}
+        texts = {text.xy: text.get_text() for text in ax.texts[::2]}
+        for row in rows.itertuples():
+            assert texts[places[0][row.survey], places[1][row.arm]] == f"{row.value:z.4f}".replace("-", "−")
+        assert ax.texts[1].get_text() == f"± {(rows['high'] - rows['low']).iloc[0] / 2:.4f}"
 
 
-def test_cells_hold_the_mean_over_seeds_of_the_headline(scores):
-    ax = plot_forgetting(scores, arms=["lora"], surveys=["twin-transferz"])
-    value = scores.query("arm == 'lora' and survey == 'twin-transferz' and metric == 'scatter'")["value"].mean()
-    assert ax.texts[0].get_text() == f"{value:.4f}"
-    assert "simulated twin surveys" in ax.get_title(loc="left")
-    with pytest.raises(PredictionError, match="r2"):
-        plot_forgetting(scores, metric="r2")
+def test_the_least_scatter_about_a_large_bias_is_bold_in_one_matrix_and_dark_in_the_other():
+    bias = few_scores(tl=-0.3, lora=0.001, full=0.02)
+    figure = plot_forgetting(pd.concat([bias, few_scores(metric="scatter", tl=0.01, lora=0.02, full=0.03)]))
+    bold = [[text.xy[1] for text in ax.texts if text.get_weight() == "bold"] for ax in figure.axes]
+    assert bold == [[1], [0]]
+    shades = [np.asarray(ax.images[0].norm(ax.images[0].get_array()))[:, 0] for ax in figure.axes]
+    assert shades[0].argmax() == 0 and shades[1].argmin() == 0
+
+
+def test_nothing_is_bold_where_several_are_best_and_an_arm_cut_short_has_a_dagger():
+    scores = few_scores(metric="catastrophic_rate", tl=0.0, lora=0.0, full=0.1).assign(cut_short=[False, True, False])
+    figure = plot_forgetting(scores)
+    (ax,) = figure.axes
+    assert not [text for text in ax.texts if text.get_weight() == "bold"]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["transfer learning", "LoRA †", "full fine-tuning"]
+    assert legend_of(figure) == ["cut short: its loss still fell"]
 
 
 def test_metrics_of_which_more_is_better_are_drawn_too(predictions):
-    ax = plot_forgetting(score(predictions, metrics=["r2"], resampling=Resampling(n=0)))
-    bold = next(text for text in ax.texts if text.get_weight() == "bold")
-    assert float(bold.get_text()) == max(float(text.get_text()) for text in ax.texts[::2] if text.xy[0] == bold.xy[0])
+    (ax,) = plot_forgetting(score(predictions, metrics=["r2"], resampling=Resampling(n=0))).axes
+    colours = np.asarray(ax.images[0].get_array())
+    (column, row), text = next((text.xy, text) for text in ax.texts if text.get_weight() == "bold")
+    assert float(text.get_text()) == max(float(text.get_text()) for text in ax.texts[::2] if text.xy[0] == column)
+    assert colours[row, column] == colours[:, column].min()
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +189,14 @@ def test_lines_are_the_means_over_seeds_at_the_medians_of_the_slices(slices):
 
 def test_slices_say_what_was_sliced_and_name_every_arm(slices, scores):
     figure = plot_score_by_slice(slices, metric="bias")
-    assert "bias along true redshift · simulated twin surveys" in figure.get_suptitle()
+    assert "Bias along true redshift · simulated twin surveys" in figure.get_suptitle()
     assert figure.axes[0].get_xlabel() == "true redshift"
-    assert legend_of(figure) == ["zero-shot", "LoRA", "mine"]
+    counts = slices.query("metric == 'bias' and survey == 'twin-transferz' and arm == 'lora' and seed == 0")
+    assert [(text.xy[0], text.get_text()) for text in figure.axes[0].texts] == [
+        (row.slice_median, str(row.n)) for row in counts.sort_values("slice_low").itertuples()
+    ]
+    notes = {"spread over objects and 2 seeds", "above: objects in the slice", "LSST requirement"}
+    assert set(legend_of(figure)) >= {"zero-shot", "LoRA", "mine", *notes}
     with pytest.raises(PredictionError, match="slice_column"):
         plot_score_by_slice(scores)
 
@@ -173,15 +226,15 @@ def of_fractions(curves):
     return score(curves, metrics=["scatter", "bias"], resampling=RESAMPLING)
 
 
-def test_lines_are_means_over_seeds_and_bands_their_spread(of_fractions):
+def test_lines_are_means_over_seeds_and_bands_hold_their_spread(of_fractions):
     figure = plot_data_fractions(of_fractions, surveys=["twin-galaxiesml"])
     ax = figure.axes[0]
     rows = of_fractions.query("metric == 'scatter' and survey == 'twin-galaxiesml' and arm == 'lora'")
-    mean, spread = (rows.groupby("fraction")["value"].agg(how) for how in ("mean", "std"))
+    mean, top = (summarise_seeds(rows)[name] for name in ("value", "high"))
     assert any(np.allclose(line.get_ydata(), mean) for line in ax.lines if len(line.get_ydata()) == 3)
     bands = [c for c in ax.collections if isinstance(c, PolyCollection)]
     tops = [band.get_paths()[0].vertices[:, 1].max() for band in bands]
-    assert any(top == pytest.approx((mean + spread).max()) for top in tops)
+    assert any(height == pytest.approx(top.max()) for height in tops)
     assert ax.get_title(loc="center") == "GalaxiesML twin" and "simulated" in figure.get_suptitle()
     some = plot_data_fractions(of_fractions.query("arm == 'lora' or seed == 0"))
     assert SPREAD_OF_SOME in legend_of(some)
@@ -285,7 +338,21 @@ def test_models_that_do_not_differ_can_be_drawn(comparisons):
 def test_no_word_is_cut_however_few_panels_there_are(scores, slices, of_fractions, comparisons, n_surveys):
     surveys = ["twin-transferz", "twin-galaxiesml"][:n_surveys]
     assert_nothing_is_cut(plot_metrics(scores, surveys=surveys, arms=["zero_shot", "lora"]))
-    assert_nothing_is_cut(plot_forgetting(scores, surveys=surveys).figure)
+    assert_nothing_is_cut(plot_forgetting(scores, surveys=surveys))
     assert_nothing_is_cut(plot_score_by_slice(slices, surveys=surveys))
     assert_nothing_is_cut(plot_data_fractions(of_fractions, surveys=surveys, published=PRINTED))
     assert_nothing_is_cut(plot_comparison(comparisons, surveys=surveys))
+
+
+def test_every_figure_survives_fourteen_arms_on_three_test_sets(scores):
+    one = scores.query("arm == 'lora' and seed == 0 and survey == 'twin-transferz'")
+    arms = [name for name in ARMS if name not in ("base", "head")]
+    surveys = ("twin-transferz", "twin-galaxiesml", "combo")
+    many = pd.concat([one.assign(arm=arm, survey=survey) for arm in arms for survey in surveys])
+    factors = np.linspace(0.5, 2.0, len(many))
+    many = many.assign(**{name: many[name] * factors for name in ("value", "low", "high")})
+    costs = pd.DataFrame({"arm": arms, "n_trainable": 100, "time_s": 3.0})
+    for figure in (plot_metrics(many), plot_forgetting(many), plot_cost(many, costs=costs)):
+        assert_nothing_is_cut(figure)
+        assert figure.get_size_inches()[0] <= 7.2
+    assert len(points_of(plot_metrics(many, metrics=["scatter"]).axes[0])) == 14 * 3

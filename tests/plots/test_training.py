@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import assert_nothing_is_cut
+from drawn import assert_nothing_is_cut, legend_of
 from matplotlib.collections import PathCollection
 from matplotlib.text import Text
 
@@ -9,6 +9,7 @@ from astrolab.errors import PredictionError
 from astrolab.plots import plot_cost, plot_pareto, plot_training_curves
 
 COSTS = pd.DataFrame({"arm": ["zero_shot", "lora", "lora", "mine"], "n_trainable": [0, 100, 300, 10_000]})
+COSTS["time_s"] = [0.0, 3.0, 5.0, 70.0]
 
 
 @pytest.fixture
@@ -18,9 +19,16 @@ def history():
         for seed in (0, 1):
             epoch = np.arange(1, 11)
             loss = (epoch - 7.0) ** 2 / 100 + 0.1
-            columns = {"arm": arm, "seed": seed, "epoch": epoch, "train_loss": loss - 0.05, "validation_loss": loss}
+            columns = {
+                "arm": arm,
+                "seed": seed,
+                "epoch": epoch,
+                "step": 25 * epoch,
+                "train_loss": loss - 0.05,
+                "validation_loss": loss,
+            }
             rates = {"is_kept": epoch == 8, "learning_rate": np.where(epoch < 6, 1e-3, 1e-4)}
-            tables.append(pd.DataFrame(columns | rates))
+            tables.append(pd.DataFrame(columns | rates).assign(cut_short=arm == "full" and seed == 1))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -28,18 +36,47 @@ def test_marks_the_weights_kept_and_the_steps_of_the_rate(history):
     ax = plot_training_curves(history).axes[0]
     stars = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "*"]
     steps = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
-    assert stars == [8, 8] and steps == [6]
+    assert stars == [200, 200] and steps == [150]
     assert ax.texts[0].get_text() == "rate $10^{-3}$ → $10^{-4}$"
 
 
 def test_one_panel_for_each_arm_and_no_empty_one(history):
     figure = plot_training_curves(history)
     assert len(figure.axes) == 5
-    assert [ax.get_xlabel() for ax in figure.axes] == ["", "epoch", "epoch", "epoch", "epoch"]
+    assert [ax.get_xlabel() for ax in figure.axes] == ["", "", "step", "step", "step"]
     alone = plot_training_curves(history, arms=["mine"])
     assert len(alone.axes) == 1
     for drawn in (figure, alone):
         assert_nothing_is_cut(drawn)
+
+
+def test_an_arm_with_a_fit_cut_short_carries_a_dagger_that_the_legend_explains(history):
+    figure = plot_training_curves(history)
+    assert [ax.get_title(loc="center") for ax in figure.axes if "†" in ax.get_title(loc="center")] == [
+        "full fine-tuning †"
+    ]
+    assert "cut short: its loss still fell" in legend_of(figure)
+    assert "cut short: its loss still fell" not in legend_of(plot_training_curves(history, arms=["lora"]))
+
+
+@pytest.mark.parametrize("n_steps", [2, 8, 1500, 100_000])
+def test_few_steps_are_seen_and_many_have_short_numbers(history, n_steps):
+    run = history.query("arm == 'lora' and seed == 0").tail(2).assign(step=[n_steps // 2, n_steps], is_kept=False)
+    (ax,) = plot_training_curves(run).axes
+    train, validation = (line for line in ax.lines if len(line.get_xdata()) == 2)
+    assert train.get_marker() == validation.get_marker() == "."
+    assert ax.get_xlim()[0] == 0 and ax.get_xlim()[1] > n_steps
+    ticks = [(place, text.get_text()) for place, text in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)]
+    seen = [words for place, words in ticks if place <= ax.get_xlim()[1]]
+    assert 3 <= len(seen) <= 5 and max(map(len, seen)) <= 4
+    assert seen[-1] == {2: "2", 8: "8", 1500: "1500", 100_000: "100k"}[n_steps]
+
+
+def test_losses_far_apart_get_a_logarithmic_axis(history):
+    assert plot_training_curves(history).axes[0].get_yscale() == "log"
+    assert plot_training_curves(history.assign(train_loss=0.1, validation_loss=0.2)).axes[0].get_yscale() == "linear"
+    negative = plot_training_curves(history.assign(train_loss=history["train_loss"] - 1))
+    assert negative.axes[0].get_yscale() == "linear"
 
 
 def test_the_history_of_one_run_is_enough(history):
@@ -62,12 +99,16 @@ def test_no_curve_runs_behind_the_learning_rate(history):
 
 
 def test_every_arm_stands_at_its_cost_and_score(scores):
-    figure = plot_cost(scores, costs=COSTS, surveys=["twin-transferz"])
-    points = {tuple(line.get_xydata()[0]) for line in figure.axes[0].lines if len(line.get_xdata()) == 1}
+    short = scores.assign(cut_short=scores["arm"] == "lora")
+    figure = plot_cost(short, costs=COSTS, surveys=["twin-transferz"])
     rows = scores.query("metric == 'scatter' and survey == 'twin-transferz'").groupby("arm")["value"].mean()
-    expected = {(0, rows["zero_shot"]), (200, rows["lora"]), (10_000, rows["mine"])}
-    for point in expected:
-        assert any(found == pytest.approx(point) for found in points)
+    assert [ax.get_xlabel() for ax in figure.axes] == ["trainable parameters", "training time (s)"]
+    for ax, paid in zip(figure.axes, ((0, 200, 10_000), (0, 4, 70)), strict=True):
+        points = {tuple(line.get_xydata()[0]) for line in ax.lines if len(line.get_xdata()) == 1}
+        for point in zip(paid, rows[["zero_shot", "lora", "mine"]], strict=True):
+            assert any(found == pytest.approx(point) for found in points)
+    notes = {"cut short: its loss still fell", "LSST requirement"}
+    assert set(legend_of(figure)) == {"zero-shot", "LoRA †", "mine", *notes}
     assert_nothing_is_cut(figure)
 
 
@@ -81,7 +122,7 @@ def test_arms_without_a_cost_are_named(scores):
     with pytest.raises(PredictionError, match="zero_shot, mine"):
         plot_cost(scores, costs=COSTS.query("arm == 'lora'"))
     with pytest.raises(PredictionError, match="time_s"):
-        plot_cost(scores, costs=COSTS, cost="time_s")
+        plot_cost(scores, costs=COSTS.drop(columns="time_s"))
 
 
 ROWS = [
@@ -145,6 +186,14 @@ def test_labels_do_not_cover_one_another_even_where_marks_are_near(table):
     boxes = [Text.get_window_extent(text) for text in ax.texts]  # without the line to the mark
     assert [text.get_text() for text in ax.texts] == ["all r2", "block1 r9", "block4"]
     assert not any(boxes[i].overlaps(boxes[j]) for i in range(3) for j in range(i))
+
+
+def test_labels_stand_beside_error_bars(table):
+    ax = plot_pareto(table)
+    labels = [Text.get_window_extent(text) for text in ax.texts]
+    bars = [line.get_window_extent() for line in ax.lines if line.get_alpha() == 0.45]
+    assert len(bars) == 6
+    assert not any(label.overlaps(bar.padded(1)) for label in labels for bar in bars)
 
 
 def test_families_and_hollow_marks_are_explained(table):
