@@ -105,8 +105,9 @@ def test_titles_say_what_differs_and_when_where_nothing_does(make_run, tmp_path)
     smoke = load_preset("lora_vs_transfer", preset="smoke")
     make_run("a", **smoke)
     make_run("b", **smoke | {"seeds": [0, 1], "direction": "reverse"})
-    for name, knob in (("c", 3), ("d", 4), ("e", 4)):
-        make_run(name, study="mine", knob=knob)
+    for second, (name, knob) in enumerate((("c", 3), ("d", 4), ("e", 4))):
+        path = make_run(name, study="mine", knob=knob) / "run.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"started": f"2026-01-01T00:00:0{second}+00:00"}))
     titles = headings_of(write_gallery(tmp_path / "runs", out=tmp_path / "site"))
     assert {"lora_vs_transfer · smoke · seeds 0", "lora_vs_transfer · smoke · direction reverse · seeds 0, 1"} < titles
     own = sorted(title for title in titles if title.startswith("mine"))
