@@ -79,7 +79,7 @@ def _spread_small(ax: Axes, *, values: pd.Series) -> None:
 def _draw_losses(ax: Axes, *, runs: pd.DataFrame, look: Look) -> None:
     for _, run in runs.groupby("seed", sort=False):
         run = run.sort_values("step")
-        dots = {"marker": ".", "ms": 2.5, "color": look.colour}  # one point would be no line
+        dots = {"marker": "." if len(run) < 4 else "", "color": look.colour}  # one point would be no line
         ax.plot(run["step"], run["train_loss"], lw=0.8, alpha=0.45, **dots)
         ax.plot(run["step"], run["validation_loss"], lw=1.2, **dots)
         kept = run[run["is_kept"]]
