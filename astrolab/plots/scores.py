@@ -39,7 +39,6 @@ _PANEL = (2.2, 2.0)  # inches
 _STRIP_ROW_INCH = 0.14  # height of an arm where plateaus are drawn
 _SURE = 0.95  # of the resamples must gain for a filled mark
 _PAIR_INCH = 0.19  # height of one comparison
-_FAR_PAIR = 4  # times the median reach: farther out, an interval would squeeze the others
 
 
 class Drawn:
@@ -182,10 +181,7 @@ def plot_forgetting(
     surveys: Names = None,
     title: str = "Every arm on every test set · the darker, the worse; bold: the best of its column",
 ) -> Figure:
-    """Draw scores of every arm (row) on every test set (column), a matrix a metric (by default the first three).
-
-    The best of a column is bold where it is alone. An arm can have the smallest scatter about a large bias.
-    """
+    """Draw scores of every arm (row) on every test set (column), a matrix a metric (by default the first three)."""
     drawn = Drawn(scores, label=label, metrics=metrics, arms=arms, surveys=surveys, n_metrics=3)
     width = max(_CELL[0] * len(drawn.surveys), _NARROWEST_MATRIX)
     size = {"panel": (width, _CELL[1] * len(drawn.arms)), "around": (_ROW_NAMES, 0.9)}
@@ -233,10 +229,7 @@ def plot_score_by_slice(
     surveys: Names = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw slices of :func:`astrolab.score_slices`: one metric along a quantity, a panel a test set, a line an arm.
-
-    Above each slice stands how many objects it holds.
-    """
+    """Draw slices of :func:`astrolab.score_slices`: one metric along a quantity, a panel a test set, a line an arm."""
     column = style.chosen(slices, column="slice_column", names=None)[0]
     metrics = metric and [metric]
     drawn = Drawn(slices, label=label, metrics=metrics, arms=arms, surveys=surveys, along=["slice_low"])
@@ -353,7 +346,7 @@ def plot_comparison(
     """Draw how much each model differs from each other one, with intervals; one panel for each test set.
 
     A filled mark in the colour of the better model stands where the interval leaves out zero, a hollow grey one where
-    nothing is decided. A difference far beyond the others is cut and written at the edge.
+    nothing is decided.
 
     Parameters
     ----------
@@ -390,8 +383,7 @@ def plot_comparison(
 
 
 def _draw_pairs(ax: Axes, *, rows: pd.DataFrame, pairs: Sequence[tuple[str, str]], looks: Mapping[str, Look]) -> None:
-    reach = np.abs(rows[["low", "high"]].to_numpy()).max(axis=1)
-    edge = float(reach[reach <= _FAR_PAIR * np.median(reach)].max(initial=0.0)) or 1.0
+    reach = rows[["low", "high"]].abs().max(axis=1)
     for place in range(0, len(pairs), 2):
         ax.axhspan(place - 0.5, place + 0.5, color="#F6F6F6", lw=0, zorder=0)
     ax.axvline(0, color=INK, lw=0.7, zorder=1)
@@ -400,14 +392,11 @@ def _draw_pairs(ax: Axes, *, rows: pd.DataFrame, pairs: Sequence[tuple[str, str]
     for row in rows.itertuples():
         y = pairs.index((row.a, row.b))
         colour = looks[row.better].colour if row.better in looks else None
-        if abs(row.difference) > edge:
-            how = {"ha": "right" if row.difference > 0 else "left", "va": "center", "fontsize": 6.5}
-            words = f"{row.difference:.2g} ▸" if row.difference > 0 else f"◂ −{-row.difference:.2g}"
-            ax.text(np.sign(row.difference) * 1.06 * edge, y, words, color=colour or FAINT, **how)
-        else:
-            ax.plot([row.low, row.high], [y, y], color=colour or FAINT, lw=1.3, solid_capstyle="butt", zorder=2)
-            ax.add_line(_mark(colour, at=(row.difference, y)))
-    ax.set_xlim(-1.08 * edge, 1.08 * edge)
+        ax.plot([row.low, row.high], [y, y], color=colour or FAINT, lw=1.3, solid_capstyle="butt", zorder=2)
+        ax.add_line(_mark(colour, at=(row.difference, y)))
+    edge = 1.08 * reach.max() or 1.0
+    ax.set_xlim(-edge, edge)
+    style.hold_all([ax], values=reach, along="x")
 
 
 def _mark(colour: str | None, *, at: tuple[float, float] | None = None, label: str = "") -> Line2D:

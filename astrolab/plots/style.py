@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import wraps
+from itertools import cycle
 from typing import Any, TypeVar
 
 import matplotlib as mpl
@@ -86,21 +87,14 @@ SURVEYS: dict[str, Look] = {
 }
 _NARROWEST_INCH = 3.6
 _ABOUT_ZERO = 0.05
-_FAR = 5.0  # times the median: values beyond are not usual
-_LINEAR_PART = 1.5  # decades that the usual values take beside those beyond
-_TICK_GAP = 0.09  # least distance of two ticks, of the axis
+_FAR, _LINEAR_PART, _TICK_GAP = 5.0, 1.5, 0.09  # times the median are not usual; decades for the usual; of the axis
 _SPARE = ("#882255", "#44AA99", "#999933", "#AA4499", "#117733", "#CC6677", "#6699CC")
 
 
 def _looks(names: Sequence[str], *, known: Mapping[str, Look]) -> dict[str, Look]:
-    unknown = [name for name in dict.fromkeys(names) if name not in known]
-    if len(unknown) > len(_SPARE):
-        asked = "Names were to be given colours of their own."
-        received = f"{len(unknown)} names that have none yet: {', '.join(unknown)}"
-        remedy = f"Show at most {len(_SPARE)} of them in one figure."
-        raise ConfigError(asked, received=received, available=", ".join(known), remedy=remedy)
-    spare = {name: Look(title_of(name), colour) for name, colour in zip(unknown, _SPARE, strict=False)}
-    return {name: known.get(name) or spare[name] for name in names}
+    spare = zip([name for name in dict.fromkeys(names) if name not in known], cycle(_SPARE), cycle("osD^vPhX"))
+    looks = known | {name: Look(title_of(name), colour, marker) for name, colour, marker in spare}
+    return {name: looks[name] for name in names}
 
 
 def arm_looks(arms: Sequence[str], *, table: pd.DataFrame | None = None) -> dict[str, Look]:
@@ -195,8 +189,7 @@ def panel_grid(
 ) -> tuple[Figure, np.ndarray]:
     """Make panels of one size (inches): a title above each column (a `Look` has its colour), words below and beside.
 
-    A row is broken after `most` panels. `heights` are those of rows that differ; `around` is for the words, `pad` the
-    points between a panel and its title.
+    A row is broken after `most` panels. `heights` are of rows that differ; `around` is for words, `pad` below titles.
     """
     n_lines = -(-len(columns) // most)
     n_across = -(-len(columns) // n_lines)
@@ -317,15 +310,16 @@ def draw_requirement(ax: Axes, *, metric: str, quantity: Quantity) -> None:
         ax.axhline(0, color=INK, lw=0.6, zorder=0.5)
 
 
-def hold_all(axes: Sequence[Axes], *, values: Any) -> None:
-    """Let the vertical axis that panels share hold all values: beyond the usual ones it is logarithmic, and shaded."""
+def hold_all(axes: Sequence[Axes], *, values: Any, along: str = "y") -> None:
+    """Let an axis that panels share hold all values: beyond the usual ones it is logarithmic, and shaded."""
     sizes = np.abs(np.asarray(values, dtype=float))
-    sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
+    sizes = sizes[sizes > 0]
     usual = sizes[sizes <= _FAR * np.median(sizes)].max() if len(sizes) else np.inf
     if sizes.max(initial=0.0) < 2 * usual:
         return
-    axes[0].set_yscale("symlog", linthresh=usual, linscale=_LINEAR_PART)
-    ends, place = axes[0].get_ylim(), axes[0].yaxis.get_transform().transform
+    getattr(axes[0], f"set_{along}scale")("symlog", linthresh=usual, linscale=_LINEAR_PART)
+    axis = getattr(axes[0], f"{along}axis")
+    ends, place = axis.get_view_interval(), axis.get_transform().transform
     decades = 10.0 ** np.arange(np.floor(np.log10(usual)), np.log10(np.abs(ends).max()))
     beyond = [tick for digit in (1, 2, 5) for tick in digit * decades if tick > usual]
     inside = [tick for tick in MaxNLocator(3).tick_values(0, usual) if tick <= usual]
@@ -333,10 +327,10 @@ def hold_all(axes: Sequence[Axes], *, values: Any) -> None:
     for tick in (sign * size for size in (*inside, *beyond) for sign in (1, -1) if ends[0] <= sign * size <= ends[1]):
         if np.all(np.abs(place(ticks) - place(tick)) > _TICK_GAP * np.ptp(place(ends))):
             ticks.append(tick)
-    how = {"color": "#F4F4F4", "lw": 0, "zorder": -1, "label": "logarithmic from here on"}
     for ax in axes:
-        ax.set_yticks(ticks, [f"{tick:zg}".replace("-", "−") for tick in ticks])
-        ax.set_yticks([], minor=True)
-        ax.axhspan(min(ends[0], -usual), -usual, **how)
-        ax.axhspan(usual, max(ends[1], usual), **how)
-        ax.set_ylim(ends)
+        getattr(ax, f"{along}axis").set_ticks(ticks, [f"{tick:zg}".replace("-", "−") for tick in ticks])
+        getattr(ax, f"{along}axis").set_ticks([], minor=True)
+        for start, end in ((min(ends[0], -usual), -usual), (usual, max(ends[1], usual))):
+            span = ax.axhspan if along == "y" else ax.axvspan
+            span(start, end, color="#F4F4F4", lw=0, zorder=-1, label="logarithmic from here on")
+        ax.set(**{f"{along}lim": ends})

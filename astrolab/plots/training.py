@@ -25,20 +25,15 @@ from astrolab.tasks import Quantity
 _COST_WORDS = {
     "n_trainable": "trainable parameters",
     "time_s": "training time (s)",
-    "n_epochs": "epochs trained",
     "n_steps": "steps",
     "n_seen": "objects seen in training",
 }
-# Okabe & Ito 2008, in an order in which neighbours differ most in lightness too.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#661100", "#6E6E6E")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "h", "X")
 _BARS = {"lw": 0.7, "alpha": 0.45, "zorder": 2, "gid": "bar"}
 _BAR_ROOM = 2.0  # pixels about an error bar that labels leave free
 _AREAS = (18.0, 220.0)  # square points of the cheapest and the dearest mark
 _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.8), (-0.8, 0.8), (0.8, -0.8), (-0.8, -0.8))
 _GAPS = (2.0, 11.0, 20.0)  # points between a mark and its label: where there is room, near
 _LOG_FROM = 4.0  # times the least value: from there the axis is logarithmic
-_FAR = 3.0  # times the median: who forgets more stands at the edge
 _PLACE = ["forgetting", "on_new"]
 
 
@@ -74,7 +69,6 @@ def plot_training_curves(history: pd.DataFrame, *, arms: Names = None, title: st
 
 
 def _spread_small(ax: Axes, *, values: pd.Series) -> None:
-    """Make the vertical axis logarithmic where values are far apart."""
     if values.max() > _LOG_FROM * values.min() > 0:
         ax.set_yscale("log")
         ax.yaxis.set_major_formatter(ScalarFormatter())
@@ -85,7 +79,7 @@ def _spread_small(ax: Axes, *, values: pd.Series) -> None:
 def _draw_losses(ax: Axes, *, runs: pd.DataFrame, look: Look) -> None:
     for _, run in runs.groupby("seed", sort=False):
         run = run.sort_values("step")
-        dots = {"marker": ".", "ms": 2.5, "color": look.colour}  # one point would be no line
+        dots = {"marker": "." if len(run) < 4 else "", "color": look.colour}  # one point would be no line
         ax.plot(run["step"], run["train_loss"], lw=0.8, alpha=0.45, **dots)
         ax.plot(run["step"], run["validation_loss"], lw=1.2, **dots)
         kept = run[run["is_kept"]]
@@ -139,14 +133,13 @@ def plot_cost(
     for line, name in zip(axes, cost, strict=True):
         style.chosen(costs, column=name, names=None)
         paid = costs.groupby("arm")[name].mean()
-        something = paid[paid > 0]
-        first, last = (something.min() / 3, something.max()) if len(something) else (1.0, 1.0)
+        first = paid[paid > 0].min() / 3 if paid.any() else 1.0
         for ax, survey in zip(line, drawn.surveys, strict=True):
             style.draw_requirement(ax, metric=drawn.metrics[0], quantity=drawn.quantity)
             for row in drawn.where(survey=survey).itertuples():
                 draw_point(ax, x=paid[row.arm], row=row, look=drawn.arms[row.arm])
             ax.set_xscale("symlog", linthresh=first, linscale=0.4)  # linear up to the first cost: untrained arms cost 0
-            ax.set_xticks([0, *10.0 ** np.arange(np.ceil(np.log10(first)), np.ceil(np.log10(last)) + 1)])
+            ax.set_xticks([0, *10.0 ** np.arange(np.ceil(np.log10(first)), np.ceil(np.log10(paid.max() or 1.0)) + 1)])
             ax.set_xticks([], minor=True)
             ax.set_xlabel(_COST_WORDS.get(name, name))
             ax.margins(x=0.12, y=0.14)
@@ -172,8 +165,7 @@ def plot_pareto(
     """Draw forgetting against the score on the fine-tuning survey; a staircase joins the models that no other beats.
 
     Left is better on `old`, the pre-training survey, down on `new`. The base model is where the dotted lines cross;
-    horizontal error bars are of the difference to it. The area of a mark grows with its cost. A model that forgets far
-    more than the others stands at the right edge, with its number.
+    horizontal error bars are of the difference to it. The area of a mark grows with its cost.
 
     Parameters
     ----------
@@ -191,26 +183,23 @@ def plot_pareto(
         style.chosen(table, column=column, names=None)
     base, moved = table[table[cost] == 0], table[table[cost] > 0]
     families = style.chosen(moved, column="family", names=None)
-    looks = {name: Look(name, _COLOURS[i % 8], _MARKERS[i % 8]) for i, name in enumerate(families)}
+    looks = style.arm_looks(families)
     moved = moved.assign(area=_areas(moved[cost]), hollow=moved[hollow].astype(bool) if hollow else False)
-    limit = _FAR * moved["forgetting"].median()
-    edge = limit if moved["forgetting"].max() > limit > 0 else np.inf
     ax = ax or subplots(figsize=(PAGE_WIDTH_INCH, 4.8))[1]
     for row in base.itertuples():
         ax.axhline(row.on_new, color=FAINT, lw=0.7, ls=":", zorder=1)
         ax.axvline(row.forgetting, color=FAINT, lw=0.7, ls=":", zorder=1)
         ax.plot(row.forgetting, row.on_new, marker="+", ms=9, mew=1.4, color=INK, ls="none", zorder=4)
-    both = pd.concat([base, moved[moved["forgetting"] <= edge]])
-    front = both[pareto_front(both, columns=_PLACE)].sort_values(_PLACE)
+    front = table[pareto_front(table, columns=_PLACE)].sort_values(_PLACE)
     ax.step(front["forgetting"], front["on_new"], where="post", color=INK, lw=0.9, alpha=0.55, zorder=2)
     for row in moved.itertuples():
-        _draw_mark(ax, row=row, look=looks[row.family], edge=edge)
+        _draw_mark(ax, row=row, look=looks[row.family])
     _name_axes(ax, table=table, old=old, new=new, quantity=quantity)
     entries = [*style.keys(looks, ls="none", ms=6), *_pareto_entries(moved[cost], words=_COST_WORDS.get(cost, cost))]
     if hollow:
         entries.append(Line2D([], [], ls="none", mfc="white", mec=INK, marker="o", label=hollow.replace("_", " ")))
     style.finish(ax, title=title + about, simulated=style.is_simulated(table), entries=entries)
-    _write_labels(ax, table=moved, looks=looks, edge=edge)
+    _write_labels(ax, table=moved, looks=looks)
     return ax
 
 
@@ -221,6 +210,7 @@ def _name_axes(ax: Axes, *, table: pd.DataFrame, old: str, new: str, quantity: Q
     _spread_small(ax, values=table["on_new"])
     ax.grid(zorder=0)
     ax.margins(0.08)
+    style.hold_all([ax], values=table["forgetting"], along="x")
 
 
 def _areas(costs: pd.Series) -> np.ndarray:
@@ -228,13 +218,12 @@ def _areas(costs: pd.Series) -> np.ndarray:
     return np.maximum(_AREAS[1] * costs.to_numpy(float) / costs.max(), _AREAS[0])
 
 
-def _draw_mark(ax: Axes, *, row: Any, look: Look, edge: float) -> None:
+def _draw_mark(ax: Axes, *, row: Any, look: Look) -> None:
     how = {"facecolor": "white", "edgecolor": look.colour, "lw": 1.2} if row.hollow else {"color": look.colour, "lw": 0}
-    x, y = min(row.forgetting, edge), row.on_new
+    x, y = row.forgetting, row.on_new
     ax.scatter(x, y, s=row.area, marker=look.marker, alpha=0.9, zorder=3, **how)
     ax.plot([x, x], [row.on_new_low, row.on_new_high], color=look.colour, **_BARS)
-    if row.forgetting <= edge:
-        ax.plot([row.forgetting_low, min(row.forgetting_high, edge)], [y, y], color=look.colour, **_BARS)
+    ax.plot([row.forgetting_low, row.forgetting_high], [y, y], color=look.colour, **_BARS)
 
 
 def _pareto_entries(costs: pd.Series, *, words: str) -> list[Line2D]:
@@ -247,19 +236,18 @@ def _pareto_entries(costs: pd.Series, *, words: str) -> list[Line2D]:
     ]
 
 
-def _write_labels(ax: Axes, *, table: pd.DataFrame, looks: Mapping[str, Look], edge: float) -> None:
+def _write_labels(ax: Axes, *, table: pd.DataFrame, looks: Mapping[str, Look]) -> None:
     """Write each model's name beside its mark, where it covers the least of what already stands there."""
     ax.figure.draw_without_rendering()  # fixes the layout, on which the places in pixels depend
-    places = table[_PLACE].to_numpy(float).clip([-np.inf, -np.inf], [edge, np.inf])
+    places = table[_PLACE].to_numpy(float)
     radii = np.sqrt(table["area"].to_numpy()) / 2
     marks = zip(ax.transData.transform(places), radii * ax.figure.dpi / 72, strict=True)
     taken = [Bbox.from_extents(x - r, y - r, x + r, y + r) for (x, y), r in marks]
     taken += [line.get_window_extent().padded(_BAR_ROOM) for line in ax.lines if line.get_gid() == "bar"]
     for row, place, radius in zip(table.itertuples(), places, radii, strict=True):
-        name = row.variant if row.forgetting <= edge else f"{row.variant} ({row.forgetting:.2g} ▸)"
         how = {"textcoords": "offset points", "fontsize": 6.2, "zorder": 5, "color": looks[row.family].colour}
         line = {"arrowstyle": "-", "color": FAINT, "lw": 0.5, "shrinkA": 0, "shrinkB": radius}
-        text = ax.annotate(name, place, (0, 0), arrowprops=line, **how)
+        text = ax.annotate(row.variant, place, (0, 0), arrowprops=line, **how)
         text.set_path_effects([withStroke(linewidth=1.6, foreground="white")])
         text.set_in_layout(False)  # or the layout would move again
         offsets = [tuple((radius + gap) * np.array(way)) for gap in _GAPS for way in _DIRECTIONS]
