@@ -62,10 +62,7 @@ def as_link(path: Path) -> str:
 
 @cache
 def code_digest(network: type | None = None, *, package: Path = PACKAGE) -> str:
-    """Return SHA-256 of astrolab's code that trains, and of the code of one network where it is given.
-
-    Comments and docstrings, other networks and the versions of libraries do not count.
-    """
+    """Return SHA-256 of the code that trains, and of that of one network, without comments and docstrings."""
     paths = [package / part for part in CODE_THAT_TRAINS]
     files = [file for path in paths for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
     files = [file for file in files if file.name != _BESIDE_TRAINING]
@@ -81,10 +78,7 @@ def code_digest(network: type | None = None, *, package: Path = PACKAGE) -> str:
 
 
 def parameters_digest(study: str, *, parameters: Mapping[str, Any]) -> str:
-    """Return eight hexadecimal digits that name a study with its parameters, and the code that every fit uses.
-
-    The network's own code is in the names of its fits. Library versions and the machine are part of no name.
-    """
+    """Return eight hexadecimal digits that name a study with its parameters, and the code that every fit uses."""
     text = json.dumps([study, code_digest(), dict(parameters)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -165,7 +159,8 @@ def _misfits(value: Any, *, shape: Any, name: str = "it") -> Iterator[str]:
     """Say what in some JSON values is not of a shape, e.g. ``study is 7``."""
     if isinstance(shape, Mapping) and isinstance(value, dict):
         absent = (key for key in shape if key is not ... and key not in value)
-        yield from (f"{name} lacks {key}" for key in absent if not _may_be_none(shape[key]))
+        needed = (key for key in absent if isinstance(shape[key], Mapping | list) or not isinstance(None, shape[key]))
+        yield from (f"{name} lacks {key}" for key in needed)
         for key, inside in value.items():
             place = key if name == "it" else f"{name} {key}"
             yield from _misfits(inside, shape=shape.get(key, shape.get(..., object)), name=place)
@@ -174,10 +169,6 @@ def _misfits(value: Any, *, shape: Any, name: str = "it") -> Iterator[str]:
             yield from _misfits(inside, shape=shape[0], name=f"{name} {number}")
     elif isinstance(shape, Mapping | list) or not isinstance(value, shape):
         yield f"{name} is {json.dumps(value)[:_QUOTED]}"
-
-
-def _may_be_none(shape: Any) -> bool:
-    return not isinstance(shape, Mapping | list) and isinstance(None, shape)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -286,11 +277,7 @@ def real_survey(record: Mapping[str, Any], *, role: str) -> str:
 
 
 def fit_key(arm: str, *, seed: int, condition: Mapping[str, Any]) -> str:
-    """Return the name of a fit within its run, which is also that of its folder.
-
-    >>> fit_key("lora", seed=0, condition={"fraction": 0.25})
-    'lora-fraction0.25-s0'
-    """
+    """Return the name of a fit within its run, which is also that of its folder, e.g. ``lora-fraction0.25-s0``."""
     key = "-".join([arm, *(f"{name}{value}" for name, value in condition.items()), f"s{seed}"])
     if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", key, re.ASCII):
         asked = "A fit was to be recorded under the name of its arm, its condition and its seed."
