@@ -256,7 +256,7 @@ class Ratio:
         return self.family.scaled(self.family.contrast(a=self.a, b=self.b, times=self.value)[None])[0]
 
     def interval(self, reach: float) -> tuple[float, float]:
-        """Return every ratio c for which ``a - c b`` may be zero (Fieller 1954, J. R. Stat. Soc. B 16, 175)."""
+        """Return all c with ``a - c b`` within `reach` errors of zero (Fieller 1954, J. R. Stat. Soc. B 16, 175)."""
         places = [self.family.index(self.a), self.family.index(self.b)]
         above, below = self.family.sizes[places]
         covariance = self.family.covariance(self.family.contrast(a=self.a, b=self.b))

@@ -159,8 +159,7 @@ def _misfits(value: Any, *, shape: Any, name: str = "it") -> Iterator[str]:
     """Say what in some JSON values is not of a shape, e.g. ``study is 7``."""
     if isinstance(shape, Mapping) and isinstance(value, dict):
         absent = (key for key in shape if key is not ... and key not in value)
-        needed = (key for key in absent if isinstance(shape[key], Mapping | list) or not isinstance(None, shape[key]))
-        yield from (f"{name} lacks {key}" for key in needed)
+        yield from (f"{name} lacks {key}" for key in absent if not _may_be_none(shape[key]))
         for key, inside in value.items():
             place = key if name == "it" else f"{name} {key}"
             yield from _misfits(inside, shape=shape.get(key, shape.get(..., object)), name=place)
@@ -169,6 +168,10 @@ def _misfits(value: Any, *, shape: Any, name: str = "it") -> Iterator[str]:
             yield from _misfits(inside, shape=shape[0], name=f"{name} {number}")
     elif isinstance(shape, Mapping | list) or not isinstance(value, shape):
         yield f"{name} is {json.dumps(value)[:_QUOTED]}"
+
+
+def _may_be_none(shape: Any) -> bool:
+    return not isinstance(shape, Mapping | list) and isinstance(None, shape)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
