@@ -115,14 +115,7 @@ class RunError(AstrolabError):
 
 
 def unknown_name(kind: str, *, name: str, names: Iterable[str], remedy: str = "") -> UnknownNameError:
-    """Build the error for a name that is not among `names`, with the nearest spelling.
-
-    >>> print(unknown_name("metric", name="biass", names=["bias", "scatter"]))
-    A metric was asked for by name.
-      received : 'biass'
-      available: bias, scatter
-      to do    : Did you mean 'bias'?
-    """
+    """Build the error for a name that is not among `names`, with the nearest spelling."""
     known = sorted(names)
     near = get_close_matches(name, known, n=1)
     remedy = remedy or (f"Did you mean {near[0]!r}?" if near else "Use one of the names above.")

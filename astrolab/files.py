@@ -28,15 +28,7 @@ DIGEST_PLACE = (_LABEL + _BLANK).decode()
 
 @contextmanager
 def write_atomically(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path to write to, and rename it to `path` when the block succeeds.
-
-    >>> import tempfile
-    >>> target = Path(tempfile.mkdtemp()) / "scores.csv"
-    >>> with write_atomically(target) as part:
-    ...     _ = part.write_text("arm,scatter")
-    >>> target.read_text()
-    'arm,scatter'
-    """
+    """Give a temporary path to write to, and rename it to `path` when the block succeeds."""
     path = Path(path)
     part = path.with_name(_part_name(path, process=os.getpid()))
     replaced = path.with_name(_part_name(path, process=f"{os.getpid()}-replaced"))
@@ -123,11 +115,7 @@ def _stated_and_found(path: Path) -> tuple[int, bytes, bytes]:
 
 
 def with_ending(path: str | Path, *, ending: str, instead_of: Iterable[str] = ()) -> Path:
-    """Give a file its ending, which replaces those of `instead_of`; whatever else follows a dot belongs to the name.
-
-    >>> [with_ending(name, ending=".png", instead_of=[".csv"]).name for name in ("z_0.3", "z_0.3.png", "z_0.3.csv")]
-    ['z_0.3.png', 'z_0.3.png', 'z_0.3.png']
-    """
+    """Give a file its ending, which replaces those of `instead_of`; whatever else follows a dot belongs to the name."""
     path = Path(path)
     if path.suffix.lower() in {ending, *instead_of}:
         path = path.with_suffix("")
@@ -173,12 +161,7 @@ def source_digest(paths: Iterable[Path]) -> str:
 
 
 def short_names(paths: Sequence[Path]) -> dict[Path, str]:
-    """Name each path by its last part, with as many parents as it takes to be the only one of its name.
-
-    >>> root = Path.cwd()
-    >>> list(short_names([root / "a" / "same", root / "b" / "same", root / "other"]).values())
-    ['a/same', 'b/same', 'other']
-    """
+    """Name each path by its last part, with as many parents as it takes to be the only one of its name."""
     names = {}
     for path in paths:
         others = [other.parts for other in paths if other != path]

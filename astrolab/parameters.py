@@ -142,11 +142,7 @@ def load_notebook(path: Path) -> dict:
 
 
 def study_name(notebook: Path) -> str:
-    """Return what the study of a notebook is called: its file, without the number in front.
-
-    >>> study_name(Path("notebooks/10_lora_vs_transfer.ipynb")), study_name(Path("mine.ipynb"))
-    ('lora_vs_transfer', 'mine')
-    """
+    """Return what the study of a notebook is called: its file, without the number in front."""
     return re.sub(r"^\d\d_", "", notebook.stem)
 
 

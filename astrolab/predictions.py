@@ -238,9 +238,7 @@ def load_predictions(path: str | Path) -> pd.DataFrame:
         remedy = "Check the path of the run folder."
         raise DataNotFoundError("Predictions were to be read.", received=f"no file {path}", remedy=remedy)
     if fault := digest_fault(path):
-        remedy = (
-            "Copy the file again, or remove and make it again; a table of another origin: save_predictions keeps it."
-        )
+        remedy = "Copy or make the file again; a table of another origin: save_predictions keeps it."
         raise CorruptFileError(f"Predictions were to be read from {path.name}.", received=fault, remedy=remedy)
     table = pq.read_table(path)
     _require_columns(table.column_names, where=path.name)

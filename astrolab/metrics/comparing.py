@@ -179,14 +179,7 @@ def compare_models(
 
 
 def describe_comparison(comparison: pd.DataFrame) -> list[str]:
-    """Say in a sentence each what rows of :func:`compare_models` found: better, worse or undecided, and by how much.
-
-    >>> row = {"survey": "mine", "metric": "scatter", "a": "lora", "b": "tl", "value_a": 0.03, "value_b": 0.04}
-    >>> row |= {"difference": -0.01, "low": -0.012, "high": -0.008, "better": "lora", "n": 500, "n_seeds": 3}
-    >>> print(describe_comparison(pd.DataFrame([row | {"level": 0.95}]))[0])  # doctest: +NORMALIZE_WHITESPACE
-    mine: lora is better than tl: scatter 0.0300 against 0.0400, difference −0.0100
-    (−0.0120 to −0.0080, 95 %), n = 500, 3 seeds.
-    """
+    """Say in a sentence each what rows of :func:`compare_models` found: better, worse or undecided, and by how much."""
     sentences = []
     for row in comparison.to_dict("records"):
         a, b, metric = row["a"], row["b"], find_metric(row["metric"])
@@ -263,10 +256,7 @@ class Ratio:
         return self.family.scaled(self.family.contrast(a=self.a, b=self.b, times=self.value)[None])[0]
 
     def interval(self, reach: float) -> tuple[float, float]:
-        """Return every ratio from which the models are at most `reach` standard errors away.
-
-        All c for which ``a - c b`` may be zero (Fieller 1954, J. R. Stat. Soc. B 16, 175); no upper end where b may be.
-        """
+        """Return all c with ``a - c b`` within `reach` errors of zero (Fieller 1954, J. R. Stat. Soc. B 16, 175)."""
         places = [self.family.index(self.a), self.family.index(self.b)]
         above, below = self.family.sizes[places]
         covariance = self.family.covariance(self.family.contrast(a=self.a, b=self.b))
@@ -440,12 +430,7 @@ def estimate_plateau(
 
 
 def find_plateau(curves: np.ndarray, *, places: np.ndarray, tolerance: float) -> np.ndarray:
-    """Return where each curve has made all but `tolerance` of its gain, for good.
-
-    >>> places = np.array([0.0, 0.5, 1.0])
-    >>> find_plateau(np.array([[1.0, 1.0], [0.0, 0.5], [0.0, 0.0]]), places=places, tolerance=0.1).tolist()
-    [0.45, 0.9]
-    """
+    """Return where each curve has made all but `tolerance` of its gain, for good."""
     gain = curves[0] - curves[-1]
     target, columns = curves[-1] + tolerance * gain, np.arange(curves.shape[1])
     last_short = len(places) - 1 - np.argmax((curves > target)[::-1], axis=0)
@@ -480,22 +465,10 @@ def _plateau_row(family: Resamples, *, places: np.ndarray, tolerance: float) -> 
 
 
 def pareto_front(table: pd.DataFrame, *, columns: Sequence[str]) -> pd.Series:
-    """Mark the rows that no other row beats: at least as good in every column, and better in one.
-
-    In each of the columns smaller is better. Equal rows are both on the front or both not.
-
-    >>> table = pd.DataFrame({"forgetting": [0.0, 0.1, 0.2], "scatter": [0.05, 0.02, 0.03]})
-    >>> pareto_front(table, columns=["forgetting", "scatter"]).tolist()
-    [True, True, False]
-    """
-    missing = [name for name in columns if name not in table]
-    unknown = [name for name in columns if name in table and table[name].isna().any()]
-    if missing or unknown or not columns:
-        wrong = f"no {', '.join(missing)}" if missing else f"rows without a number in {', '.join(unknown)}"
-        asked, received = "The models that no other beats were to be found.", wrong if columns else "no column"
-        remedy = "Name what is to be small, and give every model a number in each of these columns."
-        available = ", ".join(map(str, table.columns))
-        raise PredictionError(asked, received=received, available=available, remedy=remedy)
+    """Mark the rows that no other row beats: as small or smaller in every column, and smaller in one."""
+    if unknown := [name for name in columns if table[name].isna().any()]:
+        asked, received = "The models that no other beats were to be found.", f"rows without {', '.join(unknown)}"
+        raise PredictionError(asked, received=received, remedy="Give every model a number in each of these columns.")
     values = table[list(columns)].to_numpy(float)
     no_worse = (values[:, None] <= values[None]).all(axis=2)
     better = (values[:, None] < values[None]).any(axis=2)

@@ -219,19 +219,12 @@ def intervals(
 
 
 def percentile_interval(values: np.ndarray, *, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the central interval that holds a fraction `level` of the resampled values.
-
-    Efron & Tibshirani 1993, *An Introduction to the Bootstrap*, section 13.3.
-    """
+    """Return the central interval of a fraction `level` of the values (Efron & Tibshirani 1993, section 13.3)."""
     return tuple(np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=-1))
 
 
 def rate_interval(rate: float, *, n: float, level: float) -> tuple[float, float]:
-    """Return the Jeffreys interval of a rate of `n` objects.
-
-    >>> tuple(round(limit, 4) for limit in rate_interval(0.0, n=400, level=0.68))
-    (0.0, 0.0025)
-    """
+    """Return the Jeffreys interval of a rate of `n` objects."""
     hits = round(rate * n) if isinstance(n, int) else rate * n
     posterior = scipy.stats.beta(hits + 0.5, n - hits + 0.5)
     low = float(posterior.ppf((1 - level) / 2)) if hits else 0.0

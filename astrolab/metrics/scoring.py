@@ -40,10 +40,7 @@ def choose_quantities(
     task: Task | None = None,
     columns: Sequence[str] = (),
 ) -> dict[str, Quantity]:
-    """Give the quantities of the labels that are scored, by default all, of a table that can be scored.
-
-    It has the columns, no row twice, and no truth or prediction that is infinite; a truth may be unknown.
-    """
+    """Give the quantities of the labels that are scored, by default all, of a table that can be scored."""
     labels = labels_of(predictions) if labels is None else labels
     missing = [name for name in columns if name not in predictions]
     if missing or not labels:
@@ -329,11 +326,7 @@ def summarise_seeds(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def describe_spread(n_seeds: pd.Series, *, otherwise: str = "bootstrap interval") -> str:
-    """Say in words what the intervals of :func:`summarise_seeds` are, for rows of any numbers of seeds.
-
-    >>> describe_spread(pd.Series([3, 1]))
-    'spread over objects and seeds where there are several, else bootstrap interval'
-    """
+    """Say in words what the intervals of :func:`summarise_seeds` are, for rows of any numbers of seeds."""
     fewest, most = int(n_seeds.min()), int(n_seeds.max())
     if most == 1:
         return otherwise

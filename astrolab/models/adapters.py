@@ -87,10 +87,7 @@ def to_channels_last(network: nn.Module) -> nn.Module:
 
 
 class ResidualNetwork(nn.Module):
-    """Prediction of a frozen network plus a correction of its hidden features: ``f(x) = f_base(x) + g(h_base(x))``.
-
-    Before the first step ``g = 0``. All else that is asked of a `Network` is answered by the frozen one.
-    """
+    """A frozen network plus a correction of its hidden features: ``f(x) + g(h(x))``, where at first ``g = 0``."""
 
     def __init__(self, base: Network, *, width: int, seed: int):
         super().__init__()

@@ -24,9 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from astrolab.errors import CheckpointError, ConfigError, unknown_name
 from astrolab.files import DIGEST_PLACE, digest_fault, sha256_of, write_atomically, write_digest
@@ -113,7 +111,12 @@ def load_model(directory: str | Path, *, base: Network | None = None) -> Adapted
             register = f"Register its class first, {kind}: astrolab.register_model({kind.rpartition('.')[2]})."
             raise unknown_name("network", name=spec.name, names=MODELS, remedy=register)
         adapted = arrange(rebuild(spec, seed=0), settings=settings, base_digest=card["base_digest"])
-        load_weights(adapted.network, path=directory / WEIGHTS)
+        try:
+            adapted.network.load_state_dict(load_file(directory / WEIGHTS))
+        except RuntimeError as error:  # torch names every tensor that is missing, left over or of another shape
+            asked, received = f"A model was to be loaded from {directory}.", " ".join(str(error).split())
+            remedy = f"Use the class {card['class']} as it was when the model was saved."
+            raise CheckpointError(asked, received=received, remedy=remedy) from error
     if digest(adapted.network) != card["digest"]:
         raise CheckpointError(
             f"A model was to be loaded from {directory}.",
@@ -122,18 +125,11 @@ def load_model(directory: str | Path, *, base: Network | None = None) -> Adapted
             remedy="The files are damaged or mixed up: copy the folder again.",
         )
     adapted.network.trained_on = card["trained_on"] and TrainingRecord.from_dict(card["trained_on"])
-    return replace(adapted, reference=_read_tensors(directory / REFERENCE)) if REFERENCE in card["files"] else adapted
-
-
-def load_weights(network: nn.Module, *, path: str | Path) -> None:
-    """Give a network the weights of a safetensors file, which must fit exactly; after an error it is as it was."""
-    tensors = _read_tensors(Path(path))
-    _require_fit(network.state_dict(), tensors, path=Path(path))
-    network.load_state_dict(tensors)
+    return replace(adapted, reference=load_file(directory / REFERENCE)) if REFERENCE in card["files"] else adapted
 
 
 def _load_adapters(directory: Path, *, card: Mapping[str, Any], settings: Strategy, base: Network | None) -> Adapted:
-    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    from peft import set_peft_model_state_dict
 
     if base is None and (directory / BASE).is_dir():
         base = load_model(directory / BASE).network
@@ -146,9 +142,7 @@ def _load_adapters(directory: Path, *, card: Mapping[str, Any], settings: Strate
         )
     _require_base(base, digest_wanted=card["base_digest"])
     adapted = arrange(copy.deepcopy(base), settings=settings, base_digest=card["base_digest"])
-    weights = _read_tensors(directory / ADAPTERS)
-    _require_fit(get_peft_model_state_dict(adapted.network), weights, path=directory / ADAPTERS)
-    set_peft_model_state_dict(adapted.network, weights)
+    set_peft_model_state_dict(adapted.network, load_file(directory / ADAPTERS))
     return adapted
 
 
@@ -203,40 +197,9 @@ def _write_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, path, metadata={"format": "pt"})
 
 
-def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"Weights were to be read from {path}.", received="no such file", remedy="Name a .safetensors file."
-        ) from error
-    except (SafetensorError, OSError) as error:
-        raise _damaged(path, str(error)) from error
-
-
 def _damaged(path: Path, detail: str) -> CheckpointError:
     remedy = f"{path} is damaged or not what its name says: copy or save it again."
     return CheckpointError(f"{path.name} of a saved model was to be read.", received=detail, remedy=remedy)
-
-
-def _require_fit(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor], *, path: Path) -> None:
-    both = [(name, _kind(found[name]), _kind(wanted[name])) for name in wanted if name in found]
-    misfits = {
-        "missing": [name for name in wanted if name not in found],
-        "unexpected": [name for name in found if name not in wanted],
-        "of another shape or type": [f"{name} {has} instead of {wants}" for name, has, wants in both if has != wants],
-    }
-    if any(misfits.values()):
-        raise CheckpointError(
-            f"The weights of {path} were to be given to a network.",
-            received="; ".join(f"{what}: {', '.join(names)}" for what, names in misfits.items() if names),
-            available=f"a network with {len(wanted)} tensors, {', '.join(list(wanted)[:3])}, …",
-            remedy="Make the network with the options the weights were trained with (see its model.json).",
-        )
-
-
-def _kind(tensor: torch.Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')}{tuple(tensor.shape)}"
 
 
 def _require_replaceable(directory: Path) -> None:

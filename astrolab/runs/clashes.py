@@ -42,10 +42,7 @@ class Outline:
 
 
 def require_agreement(parameters: Mapping[str, Any], *, study: str) -> None:
-    """Refuse parameters that do not fit each other or the surveys; those of a study without two surveys are its own.
-
-    ParameterError, with every problem under the name of its parameter.
-    """
+    """Refuse, all at once, parameters that do not fit each other or the two surveys of a study that has two."""
     if not all(isinstance(parameters.get(role), str) for role in ROLES):
         return
     outlines, problems = {}, []
@@ -68,10 +65,8 @@ def _clashes(given: Mapping[str, Any], outlines: Mapping[str, Outline]) -> Itera
     names = [outline.name for outline in outlines.values()]
     keeps = given.get("union_keeps")
     if keeps and len(names) == len(ROLES) and keeps not in names:
-        yield (
-            "union_keeps",
-            f"{keeps!r} is neither of {' and '.join(names)}; empty keeps the row of the fine-tuning survey",
-        )
+        neither = f"{keeps!r} is neither of {' and '.join(names)}"
+        yield "union_keeps", f"{neither}; empty keeps the row of the fine-tuning survey"
     training = given.get("training", {})
     yield from _clashes_of_training(training)
     for role, outline in outlines.items():
@@ -90,10 +85,8 @@ def _clashes(given: Mapping[str, Any], outlines: Mapping[str, Outline]) -> Itera
             yield "z_range", f"{outline.name} has redshifts from {span}, none within {low:g} to {high:g}; [] scores all"
         for column in given.get("slice_by", ()):
             if outline.columns is not None and column not in outline.columns:
-                yield (
-                    "slice_by",
-                    f"{outline.name} has no column {column!r}; it has {', '.join(outline.columns) or 'none'}",
-                )
+                there = ", ".join(outline.columns) or "none"
+                yield "slice_by", f"{outline.name} has no column {column!r}; it has {there}"
         if outline.columns is not None and not outline.labels:
             yield role, f"{outline.name} has no [[label]]: there is nothing to learn"
     if len(outlines) == len(ROLES):

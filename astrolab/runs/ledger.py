@@ -20,19 +20,10 @@ from astrolab.files import write_atomically
 from astrolab.metrics import compare_models, describe_spread, find_metric, is_best, summarise_seeds
 from astrolab.metrics.scoring import CUT_SHORT
 from astrolab.parameters import recognise_preset
-from astrolab.predictions import (
-    CONDITIONS,
-    FLAGS,
-    MODEL_KEYS,
-    TEST_KEYS,
-    concat_predictions,
-    keep_common_seeds,
-    load_predictions,
-)
+from astrolab.predictions import FLAGS, GROUP_KEYS, concat_predictions, keep_common_seeds, load_predictions
 from astrolab.runs.finding import FoundRun, find_runs
 from astrolab.runs.record import cost_table, made_under, real_survey
 
-_KEYS = (*MODEL_KEYS, *TEST_KEYS, *CONDITIONS)
 _MEASURED = ("label", "metric", "value", "low", "high", "n", *FLAGS)
 _MAY_DIFFER = ("seeds", "strategies", "direction")  # between runs of one experiment
 _OF_A_RUN = ("run", "experiment", "study", "preset", "started", "status")
@@ -80,7 +71,7 @@ class Ledger:
     def scores(self) -> pd.DataFrame:
         """Scores as from :func:`astrolab.score`, with columns ``study`` and ``experiment``; of :meth:`newest` runs."""
         table = self.newest().table
-        columns = [name for name in _KEYS if name in table and table[name].notna().any()]
+        columns = [name for name in GROUP_KEYS if name in table and table[name].notna().any()]
         return table[["study", "experiment", *columns, *_MEASURED]]
 
     def where(self, expression: str = "", **conditions: Any) -> Ledger:
@@ -116,9 +107,7 @@ class Ledger:
                 fits = _behind(fits, table)
         if not (expression or conditions):
             return self
-        left = set(table["run"]) | set(fits["run"])
-        runs = self.runs[self.runs["run"].isin(left)]
-        return replace(self, table=table, fits=fits, trials=_behind(self.trials, fits), runs=runs)
+        return self._with(table, fits)
 
     def newest(self) -> Ledger:
         """Return runs with scores, without arms and seeds that a later run of the same experiment has repeated.
@@ -127,8 +116,10 @@ class Ledger:
         """
         self._require_scores()
         table = _latest(self.table)
-        fits = _latest(self.fits[self.fits["run"].isin(table["run"])])
-        runs = self.runs[self.runs["run"].isin(table["run"])]
+        return self._with(table, _latest(self.fits[self.fits["run"].isin(table["run"])]))
+
+    def _with(self, table: pd.DataFrame, fits: pd.DataFrame) -> Ledger:
+        runs = self.runs[self.runs["run"].isin({*table["run"], *fits["run"]})]
         return replace(self, table=table, fits=fits, trials=_behind(self.trials, fits), runs=runs)
 
     def predictions(self) -> pd.DataFrame:
@@ -143,7 +134,7 @@ class Ledger:
         parts = []
         for (run, experiment), rows in self.table.groupby(["run", "experiment"], sort=False):
             part = load_predictions(Path(folders[run]) / "predictions.parquet").assign(run=run)
-            shared = [name for name in _KEYS if name in part and name in rows and rows[name].notna().any()]
+            shared = [name for name in GROUP_KEYS if name in part and name in rows and rows[name].notna().any()]
             of_rows = part.merge(rows[shared].drop_duplicates(), on=shared).assign(experiment=experiment)
             of_rows.attrs = part.attrs
             parts.append(of_rows)
@@ -191,7 +182,7 @@ def load_ledger(directories: str | Path | Sequence[str | Path] | None = None) ->
     fits = pd.concat([_describe_fits(run) for run in found], ignore_index=True)
     trials = pd.DataFrame([row for run in found for row in _describe_trials(run)], columns=["run", "fit", *_TRIAL])
     tables = [_describe_scores(run, fits[fits["run"] == run.name]) for run in found if run.scores is not None]
-    columns = [*_KEYS, *_MEASURED, "real_survey"]
+    columns = [*GROUP_KEYS, *_MEASURED, "real_survey"]
     scores = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
     scores = scores.assign(**{name: np.nan for name in columns if name not in scores})
     of_runs = pd.DataFrame([_settings(run) for run in found])
@@ -402,22 +393,7 @@ _NAMING = ("study", "experiment", "direction", "survey", "label", "fraction", "s
 
 
 def scores_as_latex(scores: pd.DataFrame) -> str:
-    r"""Return scores as a LaTeX ``tabular`` that needs the package booktabs.
-
-    >>> scores = pd.DataFrame({"arm": ["full", "lora"], "survey": "galaxiesml", "metric": "scatter",
-    ...                        "value": [0.05, 0.03], "low": [0.04, 0.02], "high": [0.06, 0.04], "n": 100})
-    >>> print(scores_as_latex(scores))
-    \begin{tabular}{llr}
-    \toprule
-    survey & arm & scatter \\
-    \midrule
-    galaxiesml & full & $0.0500 \pm 0.0100$ \\
-     & lora & $\mathbf{0.0300 \pm 0.0100}$ \\
-    \bottomrule
-    \multicolumn{3}{l}{Intervals over objects (bootstrap). Bold: best of its group.} \\
-    \end{tabular}
-    <BLANKLINE>
-    """
+    """Return scores as a LaTeX ``tabular`` that needs the package booktabs."""
     summary = summarise_seeds(scores)
     summary["arm"] = summary["arm"].mask(summary["cut_short"], summary["arm"] + CUT_SHORT)
     summary["cell"] = [_cell(row) for row in summary.assign(best=is_best(summary)).itertuples()]

@@ -73,8 +73,7 @@ class Move:
 
     def __repr__(self) -> str:
         lines = [repr(survey) for survey in self.surveys.values()]
-        for name, part in {"pretrain": self.pretrain, "finetune": self.finetune, "union": self.union}.items():
-            lines.append(f"{name:<8} {part!r}")
+        lines += [f"{name:<8} {self.sample(name)!r}" for name in ("pretrain", "finetune", "union")]
         old, new = self.pretrain.test.labels, self.finetune.test.labels
         medians = [f"{name} {old[name].median():.3g} → {new[name].median():.3g}" for name in old if name in new]
         shift = [f"shift  median of the test sets: {', '.join(medians)}"] if medians else []

@@ -19,11 +19,7 @@ from astrolab.runs.record import RECORD, load_record
 def predict_survey(
     run: str, *, survey: str, out: Path, arm: str, seed: int, directory: Path | None, rows_per_part: int
 ) -> pd.DataFrame:
-    """Predict a survey into ``part-00000.parquet`` and so on; return how many objects of each are unlike training.
-
-    A part is a predictions table; its metadata hold the digests of model and survey. Parts that are there are not made
-    again; RunError if one is of another model or survey, or the model has no reference.
-    """
+    """Predict a survey into tables ``part-00000.parquet`` and so on, those that are there already left as they are."""
     from astrolab.models.network import digest
     from astrolab.trainers.predicting import predict
 

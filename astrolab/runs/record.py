@@ -62,10 +62,7 @@ def as_link(path: Path) -> str:
 
 @cache
 def code_digest(network: type | None = None, *, package: Path = PACKAGE) -> str:
-    """Return SHA-256 of astrolab's code that trains, and of the code of one network where it is given.
-
-    Comments and docstrings, other networks and the versions of libraries do not count.
-    """
+    """Return SHA-256 of the code that trains, and of that of one network, without comments and docstrings."""
     paths = [package / part for part in CODE_THAT_TRAINS]
     files = [file for path in paths for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
     files = [file for file in files if file.name != _BESIDE_TRAINING]
@@ -81,10 +78,7 @@ def code_digest(network: type | None = None, *, package: Path = PACKAGE) -> str:
 
 
 def parameters_digest(study: str, *, parameters: Mapping[str, Any]) -> str:
-    """Return eight hexadecimal digits that name a study with its parameters, and the code that every fit uses.
-
-    The network's own code is in the names of its fits. Library versions and the machine are part of no name.
-    """
+    """Return eight hexadecimal digits that name a study with its parameters, and the code that every fit uses."""
     text = json.dumps([study, code_digest(), dict(parameters)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -286,11 +280,7 @@ def real_survey(record: Mapping[str, Any], *, role: str) -> str:
 
 
 def fit_key(arm: str, *, seed: int, condition: Mapping[str, Any]) -> str:
-    """Return the name of a fit within its run, which is also that of its folder.
-
-    >>> fit_key("lora", seed=0, condition={"fraction": 0.25})
-    'lora-fraction0.25-s0'
-    """
+    """Return the name of a fit within its run, which is also that of its folder, e.g. ``lora-fraction0.25-s0``."""
     key = "-".join([arm, *(f"{name}{value}" for name, value in condition.items()), f"s{seed}"])
     if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", key, re.ASCII):
         asked = "A fit was to be recorded under the name of its arm, its condition and its seed."

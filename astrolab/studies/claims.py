@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from astrolab.errors import ConfigError, CorruptFileError, DataNotFoundError, PredictionError, SchemaError, unknown_name
+from astrolab.errors import CorruptFileError, DataNotFoundError, PredictionError, SchemaError, unknown_name
 from astrolab.metrics import (
     Ratio,
     Resampling,
@@ -41,18 +41,8 @@ CLAIMED = Resampling(n=2000, level=0.95, seeds="auto")
 ONE_SEED = "one training seed, where intervals were to hold for others too"
 BUDGETS = PUBLISHED, CONVERGED, CUT_SHORT = "as published", "until convergence", "cut short"
 _MEASURED = ("value", "low", "high", "times", "survey", "metric", "n", "n_seeds", "simulated", "study", "experiment")
-COLUMNS = (
-    "claim",
-    "protocol",
-    "budget",
-    "verdict",
-    "depends_on_budget",
-    "evidence",
-    *_MEASURED,
-    "sentence",
-    "is_quoted",
-    "source",
-)
+_JUDGED = ("claim", "protocol", "budget", "verdict", "depends_on_budget", "evidence")
+COLUMNS = (*_JUDGED, *_MEASURED, "sentence", "is_quoted", "source")
 _ROUNDING = 1e-6  # the same predictions twice are once as bad, to this accuracy
 
 
@@ -77,14 +67,6 @@ class Claim:
     kind: Literal["ratio", "plateau", "time"] = "ratio"
     between: tuple[float, float] = (0.0, 0.0)
     is_quoted: bool = False
-
-    def __post_init__(self):
-        complete = self.between[0] < self.between[1] if self.kind == "plateau" else self.worse and self.times > 0
-        if not (complete and self.better):
-            asked = f"Claim {self.id!r} must say what is compared."
-            received = f"worse={self.worse!r}, better={self.better!r}, times={self.times}, between={self.between}"
-            available = "two models and a number of times; for a plateau one model and two ascending fractions"
-            raise ConfigError(asked, received=received, available=available, remedy="Fill in what is missing.")
 
     def models(self, protocol: str) -> tuple[str, ...]:
         """Return the models that it compares, under a protocol: `worse` first, where there are two."""
@@ -230,7 +212,11 @@ def gather_evidence(ledger: Ledger, *, claims: Sequence[Claim], protocol: str, r
         evidence.blocked |= {claim.id: lost for claim in there}
         return evidence
     for claim in (claim for claim in there if claim.kind == "plateau"):
-        _collect_curve(predictions, claim, resampling=resampling, evidence=evidence)
+        curve = _curve(predictions, claim).dropna(subset="fraction")
+        if resampling.seeds == "sampled" and curve["seed"].nunique() == 1:
+            evidence.blocked[claim.id] = ONE_SEED
+        else:
+            evidence.curves[claim.id] = curve
     of_ratios = [claim for claim in there if claim.kind == "ratio"]
     for survey, label in dict.fromkeys((claim.survey, claim.label) for claim in of_ratios):
         here = [claim for claim in of_ratios if (claim.survey, claim.label) == (survey, label)]
@@ -286,14 +272,6 @@ def _curve(table: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     """Rows of one arm, moved as in the paper, at every fraction of the fine-tuning set."""
     of_arm = table[table["real_survey"].eq(claim.survey) & table["arm"].eq(claim.better)]
     return of_arm[~of_arm["model"].str.contains("-", regex=False)]
-
-
-def _collect_curve(predictions: pd.DataFrame, claim: Claim, *, resampling: Resampling, evidence: Evidence) -> None:
-    curve = _curve(predictions, claim).dropna(subset="fraction")
-    if resampling.seeds == "sampled" and curve["seed"].nunique() == 1:
-        evidence.blocked[claim.id] = ONE_SEED
-    else:
-        evidence.curves[claim.id] = curve
 
 
 def _collect_ratios(

@@ -24,10 +24,7 @@ _CONTENTS = "<!-- contents -->"
 
 
 def write_report(notebook: Path, *, path: Path, title: str) -> Path:
-    """Write an executed notebook as a self-contained page: what the run found, contents, figures, equations as MathML.
-
-    Code is folded; figures have their caption for those who cannot see them.
-    """
+    """Write an executed notebook as a self-contained page, its code folded, its figures described by their captions."""
     import nbformat
     from nbconvert import HTMLExporter
 
@@ -74,11 +71,7 @@ def _describe_figures(notebook: NotebookNode) -> None:
 
 
 def replace_equations(markdown: str) -> str:
-    r"""Replace the LaTeX equations of a text by MathML, which browsers draw by themselves.
-
-    >>> replace_equations("a $z$ b").startswith('a <math')
-    True
-    """
+    """Replace the LaTeX equations of a text by MathML, which browsers draw by themselves."""
     from latex2mathml.converter import convert
 
     def as_mathml(match: re.Match[str]) -> str:

@@ -77,11 +77,8 @@ def describe_circumstances(hardware: Hardware, *, compiled: bool) -> dict[str, A
         "storage": hardware.storage,
         "n_threads": torch.get_num_threads(),
         "n_processes": hardware.n_processes,
-        "versions": {
-            "python": platform.python_version(),
-            **versions,
-            "torch": str(torch.__version__),
-        },  # with its build
+        # torch's version comes with its build
+        "versions": {"python": platform.python_version(), **versions, "torch": str(torch.__version__)},
     }
 
 

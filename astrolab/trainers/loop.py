@@ -49,14 +49,7 @@ from astrolab.trainers.sampling import (
     sampler_keys,
     training_batches,
 )
-from astrolab.trainers.state import (
-    HISTORY,
-    Checkpoint,
-    FitResult,
-    TrainingState,
-    peak_memory_bytes,
-    reset_peak_memory,
-)
+from astrolab.trainers.state import HISTORY, Checkpoint, FitResult, TrainingState, peak_memory_bytes, reset_peak_memory
 
 
 def fit(
@@ -183,10 +176,7 @@ class Workbench:
                 return epoch, n_steps
 
     def segments(self, *, done: int) -> Iterator[tuple[int, int, list[np.ndarray]]]:
-        """Give the epoch that follows `done` steps: numbers of passes over the survey, first batches in them, batches.
-
-        A pass is not cut short by the end of an epoch: the next one goes on with it.
-        """
+        """Give the epoch after `done` steps, which may begin or end within a pass: passes, first batches, batches."""
         number, first = 1, done
         while first >= self._pass_steps(number):
             first, number = first - self._pass_steps(number), number + 1
@@ -230,10 +220,7 @@ class Workbench:
 
 
 def train_epoch(adapted: Adapted, *, model: nn.Module, state: TrainingState, feed: Feed, bench: Workbench) -> float:
-    """Take one step a batch, but for those in which nothing is known; what is drawn depends on seed and pass alone.
-
-    With several processes each takes its share of the same batches and gradients are averaged over all objects.
-    """
+    """Take one step a batch, but for those in which nothing is known; what is drawn depends on seed and pass alone."""
     config, sums, weights = bench.config, [], []
     set_train_mode(adapted)
     for number, first, batches in bench.segments(done=state.n_steps):

@@ -124,10 +124,7 @@ def draw_seeds(n: int, *, stream: Sequence[int]) -> np.ndarray:
 
 
 def _scrambled(seeds: Tensor, *, n: int) -> Tensor:
-    """Give n integers for every seed (m,), the same on every device and in every batch.
-
-    SplitMix64 (Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195), in the wrapping integers of torch.
-    """
+    """Give n integers for every seed (m,), the same on every device: SplitMix64 (doi:10.1145/2660193.2660195)."""
     bits = seeds[:, None] + _GOLDEN * torch.arange(1, n + 1, device=seeds.device)
     for shift, factor in ((30, _FIRST), (27, _SECOND), (31, 1)):
         bits = (bits ^ ((bits >> shift) & (2 ** (64 - shift) - 1))) * factor

@@ -149,18 +149,9 @@ def predict_path(
 
     Raises
     ------
-    ConfigError
-        If there are no surveys, or the scales are not different numbers.
     ModelError
         If the two networks differ in structure, or the adapted one has no place among plain networks (``residual``).
     """
-    if not scales or len(set(scales)) < len(scales) or not surveys:
-        raise ConfigError(
-            "Predictions along a path were asked for.",
-            received=f"scales={list(scales)}, {len(surveys)} surveys",
-            available="different numbers, and one survey or more",
-            remedy="Give e.g. scales=[0, 0.25, 0.5, 0.75, 1, 1.25].",
-        )
     end = merge(adapted)
     identity = {"arm": adapted.strategy, "strategy": adapted.strategy, "seed": adapted.settings.seed}
     tables = []

@@ -63,11 +63,7 @@ def training_batches(rows: np.ndarray, *, batch_size: int, n_processes: int = 1)
 
 
 def count_batches(n: int, *, batch_size: int, n_processes: int = 1) -> int:
-    """Count the batches that `training_batches` makes of n rows.
-
-    >>> [count_batches(n, batch_size=4) for n in (3, 8, 9, 10)]
-    [1, 2, 2, 3]
-    """
+    """Count the batches that `training_batches` makes of n rows."""
     whole, left = divmod(n, batch_size)
     return whole + (left >= min(2 * n_processes, batch_size) if whole else left > 0)
 

@@ -49,10 +49,7 @@ def best_epoch(history: Sequence[Mapping[str, float]], *, select: str) -> int:
 
 
 class TrainingState:
-    """Weights, optimiser, rates, early stopping and history of one training run of at most `n_steps` steps.
-
-    Only what can change is kept: trained parameters and buffers. Frozen parameters belong to the network it began with.
-    """
+    """What changes in a training run of at most `n_steps` steps; frozen parameters are those of the network before."""
 
     def __init__(self, adapted: Adapted, *, config: TrainConfig, n_steps: int):
         self.trained = {name: p for name, p in adapted.network.named_parameters() if p.requires_grad}

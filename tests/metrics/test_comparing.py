@@ -15,6 +15,7 @@ from astrolab.metrics import (
     Resampling,
     Sample,
     compare_models,
+    describe_comparison,
     estimate_plateau,
     find_metric,
     iterate_panels,
@@ -652,6 +653,16 @@ def test_too_few_fractions_and_bad_tolerances_are_refused():
         estimate_plateau(_curve(ramp), tolerance=1.0)
 
 
+def test_a_comparison_is_said_in_a_sentence():
+    row = {"survey": "mine", "metric": "scatter", "a": "lora", "b": "tl", "value_a": 0.03, "value_b": 0.04}
+    row |= {"difference": -0.01, "low": -0.012, "high": -0.008, "better": "lora", "n": 500, "n_seeds": 3, "level": 0.95}
+    (sentence,) = describe_comparison(pd.DataFrame([row]))
+    assert sentence == (
+        "mine: lora is better than tl: scatter 0.0300 against 0.0400, "
+        "difference −0.0100 (−0.0120 to −0.0080, 95 %), n = 500, 3 seeds."
+    )
+
+
 # --- fronts -----------------------------------------------------------------------------------------------------------
 
 
@@ -681,9 +692,5 @@ def test_one_column_has_its_smallest_value_only():
 
 def test_what_has_no_number_is_refused():
     table = pd.DataFrame({"a": [1.0, np.nan]})
-    with pytest.raises(PredictionError, match="without a number in a"):
+    with pytest.raises(PredictionError, match="rows without a"):
         pareto_front(table, columns=["a"])
-    with pytest.raises(PredictionError, match="no b"):
-        pareto_front(table, columns=["b"])
-    with pytest.raises(PredictionError, match="no column"):
-        pareto_front(table, columns=[])

@@ -3,13 +3,12 @@ import json
 import pytest
 import torch
 from bit_flips import require_every_flip_refused
-from safetensors.torch import save_file
 
 from astrolab.errors import CheckpointError, ConfigError, UnknownNameError
 from astrolab.models.adapt import ADAPTERS, STRATEGIES, adapt, merge
 from astrolab.models.network import TrainingRecord
 from astrolab.models.registry import MODELS, make_model
-from astrolab.models.saving import load_model, load_weights, save_model
+from astrolab.models.saving import load_model, save_model
 
 WAYS = [{"strategy": name} for name in STRATEGIES if name != "lora"]
 WAYS += [{"strategy": "lora", "adapter": name} for name in ADAPTERS]
@@ -130,40 +129,30 @@ def test_a_folder_of_an_earlier_format_is_refused(saved_lora):
             load_model(folder, base=base)
 
 
-def test_weights_that_do_not_fit_exactly_are_refused_by_name(small_network, inputs, tmp_path):
-    network = small_network("cnn")
-    path = tmp_path / "weights.safetensors"
-    weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    weights["extra"] = torch.zeros(1)
-    weights["features.1.bias"] = torch.zeros(9)
-    weights["features.1.weight"] = weights["features.1.weight"].double()
-    del weights["classifier.6.bias"]
-    save_file(weights, path)
-    before = network(inputs())
-    with pytest.raises(CheckpointError) as caught:
-        load_weights(network, path=path)
-    for part in (
-        "missing: classifier.6.bias",
-        "unexpected: extra",
-        "features.1.bias float32(9,) instead of float32(8,)",
-        "features.1.weight float64(8,) instead of float32(8,)",
-    ):
-        assert part in caught.value.received
-    assert torch.equal(network(inputs()), before)
+def test_a_model_whose_class_has_changed_is_refused_by_the_names_of_its_weights(
+    own_networks, make_survey, monkeypatch, tmp_path
+):
+    network = make_model("two_inputs", survey=make_survey(), seed=0)
 
+    class Changed(type(network)):
+        def __init__(self, *, inputs, task, width=4):
+            super().__init__(inputs=inputs, task=task, width=width)
+            self.pixels[0] = torch.nn.Conv2d(1, 3, 3)
+            self.more = torch.nn.Linear(2, 2)
 
-def test_weights_of_the_published_names_load(small_network, make_survey, inputs, tmp_path):
-    trained, x = small_network("cnn"), inputs()
-    save_file(trained.state_dict(), tmp_path / "user.safetensors")
-    network = make_model("cnn", survey=make_survey(), seed=77, hidden=(16, 8), width=8).eval()
-    load_weights(network, path=tmp_path / "user.safetensors")
-    assert torch.equal(network(x), trained(x))
+    folder = save_model(network, directory=tmp_path / "model")
+    monkeypatch.setitem(MODELS, "two_inputs", Changed)
+    with pytest.raises(CheckpointError, match=r"TwoInputs as it was") as caught:
+        load_model(folder)
+    assert "more.weight" in caught.value.received and "size mismatch for pixels.0.weight" in caught.value.received
 
 
 def test_pickles_are_not_read(small_network, tmp_path):
-    torch.save(small_network("mlp").state_dict(), tmp_path / "weights.pt")
-    with pytest.raises(CheckpointError, match=r"weights\.pt"):
-        load_weights(small_network("mlp"), path=tmp_path / "weights.pt")
+    network = small_network("mlp")
+    folder = save_model(network, directory=tmp_path / "model")
+    torch.save(network.state_dict(), folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        load_model(folder)
 
 
 def test_a_model_replaces_a_model_and_nothing_else(small_network, tmp_path):

@@ -5,7 +5,14 @@ import pytest
 
 from astrolab.errors import ConfigError, UnknownNameError
 from astrolab.trainers.config import Sampler
-from astrolab.trainers.sampling import batches_in_order, epoch_rows, epoch_size, sampler_keys, training_batches
+from astrolab.trainers.sampling import (
+    batches_in_order,
+    count_batches,
+    epoch_rows,
+    epoch_size,
+    sampler_keys,
+    training_batches,
+)
 
 
 def rows_of(sampler, *, n=45, keys=None, epoch=1, seed=0):
@@ -66,3 +73,10 @@ def test_a_last_batch_of_one_object_joins_the_one_before():
     assert sizes(35, batch_size=16, n_processes=2) == [16, 19]
     assert sizes(3, batch_size=1) == [1, 1, 1]
     assert [len(batch) for batch in batches_in_order(np.arange(33), batch_size=16)] == [16, 16, 1]
+
+
+@pytest.mark.parametrize("n_processes", [1, 3])
+def test_batches_are_counted_without_being_made(n_processes):
+    for n in range(1, 30):
+        made = training_batches(np.arange(n), batch_size=4, n_processes=n_processes)
+        assert count_batches(n, batch_size=4, n_processes=n_processes) == len(made)
