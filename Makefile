@@ -32,7 +32,7 @@ test: $(STAMP)
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .
 
-# Every picture of the README and of docs/explore.md, and docs/example/, from one run; needs EXTRAS=notebooks,test,browser.
+# Pictures of the README (but of real data) and of the explorers, and docs/example/, from one run; needs EXTRAS=notebooks,test,browser.
 pictures: $(STAMP)
 	$(VENV)/bin/python docs/make_pictures.py
 

@@ -1,4 +1,4 @@
-"""Make every picture of the README and of docs/explore.md, and docs/example/, from one run of the main study.
+"""Make the pictures of the README, those of the explorers, and docs/example/, from one run of the main study.
 
     make pictures                                      # the run of the notebook's defaults, in the folder `runs`
     python docs/make_pictures.py --preset smoke        # another preset
@@ -27,7 +27,7 @@ from tempfile import TemporaryDirectory
 from urllib.error import URLError
 
 import nbformat
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageOps
 
 import astrolab as al
 
@@ -41,6 +41,10 @@ LIVE_WIDGET = "application/vnd.jupyter.widget-view+json"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 START_S = 300
+SETTINGS = {
+    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},  # cells out of view are drawn, too
+}
 
 EXPLORERS = {
     "explore_predictions": """
@@ -135,8 +139,8 @@ def smaller(png, *, n_colours=N_COLOURS):
     image = Image.open(io.BytesIO(png)).convert("RGBA")
     white = Image.new("RGBA", image.size, "white")
     image = Image.alpha_composite(white, image).convert("RGB")
-    left, top, right, bottom = ImageChops.difference(image, white.convert("RGB")).getbbox()
-    image = image.crop((max(left - MARGIN_PX, 0), max(top - MARGIN_PX, 0), right + MARGIN_PX, bottom + MARGIN_PX))
+    image = image.crop(ImageChops.difference(image, white.convert("RGB")).getbbox())
+    image = ImageOps.expand(image, MARGIN_PX, fill="white")
     image.thumbnail((WIDEST_PX, 10 * WIDEST_PX), Image.Resampling.LANCZOS)
     written = io.BytesIO()
     image.quantize(n_colours, dither=Image.Dither.NONE).save(written, format="png", optimize=True)
@@ -149,7 +153,7 @@ def smaller_text(encoded):
 
 
 def photograph(run):
-    """Take pictures of the explorers as they stand in JupyterLab, and of the gallery."""
+    """Take pictures of the explorers as they are in JupyterLab."""
     from playwright.sync_api import sync_playwright
 
     named = os.environ.get("ASTROLAB_CHROMIUM")
@@ -165,19 +169,21 @@ def photograph(run):
             page = browser.new_page(viewport={"width": 1500, "height": 1700})
             page.goto(address, timeout=1000 * START_S)
             page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=1000 * START_S)
+            page.locator("#jp-main-statusbar", has_text="| Idle").wait_for(
+                timeout=1000 * START_S
+            )  # the kernel is there
             page.get_by_role("menuitem", name="Run", exact=True).click()
             page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
             page.add_style_tag(content=".astrolab-galaxies { display: none; }")  # a long table, below the cut-outs
-            outputs = page.locator(".astrolab-explorer")
+            outputs = page.locator(".astrolab-explorer, .jp-RenderedText:has-text('Traceback (most recent')")
             for number, name in enumerate(EXPLORERS):
                 explorer = outputs.nth(number)
-                explorer.wait_for(timeout=2000 * START_S)
+                explorer.wait_for(timeout=1000 * START_S)
+                if "astrolab-explorer" not in explorer.get_attribute("class"):
+                    sys.exit(f"{name} could not be shown:\n{explorer.inner_text()}")
                 explorer.scroll_into_view_if_needed()
                 page.wait_for_timeout(10_000)  # clouds and cut-outs are drawn one after the other
                 (FIGURES / f"{name}.png").write_bytes(smaller(explorer.screenshot(), n_colours=256))
-            page = browser.new_page(viewport={"width": 1200, "height": 900})
-            page.goto((EXAMPLE / "index.html").as_uri())
-            (FIGURES / "gallery.png").write_bytes(smaller(page.screenshot(), n_colours=256))
         finally:
             browser.close()
             server.terminate()
@@ -189,10 +195,10 @@ def start_lab(folder):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    settings = folder / "settings" / "@jupyterlab" / "apputils-extension"
-    settings.mkdir(parents=True)
-    no_news = {"fetchNews": "false", "checkForUpdates": False}
-    (settings / "notification.jupyterlab-settings").write_text(json.dumps(no_news))
+    for extension, values in SETTINGS.items():
+        file = folder / "settings" / f"{extension}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")
     own = {name: str(folder / name.lower()) for name in names}
     own |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
