@@ -35,7 +35,6 @@ ROOT = Path(__file__).resolve().parents[1]
 FIGURES, EXAMPLE = ROOT / "docs" / "figures", ROOT / "docs" / "example"
 STUDY, NAME = "lora_vs_transfer", "example"
 KEPT = ("run.json", "notebook.ipynb", "report.html", "scores.csv")
-IN_README = ("metrics",)
 WIDEST_PX, MARGIN_PX, N_COLOURS, LARGEST_MB = 1400, 12, 128, 3
 LIVE_WIDGET = "application/vnd.jupyter.widget-view+json"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -78,8 +77,6 @@ def main():
     os.chdir(ROOT)
     run = given.run or al.run_study(STUDY, preset=given.preset)
     write_example(run.resolve())
-    for name in IN_README:
-        shutil.copyfile(EXAMPLE / "runs" / STUDY / NAME / "figures" / f"{name}.png", FIGURES / f"{name}.png")
     photograph(run.resolve())
 
 
