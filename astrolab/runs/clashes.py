@@ -110,8 +110,10 @@ def _clashes_of_training(training: Mapping[str, Any]) -> Iterator[tuple[str, str
 def _clashes_of_model(given: Mapping[str, Any], *, outline: Outline) -> Iterator[tuple[str, str]]:
     from astrolab.models.registry import MODELS, choose_model, options_of
 
+    if "model" not in given:
+        return
     try:
-        name = choose_model(given.get("model", "auto"), specs=outline.specs)
+        name = choose_model(given["model"], specs=outline.specs)
     except AstrolabError as error:
         yield "model", f"{error.received}; there are {error.available}. {error.remedy}"
         return

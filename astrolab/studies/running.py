@@ -28,6 +28,7 @@ from astrolab.parameters import (
     check_parameters,
     default_parameters,
     find_notebook,
+    list_studies,
     load_notebook,
     load_preset,
     read_declarations,
@@ -116,7 +117,9 @@ class StudyPlan:
     def _require_agreement(self) -> None:
         from astrolab.runs.clashes import require_agreement  # slow to import: whoever waits has read the header by then
 
-        require_agreement(self.parameters, study=self.name)
+        is_ours = self.notebook in list_studies().values()  # another may register networks of its own
+        hidden = () if is_ours else ("model", "model_options")
+        require_agreement({k: v for k, v in self.parameters.items() if k not in hidden}, study=self.name)
 
     def describe(self) -> Iterator[str]:
         """Say line by line what would be trained, on which surveys."""
