@@ -93,7 +93,7 @@ _SPARE = ("#882255", "#44AA99", "#999933", "#AA4499", "#117733", "#CC6677", "#66
 
 def _looks(names: Sequence[str], *, known: Mapping[str, Look]) -> dict[str, Look]:
     spare = zip([name for name in dict.fromkeys(names) if name not in known], cycle(_SPARE), cycle("osD^vPhX"))
-    looks = known | {name: Look(title_of(name), colour, marker) for name, colour, marker in spare}
+    looks = known | {name: Look(name, colour, marker) for name, colour, marker in spare}
     return {name: looks[name] for name in names}
 
 
@@ -114,6 +114,7 @@ def survey_looks(surveys: Sequence[str]) -> dict[str, Look]:
     """Return how each survey is drawn: a twin has the colour of the survey it stands for, and says that it is one."""
     real = {name: real_survey(name) for name in surveys}
     looks = _looks(list(real.values()), known=SURVEYS)
+    looks = {name: look if name in SURVEYS else replace(look, label=title_of(name)) for name, look in looks.items()}
     twins = {name: Look(f"{looks[of].label} twin", looks[of].colour) for name, of in real.items() if name != of}
     return {name: twins.get(name) or looks[name] for name in real}
 
