@@ -253,7 +253,7 @@ class Run:
         from astrolab.metrics import describe_comparison
 
         n, n_seeds = int(comparison["n"].min()), int(comparison["n_seeds"].min())
-        short = [key for key, fit in self.record["fits"].items() if fit["cut_short"]]
+        short = dict.fromkeys(fit["arm"] for fit in self.record["fits"].values() if fit["cut_short"])
         caution = [f"Small run: {n:,} test objects in the smallest set."] if n < SMALL else []
         caution += ["One seed: about these networks, not about the method."] if n_seeds == 1 else []
         caution += [f"Cut short, still improving at the last step: {', '.join(short)}."] if short else []
