@@ -122,6 +122,8 @@ def write_smaller_notebook(path, copy):
     notebook = nbformat.read(path, as_version=4)
     for name in ("papermill", "widgets"):
         notebook.metadata.pop(name, None)
+    injected = "injected-parameters"  # by papermill: the folder of the run, which is not here
+    notebook.cells = [cell for cell in notebook.cells if injected not in cell.metadata.get("tags", [])]
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         for data in (output.get("data", {}) for output in cell.get("outputs", [])):
