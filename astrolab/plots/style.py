@@ -77,7 +77,7 @@ ARMS: dict[str, Look] = {
     "combo": Look("combo", "#2B2B2B", "p"),
     "base": Look("base model", "#332288", "8"),
 }
-_LEARNED = {"pretrain": ("first survey", "<"), "finetune": ("second survey", ">"), "union": ("both surveys", "d")}
+_LEARNED = {"pretrain": ("pre-training", "<"), "finetune": ("fine-tuning", ">"), "union": ("both", "d")}
 for _kind, _words, _colour in (("trees", "trees", "#86844A"), ("knn", "neighbours", "#62628A")):
     ARMS |= {f"{_kind}-{of}": Look(f"{_words} ({survey})", _colour, m) for of, (survey, m) in _LEARNED.items()}
 SURVEYS: dict[str, Look] = {

@@ -79,7 +79,7 @@ def test_a_claim_on_arms_that_were_cut_short_is_not_one_at_convergence(tmp_path)
 def test_claims_with_and_without_a_number(ledger):
     found = verdicts(ledger)
     expected = {
-        "lora_improves_new_survey": "supported",
+        "lora_improves_finetune_survey": "supported",
         "lora_forgets": "supported",
         "combo_generalises": "supported",
         "lora_scatter_combo_1.2": "supported",
@@ -235,7 +235,7 @@ def test_a_curve_that_goes_on_falling_or_never_does(tmp_path):
 
 def test_the_whole_set_of_a_fraction_study_counts_as_the_arm_itself(tmp_path):
     ledger = _fractions(tmp_path, {0.0: 0.10, 0.1: 0.08, 1.0: 0.03})
-    row = check_claims(ledger, claims=["lora_improves_new_survey"], resampling=FAST).iloc[0]
+    row = check_claims(ledger, claims=["lora_improves_finetune_survey"], resampling=FAST).iloc[0]
     assert row["verdict"] == "supported" and row["study"] == "data_fractions"
     assert row["value"] == pytest.approx(0.10 / 0.03, rel=0.1)
 
