@@ -165,6 +165,12 @@ class Survey:
         """Give the same survey with another task of the same labels, e.g. ``task.with_scored(z=(0, 0.3))``."""
         return replace(self, task=task)
 
+    def with_labels(self, *names: str) -> Survey:
+        """Give the same survey with some of its labels only, in this order."""
+        quantities = [self.task.quantity(name) for name in names]
+        weights = None if self.weights is None else self.weights[[name for name in names if name in self.weights]]
+        return replace(self, labels=self.labels[list(names)], weights=weights, task=make_task(quantities))
+
     def require_columns(self, names: Sequence[str]) -> None:
         """Refuse columns that are neither labels nor in the catalogue, with an UnknownNameError."""
         known = [*self.labels, *self.catalogue]

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.pyplot import subplots
@@ -99,9 +100,16 @@ def _looks(names: Sequence[str], *, known: Mapping[str, Look]) -> dict[str, Look
 
 def arm_looks(arms: Sequence[str], *, table: pd.DataFrame | None = None) -> dict[str, Look]:
     """Return how each arm is drawn, with a dagger if a table says it was cut short; unknown arms get spare colours."""
-    looks, flagged = _looks(arms, known=ARMS), table is not None and "cut_short" in table
+    variants = {arm: _variant(*arm.rsplit("-", 1)) for arm in arms if arm not in ARMS and arm.rpartition("-")[0] in ARMS}
+    looks, flagged = _looks(arms, known=ARMS | variants), table is not None and "cut_short" in table
     short = set(table["arm"][table["cut_short"].astype(bool)]) if flagged else ()
     return {arm: replace(look, label=look.label + CUT_SHORT) if arm in short else look for arm, look in looks.items()}
+
+
+def _variant(arm: str, of: str) -> Look:
+    """The look of an arm on another input, such as ``full-embedding``: paler."""
+    colour = to_hex(0.5 + 0.5 * np.array(to_rgb(ARMS[arm].colour)))
+    return Look(f"{ARMS[arm].label}, {of}", colour, ARMS[arm].marker)
 
 
 def dagger(looks: Mapping[str, Look]) -> list[Line2D]:

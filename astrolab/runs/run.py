@@ -177,7 +177,14 @@ class Run:
         return concat_predictions([table], **identity, **move, **fit["condition"])
 
     def predict_baselines(
-        self, kinds: Sequence[str], *, move: Move, inputs: Sequence[str], seed: int, keep: Sequence[str] = ()
+        self,
+        kinds: Sequence[str],
+        *,
+        move: Move,
+        inputs: Sequence[str],
+        seed: int,
+        keep: Sequence[str] = (),
+        condition: Mapping[str, Any] | None = None,
     ) -> list[pd.DataFrame]:
         """Fit classical models on either survey and on both, and predict every test set of a move.
 
@@ -212,9 +219,10 @@ class Run:
             baseline = Baseline(inputs=shapes, task=move.surveys["pretrain"].task, kind=kind)
             adapted = arrange(baseline.learn(sample.train, scaling=scaling, seed=seed), strategy="zero_shot", seed=seed)
             history = pd.DataFrame({"epoch": [], "time_s": []})
-            key = fit_key(f"{kind}-{name}", seed=seed, condition={})
+            condition = dict(condition or {})
+            key = fit_key(f"{kind}-{name}", seed=seed, condition=condition)
             fitted = FitResult(adapted, history, "fitted at once", TrainConfig(), n_seen=len(sample.train), fit=key)
-            identity = {"arm": f"{kind}-{name}", "seed": seed, "condition": {}, "code": "", "reused": False}
+            identity = {"arm": f"{kind}-{name}", "seed": seed, "condition": condition, "code": "", "reused": False}
             described = describe_fit(fitted, trials=[], train=sample.train)
             described |= {"strategy": {"name": kind}, "time_s": time.monotonic() - begun}
             self.record["fits"][key] = identity | described
@@ -274,11 +282,14 @@ class Run:
         with write_atomically(self.folder / f"{name}.csv") as part:
             table.to_csv(part, index=False)
 
-    def save_predictions(self, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-        """Stack the tables of :meth:`predict`, save them as one, and return it: every score can be computed from it."""
-        from astrolab.predictions import concat_predictions, save_predictions
+    def save_predictions(self, tables: Sequence[pd.DataFrame], *, over: Sequence[str] = ()) -> pd.DataFrame:
+        """Stack the tables of :meth:`predict`, save them as one, and return it: every score can be computed from it.
 
-        table = concat_predictions(tables)
+        `over` names conditions of fits that are one model together, such as one fit a label or a fold.
+        """
+        from astrolab.predictions import concat_predictions, join_fits, save_predictions
+
+        table = join_fits(tables, over=over) if over else concat_predictions(tables)
         save_predictions(table, path=self.folder / "predictions.parquet")
         return table
 
