@@ -78,7 +78,7 @@ ARMS: dict[str, Look] = {
     "base": Look("base model", "#332288", "8"),
 }
 _LEARNED = {"pretrain": ("first survey", "<"), "finetune": ("second survey", ">"), "union": ("both surveys", "d")}
-_CLASSICAL = (("trees", "trees", "#86844A"), ("knn", "neighbours", "#62628A"), ("ridge", "ridge", "#A7A7D0"))
+_CLASSICAL = (("trees", "trees", "#86844A"), ("knn", "neighbours", "#62628A"), ("ridge", "ridge", "#7A5A3A"))
 for _kind, _words, _colour in _CLASSICAL:
     ARMS |= {f"{_kind}-{of}": Look(f"{_words} ({survey})", _colour, m) for of, (survey, m) in _LEARNED.items()}
 SURVEYS: dict[str, Look] = {
