@@ -13,8 +13,8 @@ from simulated_runs import CIRCUMSTANCES, fit_record
 import astrolab as al
 from astrolab.errors import RunError, TrainingError
 from astrolab.runs import find_unfinished, load_record, open_run, parameters_digest
-from astrolab.runs.record import cost_table, history_table
 from astrolab.runs.moving import Move
+from astrolab.runs.record import cost_table, history_table
 from astrolab.runs.run import REPORT_FOLLOWS, SAMPLES, _run_trials, _stored_fit, complete_run
 
 
@@ -324,9 +324,7 @@ def test_nothing_is_left_to_keep_when_all_diverge(run_rates):
         run_rates(1e30, 1e31)
 
 
-@pytest.mark.parametrize(
-    ("axes", "kinds"), [(("band",), ["trees", "knn"]), (("pixel",), ["ridge"]), (("band", "y", "x"), [])]
-)
+@pytest.mark.parametrize(("axes", "kinds"), [(("band",), ["trees", "knn"]), (("pixel",), ["ridge"]), (("time",), [])])
 def test_a_classical_model_is_fitted_on_either_survey_and_both_where_it_can_read_one(case, axes, kinds):
     read, specs = {"numbers": case.survey.inputs["magnitudes"]}, {"numbers": al.InputSpec(axes)}
     parts = al.split(replace(case.survey, inputs=read, specs=specs))
