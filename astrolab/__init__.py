@@ -60,6 +60,7 @@ _HOMES = {
         "save_predictions",
         "task_of",
     ),
+    "astrolab.metrics.clouds": ("measure_mmd",),
     "astrolab.metrics.comparing": ("compare_models", "estimate_plateau", "measure_forgetting"),
     "astrolab.metrics.resampling": ("Resampling",),
     "astrolab.metrics.scoring": (

@@ -79,7 +79,8 @@ ARMS: dict[str, Look] = {
     "base": Look("base model", "#332288", "8"),
 }
 _LEARNED = {"pretrain": ("pre-training", "<"), "finetune": ("fine-tuning", ">"), "union": ("both", "d")}
-for _kind, _words, _colour in (("trees", "trees", "#86844A"), ("knn", "neighbours", "#62628A")):
+_CLASSICAL = (("trees", "trees", "#86844A"), ("knn", "neighbours", "#62628A"), ("ridge", "ridge", "#7A5A3A"))
+for _kind, _words, _colour in _CLASSICAL:
     ARMS |= {f"{_kind}-{of}": Look(f"{_words} ({survey})", _colour, m) for of, (survey, m) in _LEARNED.items()}
 SURVEYS: dict[str, Look] = {
     "transferz": Look("TransferZ", "#D55E00"),
@@ -100,7 +101,8 @@ def _looks(names: Sequence[str], *, known: Mapping[str, Look]) -> dict[str, Look
 
 def arm_looks(arms: Sequence[str], *, table: pd.DataFrame | None = None) -> dict[str, Look]:
     """Return how each arm is drawn, with a dagger if a table says it was cut short; unknown arms get spare colours."""
-    variants = {arm: _variant(*arm.rsplit("-", 1)) for arm in arms if arm not in ARMS and arm.rpartition("-")[0] in ARMS}
+    others = [arm for arm in arms if arm not in ARMS and arm.rpartition("-")[0] in ARMS]
+    variants = {arm: _variant(*arm.rsplit("-", 1)) for arm in others}
     looks, flagged = _looks(arms, known=ARMS | variants), table is not None and "cut_short" in table
     short = set(table["arm"][table["cut_short"].astype(bool)]) if flagged else ()
     return {arm: replace(look, label=look.label + CUT_SHORT) if arm in short else look for arm, look in looks.items()}

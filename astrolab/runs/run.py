@@ -191,9 +191,9 @@ class Run:
         Parameters
         ----------
         kinds : sequence of str
-            ``"trees"``, ``"knn"``: see :class:`astrolab.models.baselines.Baseline`.
+            ``"trees"``, ``"knn"``, ``"ridge"``: see :class:`astrolab.models.baselines.Baseline`.
         inputs : sequence of str
-            Inputs of the network beside them; nothing is fitted where none of these are magnitudes.
+            Inputs of the network beside them; a kind is left out that can read none of these.
 
         Returns
         -------
@@ -204,14 +204,14 @@ class Run:
 
         from astrolab.datasets.scaling import fit_scaling
         from astrolab.models.adapt import adapt as arrange
-        from astrolab.models.baselines import Baseline
+        from astrolab.models.baselines import BASELINES, Baseline
         from astrolab.trainers.config import TrainConfig
         from astrolab.trainers.state import FitResult
 
         tables = []
         for kind, name in product(kinds, SAMPLES):
             sample = move.sample(name)
-            read = Baseline.reads({one: sample.train.specs[one] for one in inputs})
+            read = BASELINES[kind].reads({one: sample.train.specs[one] for one in inputs})
             if not read:
                 continue
             begun, scaling = time.monotonic(), fit_scaling(sample.train, inputs=read)
