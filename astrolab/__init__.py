@@ -78,6 +78,7 @@ _HOMES = {
         "plot_depth",
         "plot_forgetting",
         "plot_galaxies",
+        "plot_label_plane",
         "plot_magnitude_distributions",
         "plot_metrics",
         "plot_pareto",

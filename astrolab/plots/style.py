@@ -86,6 +86,8 @@ SURVEYS: dict[str, Look] = {
     "transferz": Look("TransferZ", "#D55E00"),
     "galaxiesml": Look("GalaxiesML", "#0072B2"),
     "combo": Look("Combo", "#7F7F7F"),
+    "lamost": Look("LAMOST", "#D55E00"),
+    "desi": Look("DESI", "#0072B2"),
 }
 _NARROWEST_INCH = 3.6
 _ABOUT_ZERO = 0.05
