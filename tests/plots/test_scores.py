@@ -354,7 +354,7 @@ def test_no_word_is_cut_however_few_panels_there_are(scores, slices, of_fraction
 
 def test_every_figure_survives_fourteen_arms_on_three_test_sets(scores):
     one = scores.query("arm == 'lora' and seed == 0 and survey == 'twin-transferz'")
-    arms = list(ARMS)[:14]
+    arms = [name for name in ARMS if not name.startswith(("base", "head", "ridge"))]
     surveys = ("twin-transferz", "twin-galaxiesml", "combo")
     many = pd.concat([one.assign(arm=arm, survey=survey) for arm in arms for survey in surveys])
     factors = np.linspace(0.5, 2.0, len(many))
