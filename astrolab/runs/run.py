@@ -184,6 +184,7 @@ class Run:
         inputs: Sequence[str],
         seed: int,
         keep: Sequence[str] = (),
+        tests: Sequence[Survey] = (),
         condition: Mapping[str, Any] | None = None,
     ) -> list[pd.DataFrame]:
         """Fit classical models on either survey and on both, and predict every test set of a move.
@@ -194,6 +195,8 @@ class Run:
             ``"trees"``, ``"knn"``, ``"ridge"``: see :class:`astrolab.models.baselines.Baseline`.
         inputs : sequence of str
             Inputs of the network beside them; a kind is left out that can read none of these.
+        tests : sequence of Survey, optional
+            Test sets, by default those of the move.
 
         Returns
         -------
@@ -226,7 +229,7 @@ class Run:
             described = describe_fit(fitted, trials=[], train=sample.train)
             described |= {"strategy": {"name": kind}, "time_s": time.monotonic() - begun}
             self.record["fits"][key] = identity | described
-            tables += [self.predict(fitted, survey=test, scaling=scaling, keep=keep) for test in move.tests]
+            tables += [self.predict(fitted, survey=test, scaling=scaling, keep=keep) for test in tests or move.tests]
         self._write()
         return tables
 
