@@ -7,11 +7,12 @@ import os
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pooch
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
@@ -97,7 +98,8 @@ class Sky(Settings):
 class Input(Settings):
     """What a network may see: an array (`key`, or one a channel), or one table column a channel (`columns`).
 
-    `grid` are its wavelengths (Å), or the key that holds them; `companions` are arrays beside it, by name.
+    `grid` are its wavelengths (Å), or the key that holds them; `companions` are arrays beside it, by name;
+    `resolution` is one number, or pairs (wavelength, R) that are interpolated onto the grid.
     """
 
     key: Texts | None = None
@@ -110,6 +112,9 @@ class Input(Settings):
     grid: Text | tuple[Positive, ...] = ()
     missing: tuple[Number, ...] = ()
     companions: dict[Text, Text] = Field(default={})
+    medium: Literal["vacuum", "air", ""] = ""
+    resolution: Positive | Annotated[tuple[tuple[Positive, Positive], ...], Field(min_length=1)] | None = None
+    velocity: Text = ""
 
     @property
     def is_table(self) -> bool:
@@ -121,8 +126,16 @@ class Input(Settings):
         """What the survey says of it; a flux in columns becomes a magnitude; a grid in the file is added on reading."""
         default = ("band",) if self.is_table else ("pixel",) if self.grid else ("band", "y", "x")
         unit = "AB mag" if self.is_table and self.unit in FLUX_UNITS else self.unit
-        grid = () if isinstance(self.grid, str) else self.grid
-        return InputSpec(self.axes or default, self.channels, unit, grid, self.scale_arcsec, tuple(self.companions))
+        spectral = {"companions": self.companions, "medium": self.medium, "velocity": self.velocity}
+        bare = InputSpec(self.axes or default, self.channels, unit, (), self.scale_arcsec, **spectral)
+        return self.on_grid(bare, grid=() if isinstance(self.grid, str) else self.grid)
+
+    def on_grid(self, spec: InputSpec, *, grid: Sequence[float]) -> InputSpec:
+        """Give a spec the wavelengths that were found, and the resolution there."""
+        resolution = (self.resolution,) if isinstance(self.resolution, float) else ()
+        if isinstance(self.resolution, tuple) and len(grid):
+            resolution = np.interp(grid, *zip(*self.resolution, strict=True)).tolist()
+        return replace(spec, grid=grid, resolution=resolution)
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Input:
@@ -137,6 +150,10 @@ class Input(Settings):
             "missing values are those of columns; write NaN into an array": self.missing and not self.is_table,
             "images need channels, the names of their bands": len(self.spec.axes) == 3 and not self.channels,
         }
+        if isinstance(self.resolution, tuple):
+            waves = [wave for wave, _ in self.resolution]
+            checks["a resolution by wavelength needs a grid"] = not self.grid
+            checks["the wavelengths of the resolution must ascend"] = sorted(set(waves)) != waves
         for problem, is_there in checks.items():
             if is_there:
                 raise ValueError(problem)

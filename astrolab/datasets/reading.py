@@ -207,7 +207,7 @@ def _array_input(
         remedy = "Correct the grid in the manifest: one value a pixel, the same for every object."
         asked, received = f"The {name} of {path.name} has a grid of {len(grid):,} values.", f"shape {rows[name].shape}"
         raise SchemaError(asked, received=received, remedy=remedy)
-    return rows, replace(one.spec, grid=tuple(grid.tolist()))
+    return rows, one.on_grid(one.spec, grid=grid.tolist())
 
 
 def _masked(columns: Mapping[str, Rows]) -> dict[str, Rows]:
