@@ -93,7 +93,7 @@ def read_spectra(path: Path, *, layout: Format, arrays: Mapping[str, int]) -> Co
         if not np.allclose(looked_at, looked_at[:1], rtol=1e-6):
             raise no_common_grid(path)
         found["wave"] = Array(np.asarray(wave[:1])[0])
-    elif "wave" in arrays and len(wave.shape) == 1:
+    elif arrays.get("wave") == 2 and len(wave.shape) == 1:
         found["wave"] = Array(np.broadcast_to(wave, found["flux"].rows.shape))
     return columns, {key: found[key] for key in arrays}
 
