@@ -32,6 +32,7 @@ _HOMES = {
     ),
     "astrolab.datasets.scaling": ("Scaling", "fit_scaling"),
     "astrolab.datasets.imaging": ("measure_imaging", "resample"),
+    "astrolab.datasets.spectra": ("Bridge", "bridge_spectra", "common_resolution"),
     "astrolab.datasets.checking": ("import_survey", "verify_survey"),
     "astrolab.datasets.fetching": ("fetch",),
     "astrolab.models.network": ("Network",),

@@ -134,7 +134,13 @@ class Task:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What one input of a survey is made of."""
+    """What one input of a survey is made of.
+
+    Of spectra: `grid` are the wavelengths (Å) where all objects share them, `medium` in what (``"vacuum"``, ``"air"``,
+    or ``""`` for unknown), `resolution` is R = λ / FWHM (one value, or one a pixel of the grid; empty where unknown),
+    `velocity` the column of radial velocities (km/s; empty at rest), `bridge` the settings of the `Bridge` that made
+    the input (empty as read).
+    """
 
     axes: tuple[str, ...]
     channels: tuple[str, ...] = ()
@@ -142,9 +148,13 @@ class InputSpec:
     grid: tuple[float, ...] = ()
     scale_arcsec: float | None = None
     companions: tuple[str, ...] = ()
+    medium: Literal["vacuum", "air", ""] = ""
+    resolution: tuple[float, ...] = ()
+    velocity: str = ""
+    bridge: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self):
-        for name in ("axes", "channels", "grid", "companions"):
+        for name in ("axes", "channels", "grid", "companions", "resolution"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     @property
