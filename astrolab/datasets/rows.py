@@ -79,11 +79,14 @@ class MappedRows(LazyRows):
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_values": None}
 
+    def mapped(self) -> np.ndarray:
+        """Give the array where it lies."""
+        return np.memmap(self.path, dtype=self.stored_dtype, mode="r", offset=self.offset, shape=self.shape)
+
     def _read(self, numbers: np.ndarray) -> np.ndarray:
         if self._values is None:
             with reading(self.path, kind="FITS or HDF5"):
-                mapped = np.memmap(self.path, dtype=self.stored_dtype, mode="r", offset=self.offset, shape=self.shape)
-            self._values = mapped.view(np.ndarray)
+                self._values = self.mapped().view(np.ndarray)
         return self._values[numbers].astype(self.dtype, copy=False)
 
 
