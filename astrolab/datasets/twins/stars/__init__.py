@@ -22,9 +22,9 @@ class StarTwinKnobs(Settings):
     `layout` says whose files are written. `giant_frac` of the stars are giants with APOGEE's labels, `halo_frac` are of
     the halo, down to [Fe/H] = -3, the others dwarfs; `teff_range` (K) holds for all, `feh_shift` for all but the halo.
     `resolution` is λ / FWHM at both ends of every arm. The signal-to-noise ratio per pixel in g is log-normal:
-    `snr_median`, `snr_scatter` (ln). `throughput_error` is the rms of the calibration's wiggles (ln), `telluric_frac` how
-    much of the air's absorption is left, `sky_residual` the error of the subtracted sky lines; `bad_pixel_frac` of the
-    pixels are masked, with anything in them. `label_sigma` is the noise of Teff (K), log g, [Fe/H], [α/Fe] and radial
+    `snr_median`, `snr_scatter` (ln). `throughput_error` is the rms of the calibration's wiggles (ln), `telluric_frac`
+    how much of the air's absorption is left, `sky_residual` the error of the subtracted sky lines; `bad_pixel_frac` of
+    the pixels are masked, with anything in them. `label_sigma` is the noise of Teff (K), log g, [Fe/H], [α/Fe] and radial
     velocity (km/s) at high S/N, √2 times as much at S/N 20; `label_missing_frac` of the labels are -9999.
     `n_common_per_star` stars per star, but at least `n_common_min`, are drawn from `common_seed` and the survey's seed,
     alike in both twins.

@@ -14,9 +14,9 @@ from astropy.table import Table
 from astrolab.datasets.manifest import Manifest
 from astrolab.datasets.twins import write_once
 from astrolab.datasets.twins.stars import SIMULATOR, StarTwinKnobs
-from astrolab.datasets.twins.stars.lines import C_KMS
 from astrolab.datasets.twins.stars.observing import GRIDS, observe
 from astrolab.datasets.twins.stars.population import MISSING, Columns, draw_survey
+from astrolab.datasets.twins.stars.spectra import C_KMS
 from astrolab.errors import ConfigError
 from astrolab.files import source_digest
 
@@ -66,7 +66,9 @@ def settings_digest(knobs: StarTwinKnobs) -> str:
 @cache
 def _code_digest() -> str:
     folder = Path(__file__).parent
-    return source_digest(sorted(folder.glob("*.py"))) + hashlib.sha256((folder / "tables.toml").read_bytes()).hexdigest()
+    return (
+        source_digest(sorted(folder.glob("*.py"))) + hashlib.sha256((folder / "tables.toml").read_bytes()).hexdigest()
+    )
 
 
 def _catalogue(stars: Columns, *, layout: str) -> Columns:
@@ -83,7 +85,9 @@ def _lamost(stars: Columns, seen: Columns) -> list[fits.BinTableHDU]:
     n, pixels = seen["flux0"].shape
     kinds = {"FLUX": ">f4", "IVAR": ">f4", "WAVELENGTH": ">f4", "ANDMASK": ">i2", "ORMASK": ">i2"}
     coadd = np.empty(n, dtype=[(name, kind, pixels) for name, kind in kinds.items()])
-    for name, values in zip(kinds, (seen["flux0"], seen["ivar0"], GRIDS["lamost"][0], *2 * [seen["mask0"]]), strict=True):
+    for name, values in zip(
+        kinds, (seen["flux0"], seen["ivar0"], GRIDS["lamost"][0], *2 * [seen["mask0"]]), strict=True
+    ):
         coadd[name] = values
     letter = np.digitize(-stars["true_teff"], [-7300.0, -6000.0, -5250.0, -3900.0])
     catalogue = {

@@ -13,13 +13,23 @@ from torch import Tensor
 
 from astrolab.datasets.twins.galaxies.simulation import map_on_cores
 from astrolab.datasets.twins.stars import StarTwinKnobs
-from astrolab.datasets.twins.stars.lines import C_KMS, LN_10, TABLES, floats
 from astrolab.datasets.twins.stars.population import LABELS
-from astrolab.datasets.twins.stars.spectra import GRID, LOG_STEP, SIGMA_KMS, band_profile, spectrum
+from astrolab.datasets.twins.stars.spectra import (
+    C_KMS,
+    GRID,
+    LN_10,
+    LOG_STEP,
+    PIXEL_KMS,
+    SIGMA_KMS,
+    TABLES,
+    band_profile,
+    floats,
+    spectrum,
+)
 
 # wavelengths (vacuum Å) of the arms, and centre and width (Å) of where they are sensitive
 GRIDS = {
-    "lamost": (10.0 ** (3.5683 + 1e-4 * np.arange(3860)),),
+    "lamost": (10.0 ** (3.5682 + 1e-4 * np.arange(3860)),),
     "desi": tuple(low + 0.8 * np.arange(n) for low, n in ((3600.0, 2751), (5760.0, 2326), (7520.0, 2881))),
 }
 SENSITIVE = {"lamost": [[(4900, 620), (7200, 950)]], "desi": [[(4900, 800)], [(6700, 1000)], [(8500, 900)]]}
@@ -58,7 +68,9 @@ def observe(stars: Mapping[str, np.ndarray], *, knobs: StarTwinKnobs, seed: int)
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
-def _expose(stars: Mapping[str, np.ndarray], *, knobs: StarTwinKnobs, generator: torch.Generator) -> dict[str, np.ndarray]:
+def _expose(
+    stars: Mapping[str, np.ndarray], *, knobs: StarTwinKnobs, generator: torch.Generator
+) -> dict[str, np.ndarray]:
     arms, seen = arms_of(knobs.layout, knobs.resolution), {}
     moved = _moved(spectrum(floats(np.stack([stars[f"true_{name}"] for name in LABELS], axis=1))), rv=stars["true_rv"])
     snr, ebv = floats(stars["snr"])[:, None], floats(stars["true_ebv"])[:, None]
@@ -73,7 +85,9 @@ def _expose(stars: Mapping[str, np.ndarray], *, knobs: StarTwinKnobs, generator:
         air = knobs.telluric_frac * (1.0 + 0.6 * airmass) * arm.air
         signals.append(arm.see(moved).mul_(level).mul_((wiggles - dust - air).exp_()))
     background = 12.0 / snr * signals[0].median(dim=1, keepdim=True).values
-    scatter = [((flux + background * arm.sky) / arm.sensitivity).sqrt() for flux, arm in zip(signals, arms, strict=True)]
+    scatter = [
+        ((flux + background * arm.sky) / arm.sensitivity).sqrt() for flux, arm in zip(signals, arms, strict=True)
+    ]
     in_g = (arms[0].wave_ang > BANDS["g"][0]) & (arms[0].wave_ang < BANDS["g"][1])
     scale = (signals[0][:, in_g] / scatter[0][:, in_g]).median(dim=1, keepdim=True).values / snr
     for number, (arm, flux, sigma) in enumerate(zip(arms, signals, scatter, strict=True)):
@@ -94,9 +108,14 @@ def _expose(stars: Mapping[str, np.ndarray], *, knobs: StarTwinKnobs, generator:
 
 def _moved(rest: Tensor, *, rv: np.ndarray) -> Tensor:
     """Doppler-shift spectra on the logarithmic grid, by Lagrange's cubic between pixels; the ends stay at rest."""
-    shift = -np.log1p(rv / C_KMS) / (LOG_STEP * LN_10)
+    shift = -np.log1p(rv / C_KMS) * C_KMS / PIXEL_KMS
     whole, x = np.floor(shift).astype(int), shift - np.floor(shift)
-    weights = [x * (x - 1) * (2 - x) / 6, (x + 1) * (x - 1) * (x - 2) / 2, (x + 1) * x * (2 - x) / 2, x * (x * x - 1) / 6]
+    weights = [
+        x * (x - 1) * (2 - x) / 6,
+        (x + 1) * (x - 1) * (x - 2) / 2,
+        (x + 1) * x * (2 - x) / 2,
+        x * (x * x - 1) / 6,
+    ]
     moved, inside = rest.clone(), len(GRID) - 2 * MAX_SHIFT
     for row, start in enumerate((whole + MAX_SHIFT - 1).tolist()):
         out = moved[row, MAX_SHIFT:-MAX_SHIFT].zero_()
@@ -122,7 +141,7 @@ def arms_of(layout: str, resolution: tuple[tuple[float, float], ...]) -> list[Ar
 
 def _response(wave: np.ndarray, *, power: np.ndarray, block: int = 96):
     """What each pixel takes from the fine grid, so that a narrow line gets the wanted width: blocks of a matrix."""
-    sigma = np.sqrt((C_KMS / power / 2.3548) ** 2 - SIGMA_KMS**2) / C_KMS / (LOG_STEP * LN_10)  # pixels of the fine grid
+    sigma = np.sqrt((C_KMS / power / 2.3548) ** 2 - SIGMA_KMS**2) / PIXEL_KMS  # pixels of the fine grid
     centre = np.log10(wave / GRID[0]) / LOG_STEP
     for pixels in (slice(first, first + block) for first in range(0, len(wave), block)):
         low, high = (centre - 5 * sigma)[pixels].min(), (centre + 5 * sigma)[pixels].max()
