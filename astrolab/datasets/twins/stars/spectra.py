@@ -29,8 +29,9 @@ PIXEL_KMS, SIGMA_KMS = (
 SUN = torch.tensor([[5772.0, 4.44, 0.0, 0.0]])
 LINE_LAYER = 0.85  # temperature where metal lines form, of Teff
 WING_SOFTNESS = 1.3  # of σ: where the far wings of a line level off
-HYDROGEN_DEPTH = 0.75  # of its lines at most
-HYDROGEN_SLOPES = 0.24, 0.44  # of log wings in stars cooler and hotter than the Sun: stronger lines form higher up
+HYDROGEN_DEPTH = 0.65  # of its lines at most
+CORE_FLUX = 0.07  # what the deepest lines leave
+HYDROGEN_SLOPES = 0.24, 0.50  # of log wings in stars cooler and hotter than the Sun: stronger lines form higher up
 
 
 def spectrum(stars: Tensor) -> Tensor:
@@ -39,11 +40,8 @@ def spectrum(stars: Tensor) -> Tensor:
     bands, hydrogen = _band_depths(stars), _hydrogen_wings(stars)
     for pixels, lines, profiles, series in _tiles():
         part = flux[:, pixels]
-        part *= (
-            (torch.cat([cores[:, lines], wings[:, lines], bands, cores[:, -len(WEAK) :]], dim=1) @ profiles)
-            .neg_()
-            .exp_()
-        )
+        amounts = torch.cat([cores[:, lines], wings[:, lines], bands, cores[:, -len(WEAK) :]], dim=1)
+        part *= (amounts @ profiles).neg_().exp_().mul_(1.0 - CORE_FLUX).add_(CORE_FLUX)
         part *= (hydrogen @ series).mul_(-1 / HYDROGEN_DEPTH).expm1_().mul_(HYDROGEN_DEPTH).add_(1.0)
     return flux
 
@@ -51,15 +49,16 @@ def spectrum(stars: Tensor) -> Tensor:
 def continuum(stars: Tensor) -> Tensor:
     """Black bodies, hotter in colour where hydrogen absorbs, with a Balmer and a Paschen jump: (n, pixel)."""
     wave, teff = floats(GRID), stars[:, :1]
-    colour = teff * (1.0 + 0.55 * torch.sigmoid((teff - 8100.0) / 550.0))
+    colour = teff * (1.10 + 0.80 * torch.sigmoid((teff - 8000.0) / 900.0))
     flux = (wave / 5500.0) ** -5.0 * (PLANCK_ANG_K / 5500.0 / colour).expm1() / (PLANCK_ANG_K / wave / colour).expm1()
-    below = torch.sigmoid((3687.0 - wave) / 12.0) + 0.2 * torch.sigmoid((8266.0 - wave) / 30.0) - 0.2
+    below = torch.sigmoid((3677.0 - wave) / 10.0) + 0.2 * torch.sigmoid((8266.0 - wave) / 30.0) - 0.2
     return flux.mul_((-LN_10 * 0.48 * torch.sigmoid((teff - 7000.0) / 650.0) * below).exp_())
 
 
 def amplitudes(stars: Tensor) -> tuple[Tensor, Tensor]:
     """Give what cores and wings of lines need on the fine grid to have the widths of the curve of growth: (n, line)."""
     width, wings = strengths(stars)
+    width, wings = width / (1.0 - CORE_FLUX), wings / (1.0 - CORE_FLUX) ** 2
     sigma = floats(line_list()[0]) * SIGMA_KMS / C_KMS
     soft = WING_SOFTNESS * sigma
     thin = np.pi * wings / soft**2  # W of the wings alone, over `soft`, if they were thin
@@ -227,7 +226,7 @@ def _series(lower: int) -> np.ndarray:
     """Far wings of a series of hydrogen up to level 24, for C = 1."""
     upper = np.arange(lower + 1, 25)[:, None]
     centre = 911.763 / (1.0 / lower**2 - 1.0 / upper**2)
-    size = np.minimum((upper / 4.0) ** 0.6, 1.4 * (7.0 / upper) ** 2)
+    size = np.minimum((upper / 4.0) ** 0.6, 1.4 * (7.0 / upper) ** 2.7)
     return (size * ((GRID - centre) ** 2 + 0.64) ** -1.25).sum(axis=0)
 
 
