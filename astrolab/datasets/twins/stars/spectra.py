@@ -8,6 +8,7 @@ growth turns it into the equivalent width in a star.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -71,9 +72,11 @@ def amplitudes(stars: Tensor) -> tuple[Tensor, Tensor]:
     width, wings = (one / (1.0 - CORE_FLUX) ** power for one, power in zip(strengths(stars), (1, 2), strict=True))
     sigma = floats(line_list()[0]) * SIGMA_KMS / C_KMS
     soft = WING_SOFTNESS * sigma
-    thin = np.pi * wings / soft**2  # W of the wings alone, over `soft`, if they were thin
-    left = (width - soft * thin / (1.0 + thin / 4.0 / np.pi).sqrt()).clamp(min=0.0)
-    left *= (wings / (soft**2 + sigma**2)).clamp(max=9.0).exp()  # a core that lies in wings hides less
+    half = wings / soft**2 / 2.0
+    left = width - 2.0 * np.pi * soft * half * (torch.special.i0e(half) + torch.special.i1e(half))  # wings alone
+    left = (
+        left.clamp(min=0.0) * (wings / (soft**2 + sigma**2)).clamp(max=9.0).exp()
+    )  # a core that lies in wings hides less
     log_depth, _, growth = _growth()
     grid = np.linspace(-4.0, np.log10(4.0), 400)  # of log W / Δλ_D, to invert the curve without damping
     inverse = floats(np.interp(grid, growth[0], log_depth)).expand(len(stars), -1)
@@ -170,7 +173,7 @@ def _broad_depths(stars: Tensor) -> tuple[Tensor, Tensor]:
 def _tiles() -> list[tuple[slice, Tensor, Tensor, Tensor]]:
     """512 pixels each: the named lines in reach; profiles (row, pixel) of cores, wings, bands, weak lines; hydrogen."""
     rng, tiles = np.random.default_rng(4383), []
-    bands = [sum(band_profile(*head, rng=rng) for head in kind["heads"]) for kind in TABLES["bands"].values()]
+    bands = [sum(band_profile(head, rng=rng) for head in kind["heads"]) for kind in TABLES["bands"].values()]
     broad = np.stack([*bands, *(_weak_lines(share=float(share), rng=rng) for share in WEAK[:, 3])])
     lower = np.array([2, 3])[:, None, None]
     upper = lower + np.arange(1, 22)[:, None]
@@ -187,8 +190,9 @@ def _tiles() -> list[tuple[slice, Tensor, Tensor, Tensor]]:
     return tiles
 
 
-def band_profile(start: float, stop: float, *, rng: Generator) -> np.ndarray:
+def band_profile(ends: Sequence[float], *, rng: Generator) -> np.ndarray:
     """Give a band that fades from its head, with the comb of its rotational lines, 1 on average at the head."""
+    start, stop = ends
     along = (GRID - start) / (stop - start)
     comb = _spread(rng.exponential(size=len(GRID))) / _spread(np.ones(len(GRID)))
     edge = 1.0 / (1.0 + np.exp(-np.clip(along * abs(stop - start) / 1.5, -50, 50)))
