@@ -19,8 +19,10 @@ GRIDS = {  # wavelengths of the arms (vacuum Å)
     "lamost": (10.0 ** (3.5682 + 1e-4 * np.arange(3860)),),
     "desi": tuple(low + 0.8 * np.arange(n) for low, n in ((3600.0, 2751), (5760.0, 2326), (7520.0, 2881))),
 }
-# centre and width (Å) of where the arms are sensitive
-SENSITIVE = {"lamost": [[(4900, 620), (7200, 950)]], "desi": [[(4900, 800)], [(6700, 1000)], [(8500, 900)]]}
+SENSITIVE = {  # centre and width (Å) of where the arms are, and how much
+    "lamost": [[(4900, 430, 0.25), (7200, 1000, 1.0)]],
+    "desi": [[(4900, 800, 0.7)], [(6700, 1000, 1.0)], [(8500, 900, 1.0)]],
+}
 BANDS = {"u": (3620, 4000), "g": (4000, 5500), "r": (5800, 6800), "i": (6900, 8200), "z": (8200, 9000)}
 PIECE = 128  # stars simulated at once, on one core
 MASKED = np.int16(4)  # the bit of a cosmic ray
@@ -116,7 +118,7 @@ def arms_of(layout: str, *, resolution: tuple[tuple[float, float], ...]) -> list
     arms, pixel = [], np.arange(len(rest.GRID))[:, None]
     for wave, ends, humps in zip(GRIDS[layout], resolution, SENSITIVE[layout], strict=True):
         power, response = np.interp(wave, wave[[0, -1]], ends), []
-        sensitivity = 0.04 + sum(np.exp(-0.5 * ((wave - at) / by) ** 2) for at, by in humps)
+        sensitivity = 0.002 + sum(top * np.exp(-0.5 * ((wave - at) / by) ** 2) for at, by, top in humps)
         sky = 1.0 + sum(top * np.exp(-0.5 * ((wave - at) / wave * power * 2.3548) ** 2) for at, top in lines)
         # the Gaussian that widens the grid's own to the wanted one, in pixels of the grid
         sigma = np.sqrt((rest.C_KMS / power / 2.3548) ** 2 - rest.SIGMA_KMS**2) / rest.PIXEL_KMS
