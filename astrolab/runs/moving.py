@@ -148,7 +148,8 @@ def prepare_move(
     labels : sequence of str
         Which labels of the surveys; by default all.
     bridge : mapping, optional
-        How spectra of both become comparable: settings of :class:`Bridge`. None: they stay as they are.
+        How spectra of both become comparable: settings of :class:`Bridge`, by default at the lower resolution of both
+        at each wavelength. None: they stay as they are.
     seed : int
         Of twins, subsets and splits.
     image_size : int, optional
@@ -193,13 +194,13 @@ def prepare_move(
 
 
 def _bridge(surveys: Mapping[str, Survey], *, settings: Mapping[str, Any]) -> dict[str, Survey]:
-    """Make the spectra of two surveys comparable, at the lower resolution of both where it is to be matched."""
-    from astrolab.datasets.spectra import MATCHED, Bridge, bridge_spectra, common_resolution
+    """Make the spectra of two surveys comparable, by default at the lower resolution of both."""
+    from astrolab.datasets.spectra import Bridge, bridge_spectra, common_resolution
 
-    bridge = Bridge(**settings)
-    if bridge.resolution == MATCHED:
-        bridge = bridge.with_changes(resolution=common_resolution(list(surveys.values()), bridge=bridge))
-    return {role: bridge_spectra(survey, bridge=bridge) for role, survey in surveys.items()}
+    if "resolution" not in settings:
+        lower = common_resolution(list(surveys.values()), grid=Bridge(**settings).grid)
+        settings = {**settings, "resolution": lower}
+    return {role: bridge_spectra(survey, bridge=settings) for role, survey in surveys.items()}
 
 
 def _arrange(
