@@ -102,7 +102,9 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
     """Open the objects of one file; `image_size` (px) is cut from the centre, by default the manifest's first size."""
     path = Path(path)
     keys = _array_keys(one for one in manifest.inputs.values() if not one.files)
-    found, arrays = read_contents(path, layout=manifest.format, arrays=keys, texts=_texts(manifest))
+    texts = [name for one in manifest.inputs.values() for name, as_text in one.in_path.items() if as_text]
+    texts += [manifest.id.column] if manifest.id else []
+    found, arrays = read_contents(path, layout=manifest.format, arrays=keys, texts=texts)
     entry, inputs, specs = manifest.entry_for(path), {}, {}
     for name, one in manifest.inputs.items():
         if not (one.is_table or one.files):
@@ -115,7 +117,7 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
         raise unread(path, what=f"A table of {manifest.objects}", received="a file with no rows", remedy=remedy)
     columns = Columns(_masked({name: rows for name, rows in found.items() if name not in keys}), path, n_rows)
     root = path.parents[entry.depth_of(path) - 1]
-    columns, own, its_specs, has_files = _own_files(columns, manifest=manifest, root=root)
+    columns, own, its_specs, has_file = _own_files(columns, manifest=manifest, root=root)
     inputs, specs, tables = inputs | own, specs | its_specs, [inside(root, path=join.path) for join in manifest.joins]
     for join, table in zip(manifest.joins, tables, strict=True):
         columns = replace(columns, found=_joined(columns, join=join, path=table) | columns.found)
@@ -146,7 +148,7 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
         ),
     )
     survey = replace(survey, inputs=_cut(inputs, manifest=manifest, entry=entry, image_size=image_size))
-    return survey if has_files.all() else survey.take(has_files)
+    return survey if has_file.all() else survey.take(has_file)
 
 
 def _provenance(manifest: Manifest) -> Provenance:
@@ -162,69 +164,50 @@ def _provenance(manifest: Manifest) -> Provenance:
     )
 
 
-def _texts(manifest: Manifest) -> tuple[str, ...]:
-    """Columns that are text even where they look like numbers: ids, and what paths are made of."""
-    in_paths = [name for one in manifest.inputs.values() for name, is_text in one.in_path.items() if is_text]
-    return (*in_paths, *([manifest.id.column] if manifest.id else []))
-
-
 def _own_files(
     columns: Columns, *, manifest: Manifest, root: Path
 ) -> tuple[Columns, dict[str, Rows], dict[str, InputSpec], np.ndarray]:
-    """Inputs that lie in a file an object: also their columns, and which objects have all their files."""
-    inputs, specs, has_files = {}, {}, np.ones(columns.n_rows, dtype=bool)
-    for name, one in manifest.inputs.items():
-        if one.files:
-            more, arrays, is_there = _from_files(columns, one=one, root=root, objects=manifest.objects)
-            rows, specs[name] = _array_input(name, one=one, arrays=arrays, path=columns.path)
-            columns, inputs = replace(columns, found=more | columns.found), inputs | rows
-            has_files &= is_there
-    return columns, inputs, specs, has_files
-
-
-def _from_files(
-    columns: Columns, *, one: Input, root: Path, objects: str
-) -> tuple[dict[str, Rows], dict[str, Array], np.ndarray]:
-    """Read an object's own file a row: its columns, its arrays, and which objects have one; the others are all 0."""
-    values = {name: (columns.column if is_text else columns.numbers)(name)[:] for name, is_text in one.in_path.items()}
-    paths = [one.files.format(**dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)]
-    paths = [inside(root, path=path) for path in paths]
-    has_file = np.array([path.is_file() for path in paths])
-    if not has_file.any():
-        asked, received = f"Each of {len(paths):,} {objects} has a file {one.files}, says the manifest.", "none of them"
-        remedy = "Put the files beside the table, or correct the path in the manifest."
-        raise DataNotFoundError(asked, received=received, available=f"looked for {paths[0]}, …", remedy=remedy)
-    if not has_file.all():
-        absent = ", ".join(path.name for path in np.array(paths)[~has_file][:3])
-        text = f"{(~has_file).sum():,} of {len(paths):,} {objects} have no file {one.files} and are left out: {absent}"
-        warnings.warn(text, AstrolabWarning, stacklevel=5)
-    layout = Format(format=one.file_format)
-    there = [path for path, is_there in zip(paths, has_file, strict=True) if is_there]
-    found, arrays = gather(there, layout=layout, arrays=_array_keys([one]))
-    row = np.where(has_file, np.cumsum(has_file) - 1, 0)
-    spread = {key: a if a.rows.ndim == 1 else a._replace(rows=a.rows[row]) for key, a in arrays.items()}
-    return {name: ColumnRows(np.asarray(rows[row])) for name, rows in found.items()}, spread, has_file
+    """Inputs that lie in a file an object: also the columns of these files, and which objects have theirs."""
+    inputs, specs, has_file = {}, {}, np.ones(columns.n_rows, dtype=bool)
+    for name, one in [(name, one) for name, one in manifest.inputs.items() if one.files]:
+        values = [(columns.column if as_text else columns.numbers)(part)[:] for part, as_text in one.in_path.items()]
+        names = [dict(zip(one.in_path, row, strict=True)) for row in zip(*values, strict=True)]
+        paths = np.array([inside(root, path=one.files.format(**each)) for each in names])
+        is_there = np.array([path.is_file() for path in paths])
+        n_absent, absent = (~is_there).sum(), ", ".join(path.name for path in paths[~is_there][:3])
+        asked = f"Each of {len(paths):,} {manifest.objects} has a file {one.files}, says the manifest."
+        if n_absent == len(paths):
+            remedy = f"Put the files into {root}, or correct the path in the manifest."
+            raise DataNotFoundError(asked, received=f"none of them, such as {absent}", remedy=remedy)
+        if n_absent:
+            text = f"{asked} {n_absent:,} have none and are left out: {absent}"
+            warnings.warn(text, AstrolabWarning, stacklevel=5)
+        found, arrays = gather(paths[is_there], layout=Format(format=one.file_format), arrays=_array_keys([one]))
+        row = np.maximum(np.cumsum(is_there) - 1, 0)
+        arrays = {key: a if a.rows.ndim == 1 else a._replace(rows=a.rows[row]) for key, a in arrays.items()}
+        rows, specs[name] = _array_input(name, one=one, arrays=arrays, path=columns.path)
+        more = {key: ColumnRows(np.asarray(column[row])) for key, column in found.items()}
+        columns, inputs, has_file = replace(columns, found=more | columns.found), inputs | rows, has_file & is_there
+    return columns, inputs, specs, has_file
 
 
 def _joined(columns: Columns, *, join: Join, path: Path) -> dict[str, Rows]:
-    """The columns of another table, row by row; nothing where it has no such object."""
-    layout, on = Format(format=join.format, table=join.table), join.on or join.by
-    found, _ = read_contents(path, layout=layout, arrays={}, texts=(on,))
+    """The columns of another table for the same objects; nothing where it has no such object."""
+    on = join.on or join.by
+    found, _ = read_contents(path, layout=Format(format=join.format, table=join.table), arrays={}, texts=(on,))
     table = Columns(_masked(found), path, max(len(rows) for rows in found.values()))
-    chosen = np.flatnonzero(table.column(join.only)[:].astype(bool)) if join.only else np.arange(table.n_rows)
+    chosen = np.flatnonzero(table.column(join.only)[:]) if join.only else np.arange(table.n_rows)
     theirs = pd.Index(table.column(on)[:][chosen].astype(str))
     if theirs.has_duplicates:
-        received = f"{theirs.duplicated().sum():,} rows with the {on} of another, e.g. {theirs[theirs.duplicated()][0]}"
+        received = f"{theirs.duplicated().sum():,} more rows of the same {on}, e.g. {theirs[theirs.duplicated()][0]}"
         remedy = "Name a column of true and false that chooses one of them: [[join]] only = ..."
         raise unread(path, what=f"One row for each {on}", received=received, remedy=remedy)
     row = theirs.get_indexer(columns.column(join.by)[:].astype(str))
     if (row < 0).all():
-        asked, received = f"The rows of {path.name} were to be joined by {on}.", f"no {join.by} of {columns.path.name}"
-        available, remedy = f"{on} such as {theirs[:1].tolist()}", "Correct by and on in [[join]]."
-        raise SchemaError(asked, received=received, available=available, remedy=remedy)
-    kept = {name: rows for name, rows in table.found.items() if rows.shape == (table.n_rows,)}
-    taken = {name: np.asarray(rows[chosen[row]]) for name, rows in kept.items()}
-    return {join.prefix + name: ColumnRows(with_nulls(values, is_null=row < 0)) for name, values in taken.items()}
+        what, received = f"Rows whose {on} is {join.by} of {columns.path.name}", f"none; {on} is {theirs[0]}, …"
+        raise unread(path, what=what, received=received, remedy="Correct by and on in [[join]].")
+    taken = {name: rows[chosen[row]] for name, rows in table.found.items() if rows.shape == (table.n_rows,)}
+    return {join.prefix + name: ColumnRows(with_nulls(np.asarray(v), is_null=row < 0)) for name, v in taken.items()}
 
 
 def _cut(

@@ -25,29 +25,27 @@ GOOD_SHARE = 0.1  # of the pixels that a spectrum must have
 BALMER_ANG, BALMER_WIDTH_ANG = (3971.20, 4102.89, 4341.68, 4862.68), 40.0
 ORDER, N_ROUNDS, LOWER, UPPER, RUNNING_PX = 5, 10, 1.5, 3.0, 7
 SMOOTH_ANG = 50.0
-MARGIN_PX, LOWEST = 64, 0.05  # pixels beyond the grid that smoothing may need; of the median continuum
+BEYOND, LOWEST = 1.02, 0.05  # of the ends of the grid, for velocities and smoothing; of the median continuum
+Positive = Annotated[float, Field(gt=0)]
+Kernel = tuple[slice, np.ndarray, np.ndarray]
 CLASS_COLUMNS, NOT_STARS = ("class", "CLASS", "SPECTYPE", "RR_SPECTYPE", "OBJTYPE"), ("GALAXY", "QSO", "SKY")
 
 
 class Bridge(Settings):
-    """What is done to the spectra of a survey so that a model of another survey can read them.
-
-    Every step can be switched off. The settings travel with the surveys and models that were made with them.
+    """What is done to the spectra of a survey so that a model of another one can read them; each step can be left out.
 
     Parameters
     ----------
-    vacuum : bool
-        Bring air wavelengths to vacuum.
-    rest_frame : bool
-        Shift by the radial velocity that the survey names; a survey that names none is at rest.
+    vacuum, rest_frame : bool
+        Bring air wavelengths to vacuum; shift by the radial velocity, where the survey names one.
     resolution : float or sequence of float, optional
         R = λ / FWHM after smoothing, one number or one a pixel of the grid (`common_resolution`); None smooths nothing.
     flux_conserving : bool
         Average what falls into each new pixel; else interpolate linearly, as SpecCLIP does.
     continuum : ``"polynomial"``, ``"smooth"``, ``"median"`` or None
-        What the flux is divided by: an upper envelope (order 5, ten rounds of asymmetric clipping at -1.5σ and +3σ
-        without the Balmer lines, after SpecCLIP), which leaves equivalent widths as they are; the flux itself, smoothed
-        by 50 Å (Ho et al. 2017, ApJ 836, 5), in which noise makes no bias; its median.
+        What the flux is divided by. An upper envelope, which leaves equivalent widths as they are: order 5 over all but
+        the Balmer lines, ten rounds of clipping at -1.5σ and +3σ, after SpecCLIP. The flux smoothed by 50 Å, in which
+        noise makes no bias (Ho et al. 2017, ApJ 836, 5). Its median.
     log_start, log_step, n_pixels : float, float, int
         The common grid, log10 λ / Å.
 
@@ -59,11 +57,11 @@ class Bridge(Settings):
 
     vacuum: bool = True
     rest_frame: bool = True
-    resolution: Annotated[float, Field(gt=0)] | tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    resolution: Positive | tuple[Positive, ...] | None = None
     flux_conserving: bool = True
     continuum: Literal["polynomial", "smooth", "median"] | None = "polynomial"
     log_start: float = 3.602
-    log_step: Annotated[float, Field(gt=0)] = 1e-4
+    log_step: Positive = 1e-4
     n_pixels: Annotated[int, Field(ge=20)] = 1462
     asked: ClassVar[str] = "A bridge between spectroscopic surveys was to be made."
 
@@ -80,13 +78,13 @@ class Bridge(Settings):
 
     def in_words(self) -> str:
         """Say what is done, briefly."""
-        steps = {"vacuum": self.vacuum, "rest frame": self.rest_frame}
-        if self.resolution is not None:
-            ends = dict.fromkeys(f"{r:.0f}" for r in np.atleast_1d(self.resolution)[[0, -1]])
-            steps[f"R {'…'.join(ends)}"] = True
-        steps[f"{'' if self.flux_conserving else 'interpolated to '}{self.n_pixels:,} px"] = True
-        steps[f"{self.continuum} continuum"] = self.continuum is not None
-        return ", ".join(step for step, is_done in steps.items() if is_done)
+        ends = dict.fromkeys(f"{r:.0f}" for r in np.atleast_1d(self.resolution or 0.0)[[0, -1]])
+        steps = ["vacuum"] * self.vacuum + ["rest frame"] * self.rest_frame
+        steps += [f"R {'…'.join(ends)}"] * (self.resolution is not None)
+        steps += ["" if self.flux_conserving else "interpolated"] + [f"{self.continuum} continuum"] * bool(
+            self.continuum
+        )
+        return ", ".join(filter(None, steps))
 
 
 def common_resolution(surveys: Sequence[Survey], *, grid: Sequence[float] | None = None) -> tuple[float, ...]:
@@ -106,11 +104,8 @@ def _spec(survey: Survey) -> InputSpec:
 
 def _resolution(spec: InputSpec, *, grid: np.ndarray, of: Survey) -> np.ndarray:
     if not spec.resolution:
-        raise SchemaError(
-            f"The spectra of {of.name!r} were to be brought to a common resolution.",
-            received="spectra of unknown resolution",
-            remedy="State resolution in [input.spectrum] of the manifest, or bridge with resolution=None.",
-        )
+        remedy = "State resolution in [input.spectrum] of the manifest, or bridge with resolution=None"
+        raise _refusal(of, received="spectra of unknown resolution", remedy=remedy)
     wave = to_vacuum(np.array(spec.grid)) if spec.medium == "air" else spec.grid
     return np.interp(grid, wave, spec.resolution) if len(spec.resolution) > 1 else np.full(len(grid), spec.resolution)
 
@@ -154,7 +149,7 @@ def degrade(values: np.ndarray, *, weights: np.ndarray) -> np.ndarray:
     return found
 
 
-def _covariances(variance: np.ndarray, *, weights: np.ndarray, n_lags: int) -> list[np.ndarray]:
+def covariances(variance: np.ndarray, *, weights: np.ndarray, n_lags: int) -> list[np.ndarray]:
     """Covariance of each degraded pixel with itself, the next one, …: exact where the first ones are independent."""
     found = [degrade(variance, weights=weights**2)]
     for lag in range(1, min(n_lags, len(weights))):
@@ -252,8 +247,8 @@ def bridge_spectra(survey: Survey, *, bridge: Bridge | Mapping[str, Any]) -> Sur
 
     A spectrum is interpolated over its masked pixels, smoothed, shifted and resampled at once, and divided by its
     continuum. A new pixel is masked (inverse variance 0, flux interpolated) where more than a tenth of it comes from
-    masked ones. Inverse variances are exact for independent pixels before; the correlation of pixels afterwards, and
-    the error of the continuum, are not stored. A survey without them gets 1 where there is flux.
+    masked ones. Inverse variances are exact where the pixels before were independent; the correlation of those
+    afterwards, and the error of the continuum, are not kept. A survey without them gets 1 where there is flux.
 
     Parameters
     ----------
@@ -276,80 +271,143 @@ def bridge_spectra(survey: Survey, *, bridge: Bridge | Mapping[str, Any]) -> Sur
         survey was bridged in another way.
     """
     bridge = bridge if isinstance(bridge, Bridge) else Bridge(**bridge)
-    spec, settings = _spec(survey), bridge.model_dump(mode="json")
-    if spec.bridge == settings:
+    spec, n = _spec(survey), len(survey)
+    if spec.bridge == bridge.model_dump(mode="json"):
         return survey
     _refuse(survey, spec=spec, bridge=bridge)
-    velocity = np.zeros(len(survey))
-    if bridge.rest_frame and spec.velocity:
-        velocity = np.array(survey.column(spec.velocity), dtype=float)
+    has_velocity = bridge.rest_frame and spec.velocity
+    velocity = survey.column(spec.velocity).astype(float) if has_velocity else np.zeros(n)
     is_known = np.abs(velocity) < POSSIBLE_KMS
+    stretch, kernels = doppler(np.where(is_known, velocity, 0)), {}
+    flux, ivar = np.zeros((2, n, bridge.n_pixels), dtype=np.float32)
+    has_nan = np.zeros(n, dtype=bool)
+    for rows in np.array_split(np.arange(n), n // BATCH + 1):
+        options = {"bridge": bridge, "stretch": stretch[rows], "kernels": kernels}
+        flux[rows], ivar[rows], has_nan[rows] = _on_grid(survey, rows, **options)
+    is_good, reach = (ivar > 0).mean(axis=1) >= GOOD_SHARE, f"{bridge.grid[0]:.0f} to {bridge.grid[-1]:.0f} Å"
     found = {f"without a radial velocity in {spec.velocity!r}, left out": ~is_known}
-    steps = _Steps(survey, bridge=bridge, stretch=doppler(np.where(is_known, velocity, 0)))
-    flux, ivar = np.zeros((2, len(survey), bridge.n_pixels), dtype=np.float32)
-    has_nan = np.zeros(len(survey), dtype=bool)
-    for start in range(0, len(survey), BATCH):
-        numbers = np.arange(start, min(start + BATCH, len(survey)))
-        flux[numbers], ivar[numbers], has_nan[numbers] = steps.take(numbers)
-    is_good = (ivar > 0).mean(axis=1) >= GOOD_SHARE
-    reach = f"{bridge.grid[0]:.0f} to {bridge.grid[-1]:.0f} Å"
     found[f"with less than {GOOD_SHARE:.0%} of good pixels from {reach}, left out"] = is_known & ~is_good
     found["with NaN or infinite flux, which is masked"] = has_nan
     for name in [name for name in CLASS_COLUMNS if name in survey.catalogue]:
         kinds = np.char.upper(np.char.strip(survey.column(name).astype(str)))
         found |= {f"that are no stars: {name} {kind}": kinds == kind for kind in NOT_STARS}
-    kept = is_known & is_good
-    said = [
-        f"{marks.sum():,} of {len(survey):,} {survey.objects} {text}" for text, marks in found.items() if marks.any()
-    ]
-    if not kept.any():
-        remedy = (
-            "Check the grid, ivar and velocity of [input.spectrum] in the manifest; or bridge with rest_frame=False."
-        )
-        asked = f"The spectra of {survey.name!r} were to be bridged."
-        raise SchemaError(asked, received="; ".join(said), available=f"a grid from {reach}", remedy=remedy)
+    said = [f"{marks.sum():,} of {n:,} {survey.objects} {text}" for text, marks in found.items() if marks.any()]
+    if not (kept := is_known & is_good).any():
+        remedy = "Check grid, ivar and velocity of [input.spectrum] in the manifest, or bridge with rest_frame=False"
+        raise _refusal(survey, received="; ".join(said), remedy=remedy)
     if n_never := int((ivar[kept] == 0).all(axis=0).sum()):
-        said.append(f"{n_never:,} of {bridge.n_pixels:,} pixels measured in no spectrum")
+        said.append(f"{n_never:,} of {bridge.n_pixels:,} pixels are measured in no spectrum")
     if said:
-        text = "\n".join(f"  {one}" for one in said)
-        warnings.warn(f"The spectra of {survey.name!r} were bridged:\n{text}", AstrolabWarning, stacklevel=2)
+        texts = "\n  ".join([f"The spectra of {survey.name!r} were bridged:", *said])
+        warnings.warn(texts, AstrolabWarning, stacklevel=2)
     return _bridged(survey.take(kept), flux=flux[kept], ivar=ivar[kept], bridge=bridge)
 
 
+def _refusal(survey: Survey, *, received: str, remedy: str) -> SchemaError:
+    return SchemaError(f"The spectra of {survey.name!r} were to be bridged.", received=received, remedy=f"{remedy}.")
+
+
 def _refuse(survey: Survey, *, spec: InputSpec, bridge: Bridge) -> None:
-    asked, grid = f"The spectra of {survey.name!r} were to be bridged.", np.asarray(spec.grid)
-    wave = f"companions {', '.join(spec.companions) or 'none'}"
+    """Say what stands in the way of a bridge before anything is read."""
+    ends, its_ends = (np.array(one)[[0, -1]] for one in (spec.grid or bridge.grid, bridge.grid))
     if spec.bridge:
-        remedy = "Load the survey again, and bridge it once."
-        raise SchemaError(asked, received="spectra that were bridged with other settings", remedy=remedy)
+        remedy = "Load the survey again, and bridge it once"
+        raise _refusal(survey, received="spectra that were bridged with other settings", remedy=remedy)
     if spec.axes != ("pixel",) or not (spec.grid or "wave" in spec.companions):
-        remedy = "State grid, or companions = { wave = ... }, in [input.spectrum] of the manifest."
-        raise SchemaError(asked, received=f"axes {' '.join(spec.axes)}, no grid, {wave}", remedy=remedy)
+        remedy = "State grid, or companions = { wave = ... }, in [input.spectrum] of the manifest"
+        raise _refusal(survey, received=f"axes {' '.join(spec.axes)}, without wavelengths", remedy=remedy)
     if bridge.vacuum and not spec.medium:
-        remedy = 'State medium = "vacuum" or "air" in [input.spectrum] of the manifest, or bridge with vacuum=False.'
-        raise SchemaError(asked, received="wavelengths in an unknown medium", remedy=remedy)
-    if spec.grid and not (grid[0] < bridge.grid[-1] and grid[-1] > bridge.grid[0]):
-        received, available = (f"{one[0]:.0f} to {one[-1]:.0f} Å" for one in (grid, bridge.grid))
-        remedy = "Check the unit of the grid (Å), or choose log_start, log_step and n_pixels that it covers."
-        raise SchemaError(asked, received=received, available=f"a common grid from {available}", remedy=remedy)
+        remedy = 'State medium = "vacuum" or "air" in [input.spectrum] of the manifest, or bridge with vacuum=False'
+        raise _refusal(survey, received="wavelengths in an unknown medium", remedy=remedy)
+    if ends[0] > its_ends[1] or ends[1] < its_ends[0]:
+        received = "a grid from {:.0f} to {:.0f} Å, which does not overlap {:.0f} to {:.0f} Å".format(*ends, *its_ends)
+        remedy = "Check the unit of the grid (Å), or choose log_start, log_step and n_pixels that it covers"
+        raise _refusal(survey, received=received, remedy=remedy)
+
+
+def _on_grid(
+    survey: Survey, rows: np.ndarray, *, bridge: Bridge, stretch: np.ndarray, kernels: dict[bytes, Kernel]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Flux, inverse variance, and which objects have NaN; objects with the same wavelengths share a kernel."""
+    spec, names = _spec(survey), {name for name in survey.inputs if name.startswith("spectrum.")}
+    flux = np.asarray(survey.inputs["spectrum"][rows], dtype=np.float32)
+    ivar = np.asarray(survey.inputs["spectrum.ivar"][rows]) if "spectrum.ivar" in names else np.ones_like(flux)
+    waves = np.array([spec.grid]) if spec.grid else np.asarray(survey.inputs["spectrum.wave"][rows])
+    found = np.zeros((2, len(rows), bridge.n_pixels), dtype=np.float32)
+    different, group = np.unique(waves, axis=0, return_inverse=True)
+    for number, wave in enumerate(different):
+        mine = np.broadcast_to(group.ravel() == number, len(rows))
+        if (key := wave.tobytes()) not in kernels:
+            kernels[key] = _kernel(survey, wave=wave.astype(float), bridge=bridge)
+        columns, own_wave, weights = kernels[key]
+        if len(own_wave) > 1:
+            options = {"wave_ang": own_wave, "weights": weights, "stretch": stretch[mine], "bridge": bridge}
+            found[:, mine] = _steps(flux[mine, columns], ivar=ivar[mine, columns], **options)
+    return found[0], found[1] if "spectrum.ivar" in names else found[1] > 0, ~np.isfinite(flux).all(axis=1)
+
+
+def _kernel(survey: Survey, *, wave: np.ndarray, bridge: Bridge) -> Kernel:
+    """Which pixels are needed, where they lie, and how they are smoothed."""
+    spec = _spec(survey)
+    if not (np.diff(wave) > 0).all():
+        raise _refusal(survey, received="wavelengths that do not ascend", remedy="Sort the pixels; pad by going on")
+    wave = to_vacuum(wave) if bridge.vacuum and spec.medium == "air" else wave
+    columns = slice(*np.searchsorted(wave, bridge.grid[[0, -1]] * [1 / BEYOND, BEYOND]))
+    wave = wave[columns]
+    if bridge.resolution is None or len(wave) < 2:
+        return columns, wave, np.ones((1, len(wave)))
+    own = _resolution(spec, grid=wave, of=survey)
+    target = np.interp(wave, bridge.grid, np.broadcast_to(bridge.resolution, bridge.n_pixels))
+    if (target > SHARPER * own).any():
+        worst = int(np.argmax(target / own))
+        received = f"R {own[worst]:.0f} at {wave[worst]:.0f} Å, where R {target[worst]:.0f} is wanted"
+        remedy = "Smoothing cannot sharpen: use the lower of both, astrolab.common_resolution([one, other])"
+        raise _refusal(survey, received=received, remedy=remedy)
+    return columns, wave, blur_weights(wave, resolution=own, target=target)
+
+
+def _steps(
+    flux: np.ndarray,
+    *,
+    ivar: np.ndarray,
+    wave_ang: np.ndarray,
+    weights: np.ndarray,
+    stretch: np.ndarray,
+    bridge: Bridge,
+) -> tuple[np.ndarray, np.ndarray]:
+    is_good = np.isfinite(flux) & (ivar > 0) & np.isfinite(ivar)
+    variance = np.where(is_good, 1 / np.where(is_good, ivar, 1), 0).astype(np.float32)
+    to_grid = Resampling(wave_ang, grid_ang=bridge.grid * stretch[:, None], conserving=bridge.flux_conserving)
+    new = to_grid.apply(degrade(fill(flux, is_good=is_good), weights=weights))
+    variance = to_grid.variance(covariances(variance, weights=weights, n_lags=len(to_grid.shares)))
+    is_bad = (~is_good).astype(np.float32)
+    bad = 1 - to_grid.covered + to_grid.covered * to_grid.apply(degrade(is_bad, weights=weights))
+    is_good = (bad <= BAD_SHARE) & (variance > 0)
+    level = np.ones((1, 1), dtype=np.float32)
+    if bridge.continuum:
+        level = continuum_of(new, is_good=is_good, wave_ang=bridge.grid, method=bridge.continuum)
+        is_good &= level > LOWEST * np.median(np.abs(level), axis=1, keepdims=True)
+    new, ivar = new / np.where(is_good, level, 1), level**2 / np.where(is_good, variance, 1)
+    return fill(new, is_good=is_good), np.where(is_good, ivar, 0)
 
 
 def _bridged(survey: Survey, *, flux: np.ndarray, ivar: np.ndarray, bridge: Bridge) -> Survey:
     spec = _spec(survey)
-    inputs = {name: rows for name, rows in survey.inputs.items() if name.partition(".")[0] != "spectrum"}
-    resolution = () if bridge.resolution is None else np.atleast_1d(bridge.resolution)
-    if bridge.resolution is None and len(spec.resolution) > 0:
-        resolution = _resolution(spec, grid=bridge.grid, of=survey)
+    if bridge.resolution is not None or len(spec.resolution) < 2:
+        resolution = spec.resolution if bridge.resolution is None else np.atleast_1d(bridge.resolution).tolist()
+    else:
+        resolution = _resolution(spec, grid=bridge.grid, of=survey).tolist()
     spec = replace(
         spec,
         unit=f"flux / {bridge.continuum}" if bridge.continuum else spec.unit,
         grid=bridge.grid.tolist(),
         companions=("ivar",),
         medium="vacuum" if bridge.vacuum else spec.medium,
-        resolution=tuple(map(float, resolution)),
+        resolution=resolution,
         velocity="" if bridge.rest_frame else spec.velocity,
         bridge=bridge.model_dump(mode="json"),
     )
+    inputs = {name: rows for name, rows in survey.inputs.items() if name.partition(".")[0] != "spectrum"}
     declared = (*survey.provenance.declared, f"spectrum: bridged ({bridge.in_words()})")
     return replace(
         survey,
@@ -357,88 +415,3 @@ def _bridged(survey: Survey, *, flux: np.ndarray, ivar: np.ndarray, bridge: Brid
         specs={**survey.specs, "spectrum": spec},
         provenance=replace(survey.provenance, declared=declared),
     )
-
-
-class _Steps:
-    """All steps on some objects at a time; objects with the same wavelengths share their kernels."""
-
-    def __init__(self, survey: Survey, *, bridge: Bridge, stretch: np.ndarray):
-        self.survey, self.bridge, self.stretch, self.spec = survey, bridge, stretch, _spec(survey)
-        ends = bridge.grid[[0, -1]] * [stretch.min(), stretch.max()]
-        self.reach, self.known = ends, {}
-
-    def take(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Give flux, inverse variance, and which objects have NaN."""
-        inputs = {name: np.asarray(self.survey.inputs[f"spectrum{name}"][numbers]) for name in self._names()}
-        flux = inputs[""]
-        ivar = inputs.get(".ivar", np.ones(1, dtype=np.float32))
-        found = np.zeros((2, len(numbers), self.bridge.n_pixels), dtype=np.float32)
-        waves = inputs[".wave"] if not self.spec.grid else np.asarray(self.spec.grid)[None]
-        different, group = np.unique(waves, axis=0, return_inverse=True) if len(waves) > 1 else (waves, 0)
-        group = np.broadcast_to(np.ravel(group), len(numbers))
-        for k, wave in enumerate(different):
-            mine = group == k
-            columns, own_wave, weights = self._kernel(wave)
-            errors = np.broadcast_to(ivar, flux.shape)[mine, columns]
-            grid = self.bridge.grid * self.stretch[numbers[mine], None]
-            found[:, mine] = _take(flux[mine, columns], errors, own_wave, weights, grid_ang=grid, bridge=self.bridge)
-        if ".ivar" not in inputs:
-            found[1] = found[1] > 0
-        return found[0], found[1], ~np.isfinite(flux).all(axis=1)
-
-    def _names(self) -> list[str]:
-        return ["", *(f".{name}" for name in self.spec.companions if name in ("ivar", "wave"))]
-
-    def _kernel(self, wave: np.ndarray) -> tuple[slice, np.ndarray, np.ndarray]:
-        key = wave.tobytes()
-        if key not in self.known:
-            self.known[key] = self._make_kernel(np.asarray(wave, dtype=float))
-        return self.known[key]
-
-    def _make_kernel(self, wave: np.ndarray) -> tuple[slice, np.ndarray, np.ndarray]:
-        if not (np.diff(wave) > 0).all():
-            asked, remedy = (
-                f"The spectra of {self.survey.name!r} were to be bridged.",
-                "Sort the pixels; pad by going on.",
-            )
-            raise SchemaError(asked, received="wavelengths that do not ascend", remedy=remedy)
-        wave = to_vacuum(wave) if self.bridge.vacuum and self.spec.medium == "air" else wave
-        low, high = np.searchsorted(wave, self.reach)
-        columns = slice(max(low - MARGIN_PX, 0), high + MARGIN_PX)
-        wave = wave[columns]
-        if self.bridge.resolution is None or len(wave) < 2:
-            return columns, wave, np.ones((1, len(wave)))
-        target = np.broadcast_to(self.bridge.resolution, self.bridge.n_pixels)
-        own = _resolution(self.spec, grid=wave, of=self.survey)
-        target = np.interp(wave, self.bridge.grid, target)
-        if (target > SHARPER * own).any():
-            worst = int(np.argmax(target / own))
-            raise SchemaError(
-                f"The spectra of {self.survey.name!r} were to be brought to R {target[worst]:.0f}.",
-                received=f"R {own[worst]:.0f} at {wave[worst]:.0f} Å: smoothing cannot sharpen",
-                remedy="Use the lower of both surveys: astrolab.common_resolution([one, other]).",
-            )
-        return columns, wave, blur_weights(wave, resolution=own, target=target)
-
-
-def _take(flux, ivar, wave, weights, *, grid_ang: np.ndarray, bridge: Bridge) -> tuple[np.ndarray, np.ndarray]:
-    flux = flux.astype(np.float32)
-    is_good = np.isfinite(flux) & (ivar > 0) & np.isfinite(ivar)
-    if len(wave) < 2:
-        return np.zeros((2, *grid_ang.shape), dtype=np.float32)
-    variance = np.where(is_good, 1 / np.where(is_good, ivar, 1), 0).astype(np.float32)
-    resampling = Resampling(wave, grid_ang=grid_ang, conserving=bridge.flux_conserving)
-    new = resampling.apply(degrade(fill(flux, is_good=is_good), weights=weights))
-    n_lags = len(resampling.shares)
-    variance = resampling.variance(_covariances(variance, weights=weights, n_lags=n_lags))
-    bad = 1 - resampling.covered
-    if not is_good.all():
-        bad = bad + resampling.covered * resampling.apply(degrade((~is_good).astype(np.float32), weights=weights))
-    is_good = (bad <= BAD_SHARE) & (variance > 0)
-    level = np.float32(1)
-    if bridge.continuum:
-        level = continuum_of(new, is_good=is_good, wave_ang=bridge.grid, method=bridge.continuum)
-        is_good &= level > LOWEST * np.median(np.abs(level), axis=1, keepdims=True)
-        level = np.where(is_good, level, 1)
-    ivar = np.where(is_good, level**2 / np.where(is_good, variance, 1), 0)
-    return fill(new / level, is_good=is_good), ivar
