@@ -30,8 +30,8 @@ _N_CELLS = 70  # along each axis
 _COLOURS = LinearSegmentedColormap.from_list("density", colormaps["YlGnBu"](np.linspace(0.35, 1, 64)))
 _PANEL_INCH = (1.5, 2.4)  # narrowest and widest
 _AROUND, _BAR_INCH = (1.1, 0.7), 2.4
-_PLANE_INCH, _PLANE_CELLS = (1.45, 1.5), (40, 40)
-_SHORT = {"catastrophic_rate": "catastr.", "outlier_rate": "outliers"}
+_PLANE_INCH, _PLANE_CELLS, _MARGIN = (1.45, 1.5), (40, 40), 0.15
+_SHORT = {"catastrophic_rate": "catastr.", "outlier_rate": "outliers", "sigma_clipped": "σ"}
 _SHOWN_DEVIATION = (5 / 3, 4.0)  # half the height of the axis of deviations, in outlier cuts: at least, at most
 
 
@@ -149,7 +149,7 @@ def plot_label_plane(
     survey : str
         Name of the test set.
     limits : ((float, float), (float, float)), optional
-        Ends of the axes; by default they hold 99 % of the reference.
+        Ends of the axes; by default they hold 99 % of the reference, and somewhat more.
     """
     arms = style.chosen(predictions, column="arm", names=arms)
     seeds = style.chosen(predictions, column="seed", names=None if seed is None else [seed])
@@ -160,7 +160,8 @@ def plot_label_plane(
     held = reference[[x, y]].dropna().to_numpy(float)
     against = {"reference": held / held.std(axis=0), "bandwidth": "reference", "n_permutations": 200}
     quantities = [task.quantity(label) for label in (x, y)]
-    ends = limits or [style.axis_range(held[:, k], quantity=quantity) for k, quantity in enumerate(quantities)]
+    middle = zip(*np.quantile(held, (0.005, 0.995), axis=0), strict=True)
+    ends = limits or [(low - _MARGIN * (high - low), high + _MARGIN * (high - low)) for low, high in middle]
     edges = [np.linspace(*end, n + 1) for end, n in zip(ends, _PLANE_CELLS, strict=True)]
     size = {"panel": _PLANE_INCH, "around": (0.9, 0.7), "sharex": True, "sharey": True, "most": len(clouds)}
     columns = [f"true, {style.survey_looks([survey])[survey].label}", *looks.values()]

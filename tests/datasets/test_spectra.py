@@ -96,7 +96,7 @@ def test_resampling_and_its_variance_are_those_of_specutils(wave):
     inner = slice(2, -2)  # its edges are those of its bins
     np.testing.assert_allclose(resampling.apply(flux[None])[0][inner], theirs.flux.value[inner], rtol=1e-3)
     ours = resampling.variance([variance[None]])[0]
-    print(np.abs(ours/theirs.uncertainty.array-1).max(), theirs.uncertainty)
+    print(np.abs(ours / theirs.uncertainty.array - 1).max(), theirs.uncertainty)
 
 
 def test_inverse_variance_is_that_of_many_realisations():
@@ -123,4 +123,10 @@ def test_equivalent_width_through_the_whole_bridge():
     for centre, depth in lines:
         near = np.abs(grid - centre) < 25
         for k, one in enumerate(out):
-            print(centre, velocity[k], equivalent_width(grid[near], one[near]) / (depth * sigma * np.sqrt(2 * np.pi)) - 1, (one[near][0]-1), np.sum((1-one[near])*grid[near])/np.sum(1-one[near])-centre)
+            print(
+                centre,
+                velocity[k],
+                equivalent_width(grid[near], one[near]) / (depth * sigma * np.sqrt(2 * np.pi)) - 1,
+                (one[near][0] - 1),
+                np.sum((1 - one[near]) * grid[near]) / np.sum(1 - one[near]) - centre,
+            )
