@@ -190,7 +190,6 @@ class Join(Settings):
     by: Text
     on: Text | None = None
     only: Text | None = None
-    prefix: Text = ""
 
 
 class FileEntry(Settings):

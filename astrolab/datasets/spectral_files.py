@@ -58,7 +58,7 @@ class ArmRows(LazyRows):
         return ivar if self.gives == "ivar" else flux
 
 
-def read_spectra(path: Path, *, layout: Format, arrays: Mapping[str, int]) -> Contents:
+def _read_spectra(path: Path, layout: Format, arrays: dict[str, int], texts: Sequence[str]) -> Contents:
     """Read ``flux``, ``ivar`` where there is one, ``wave`` (with one axis that of all spectra), and all columns."""
     with formats.open_fits(path) as hdus:
         columns, arms, wave = KINDS[layout.format](hdus, path=path, table=layout.table)
@@ -153,13 +153,14 @@ def _image(hdus: fits.HDUList, *, path: Path, table: str | None) -> tuple[Column
         remedy = "Use format = 'fits', and write the grid into the manifest."
         raise unread(path, what="Wavelengths", received="a header without CRVAL1 and CDELT1", remedy=remedy)
     wave = header["CRVAL1"] + step * (np.arange(flux.shape[1]) + 1 - header.get("CRPIX1", 1.0))
-    is_log = header.get("DC-FLAG") == 1 or "LOG" in str(header.get("CTYPE1", "")).upper()
+    is_log = header.get("DC-FLAG") == 1
     ivar = next((fits_pixels(one, path=path, n_dims=2) for one in hdus if one.name == "IVAR"), None)
     columns = _header_columns(header) if len(flux) == 1 else {}
     return columns, [Arm(0, flux, ivar, None)], 10.0**wave if is_log else wave
 
 
 KINDS = {"lamost": _lamost, "desi": _desi, "fits1d": _image}
+formats.READERS |= dict.fromkeys(KINDS, _read_spectra)
 
 
 def gather(paths: Sequence[Path], *, layout: Format, arrays: Mapping[str, int]) -> tuple[Columns, dict[str, Array]]:

@@ -66,7 +66,7 @@ def test_air_becomes_vacuum_as_in_specutils():
 
 def test_the_rest_frame_is_that_of_special_relativity():
     velocity = np.array([-300.0, 0.0, 500.0])
-    rest = spectra.to_rest(np.array([5000.0, 5500.0]), velocity_kms=velocity)
+    rest = spectra.to_rest(np.array([5000.0, 5500.0]), velocity_kms=velocity[:, None])
     theirs = (velocity * u.km / u.s).to_value(u.AA, u.doppler_relativistic(5000 * u.AA))
     np.testing.assert_allclose(rest[:, 0] * theirs, 5000.0**2, rtol=1e-12)
 
@@ -113,7 +113,7 @@ def test_inverse_variance_is_that_of_many_realisations():
 def test_equivalent_width_through_the_whole_bridge():
     lines = [(4200.0, 0.6), (4667.0, 0.2), (5270.0, 0.4), (5450.0, 0.8)]
     velocity = np.array([-250.0, 0.0, 80.0, 300.0])
-    rest = spectra.to_rest(DESI, velocity_kms=velocity)
+    rest = spectra.to_rest(DESI, velocity_kms=velocity[:, None])
     slope = 3 + (rest - 4800) / 1000 - ((rest - 4800) / 900) ** 2 / 3
     sigma = 5000 / 3000 / 2.3548
     flux = slope * (1 - sum(depth * gaussian(rest, centre, sigma) for centre, depth in lines))
