@@ -32,6 +32,7 @@ _HOMES = {
     ),
     "astrolab.datasets.scaling": ("Scaling", "fit_scaling"),
     "astrolab.datasets.imaging": ("measure_imaging", "resample"),
+    "astrolab.datasets.spectra": ("Bridge", "bridge_spectra", "common_resolution"),
     "astrolab.datasets.checking": ("import_survey", "verify_survey"),
     "astrolab.datasets.fetching": ("fetch",),
     "astrolab.models.network": ("Network",),
@@ -60,6 +61,7 @@ _HOMES = {
         "save_predictions",
         "task_of",
     ),
+    "astrolab.metrics.clouds": ("measure_mmd",),
     "astrolab.metrics.comparing": ("compare_models", "estimate_plateau", "measure_forgetting"),
     "astrolab.metrics.resampling": ("Resampling",),
     "astrolab.metrics.scoring": (
@@ -77,6 +79,7 @@ _HOMES = {
         "plot_depth",
         "plot_forgetting",
         "plot_galaxies",
+        "plot_label_plane",
         "plot_magnitude_distributions",
         "plot_metrics",
         "plot_pareto",

@@ -7,11 +7,13 @@ import os
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from string import Formatter
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pooch
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
@@ -97,9 +99,13 @@ class Sky(Settings):
 class Input(Settings):
     """What a network may see: an array (`key`, or one a channel), or one table column a channel (`columns`).
 
-    `grid` are its wavelengths (Å), or the key that holds them; `companions` are arrays beside it, by name.
+    `grid` are its wavelengths (Å), or the key that holds them; `companions` are arrays beside it, by name;
+    `resolution` is one number, or pairs (wavelength, R) that are interpolated onto the grid. Where each object has a
+    file of its own, `files` is its path, with columns of the table in braces, and `file_format` how it is read.
     """
 
+    files: FilePath | None = None
+    file_format: Literal["lamost", "desi", "fits1d", "fits", "npz"] = "fits1d"
     key: Texts | None = None
     columns: Texts | None = None
     channels: tuple[Text, ...] = ()
@@ -110,6 +116,9 @@ class Input(Settings):
     grid: Text | tuple[Positive, ...] = ()
     missing: tuple[Number, ...] = ()
     companions: dict[Text, Text] = Field(default={})
+    medium: Literal["vacuum", "air", ""] = ""
+    resolution: Positive | Annotated[tuple[tuple[Positive, Positive], ...], Field(min_length=1)] | None = None
+    velocity: Text = ""
 
     @property
     def is_table(self) -> bool:
@@ -121,13 +130,27 @@ class Input(Settings):
         """What the survey says of it; a flux in columns becomes a magnitude; a grid in the file is added on reading."""
         default = ("band",) if self.is_table else ("pixel",) if self.grid else ("band", "y", "x")
         unit = "AB mag" if self.is_table and self.unit in FLUX_UNITS else self.unit
-        grid = () if isinstance(self.grid, str) else self.grid
-        return InputSpec(self.axes or default, self.channels, unit, grid, self.scale_arcsec, tuple(self.companions))
+        spectral = {"companions": self.companions, "medium": self.medium, "velocity": self.velocity}
+        bare = InputSpec(self.axes or default, self.channels, unit, (), self.scale_arcsec, **spectral)
+        return self.on_grid(bare, grid=() if isinstance(self.grid, str) else self.grid)
+
+    def on_grid(self, spec: InputSpec, *, grid: Sequence[float]) -> InputSpec:
+        """Give a spec the wavelengths that were found, and the resolution there."""
+        resolution = (self.resolution,) if isinstance(self.resolution, float) else ()
+        if isinstance(self.resolution, tuple) and len(grid):
+            resolution = np.interp(grid, *zip(*self.resolution, strict=True)).tolist()
+        return replace(spec, grid=grid, resolution=resolution)
+
+    @property
+    def in_path(self) -> dict[str, bool]:
+        """The columns that the path of an object's file is made of, and whether they are put there as text."""
+        return {name: not form for _, name, form, _ in Formatter().parse(self.files or "") if name}
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Input:
         if (self.key is None) == (self.columns is None):
             raise ValueError("give either key (an array) or columns (one a channel)")
+        _ = self.in_path  # braces that do not close are a ValueError
         names, n = self.columns or self.key, len(self.channels)
         counted, kind = self.is_table or len(names) > 1, "columns" if self.is_table else "keys"
         checks = {
@@ -137,6 +160,10 @@ class Input(Settings):
             "missing values are those of columns; write NaN into an array": self.missing and not self.is_table,
             "images need channels, the names of their bands": len(self.spec.axes) == 3 and not self.channels,
         }
+        if isinstance(self.resolution, tuple):
+            waves = [wave for wave, _ in self.resolution]
+            checks["a resolution by wavelength needs a grid"] = not self.grid
+            checks["the wavelengths of the resolution must ascend"] = sorted(set(waves)) != waves
         for problem, is_there in checks.items():
             if is_there:
                 raise ValueError(problem)
@@ -146,12 +173,24 @@ class Input(Settings):
 class Format(Settings):
     """How a file is read; `names` replaces the header; `table` is a FITS HDU, or an HDF5 group or compound dataset."""
 
-    format: Literal["csv", "fits", "parquet", "hdf5", "npz"]
+    format: Literal["csv", "fits", "parquet", "hdf5", "npz", "lamost", "desi", "fits1d"]
     delimiter: Text = ","
     comment: Text | None = None
     names: tuple[Text, ...] = ()
     skip_rows: Count = 0
     table: Text | None = None
+
+
+class Join(Settings):
+    """A table whose columns belong to the objects: those of the row in which `on` is what the column `by` is."""
+
+    path: FilePath
+    format: Literal["csv", "fits", "parquet", "hdf5", "npz"]
+    table: Text | None = None
+    by: Text
+    on: Text | None = None
+    only: Text | None = None
+    prefix: Text = ""
 
 
 class FileEntry(Settings):
@@ -172,6 +211,11 @@ class FileEntry(Settings):
     def names(self) -> tuple[str, ...]:
         """Every relative path under which the file may be found, the published one first."""
         return (self.path, *self.aliases)
+
+    def depth_of(self, path: Path) -> int:
+        """Of how many parts the name is made under which the file lies at a path."""
+        parts = (name.parts for name in map(PurePosixPath, self.names))
+        return next((len(name) for name in parts if path.parts[-len(name) :] == name), 0)
 
     @property
     def known_hash(self) -> str | None:
@@ -219,6 +263,7 @@ class Manifest(Settings):
     columns: dict[Text, Text] = Field(default={})
     format: Format = Format(format="hdf5")
     files: tuple[FileEntry, ...] = ()
+    joins: tuple[Join, ...] = Field(default=(), alias="join")
     twin: Twin | None = None
     recipe: Recipe | None = None
     folder: Path | None = None
@@ -278,9 +323,8 @@ class Manifest(Settings):
 
     def entry_for(self, path: Path) -> FileEntry:
         """Give the manifest's entry for a file on disk, found by its name or an alias."""
-        parts = Path(path).parts
         for entry in self.files:
-            if any(parts[-len(name.parts) :] == name.parts for name in map(PurePosixPath, entry.names)):
+            if entry.depth_of(Path(path)):
                 return entry
         asked = f"The manifest of {self.name!r} was asked about a file."
         remedy = "Rename the file as the manifest does, or add it under [[files]]."
@@ -295,7 +339,7 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
         yield "a survey needs an [input.<name>] section: a network must have something to see"
     if not recipe and not manifest.files:
         yield "a survey needs [[files]]"
-    if not recipe and not has_format and all(one.is_table for one in manifest.inputs.values()):
+    if not recipe and not has_format and all(one.is_table or one.files for one in manifest.inputs.values()):
         yield "table columns need the section [format], which says how the file is written"
     if manifest.split and abs(sum(manifest.split) - 1) > 1e-9:
         yield f"split: the shares of train, validation and test add up to {sum(manifest.split):g}, not to 1"
@@ -443,7 +487,7 @@ def _in_toml_words(problems: list[str]) -> list[str]:
     found = []
     for problem in problems:
         place, _, rest = problem.partition(": ")
-        match = re.fullmatch(r"(label|files)\.(\d+)(?:\.(.*))?", place)
+        match = re.fullmatch(r"(label|files|join)\.(\d+)(?:\.(.*))?", place)
         section = re.fullmatch(r"(input\.[^.]+|id|sky|format|twin|recipe|citation)(?:\.(.*))?", place)
         if match:
             place = f"[[{match[1]}]] number {int(match[2]) + 1}" + (f" {match[3]}" if match[3] else "")

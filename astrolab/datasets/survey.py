@@ -165,6 +165,12 @@ class Survey:
         """Give the same survey with another task of the same labels, e.g. ``task.with_scored(z=(0, 0.3))``."""
         return replace(self, task=task)
 
+    def with_labels(self, *names: str) -> Survey:
+        """Give the same survey with some of its labels only, in this order."""
+        quantities = [self.task.quantity(name) for name in names]
+        weights = None if self.weights is None else self.weights[[name for name in names if name in self.weights]]
+        return replace(self, labels=self.labels[list(names)], weights=weights, task=make_task(quantities))
+
     def require_columns(self, names: Sequence[str]) -> None:
         """Refuse columns that are neither labels nor in the catalogue, with an UnknownNameError."""
         known = [*self.labels, *self.catalogue]
@@ -291,11 +297,12 @@ def _joined(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
 def _refuse_differences(parts: Sequence[Survey], *, inputs: Sequence[str]) -> None:
     traits: dict[str, Callable[[Survey], Any]] = {"labels": lambda part: part.task.label_names}
     for name in inputs:
-        for trait in ("channels", "unit", "scale_arcsec", "grid", "companions"):
+        for trait in ("bridge", "channels", "unit", "scale_arcsec", "grid", "companions", "medium", "resolution"):
             traits[f"{name} {trait}"] = lambda part, name=name, trait=trait: getattr(part.specs[name], trait)
         traits[f"{name} shape"] = lambda part, name=name: tuple(part.inputs[name].shape[1:])
     remedies = {"channels": "declare which channels stand for which with as_channels", "shape": "give one image_size"}
     remedies |= {"scale_arcsec": "resample the images to one pixel scale with astrolab.resample"}
+    remedies |= dict.fromkeys(("bridge", "grid"), "bridge all spectra alike with astrolab.bridge_spectra")
     for trait, of in traits.items():
         values = {str(of(part)): part.name for part in parts}
         if len(values) > 1:

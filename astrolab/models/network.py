@@ -55,7 +55,7 @@ class TrainingRecord:
         return cls(values["survey"], specs, shapes, tuple(values["declared"]))
 
     def require_same(self, survey: Survey) -> None:
-        """Refuse a survey with inputs of another shape or grid, or, where both are known, pixel scale or unit."""
+        """Refuse a survey with inputs of another shape, grid or bridge, or, where known, pixel scale or unit."""
         for name in self.specs:
             other = TrainingRecord.of(survey, inputs=[name]) if name in survey.specs else None
             remedies = ["choose a survey with this input"] if other is None else self._remedies(name, other=other)
@@ -70,6 +70,10 @@ class TrainingRecord:
     def _remedies(self, name: str, *, other: TrainingRecord) -> list[str]:
         spec, its = self.specs[name], other.specs[name]
         scale, its_scale = spec.scale_arcsec, its.scale_arcsec
+        is_other = len(spec.grid) != len(its.grid) or not np.allclose(spec.grid, its.grid, rtol=1e-6)
+        if (spec.grid and its.grid and is_other) or spec.bridge != its.bridge:
+            bridge = f"network.trained_on.specs[{name!r}].bridge" if spec.bridge else "..."
+            return [f"bridge it: astrolab.bridge_spectra(survey, bridge={bridge})"]
         remedies = []
         if scale and its_scale and not math.isclose(scale, its_scale, rel_tol=1e-3):
             remedies.append(f"resample it: astrolab.resample(survey, scale_arcsec={scale:g}, size=...)")
@@ -78,14 +82,13 @@ class TrainingRecord:
             remedies.append(f"load it with image_size={self.shapes[name][-1]}" if is_image else "give it this shape")
         if spec.unit and its.unit and spec.unit != its.unit:
             remedies.append(f"convert it to {spec.unit}, the unit of its manifest then")
-        if spec.grid and its.grid and not np.allclose(spec.grid, its.grid, rtol=1e-6):
-            remedies.append("resample it to the wavelengths of the network")
         return remedies
 
     def _in_words(self, name: str) -> str:
         spec = self.specs[name]
         scale = f", {spec.scale_arcsec:g} arcsec a pixel" if spec.scale_arcsec else ""
         grid = f", {spec.grid[0]:g} to {spec.grid[-1]:g} Å" if spec.grid else ""
+        grid += ", bridged" * bool(spec.bridge)
         return f"{'×'.join(map(str, self.shapes[name]))} values{scale}{grid}" + f", in {spec.unit}" * bool(spec.unit)
 
 

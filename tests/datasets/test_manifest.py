@@ -129,14 +129,17 @@ def test_a_known_label_brings_its_quantity_and_the_manifest_changes_it():
 def test_what_an_input_is_made_of():
     inputs = {
         "image": {"key": ["a", "b"], "channels": ["u", "g"], "unit": "nJy", "scale_arcsec": 0.2},
-        "spectrum": {"key": "flux", "grid": [4000.0, 5000.0], "companions": {"ivar": "iv"}},
+        "spectrum": {"key": "flux", "grid": [4000.0, 5000.0], "companions": {"ivar": "iv"}}
+        | {"medium": "air", "velocity": "rv", "resolution": [[3000, 1300], [6000, 1900]]},
         "embedding": {"key": "e", "axes": ["feature"]},
         "magnitudes": {"channels": ["u"], "columns": ["f_u"], "unit": "nJy"},
         "colours": {"channels": ["u-g"], "columns": ["u_g"]},
     }
     specs = {name: one.spec for name, one in parse_manifest(changed(input=inputs), where="x").inputs.items()}
     assert specs["image"].axes == ("band", "y", "x") and specs["image"].scale_arcsec == 0.2
-    assert specs["spectrum"].axes == ("pixel",) and specs["spectrum"].companions == ("ivar",)
+    spectrum = specs["spectrum"]
+    assert spectrum.axes == ("pixel",) and spectrum.companions == ("ivar",)
+    assert (spectrum.medium, spectrum.velocity, spectrum.resolution) == ("air", "rv", (1500.0, 1700.0))
     assert specs["embedding"].axes == ("feature",) and specs["embedding"].may_miss and not specs["spectrum"].may_miss
     assert specs["magnitudes"].unit == "AB mag" and specs["colours"].unit == ""
 

@@ -297,6 +297,8 @@ def test_a_network_of_ones_own_needs_a_name_of_its_own(monkeypatch):
 
 def test_a_network_knows_what_it_was_trained_on(make_survey):
     survey = make_survey()
+    spec = dataclasses.replace(survey.specs["spectrum"], medium="air", resolution=[1800.0], velocity="rv")
+    survey = dataclasses.replace(survey, specs={**survey.specs, "spectrum": spec})
     record = TrainingRecord.of(survey, inputs=("image", "spectrum"))
     assert TrainingRecord.from_dict(json.loads(json.dumps(dataclasses.asdict(record)))) == record
     record.require_same(survey)
@@ -309,7 +311,8 @@ def test_a_network_knows_what_it_was_trained_on(make_survey):
     for other, remedy in [
         (changed("image", scale_arcsec=0.2), r"resample\(survey, scale_arcsec=0\.168"),
         (changed("image", unit="mJy"), "convert it to nJy"),
-        (changed("spectrum", grid=range(20)), "wavelengths of the network"),
+        (changed("spectrum", grid=range(20)), r"bridge_spectra\(survey, bridge=\.\.\.\)"),
+        (changed("spectrum", bridge={"continuum": None}), "bridged(.|\n)*bridge it"),
         (make_survey(inputs=["image"]), "only image"),
     ]:
         with pytest.raises(SchemaError, match=remedy):
