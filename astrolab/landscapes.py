@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -55,18 +55,13 @@ class Plane:
     words: tuple[str, str]
     spans: tuple[tuple[float, float], tuple[float, float]]
 
-    @property
-    def gram(self) -> np.ndarray:
-        """Scalar products of the directions (2, 2)."""
-        return np.array([[_dot(one, other) for other in self.directions] for one in self.directions])
-
     def project(self, model: Model, *, origin: Model) -> dict[str, float]:
         """Return the nearest place ``a``, ``b`` to a network, and the share of its distance that is off the plane."""
         start, end = (_Seat(one, self.subspace).tensors for one in (origin, model))
         way = {name: end[name] - start[name] for name in self.directions[0]}
-        along, length = np.array([_dot(one, way) for one in self.directions]), _dot(way, way)
-        place = np.linalg.solve(self.gram, along)
-        off = np.sqrt(max(0.0, 1 - along @ place / length)) if length else 0.0
+        products = np.array([[_dot(one, other) for other in (*self.directions, way)] for one in self.directions])
+        place, length = np.linalg.solve(products[:, :2], products[:, 2]), _dot(way, way)
+        off = np.sqrt(max(0.0, 1 - products[:, 2] @ place / length)) if length else 0.0
         return {"a": float(place[0]), "b": float(place[1]), "off_frac": float(off)}
 
 
@@ -143,9 +138,9 @@ def plane_through(base: Model, *, models: Mapping[str, Model]) -> Plane:
 
 @dataclass(frozen=True, eq=False)
 class Landscape:
-    """The loss (n, n) on a grid of a plane, a row for each `b`; networks in or near it, and the path of training.
+    """The loss (n, n) on a grid of a plane, a row for each `b`.
 
-    `marks` and `path` have one row a network: ``name, a, b, off_frac`` (share of its distance off the plane).
+    `marks` has a row for each other network: ``name, a, b, off_frac`` (share of its distance off the plane).
     """
 
     arm: str
@@ -153,7 +148,6 @@ class Landscape:
     b: np.ndarray
     loss: np.ndarray
     marks: pd.DataFrame
-    path: pd.DataFrame
     words: tuple[str, str]
     about: Mapping[str, Any]
 
@@ -186,7 +180,6 @@ def loss_landscape(
     config: TrainConfig | None = None,
     arm: str = "",
     marks: Mapping[str, Model] | None = None,
-    path: Iterable[Model] = (),
     directory: str | Path | None = None,
 ) -> Landscape:
     """Measure the loss on a plane around a network, which is copied and never changed.
@@ -204,8 +197,8 @@ def loss_landscape(
         That of training: its objective and its device.
     arm : str
         What it is called in figures; by default its strategy.
-    marks, path : networks by name, networks in their order, optional
-        Are projected onto the plane.
+    marks : mapping of str to network, optional
+        Other networks, which are projected onto the plane.
     directory : path, optional
         Where finished rows are kept, in a file named by the digest of all that decides them: a measurement that was cut
         off goes on there.
@@ -217,17 +210,16 @@ def loss_landscape(
     """
     seat, objects = _Seat(model, plane.subspace), _Objects.of(model, survey, scaling, where=where, config=config)
     a, b = (np.linspace(*span, n) for span in plane.spans)
-    moved = [tensor_digest(t) for one in plane.directions for t in one.values()]
-    decides = [digest(seat.network), moved, plane.subspace, objects.digests, a.tolist(), b.tolist()]
+    seen = (t for batch in objects.batches for t in (*batch.inputs.values(), batch.truth, batch.weight))
+    digests = [tensor_digest(t) for t in (*seen, *(t for one in plane.directions for t in one.values()))]
+    decides = [digest(seat.network), plane.subspace, repr(objects.objective), digests, a.tolist(), b.tolist()]
     file = f"landscape-{sha256(json.dumps(decides).encode()).hexdigest()[:16]}.safetensors"
     surface = _Surface(seat, directions=plane.directions, objects=objects)
     loss = _filled(a, b, surface=surface, file=Path(directory) / file if directory else None)
-    marked = [{"name": name, **plane.project(one, origin=model)} for name, one in (marks or {}).items()]
-    steps = [{"name": k, **plane.project(one, origin=model)} for k, one in enumerate(path)]
-    tables = (pd.DataFrame(rows, columns=["name", "a", "b", "off_frac"]) for rows in (marked, steps))
-    about = {"survey": survey.name, "n": objects.n, "objects": survey.objects, "where": where, "loss": objects.words}
-    about |= {"simulated": survey.provenance.simulated}
-    return Landscape(arm or getattr(model, "strategy", "base"), a, b, loss, *tables, plane.words, about)
+    rows = [{"name": name, **plane.project(one, origin=model)} for name, one in (marks or {}).items()]
+    table = pd.DataFrame(rows, columns=["name", "a", "b", "off_frac"])
+    about = {"n": objects.n, "objects": survey.objects, "where": where, "simulated": survey.provenance.simulated}
+    return Landscape(arm or getattr(model, "strategy", "base"), a, b, loss, table, plane.words, about)
 
 
 def _filled(a: np.ndarray, b: np.ndarray, *, surface: _Surface, file: Path | None) -> np.ndarray:
@@ -367,15 +359,6 @@ class _Objects:
     @property
     def weight(self) -> float:
         return sum(float(batch.weight.double().sum()) for batch in self.batches)
-
-    @property
-    def words(self) -> str:
-        return getattr(self.objective, "loss", "reconstruction error")
-
-    @property
-    def digests(self) -> list[str]:
-        each = (t for b in self.batches for t in (*b.inputs.values(), b.truth, b.weight))
-        return [repr(self.objective), *map(tensor_digest, each)]
 
     def counted(self, counts: np.ndarray) -> _Objects:
         """Count each object so many times."""
