@@ -88,7 +88,7 @@ class LandscapeExplorer(Explorer):
         ]
         grid = f'<div class="astrolab-places" style="{place};--columns:{len(one.a)}">{"".join(cells)}</div>'
         source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-        return f'<div class="astrolab-under"><img src="{source}" alt="{self.summary}">{grid}</div>'
+        return f'<div class="astrolab-under" style="width:{figure.bbox.width * STATIC_DPI / figure.dpi:.0f}px"><img src="{source}" alt="{self.summary}">{grid}</div>'
 
     def table(self) -> pd.DataFrame:
         """Return the loss of every network at this place, its own, and the lowest of its plane."""
