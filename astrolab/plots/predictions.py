@@ -203,6 +203,8 @@ def reference_lines(quantity: Quantity, *, x_range: tuple[float, float], axis: s
 
     The requirement on the bias is far narrower than a cloud, and drawn along deviations only. Other columns have none.
     """
+    if axis == "deviation_difference":
+        return [ReferenceLine(np.array([(end, 0.0) for end in x_range]), INK, 1, "equality")]
     if axis not in AXES:
         return []
     limits = [(0.0, INK, 1, "equality")]
@@ -265,6 +267,6 @@ def axis_label(axis: str, *, quantity: Quantity) -> str:
     if axis == "pred":
         return f"predicted {quantity.axis}"
     if axis != "deviation":
-        return column_label(axis)
+        return column_label(axis, quantity=quantity)
     per_one_plus = "(predicted − true) / (1 + true)"
     return per_one_plus if quantity.error == "per_one_plus" else f"predicted − true {quantity.axis}"

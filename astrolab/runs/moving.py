@@ -42,6 +42,8 @@ class Move:
         What :func:`prepare_move` was called with.
     parts : tuple of Move
         Of a cross-validation: see `folds`.
+    as_read : tuple of Survey
+        Both surveys before the bridge, where there is one.
     """
 
     pretrain: Splits
@@ -51,6 +53,7 @@ class Move:
     audit: LeakAudit
     settings: Mapping[str, Any]
     parts: tuple[Move, ...] = ()
+    as_read: tuple[Survey, ...] = ()
 
     @property
     def tests(self) -> tuple[Survey, ...]:
@@ -187,10 +190,11 @@ def prepare_move(
         survey = survey.with_labels(*labels) if labels else survey
         surveys[role] = replace(survey, name=own, task=survey.task.with_scored(**dict(scored or {})))
         counts[role] = None if is_made else n
+    as_read: tuple[Survey, ...] = ()
     if bridge is not None:
-        surveys = _bridge(surveys, settings=bridge)
+        as_read, surveys = tuple(surveys.values()), _bridge(surveys, settings=bridge)
     parts = [_arrange(surveys, settings, counts=counts, fold=(k, folds)) for k in range(folds)]
-    return replace(_arrange(surveys, settings, counts=counts), parts=tuple(parts))
+    return replace(_arrange(surveys, settings, counts=counts), parts=tuple(parts), as_read=as_read)
 
 
 def _bridge(surveys: Mapping[str, Survey], *, settings: Mapping[str, Any]) -> dict[str, Survey]:
