@@ -258,6 +258,8 @@ def _array_input(
         raise unread(path, what="One array a channel", received=received, remedy="Correct the keys in the manifest.")
     rows = {name: parts[0].rows if len(parts) == 1 else ChannelRows([part.rows for part in parts])}
     rows |= {f"{name}.{companion}": arrays[key].rows for companion, key in one.companions.items()}
+    if one.spec.axes == ("pixel",):  # (n, pixel, 1), as SpecCLIP packs spectra
+        rows = {key: ColumnRows(values) if values.shape[2:] == (1,) else values for key, values in rows.items()}
     for key, values in rows.items():
         if values.dtype.kind not in "fiub" or values.shape[1:] != rows[name].shape[1:]:
             asked = f"The {key} of {path.name} must be numbers" + f", shaped as the {name}." * (key != name)
