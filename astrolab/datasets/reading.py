@@ -117,7 +117,7 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
         remedy = "Fetch or simulate it again, or take it out of the manifest."
         raise unread(path, what=f"A table of {manifest.objects}", received="a file with no rows", remedy=remedy)
     columns = Columns(_masked({name: rows for name, rows in found.items() if name not in keys}), path, n_rows)
-    root = path.parents[entry.depth_of(path) - 1]
+    root = path.parents[len(Path(entry.path).parts) - 1]
     columns, own, its_specs, has_file = _own_files(columns, manifest=manifest, root=root)
     inputs, specs, tables = inputs | own, specs | its_specs, [inside(root, path=join.path) for join in manifest.joins]
     for join, table in zip(manifest.joins, tables, strict=True):
