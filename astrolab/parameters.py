@@ -53,7 +53,7 @@ RULES: Mapping[str, Rule] = {
         lambda ends: not ends or (len(ends) == 2 and ends[0] < ends[1]),
         "two numbers, the smaller first; or []",
     ),
-    **dict.fromkeys(("strategies", "adapters", "scales", "compared_metrics"), _SEVERAL),
+    **dict.fromkeys(("arms", "adapters", "scales", "compared_metrics"), _SEVERAL),
     "ranks": (lambda ranks: all(rank >= 1 for rank in ranks), "whole numbers from 1"),
     **dict.fromkeys(("plateau_tolerance", "budget_tolerance", "level"), _between(0, 1)),
     "base_learning_rate": _between(0, float("inf")),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,33 @@ def concat_predictions(tables: Sequence[pd.DataFrame], **constants: object) -> p
     stacked = pd.concat(tables, ignore_index=True).assign(**constants)
     stacked.attrs = {"task": tasks[0].to_dict()} if tasks else {}
     return stacked
+
+
+def join_fits(tables: Sequence[pd.DataFrame], *, over: Sequence[str]) -> pd.DataFrame:
+    """Stack tables of fits that are one model together: of one label each, or of one fold each.
+
+    Parameters
+    ----------
+    over : sequence of str
+        Conditions that tell these fits apart, e.g. ``["learned", "fold"]``: they leave the table and the names of fits.
+        Tables of other labels become columns of the same rows.
+    """
+    by_labels: dict[tuple[str, ...], list[pd.DataFrame]] = {}
+    for table in tables:
+        here = [name for name in over if name in table]
+        parts = [f"-{name}{value}" for name in here for value in table[name].unique()]
+        fits = reduce(lambda fit, part: fit.str.replace(part, "", regex=False), parts, table["fit"])
+        by_labels.setdefault(labels_of(table), []).append(table.drop(columns=here).assign(fit=fits))
+    stacked = [concat_predictions(parts) for parts in by_labels.values()]
+    keys = [name for name in (*KEYS, *CONDITIONS) if name in stacked[0]]
+    joined, quantities = stacked[0], [*task_of(stacked[0]).labels]
+    for other in stacked[1:]:
+        quantities += task_of(other).labels
+        own = [name for name in other if name.startswith(("truth.", "pred."))]
+        joined = joined.merge(other[[*keys, *own, "cut_short"]], on=keys, how="outer", validate="1:1", sort=False)
+        joined["cut_short"] = joined.pop("cut_short_x").eq(True) | joined.pop("cut_short_y").eq(True)
+    joined.attrs = {"task": make_task(quantities).to_dict()}
+    return joined
 
 
 def _has_integer_ids(table: pd.DataFrame) -> bool:

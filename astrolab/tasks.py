@@ -136,10 +136,9 @@ class Task:
 class InputSpec:
     """What one input of a survey is made of.
 
-    Of spectra: `grid` are the wavelengths (Å) where all objects share them, `medium` in what (``"vacuum"``, ``"air"``,
-    or ``""`` for unknown), `resolution` is R = λ / FWHM (one value, or one a pixel of the grid; empty where unknown),
-    `velocity` the column of radial velocities (km/s; empty at rest), `bridge` the settings of the `Bridge` that made
-    the input (empty as read).
+    Of spectra, empty where unknown: `grid` are the wavelengths (Å) of all, in a `medium`; `resolution` is R = λ / FWHM,
+    one value or one a pixel; `velocity` the column of radial velocities (km/s), none at rest; `bridge` the settings of
+    the `Bridge` that made them.
     """
 
     axes: tuple[str, ...]
@@ -176,7 +175,13 @@ REDSHIFT = Task(
     metrics=("bias", "scatter", "catastrophic_rate", "outlier_rate", "loss"),
     headline="scatter",
 )
-TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in (REDSHIFT,)})
+ABUNDANCES = Task(
+    "abundances",
+    (QUANTITIES["feh"], QUANTITIES["alpha_fe"]),
+    metrics=("bias", "sigma_clipped", "rmse", "r2"),
+    headline="sigma_clipped",
+)
+TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in (REDSHIFT, ABUNDANCES)})
 
 
 def find_quantity(name: str, **changes: Any) -> Quantity:
@@ -185,9 +190,9 @@ def find_quantity(name: str, **changes: Any) -> Quantity:
 
 
 def make_task(labels: Sequence[Quantity], *, questions: Sequence[Question] = ()) -> Task:
-    """Make the task of some labels: a known one that has them (with their own ranges), else one of plain regression."""
+    """Make the task of some labels: a known one that has all of them (with their own ranges), else plain regression."""
     names = tuple(quantity.name for quantity in labels)
-    known = next((task for task in TASKS.values() if task.label_names == names and not questions), None)
-    if known is not None:
+    known = next((task for task in TASKS.values() if set(names) <= set(task.label_names)), None)
+    if known is not None and names and not questions:
         return replace(known, labels=tuple(labels))
     return Task("+".join(names) or "no labels", tuple(labels), questions=tuple(questions))

@@ -46,7 +46,7 @@ def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(tmp_path):
         "run", "lora_vs_transfer", "--preset", "smoke", "--dry-run", ASTROLAB_RUNS_DIR=str(tmp_path / "runs")
     )
     assert result.returncode == 0 and "lora_vs_transfer · smoke · " in result.stdout
-    assert "5 at most: 5 strategies × 1 seeds; and the base models" in result.stdout
+    assert "5 at most: 5 arms × 1 seeds; and the base models" in result.stdout
     assert "finetune_survey    twin-galaxiesml, 300 galaxies, simulated" in result.stdout
     assert not list(tmp_path.iterdir())
 
@@ -193,7 +193,7 @@ def test_a_ledger_of_unfinished_runs_alone_can_be_printed(tmp_path):
 def test_where_seeds_differ_each_row_says_how_many_it_has(tmp_path):
     for names, seeds in ((["lora"], (0, 1)), (["tl"], (0,))):
         arms = {name: ARMS[name] for name in names}
-        write_run(tmp_path / names[0], arms=arms, seeds=seeds, parameters={"strategies": names})
+        write_run(tmp_path / names[0], arms=arms, seeds=seeds, parameters={"arms": names})
     text = call(tmp_path, "--metric", "scatter")
     assert "± spread over objects and seeds where there are several, else bootstrap interval over objects" in text
     rows = [line.split() for line in text.splitlines() if "±" in line and "·" not in line]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -118,9 +118,15 @@ def no_labels(rng: np.random.Generator) -> Toy:
     return Toy(manifest, data, "autoencoder", (), training=objective)
 
 
+def masked_sections(rng: np.random.Generator) -> Toy:
+    """The same spectra with the transformer that comes with astrolab."""
+    options = {"width": 8, "depth": 1, "heads": 2, "section": 8, "stride": 4}
+    return replace(no_labels(rng), model="spectrum_transformer", options=options)
+
+
 MAGNITUDES = '[input.magnitudes]\nchannels = ["g", "r", "i"]\ncolumns = ["m0", "m1", "m2"]\n'
 SPECTRUM = '[input.spectrum]\nkey = "flux"\ngrid = "wave"\nunit = "relative flux"\ncompanions = { ivar = "ivar" }\n'
-TOYS = (redshift, three_labels, spectrum, image_and_magnitudes, no_labels)
+TOYS = (redshift, three_labels, spectrum, image_and_magnitudes, no_labels, masked_sections)
 
 
 def columns(magnitudes: np.ndarray) -> dict[str, np.ndarray]:

@@ -169,7 +169,7 @@ DECLARED = [parameter for path in list_studies().values() for parameter in read_
         ("z_range", [0.3, 1.5], [1.5, 0.3]),
         ("z_range", [0.0, 1.0], [0.3]),
         ("n_trials", 1, 0),
-        ("strategies", ["lora"], []),
+        ("arms", ["lora"], []),
         ("adapters", ["lora"], ["lora", "lora"]),
         ("scales", [0.0], []),
         ("ranks", [], [0]),

@@ -56,12 +56,13 @@ Columns = dict[str, Rows]
 Contents = tuple[Columns, dict[str, Array]]
 
 
-def read_contents(path: Path, *, layout: Format, arrays: Mapping[str, int], id_column: str | None = None) -> Contents:
+def read_contents(path: Path, *, layout: Format, arrays: Mapping[str, int], texts: Sequence[str] = ()) -> Contents:
     """Give every column of a file's table, and some arrays by key, each with the number of its axes.
 
     A column that cannot be read says so when it is asked for, an array at once; one with an axis less is of one object.
+    The columns `texts` of a CSV file are text, whatever they look like.
     """
-    return READERS[layout.format](require_file(path), layout, dict(arrays), id_column)
+    return READERS[layout.format](require_file(path), layout, dict(arrays), texts)
 
 
 def _among_columns(columns: Columns, keys: Iterable[str], *, path: Path) -> dict[str, Array]:
@@ -75,7 +76,7 @@ def _among_columns(columns: Columns, keys: Iterable[str], *, path: Path) -> dict
     return found
 
 
-def _read_csv(path: Path, layout: Format, arrays: dict[str, int], id_column: str | None) -> Contents:
+def _read_csv(path: Path, layout: Format, arrays: dict[str, int], texts: Sequence[str]) -> Contents:
     sep = r"\s+" if layout.delimiter == "whitespace" else layout.delimiter
     options = {"sep": sep, "comment": layout.comment, "skiprows": layout.skip_rows, "encoding": "utf-8-sig"}
     with reading(path, kind="CSV"), warnings.catch_warnings():
@@ -85,7 +86,7 @@ def _read_csv(path: Path, layout: Format, arrays: dict[str, int], id_column: str
             header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **options)
             names = header.iloc[0].tolist()
         options |= {"header": None if layout.names else 0, "names": range(len(names)), "index_col": False}
-        options["dtype"] = {number: str for number, name in enumerate(names) if name == id_column}
+        options["dtype"] = {number: str for number, name in enumerate(names) if name in texts}
         table = pd.read_csv(path, dtype_backend="numpy_nullable", low_memory=False, **options)
         _refuse_cut_line(path, layout, n_columns=len(names))
     columns = _table_columns(table, names=names, path=path)
@@ -104,7 +105,7 @@ def _refuse_cut_line(path: Path, layout: Format, *, n_columns: int) -> None:
         raise unread(path, what=f"{n_columns} columns", received=received, **said)
 
 
-def _read_parquet(path: Path, layout: Format, arrays: dict[str, int], id_column: str | None) -> Contents:
+def _read_parquet(path: Path, layout: Format, arrays: dict[str, int], texts: Sequence[str]) -> Contents:
     with reading(path, kind="Parquet"):
         found = pq.ParquetFile(path, page_checksum_verification=True).read()
         said = {field.name: field.metadata or {} for field in found.schema}
@@ -149,7 +150,7 @@ def _values(column: pd.Series) -> np.ndarray:
     return with_nulls(values, is_null=column.isna().to_numpy())
 
 
-def _read_npz(path: Path, layout: Format, arrays: dict[str, int], id_column: str | None) -> Contents:
+def _read_npz(path: Path, layout: Format, arrays: dict[str, int], texts: Sequence[str]) -> Contents:
     with reading(path, kind="npz"), path.open("rb") as whole, np.load(whole, allow_pickle=False) as file:
         names = file.files
         columns = {name: or_absent(lambda name=name: ColumnRows(file[name]), path=path, kind="npz") for name in names}
@@ -162,7 +163,7 @@ def _read_npz(path: Path, layout: Format, arrays: dict[str, int], id_column: str
     return columns, found
 
 
-def _read_fits(path: Path, layout: Format, arrays: dict[str, int], id_column: str | None) -> Contents:
+def _read_fits(path: Path, layout: Format, arrays: dict[str, int], texts: Sequence[str]) -> Contents:
     with open_fits(path) as hdus:
         wanted = layout.table
         columns = fits_columns(hdus, path=path, wanted=wanted) if wanted or _has_table(hdus) or not arrays else {}
@@ -170,7 +171,7 @@ def _read_fits(path: Path, layout: Format, arrays: dict[str, int], id_column: st
         vectors = [key for key in arrays if key in columns and key.upper() not in names]
         found = _among_columns(columns, vectors, path=path)
         for key in [key for key in arrays if key not in found]:
-            hdu = _find_hdu(hdus, key, path=path)
+            hdu = find_hdu(hdus, key=key, path=path)
             rows = fits_pixels(hdu, path=path, n_dims=arrays[key])
             found[key] = Array(rows, str(hdu.header.get("BUNIT", "")))
         return columns, found
@@ -216,8 +217,8 @@ def _refuse_cut(hdus: fits.HDUList, *, path: Path) -> None:
         raise unread(path, what=what, received=received, remedy=remedy, kind=CorruptFileError)
 
 
-def _find_hdu(
-    hdus: fits.HDUList, key: str, *, path: Path, kinds: tuple[type, ...] = (object,)
+def find_hdu(
+    hdus: fits.HDUList, *, key: str, path: Path, kinds: tuple[type, ...] = (object,)
 ) -> fits.hdu.base._BaseHDU:
     """The HDU of a name or number; of several with one name, the first."""
     found = [(hdu.name, str(number), hdu) for number, hdu in enumerate(hdus) if isinstance(hdu, kinds)]
@@ -233,7 +234,7 @@ def fits_columns(hdus: fits.HDUList, *, path: Path, wanted: str | None = None) -
         remedy = "Name the HDU of an array in the manifest: [input.<name>] key."
         raise unread(path, what="A table", received=f"a FITS file of {len(hdus)} HDUs without one", remedy=remedy)
     first = next(str(number) for number, hdu in enumerate(hdus) if isinstance(hdu, TABLES))
-    table = _find_hdu(hdus, wanted or first, path=path, kinds=TABLES)
+    table = find_hdu(hdus, key=wanted or first, path=path, kinds=TABLES)
     names = table.columns.names
     if repeated := [name for name in names if names.count(name) > 1]:
         raise _repeated(repeated[0], path)  # astropy could read no column of such a table
@@ -253,6 +254,12 @@ def _fits_column(table: fits.BinTableHDU | fits.TableHDU, name: str) -> ColumnRo
     return ColumnRows(with_nulls(values, is_null=np.broadcast_to(is_null, values.shape)), unit=column.unit)
 
 
+def is_packed(path: Path) -> bool:
+    """Whether a FITS file is compressed as a whole."""
+    with path.open("rb") as file:
+        return file.read(6) != b"SIMPLE"
+
+
 def fits_pixels(hdu: fits.hdu.base.ExtensionHDU, *, path: Path, n_dims: int) -> Rows:
     """Images of one HDU of an open FITS file, on disk if stored as they are; packed or scaled ones are read at once."""
     shape = tuple(hdu.shape)
@@ -261,10 +268,9 @@ def fits_pixels(hdu: fits.hdu.base.ExtensionHDU, *, path: Path, n_dims: int) -> 
         raise unread(path, what=f"An image of HDU {hdu.name}", received="an HDU without pixels", remedy=remedy)
     if len(shape) == n_dims - 1:
         shape = (1, *shape)
-    with path.open("rb") as file:
-        is_packed = file.read(6) != b"SIMPLE" or isinstance(hdu, fits.CompImageHDU)
+    is_mapped = not is_packed(path) and not isinstance(hdu, fits.CompImageHDU)
     scale, zero, blank = (hdu.header.get(key, plain) for key, plain in (("BSCALE", 1), ("BZERO", 0), ("BLANK", None)))
-    if is_packed or scale != 1 or zero != 0 or blank is not None:
+    if not is_mapped or scale != 1 or zero != 0 or blank is not None:
         values = hdu.data.reshape(shape)
         if blank is not None and values.dtype.kind == "u":  # of other types astropy itself makes NaN
             values = with_nulls(values, is_null=values == blank + zero)
@@ -272,7 +278,7 @@ def fits_pixels(hdu: fits.hdu.base.ExtensionHDU, *, path: Path, n_dims: int) -> 
     return MappedRows(path, offset=hdu.fileinfo()["datLoc"], shape=shape, dtype=np.dtype(DTYPES[hdu.header["BITPIX"]]))
 
 
-def _read_hdf5(path: Path, layout: Format, arrays: dict[str, int], id_column: str | None) -> Contents:
+def _read_hdf5(path: Path, layout: Format, arrays: dict[str, int], texts: Sequence[str]) -> Contents:
     with open_h5(path) as file, reading(path, kind="HDF5"):
         found = {}
         for key in arrays:

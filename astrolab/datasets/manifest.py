@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from string import Formatter
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -99,9 +100,12 @@ class Input(Settings):
     """What a network may see: an array (`key`, or one a channel), or one table column a channel (`columns`).
 
     `grid` are its wavelengths (Å), or the key that holds them; `companions` are arrays beside it, by name;
-    `resolution` is one number, or pairs (wavelength, R) that are interpolated onto the grid.
+    `resolution` is one number, or pairs (wavelength, R) that are interpolated onto the grid. Where each object has a
+    file of its own, `files` is its path, with columns of the table in braces, and `file_format` how it is read.
     """
 
+    files: FilePath | None = None
+    file_format: Literal["lamost", "desi", "fits1d", "fits", "npz"] = "fits1d"
     key: Texts | None = None
     columns: Texts | None = None
     channels: tuple[Text, ...] = ()
@@ -137,10 +141,16 @@ class Input(Settings):
             resolution = np.interp(grid, *zip(*self.resolution, strict=True)).tolist()
         return replace(spec, grid=grid, resolution=resolution)
 
+    @property
+    def in_path(self) -> dict[str, bool]:
+        """The columns that the path of an object's file is made of, and whether they are put there as text."""
+        return {name: not form for _, name, form, _ in Formatter().parse(self.files or "") if name}
+
     @model_validator(mode="after")
     def _hangs_together(self) -> Input:
         if (self.key is None) == (self.columns is None):
             raise ValueError("give either key (an array) or columns (one a channel)")
+        _ = self.in_path  # braces that do not close are a ValueError
         names, n = self.columns or self.key, len(self.channels)
         counted, kind = self.is_table or len(names) > 1, "columns" if self.is_table else "keys"
         checks = {
@@ -163,12 +173,23 @@ class Input(Settings):
 class Format(Settings):
     """How a file is read; `names` replaces the header; `table` is a FITS HDU, or an HDF5 group or compound dataset."""
 
-    format: Literal["csv", "fits", "parquet", "hdf5", "npz"]
+    format: Literal["csv", "fits", "parquet", "hdf5", "npz", "lamost", "desi", "fits1d"]
     delimiter: Text = ","
     comment: Text | None = None
     names: tuple[Text, ...] = ()
     skip_rows: Count = 0
     table: Text | None = None
+
+
+class Join(Settings):
+    """A table whose columns belong to the objects: those of the row in which `on` is what the column `by` is."""
+
+    path: FilePath
+    format: Literal["csv", "fits", "parquet", "hdf5", "npz"]
+    table: Text | None = None
+    by: Text
+    on: Text | None = None
+    only: Text | None = None
 
 
 class FileEntry(Settings):
@@ -189,6 +210,11 @@ class FileEntry(Settings):
     def names(self) -> tuple[str, ...]:
         """Every relative path under which the file may be found, the published one first."""
         return (self.path, *self.aliases)
+
+    def depth_of(self, path: Path) -> int:
+        """Of how many parts the name is made under which the file lies at a path."""
+        parts = (name.parts for name in map(PurePosixPath, self.names))
+        return next((len(name) for name in parts if path.parts[-len(name) :] == name), 0)
 
     @property
     def known_hash(self) -> str | None:
@@ -236,6 +262,7 @@ class Manifest(Settings):
     columns: dict[Text, Text] = Field(default={})
     format: Format = Format(format="hdf5")
     files: tuple[FileEntry, ...] = ()
+    joins: tuple[Join, ...] = Field(default=(), alias="join")
     twin: Twin | None = None
     recipe: Recipe | None = None
     folder: Path | None = None
@@ -295,9 +322,8 @@ class Manifest(Settings):
 
     def entry_for(self, path: Path) -> FileEntry:
         """Give the manifest's entry for a file on disk, found by its name or an alias."""
-        parts = Path(path).parts
         for entry in self.files:
-            if any(parts[-len(name.parts) :] == name.parts for name in map(PurePosixPath, entry.names)):
+            if entry.depth_of(Path(path)):
                 return entry
         asked = f"The manifest of {self.name!r} was asked about a file."
         remedy = "Rename the file as the manifest does, or add it under [[files]]."
@@ -312,7 +338,7 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
         yield "a survey needs an [input.<name>] section: a network must have something to see"
     if not recipe and not manifest.files:
         yield "a survey needs [[files]]"
-    if not recipe and not has_format and all(one.is_table for one in manifest.inputs.values()):
+    if not recipe and not has_format and all(one.is_table or one.files for one in manifest.inputs.values()):
         yield "table columns need the section [format], which says how the file is written"
     if manifest.split and abs(sum(manifest.split) - 1) > 1e-9:
         yield f"split: the shares of train, validation and test add up to {sum(manifest.split):g}, not to 1"
@@ -460,7 +486,7 @@ def _in_toml_words(problems: list[str]) -> list[str]:
     found = []
     for problem in problems:
         place, _, rest = problem.partition(": ")
-        match = re.fullmatch(r"(label|files)\.(\d+)(?:\.(.*))?", place)
+        match = re.fullmatch(r"(label|files|join)\.(\d+)(?:\.(.*))?", place)
         section = re.fullmatch(r"(input\.[^.]+|id|sky|format|twin|recipe|citation)(?:\.(.*))?", place)
         if match:
             place = f"[[{match[1]}]] number {int(match[2]) + 1}" + (f" {match[3]}" if match[3] else "")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from astrolab.datasets.digests import digest_file, read_content
+from astrolab.datasets.fetching import inside
 from astrolab.datasets.formats import Array, read_contents
-from astrolab.datasets.manifest import FLUX_UNITS, FileEntry, Input, Manifest
+from astrolab.datasets.manifest import FLUX_UNITS, FileEntry, Format, Input, Join, Manifest
 from astrolab.datasets.rows import (
     AbsentRows,
     ChannelRows,
@@ -26,8 +29,9 @@ from astrolab.datasets.rows import (
     unread,
     with_nulls,
 )
-from astrolab.datasets.survey import Provenance, Survey
-from astrolab.errors import SchemaError
+from astrolab.datasets.spectral_files import gather
+from astrolab.datasets.survey import Provenance, Survey, digest_joined
+from astrolab.errors import AstrolabWarning, DataNotFoundError, SchemaError
 from astrolab.tasks import InputSpec
 
 NUMBER = re.compile(r"-?(inf|(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?)")  # without leading zeros: "0022" is a name
@@ -98,12 +102,13 @@ class Columns:
 def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = None) -> Survey:
     """Open the objects of one file; `image_size` (px) is cut from the centre, by default the manifest's first size."""
     path = Path(path)
-    keys = _array_keys(manifest)
-    id_column = manifest.id.column if manifest.id else None
-    found, arrays = read_contents(path, layout=manifest.format, arrays=keys, id_column=id_column)
+    keys = _array_keys(one for one in manifest.inputs.values() if not one.files)
+    texts = [name for one in manifest.inputs.values() for name, as_text in one.in_path.items() if as_text]
+    texts += [manifest.id.column] if manifest.id else []
+    found, arrays = read_contents(path, layout=manifest.format, arrays=keys, texts=texts)
     entry, inputs, specs = manifest.entry_for(path), {}, {}
     for name, one in manifest.inputs.items():
-        if not one.is_table:
+        if not (one.is_table or one.files):
             rows, specs[name] = _array_input(name, one=one, arrays=arrays, path=path)
             inputs |= rows
     lengths = [len(rows) for rows in found.values() if rows.shape and not isinstance(rows, AbsentRows)]
@@ -112,6 +117,11 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
         remedy = "Fetch or simulate it again, or take it out of the manifest."
         raise unread(path, what=f"A table of {manifest.objects}", received="a file with no rows", remedy=remedy)
     columns = Columns(_masked({name: rows for name, rows in found.items() if name not in keys}), path, n_rows)
+    root = path.parents[entry.depth_of(path) - 1]
+    columns, own, its_specs, has_file = _own_files(columns, manifest=manifest, root=root)
+    inputs, specs, tables = inputs | own, specs | its_specs, [inside(root, path=join.path) for join in manifest.joins]
+    for join, table in zip(manifest.joins, tables, strict=True):
+        columns = replace(columns, found=_joined(columns, join=join, path=table) | columns.found)
     for name, one in manifest.inputs.items():
         if one.is_table:
             parts = [columns.numbers(column, unit=one.unit) for column in one.columns]
@@ -119,6 +129,9 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
     labels, weights = _labels(columns, manifest=manifest)
     sky = [columns.numbers(name, unit="deg")[:] for name in (manifest.sky.ra, manifest.sky.dec)] if manifest.sky else []
     named = {name: columns.column(column) for name, column in manifest.columns.items()}
+    ids, digests = _ids(columns, manifest=manifest, entry=entry), [partial(digest_file, one) for one in (path, *tables)]
+    digests += [hashlib.sha256(np.ascontiguousarray(rows)).hexdigest() for rows in own.values()]
+    digest = digests[0] if len(digests) == 1 else partial(digest_joined, [(one, ids) for one in digests])
     survey = Survey(
         name=manifest.name,
         inputs=inputs,
@@ -127,25 +140,73 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
         weights=weights,
         task=manifest.task,
         objects=manifest.objects,
-        ids=_ids(columns, manifest=manifest, entry=entry),
+        ids=ids,
         catalogue=named or {name: rows for name, rows in columns.found.items() if rows.shape == (n_rows,)},
         sky_deg=np.stack(sky, axis=1).astype(np.float64) if sky else None,
         published_split=None if entry.split is None else np.full(n_rows, entry.split),
         split_keys=None if manifest.id else _split_keys(inputs, labels=labels, entry=entry),
-        provenance=Provenance(
-            survey=manifest.name,
-            title=manifest.title,
-            version=manifest.version,
-            simulated=manifest.simulated,
-            twin_of=manifest.twin.of if manifest.twin else "",
-            files=(entry.path,),
-            digest=partial(digest_file, path),
-            id_scheme=manifest.id.scheme if manifest.id else manifest.name,
-            citation=manifest.citation.keys,
-            fractions=manifest.split,
-        ),
+        provenance=replace(_provenance(manifest), files=(entry.path,), digest=digest),
     )
-    return replace(survey, inputs=_cut(inputs, manifest=manifest, entry=entry, image_size=image_size))
+    survey = replace(survey, inputs=_cut(inputs, manifest=manifest, entry=entry, image_size=image_size))
+    return survey if has_file.all() else survey.take(has_file)
+
+
+def _provenance(manifest: Manifest) -> Provenance:
+    return Provenance(
+        survey=manifest.name,
+        title=manifest.title,
+        version=manifest.version,
+        simulated=manifest.simulated,
+        twin_of=manifest.twin.of if manifest.twin else "",
+        id_scheme=manifest.id.scheme if manifest.id else manifest.name,
+        citation=manifest.citation.keys,
+        fractions=manifest.split,
+    )
+
+
+def _own_files(
+    columns: Columns, *, manifest: Manifest, root: Path
+) -> tuple[Columns, dict[str, Rows], dict[str, InputSpec], np.ndarray]:
+    """Inputs that lie in a file an object: also the columns of these files, and which objects have theirs."""
+    inputs, specs, has_file = {}, {}, np.ones(columns.n_rows, dtype=bool)
+    for name, one in [(name, one) for name, one in manifest.inputs.items() if one.files]:
+        values = [(columns.column if as_text else columns.numbers)(part)[:] for part, as_text in one.in_path.items()]
+        names = [dict(zip(one.in_path, row, strict=True)) for row in zip(*values, strict=True)]
+        paths = np.array([inside(root, path=one.files.format(**each)) for each in names])
+        is_there = np.array([path.is_file() for path in paths])
+        asked = f"Each of {len(paths):,} {manifest.objects} has a file {one.files}, says the manifest."
+        absent = f"{(~is_there).sum():,} have none: " + ", ".join(path.name for path in paths[~is_there][:3])
+        if not is_there.any():
+            remedy = f"Put the files into {root}, or correct the path in the manifest."
+            raise DataNotFoundError(asked, received=absent, remedy=remedy)
+        if not is_there.all():
+            warnings.warn(f"{asked} These are left out: {absent}", AstrolabWarning, stacklevel=5)
+        found, arrays = gather(paths[is_there], layout=Format(format=one.file_format), arrays=_array_keys([one]))
+        row = np.maximum(np.cumsum(is_there) - 1, 0)
+        arrays = {key: a if a.rows.ndim == 1 else a._replace(rows=a.rows[row]) for key, a in arrays.items()}
+        rows, specs[name] = _array_input(name, one=one, arrays=arrays, path=columns.path)
+        more = {key: ColumnRows(np.asarray(column[row])) for key, column in found.items()}
+        columns, inputs, has_file = replace(columns, found=more | columns.found), inputs | rows, has_file & is_there
+    return columns, inputs, specs, has_file
+
+
+def _joined(columns: Columns, *, join: Join, path: Path) -> dict[str, Rows]:
+    """The columns of another table for the same objects; nothing where it has no such object."""
+    on = join.on or join.by
+    found, _ = read_contents(path, layout=Format(format=join.format, table=join.table), arrays={}, texts=(on,))
+    table = Columns(_masked(found), path, max(len(rows) for rows in found.values()))
+    chosen = np.flatnonzero(table.column(join.only)[:]) if join.only else np.arange(table.n_rows)
+    theirs = pd.Index(table.column(on)[:][chosen].astype(str))
+    if theirs.has_duplicates:
+        received = f"{theirs.duplicated().sum():,} more rows of the same {on}, e.g. {theirs[theirs.duplicated()][0]}"
+        remedy = "Name a column of true and false that chooses one of them: [[join]] only = ..."
+        raise unread(path, what=f"One row for each {on}", received=received, remedy=remedy)
+    row = theirs.get_indexer(columns.column(join.by)[:].astype(str))
+    if (row < 0).all():
+        what = f"Rows whose {on} is a {join.by} of {columns.path.name}"
+        raise unread(path, what=what, received=f"none; {on} is {theirs[0]}, …", remedy="Correct by and on in [[join]].")
+    taken = {name: rows[chosen[row]] for name, rows in table.found.items() if rows.shape == (table.n_rows,)}
+    return {name: ColumnRows(with_nulls(np.asarray(v), is_null=row < 0)) for name, v in taken.items()}
 
 
 def _cut(
@@ -167,10 +228,10 @@ def _cut(
     return cut
 
 
-def _array_keys(manifest: Manifest) -> dict[str, int]:
-    """Every array that the manifest names, with the number of its axes."""
+def _array_keys(inputs: Iterable[Input]) -> dict[str, int]:
+    """Every array that inputs of a manifest name, with the number of its axes."""
     keys = {}
-    for one in manifest.inputs.values():
+    for one in inputs:
         if not one.is_table:
             n_axes = 1 + len(one.spec.axes)
             keys |= dict.fromkeys(one.key, n_axes - (len(one.key) > 1)) | dict.fromkeys(one.companions.values(), n_axes)

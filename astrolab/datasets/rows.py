@@ -69,21 +69,30 @@ Rows = np.ndarray | LazyRows
 
 
 class MappedRows(LazyRows):
-    """An uncompressed array in a file, mapped on the first read: a random batch costs no more than its own bytes."""
+    """An uncompressed array in a file, mapped on the first read: a random batch costs no more than its own bytes.
 
-    def __init__(self, path: str | Path, *, offset: int, shape: tuple[int, ...], dtype: np.dtype):
-        self.path, self.offset, self.shape = Path(path), offset, shape
-        self.stored_dtype, self.dtype = dtype, dtype.newbyteorder("=")
+    Of records it is one field.
+    """
+
+    def __init__(self, path: Path, *, offset: int, shape: tuple[int, ...], dtype: np.dtype, field: str | None = None):
+        self.path, self.offset, self.stored_shape, self.field = Path(path), offset, shape, field
+        kept = dtype[field] if field else dtype
+        self.stored_dtype, self.dtype, self.shape = dtype, kept.base.newbyteorder("="), (*shape, *kept.shape)
         self._values = None
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_values": None}
 
+    def mapped(self) -> np.ndarray:
+        """Give the array where it lies."""
+        options = {"dtype": self.stored_dtype, "offset": self.offset, "shape": self.stored_shape}
+        values = np.memmap(self.path, mode="r", **options).view(np.ndarray)
+        return values[self.field] if self.field else values
+
     def _read(self, numbers: np.ndarray) -> np.ndarray:
         if self._values is None:
             with reading(self.path, kind="FITS or HDF5"):
-                mapped = np.memmap(self.path, dtype=self.stored_dtype, mode="r", offset=self.offset, shape=self.shape)
-            self._values = mapped.view(np.ndarray)
+                self._values = self.mapped()
         return self._values[numbers].astype(self.dtype, copy=False)
 
 

@@ -36,7 +36,14 @@ class Splits:
         return " · ".join(f"{name} {len(part):,} ({len(part) / total:.0%})" for name, part in parts)
 
 
-def split(survey: Survey, *, fractions: Sequence[float] = (), seed: int = 0, honour_published: bool = True) -> Splits:
+def split(
+    survey: Survey,
+    *,
+    fractions: Sequence[float] = (),
+    seed: int = 0,
+    honour_published: bool = True,
+    fold: tuple[int, int] | None = None,
+) -> Splits:
     """Divide a survey into train, validation and test objects, as published or by a hash of the object id.
 
     Parameters
@@ -47,6 +54,9 @@ def split(survey: Survey, *, fractions: Sequence[float] = (), seed: int = 0, hon
     honour_published : bool
         Keep to the parts in which the survey was published. Where it has no validation part, one is drawn from the
         published train part by id hash, in the proportion of `fractions`; the published test part is never touched.
+    fold : (int, int), optional
+        Number of this fold from 0, and how many there are: each object is a test object in exactly one of them. The
+        published parts, and the share of the test set, do not count then.
 
     Raises
     ------
@@ -58,7 +68,11 @@ def split(survey: Survey, *, fractions: Sequence[float] = (), seed: int = 0, hon
         remedy = "Give three positive numbers that add up to 1."
         raise ConfigError("The shares of the parts were given.", received=str(tuple(fractions)), remedy=remedy)
     uniform = id_uniform(survey, seed=seed, stream=_SPLIT_STREAM)
-    if honour_published and survey.published_split is not None:
+    if fold is not None:
+        number, n_folds = fold
+        left = (1 - 1 / n_folds) / (fractions[0] + fractions[1])
+        uniform, fractions = (uniform - number / n_folds) % 1, (left * fractions[0], left * fractions[1], 1 / n_folds)
+    if fold is None and honour_published and survey.published_split is not None:
         part = np.array([PARTS.index(name) for name in survey.published_split.tolist()])
         if not (part == PARTS.index("validation")).any():
             share = fractions[1] / (fractions[0] + fractions[1])

@@ -21,7 +21,7 @@ from astrolab.tasks import Quantity, Task
 
 VERDICTS = ("nearer", "about the same", "farther")
 LISTED_FIRST = ("object_id", "ra", "dec", "truth", "pred", "pred_other", "deviation", "deviation_other", "is_outlier")
-SPREADS = ("scatter", "scatter_std", "biweight_scatter", "r2", "pearson_r2")  # of one object there is none
+SPREADS = ("scatter", "scatter_std", "sigma_clipped", "biweight_scatter", "r2", "pearson_r2")  # one object has none
 CLIP_SIGMA = 3.0  # where a quantity has no outlier cut of its own
 RESAMPLED_FROM = 10  # objects; below, resamples repeat so few values that their spread says nothing
 RESAMPLED_UP_TO = 20_000  # objects; beyond, a bootstrap takes longer than a reader waits, and intervals are tiny

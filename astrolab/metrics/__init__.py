@@ -2,6 +2,7 @@
 
 # ruff: noqa: F401  (all names here are the face of the room)
 from astrolab.metrics import photoz, regression  # they register their metrics
+from astrolab.metrics.clouds import measure_mmd
 from astrolab.metrics.comparing import (
     Ratio,
     compare_models,

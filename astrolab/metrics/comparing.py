@@ -192,7 +192,8 @@ def describe_comparison(comparison: pd.DataFrame) -> list[str]:
             "one seed" if row["n_seeds"] == 1 else f"{row['n_seeds']} seeds",
         ]
         said = verdict.get(row["better"], f"undecided between {a} and {b}")
-        sentences.append(f"{row.get('survey', 'all')}: {said}: {', '.join(parts)}.")
+        about = [row.get("survey", "all")] + [row["label"]] * (comparison["label"].nunique() > 1)
+        sentences.append(f"{', '.join(about)}: {said}: {', '.join(parts)}.")
     return sentences
 
 
@@ -280,8 +281,8 @@ def ratio_intervals(ratios: Sequence[Ratio], *, resampling: Resampling) -> np.nd
 def measure_forgetting(
     predictions: pd.DataFrame,
     *,
-    old: str,
-    new: str,
+    pretrain: str,
+    finetune: str,
     reference: str = "zero_shot",
     column: str = "arm",
     metrics: Sequence[str] | None = None,
@@ -298,23 +299,23 @@ def measure_forgetting(
     ----------
     predictions : DataFrame
         As for :func:`compare_models`.
-    old, new : str
+    pretrain, finetune : str
         Names of the two test sets: of the pre-training survey, of the fine-tuning survey.
     reference : str
         The model before it was moved: a value of `column`.
     metrics : sequence of str, optional
-        By default those of the task: a model of little scatter may have a large bias on `old`. Of one whose best value
-        is zero, sizes are compared.
+        By default those of the task: a model of little scatter may have a large bias on `pretrain`. Of one whose best
+        value is zero, sizes are compared.
     column, labels, by, task, resampling
         As for :func:`compare_models`.
 
     Returns
     -------
     DataFrame
-        One row a metric and model, the reference first: columns `by`, ``label``, `column`, ``metric``, ``on_new`` and
-        ``on_old`` (how bad it is, averaged over seeds; smaller is better, whatever the metric), ``gain`` (positive
-        where better on `new`), ``forgetting`` (positive where worse on `old`), each of these four with
-        its ``_low`` and ``_high``, ``n_new``, ``n_old`` (objects), ``n_seeds`` and ``simulated``.
+        One row a metric and model, the reference first: columns `by`, ``label``, `column`, ``metric``, ``on_finetune``
+        and ``on_pretrain`` (how bad it is, averaged over seeds; smaller is better, whatever the metric), ``gain``
+        (positive where better on `finetune`), ``forgetting`` (positive where worse on `pretrain`), each of these four
+        with its ``_low`` and ``_high``, ``n_finetune``, ``n_pretrain`` (objects), ``n_seeds`` and ``simulated``.
 
     Raises
     ------
@@ -322,9 +323,9 @@ def measure_forgetting(
         If a survey or the reference is not in the table, or the models were not applied to the same objects.
     """
     surveys = list(predictions["survey"].unique()) if "survey" in predictions else []
-    asked = f"What models gained on {new} and forgot of {old} was to be measured."
-    if not {old, new} <= set(surveys):
-        received = f"no predictions for {', '.join(name for name in (old, new) if name not in surveys)}"
+    asked = f"What models gained on {finetune} and forgot of {pretrain} was to be measured."
+    if not {pretrain, finetune} <= set(surveys):
+        received = f"no predictions for {', '.join(name for name in (pretrain, finetune) if name not in surveys)}"
         available = ", ".join(surveys) or "a table without a column 'survey'"
         remedy = "Predict every model on the test sets of both surveys."
         raise PredictionError(asked, received=received, available=available, remedy=remedy)
@@ -333,7 +334,7 @@ def measure_forgetting(
     by = [name for name in _separating(predictions, by=by, column=column) if name != "survey"]
     models = [reference, *(name for name in predictions[column].unique() if name != reference)]
     sides = []
-    for survey in (new, old):
+    for survey in (finetune, pretrain):
         rows = predictions[predictions["survey"] == survey]
         panels = iterate_panels(rows, models=models, column=column, labels=labels, by=by, task=task)
         made = (one for panel in panels for one in resample_models(panel, metrics=chosen, resampling=resampling))
@@ -342,25 +343,25 @@ def measure_forgetting(
         received = f"groups on one of the two only: {', '.join(map(str, set(sides[0]) ^ set(sides[1])))}"
         remedy = "Predict the same on both, or name in `labels` those that both surveys have."
         raise PredictionError(asked, received=received, remedy=remedy)
-    return pd.DataFrame(
-        row for key, on_new in sides[0].items() for row in _forgetting_rows(on_new, on_old=sides[1][key], column=column)
-    )
+    rows = (_forgetting_rows(one, on_pretrain=sides[1][key], column=column) for key, one in sides[0].items())
+    return pd.DataFrame(row for of_metric in rows for row in of_metric)
 
 
-def _forgetting_rows(on_new: Resamples, *, on_old: Resamples, column: str) -> Iterator[dict[str, object]]:
-    every = np.eye(len(on_new.sizes))
+def _forgetting_rows(on_finetune: Resamples, *, on_pretrain: Resamples, column: str) -> Iterator[dict[str, object]]:
+    every = np.eye(len(on_finetune.sizes))
     measured = {
-        "on_new": on_new.measure(every),
-        "on_old": on_old.measure(every),
-        "gain": on_new.measure(every[0] - every),
-        "forgetting": on_old.measure(every - every[0]),
+        "on_finetune": on_finetune.measure(every),
+        "on_pretrain": on_pretrain.measure(every),
+        "gain": on_finetune.measure(every[0] - every),
+        "forgetting": on_pretrain.measure(every - every[0]),
     }
-    for place, model in enumerate(on_new.panel.models):
-        row = on_new.panel.key | {column: model, "metric": on_new.metric.id}
+    for place, model in enumerate(on_finetune.panel.models):
+        row = on_finetune.panel.key | {column: model, "metric": on_finetune.metric.id}
         for name, values in measured.items():
             row |= dict(zip((name, f"{name}_low", f"{name}_high"), values[place].tolist(), strict=True))
-        row |= {"n_new": len(on_new.panel), "n_old": len(on_old.panel), "n_seeds": on_new.panel.n_seeds}
-        yield row | {"simulated": on_new.panel.simulated or on_old.panel.simulated}
+        row |= {"n_finetune": len(on_finetune.panel), "n_pretrain": len(on_pretrain.panel)}
+        row |= {"n_seeds": on_finetune.panel.n_seeds}
+        yield row | {"simulated": on_finetune.panel.simulated or on_pretrain.panel.simulated}
 
 
 def estimate_plateau(

@@ -46,13 +46,18 @@ class Sample:
         """Median of ``|δ - centre|``."""
         return np.median(np.abs(self.residual - centre))
 
+    def within(self, *, low: np.ndarray | float, high: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+        """Median and standard deviation (1/n) of the δ from `low` to `high`."""
+        kept = self.residual[(self.residual >= low) & (self.residual <= high)]
+        return np.median(kept), np.std(kept)
+
 
 @dataclass(frozen=True)
 class Metric:
     """One number that compares predictions with truth, and where its definition comes from.
 
-    A function that takes the `mean`, `median` and `median_distance` of its sample, and no other sum or rank, gives its
-    values of many resamples at once (`on_resamples`); for any other each resample is built.
+    A function that takes the `mean`, `median`, `median_distance` and `within` of its sample, and no other sum or rank,
+    gives its values of many resamples at once (`on_resamples`); for any other each resample is built.
     """
 
     id: str

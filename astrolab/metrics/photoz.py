@@ -17,6 +17,7 @@ from astrolab.metrics.metric import Metric, Sample, register
 MAD_TO_SIGMA = 1.4826  # standard deviation of a Gaussian whose median absolute deviation is 1
 CATASTROPHIC_CUT = 1.0
 _LOCATION_TUNING, _SCATTER_TUNING = 6.0, 9.0  # Beers, Flynn & Gebhardt 1990
+_N_SIGMA, _N_CLIPS = 3.0, 5
 _TANAKA = "Tanaka et al. 2018, PASJ 70, S9"
 _PASQUET = "Pasquet et al. 2019, A&A 621, A26"
 _BEERS = "Beers, Flynn & Gebhardt 1990, AJ 100, 32; Tanaka et al. 2018, PASJ 70, S9"
@@ -60,6 +61,14 @@ def _std(sample: Sample) -> np.ndarray:
     return np.sqrt(np.maximum(sample.mean(offset**2) - sample.mean(offset) ** 2, 0.0))
 
 
+def _sigma_clipped(sample: Sample) -> np.ndarray:
+    low, high = -np.inf, np.inf
+    for _ in range(_N_CLIPS):
+        median, std = sample.within(low=low, high=high)
+        low, high = np.maximum(low, median - _N_SIGMA * std), np.minimum(high, median + _N_SIGMA * std)
+    return sample.within(low=low, high=high)[1]
+
+
 def _biweight(sample: Sample, *, tuning: float) -> tuple[np.ndarray, ...]:
     """Median M of δ, its distance from the median in units of `tuning` MADs, and 1 where that is below 1."""
     median = np.asarray(sample.median)
@@ -84,9 +93,11 @@ def _biweight_scale(sample: Sample) -> np.ndarray:
 
 _CUT = f"{_TANAKA}; c is the outlier cut of the quantity"
 _ILBERT = "Ilbert et al. 2009, ApJ 690, 1236"
+_ZHAO = "Zhao et al. 2026, arXiv:2602.15021, with the defaults of astropy.stats.sigma_clip"
 _SEENIVASAN = "Seenivasan et al. 2025, arXiv:2601.00146; of redshifts only, not divided by 1 + z"
 _MAD = r"1.4826\,\mathrm{median}(|\delta - \mathrm{median}(\delta)|)"
 _STD = r"\sqrt{\langle (\delta - \langle \delta \rangle)^2 \rangle}"
+_CLIPPED = r"\mathrm{std}(\delta : |\delta - \mathrm{median}(\delta)| \le 3\,\mathrm{std}(\delta)),\; 5\ \mathrm{times}"
 _RMS = r"\sqrt{\langle \delta^2 \rangle}"
 _CATASTROPHIC, _OUTLIER = r"\langle |\hat y - y| > 1 \rangle", r"\langle |\delta| > c \rangle"
 _LOSS = r"\langle 1 - 1/(1 + (\delta/c)^2) \rangle"
@@ -107,6 +118,7 @@ for _metric in (
         "scatter_uncentred", "scatter about zero", r"1.4826\,\mathrm{median}(|\delta|)", _ILBERT, _scatter_uncentred
     ),
     Metric("scatter_std", "standard deviation", _STD, "standard deviation, 1/n", _std),
+    Metric("sigma_clipped", "3σ-clipped deviation", _CLIPPED, _ZHAO, _sigma_clipped),
     Metric("catastrophic_rate", "catastrophic rate", _CATASTROPHIC, _SEENIVASAN, _catastrophic_rate, **_RATE),
     Metric("outlier_rate", "outlier rate", _OUTLIER, _CUT, _outlier_rate, **_RATE),
     Metric("loss", "loss", _LOSS, _CUT, _loss, unit="1"),

@@ -132,20 +132,37 @@ class Resampled(Sample):
         lower, upper = at_rank((self._n_drawn + 1) // 2), at_rank(self._n_drawn // 2 + 1)
         return (lower + upper) / 2 + np.where(self._n_drawn > 0, 0.0, np.nan)
 
+    def _value_at(self, rank: np.ndarray) -> np.ndarray:
+        """The δ at one rank of each resample (1 = smallest)."""
+        values, cumulative = self._ordered
+        low, high = np.zeros(len(rank), dtype=np.intp), np.full(len(rank), len(values) - 1)
+        while (low < high).any():
+            middle = (low + high) // 2
+            reached = cumulative[self._rows, middle + 1] >= rank
+            low, high = np.where(reached, low, middle + 1), np.where(reached, middle, high)
+        return values[low]
+
     @cached_property
     def median(self) -> np.ndarray:
         """Median of δ in each resample, shape (n_resamples,)."""
+        return self._middle(self._value_at)
+
+    @cached_property
+    def _running(self) -> tuple[np.ndarray, ...]:
+        """Sums of the first δ about the overall median, and of their squares, of each resample (n_resamples, n + 1)."""
         values, cumulative = self._ordered
+        offset, counts = values - np.median(values), np.diff(cumulative, axis=1)
+        return tuple(np.pad(np.cumsum(counts * offset**power, axis=1), ((0, 0), (1, 0))) for power in (1, 2))
 
-        def at_rank(rank: np.ndarray) -> np.ndarray:
-            low, high = np.zeros(len(rank), dtype=np.intp), np.full(len(rank), len(values) - 1)
-            while (low < high).any():
-                middle = (low + high) // 2
-                reached = cumulative[self._rows, middle + 1] >= rank
-                low, high = np.where(reached, low, middle + 1), np.where(reached, middle, high)
-            return values[low]
-
-        return self._middle(at_rank)
+    def within(self, *, low: np.ndarray | float, high: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+        """Median and standard deviation of the δ from `low` to `high` in each resample, shape (n_resamples,)."""
+        values, cumulative = self._ordered
+        first, last = np.searchsorted(values, low, side="left"), np.searchsorted(values, high, side="right")
+        n, total, squares = (sums[self._rows, last] - sums[self._rows, first] for sums in (cumulative, *self._running))
+        below = cumulative[self._rows, first]
+        median = (self._value_at(below + (n + 1) // 2) + self._value_at(below + n // 2 + 1)) / 2
+        with np.errstate(invalid="ignore"):  # a resample without a known label has no value
+            return np.where(n > 0, median, np.nan), np.sqrt(np.maximum(squares / n - (total / n) ** 2, 0.0))
 
     def median_distance(self, centre: np.ndarray | float) -> np.ndarray:
         """Median of ``|δ - centre|`` in each resample, shape (n_resamples,)."""

@@ -78,12 +78,18 @@ ARMS: Mapping[str, Arm] = MappingProxyType({arm.name: arm for arm in _ARMS})
 
 
 def choose_arms(
-    names: Sequence[str], *, learning_rates: Mapping[str, float] | None = None, own_scaling: bool = True
+    names: Sequence[str],
+    *,
+    learning_rates: Mapping[str, float] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    own_scaling: bool = True,
 ) -> tuple[Arm, ...]:
     """Return the arms of a comparison, keys of `ARMS`, with learning rates that replace their own.
 
     Parameters
     ----------
+    settings : mapping of str to mapping, optional
+        By arm, what of its arguments of :func:`adapt` is not the default, e.g. ``{"lora": {"rank": 8}}``.
     own_scaling : bool
         Whether arms that start from random numbers have an input scaling of their own training set; else they have that
         of the base model, as in the published study.
@@ -99,12 +105,14 @@ def choose_arms(
         asked = "Learning rates were chosen for arms."
         remedy = "Give numbers such as 1.0e-4 (YAML reads 1e-4 as text); an arm without one keeps its own."
         raise ConfigError(asked, received=", ".join(wrong), available="numbers above 0", remedy=remedy)
-    for name in [*names, *rates]:
+    changed = dict(settings or {})
+    for name in [*names, *rates, *changed]:
         if name not in ARMS:
             raise unknown_name("arm", name=name, names=ARMS)
     _require_different(names)
     scaled_on = {} if own_scaling else {"scaled_on": "pretrain"}
-    return tuple(replace(ARMS[n], learning_rate=rates.get(n, ARMS[n].learning_rate), **scaled_on) for n in names)
+    arms = [replace(ARMS[n], learning_rate=rates.get(n, ARMS[n].learning_rate), **scaled_on) for n in names]
+    return tuple(replace(arm, adapt={**arm.adapt, **changed.get(arm.name, {})}) for arm in arms)
 
 
 def _is_rate(value: Any) -> bool:

@@ -1,8 +1,9 @@
-"""Classical models of scikit-learn in the place of a network: what a study on magnitudes has to be better than."""
+"""Classical models of scikit-learn in the place of a network: what a study has to be better than."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,14 +34,53 @@ def _neighbours(seed: int) -> Any:
     return make_pipeline(StandardScaler(), KNeighborsRegressor(10, weights="distance"))
 
 
-BASELINES: Mapping[str, Callable[[int], Any]] = {"trees": _trees, "knn": _neighbours}
+def _ridge(seed: int) -> Any:
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 6, 25)))
+
+
+def _as_they_are(values: Tensor) -> Tensor:
+    return values
+
+
+def _colours(magnitudes: Tensor) -> Tensor:
+    return torch.cat([magnitudes[:, [magnitudes.shape[1] // 2]], -magnitudes.diff(dim=1)], dim=1)
+
+
+def _colours_and_magnitudes(magnitudes: Tensor) -> Tensor:
+    return torch.cat([_colours(magnitudes), magnitudes], dim=1)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A classical model: the axis of what it reads, the features that it sees of that, and how it is made."""
+
+    axes: tuple[str, ...]
+    features: Callable[[Tensor], Tensor]
+    make: Callable[[int], Any]
+
+    def reads(self, specs: Mapping[str, InputSpec]) -> tuple[str, ...]:
+        """Return which input of a survey it reads: the first of its kind."""
+        return tuple(name for name, spec in specs.items() if len(spec.axes) == 1 and spec.axes[0] in self.axes)[:1]
+
+
+BASELINES: Mapping[str, Kind] = {
+    "trees": Kind(("band",), _colours_and_magnitudes, _trees),
+    "knn": Kind(("band",), _colours, _neighbours),
+    "ridge": Kind(("pixel", "feature"), _as_they_are, _ridge),
+}
 
 
 class Baseline(Network):
-    """Gradient-boosted trees (``"trees"``) or the mean of the 10 nearest neighbours (``"knn"``), one model a label.
+    """A classical model a label: its settings are the same for every survey, as what a study is compared with.
 
-    Trees see magnitudes and colours, the differences of neighbouring ones; neighbours are those in colours and the
-    middle magnitude. The settings are the same for every survey: they are what a study is compared with.
+    Of magnitudes, gradient-boosted trees (``"trees"``), which see them and the colours, differences of neighbouring
+    ones, or the mean of the 10 nearest neighbours (``"knn"``) in colours and the middle magnitude. Of a spectrum or an
+    embedding, ridge regression (``"ridge"``) on standardised values, its penalty chosen from 1e-2 to 1e6 by the error
+    of each training object as predicted from all others.
     """
 
     name = "baseline"
@@ -52,31 +92,23 @@ class Baseline(Network):
         self.kind, self.fitted = kind, []
         self.centre = self.width = torch.zeros(())
 
-    @classmethod
-    def reads(cls, specs: Mapping[str, InputSpec]) -> tuple[str, ...]:
-        """Return which inputs of a survey it can read: magnitudes, not spectra."""
-        return tuple(name for name, spec in specs.items() if spec.axes == ("band",))[:1]
-
     def learn(self, survey: Survey, *, scaling: Scaling, seed: int) -> Baseline:
         """Fit a model for each label, on the objects for which it is known."""
         (name,) = self.inputs
         own = scaling.inputs[name]
         self.centre, self.width = torch.tensor(own.centre), torch.tensor(own.width)
-        read = torch.from_numpy(np.asarray(survey.inputs[name][:], np.float32))
+        read = torch.from_numpy(np.array(survey.inputs[name][:], np.float32))
         features = self.embed({name: own.apply(read)}).numpy()
         for _, values in survey.labels[list(self.labels)].items():
             known = values.notna().to_numpy()
-            self.fitted.append(BASELINES[self.kind](seed).fit(features[known], values[known]))
+            self.fitted.append(BASELINES[self.kind].make(seed).fit(features[known], values[known]))
         self.trained_on = TrainingRecord.of(survey, inputs=self.inputs)
         return self
 
     def embed(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the middle magnitude, the colours and, for trees, all magnitudes; a missing one is the mean."""
+        """Return the features that the classical model sees; a missing magnitude is the mean."""
         values = inputs[self.inputs[0]]
-        magnitudes = values * self.width.to(values.device) + self.centre.to(values.device)
-        middle = magnitudes[:, [magnitudes.shape[1] // 2]]
-        rest = [magnitudes] if self.kind == "trees" else []
-        return torch.cat([middle, -magnitudes.diff(dim=1), *rest], dim=1)
+        return BASELINES[self.kind].features(values * self.width.to(values.device) + self.centre.to(values.device))
 
     def read_out(self, hidden: Tensor) -> Tensor:
         """Return the labels that the fitted models predict."""

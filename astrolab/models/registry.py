@@ -10,12 +10,13 @@ from astrolab.errors import ConfigError, SchemaError, unknown_name
 from astrolab.models.network import ModelSpec, Network, Shape, seeded
 from astrolab.models.networks.cnn import CNN
 from astrolab.models.networks.mlp import MLP
+from astrolab.models.networks.spectra import SpectrumMLP, SpectrumTransformer
 from astrolab.tasks import InputSpec, Task
 
 if TYPE_CHECKING:
     from astrolab.datasets.survey import Survey
 
-OURS: Mapping[str, type[Network]] = {network.name: network for network in (CNN, MLP)}
+OURS: Mapping[str, type[Network]] = {network.name: network for network in (CNN, SpectrumMLP, MLP, SpectrumTransformer)}
 MODELS: dict[str, type[Network]] = dict(OURS)
 
 
@@ -39,6 +40,8 @@ def choose_model(name: str, *, specs: Mapping[str, InputSpec]) -> str:
 
     >>> choose_model("auto", specs={"magnitudes": InputSpec(axes=("band",))})
     'mlp'
+    >>> choose_model("auto", specs={"spectrum": InputSpec(axes=("pixel",))})
+    'spectrum_mlp'
     """
     if name in MODELS:
         return name
@@ -48,9 +51,8 @@ def choose_model(name: str, *, specs: Mapping[str, InputSpec]) -> str:
     if not reading:
         asked, received = "A network was to be chosen for a survey.", f"the inputs {', '.join(specs) or '(none)'}"
         remedy = "Name a network of your own, registered with register_model."
-        raise SchemaError(
-            asked, received=received, available="cnn for an image, mlp for numbers in a row", remedy=remedy
-        )
+        available = "cnn for an image, spectrum_mlp for a spectrum or an embedding, mlp for other numbers in a row"
+        raise SchemaError(asked, received=received, available=available, remedy=remedy)
     return reading[0]
 
 
@@ -65,8 +67,8 @@ def make_model(name: str, *, survey: Survey, seed: int, inputs: Sequence[str] = 
     Parameters
     ----------
     name : str
-        ``"cnn"`` reads an image, ``"mlp"`` numbers in a row (magnitudes, an embedding, a spectrum); or a network of
-        your own.
+        ``"cnn"`` reads an image, ``"mlp"`` numbers in a row (magnitudes, an embedding, a spectrum), ``"spectrum_mlp"``
+        a spectrum or an embedding, ``"spectrum_transformer"`` a spectrum, without labels too; or a network of your own.
     survey : Survey
         Its inputs give the channels, its task the labels.
     seed : int

@@ -17,7 +17,7 @@ from matplotlib.ticker import LogLocator
 
 from astrolab.errors import unknown_name
 from astrolab.exploring.columns import column_label
-from astrolab.metrics import Resampling, find_metric, find_requirement, score
+from astrolab.metrics import Resampling, find_metric, find_requirement, measure_mmd, score
 from astrolab.plots import style
 from astrolab.plots.style import FAINT, INK, PAGE_WIDTH_INCH
 from astrolab.predictions import labels_of, one_label, quantity_of, task_of
@@ -30,7 +30,8 @@ _N_CELLS = 70  # along each axis
 _COLOURS = LinearSegmentedColormap.from_list("density", colormaps["YlGnBu"](np.linspace(0.35, 1, 64)))
 _PANEL_INCH = (1.2, 2.4)  # narrowest and widest
 _AROUND, _BAR_INCH = (1.1, 0.7), 2.4
-_SHORT = {"catastrophic_rate": "catastr.", "outlier_rate": "outliers"}
+_PLANE_INCH, _PLANE_CELLS, _MARGIN = (1.45, 1.5), (40, 40), 0.15
+_SHORT = {"catastrophic_rate": "catastr.", "outlier_rate": "outliers", "sigma_clipped": "σ"}
 _SHOWN_DEVIATION = (5 / 3, 4.0)  # half the height of the axis of deviations, in outlier cuts: at least, at most
 
 
@@ -117,9 +118,74 @@ def _draw_density(ax: Axes, *, rows: pd.DataFrame, edges: np.ndarray, quantity: 
     return mesh
 
 
+@style.in_style
+def plot_label_plane(
+    predictions: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    reference: pd.DataFrame,
+    survey: str,
+    arms: Sequence[str] | None = None,
+    seed: int | None = None,
+    limits: tuple[Range, Range] | None = None,
+    objects: str = "objects",
+    title: str = "The plane of two labels",
+) -> Figure:
+    """Draw how objects lie in the plane of two labels, true ones first, then as each arm predicts them.
+
+    Above, counts; below, each column divided by its largest count, so that the shape is seen where objects are few. In
+    each panel stands how far it is from the reference: the maximum mean discrepancy (:func:`measure_mmd`) with a
+    Gaussian kernel, both labels in units of their spread in the reference, the bandwidth the median distance of two
+    objects of it; and the p-value of 200 permutations.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        Of a network of both labels, or of one a label, as :meth:`Run.save_predictions` joins them.
+    x, y : str
+        Labels along the axes, e.g. ``"feh"`` and ``"alpha_fe"``.
+    reference : DataFrame
+        Labels of the sample that the others are held against; columns `x` and `y`.
+    survey : str
+        Name of the test set.
+    limits : ((float, float), (float, float)), optional
+        Ends of the axes; by default they hold 99 % of the reference, and somewhat more.
+    """
+    arms = style.chosen(predictions, column="arm", names=arms)
+    seeds = style.chosen(predictions, column="seed", names=None if seed is None else [seed])
+    table = predictions[predictions["survey"].eq(survey) & predictions["seed"].eq(seeds[0])]
+    task, looks = task_of(predictions), style.arm_looks(arms, table=table)
+    clouds = {"truth": table[table["arm"] == arms[0]][[f"truth.{x}", f"truth.{y}"]]}
+    clouds |= {arm: table[table["arm"] == arm][[f"pred.{x}", f"pred.{y}"]] for arm in arms}
+    held = reference[[x, y]].dropna().to_numpy(float)
+    against = {"reference": held / held.std(axis=0), "bandwidth": "reference", "n_permutations": 200}
+    quantities = [task.quantity(label) for label in (x, y)]
+    middle = zip(*np.quantile(held, (0.005, 0.995), axis=0), strict=True)
+    ends = limits or [(low - _MARGIN * (high - low), high + _MARGIN * (high - low)) for low, high in middle]
+    edges = [np.linspace(*end, n + 1) for end, n in zip(ends, _PLANE_CELLS, strict=True)]
+    size = {"panel": _PLANE_INCH, "around": (0.9, 0.7), "sharex": True, "sharey": True, "most": len(clouds)}
+    columns = [f"true, {style.survey_looks([survey])[survey].label}", *looks.values()]
+    figure, axes = style.panel_grid(columns, rows=[objects, "each column by its largest"], **size)
+    for column, cloud in zip(axes.T, clouds.values(), strict=True):
+        points = cloud.dropna().to_numpy(float)
+        found = measure_mmd(points / held.std(axis=0), **against)
+        counts, _, _ = np.histogram2d(*points.T, bins=edges)
+        largest = np.maximum(counts.max(axis=1, keepdims=True), 1)
+        for ax, values in zip(column, (counts, counts / largest), strict=True):
+            ax.pcolormesh(*edges, np.ma.masked_equal(values.T, 0), cmap=_COLOURS, rasterized=True)
+        words = f"n {len(points):,}\nMMD {found.value:.3f}\np {found.p_value:.3f}"
+        column[0].text(0.96, 0.96, words, transform=column[0].transAxes, ha="right", va="top", fontsize=6.2)
+    figure.supxlabel(quantities[0].axis, fontsize=8)
+    figure.supylabel(quantities[1].axis, fontsize=8)
+    style.finish(figure, title=title, simulated=style.is_simulated(table), notes=style.dagger(looks))
+    return figure
+
+
 def _write_scores(ax: Axes, *, scores: pd.DataFrame) -> None:
     words = [_SHORT.get(name, find_metric(name).label) for name in scores["metric"]]
     lines = [f"{word} {value:z.3f}".replace("-", "−") for word, value in zip(words, scores["value"], strict=True)]
+    lines = [f"n {n:,}" for n in scores["n"].head(1)] + lines
     box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.75}
     ax.text(0.04, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=6.2, linespacing=1.25, bbox=box)
 

@@ -273,6 +273,7 @@ def plot_data_fractions(
     surveys: Names = None,
     published: pd.DataFrame | None = None,
     plateau: pd.DataFrame | None = None,
+    n_objects: int = 0,
     title: str = "Scores by number of labels",
 ) -> Figure:
     """Draw scores against the fraction of the fine-tuning set, one row a metric, one column a test set.
@@ -289,11 +290,15 @@ def plot_data_fractions(
         From :func:`astrolab.load_counterpart`, with a column ``fraction``: hollow diamonds, measured on other data.
     plateau : DataFrame, optional
         From :func:`astrolab.estimate_plateau`, of one metric.
+    n_objects : int
+        Size of the fine-tuning set: the axis counts objects then, and is logarithmic beyond the smallest fraction.
     """
     style.chosen(scores, column="fraction", names=None)
+    scores = scores.assign(fraction=scores["fraction"] * (n_objects or 1))
     drawn = Drawn(scores, label=label, metrics=metrics, arms=arms, surveys=surveys, along=["fraction"])
     strips = [] if plateau is None else [_STRIP_ROW_INCH * len(drawn.arms) + 0.12]
-    words = {"rows": [*drawn.metric_labels, *[""] * len(strips)], "xlabel": "fraction of the fine-tuning set"}
+    xlabel = "objects to fine-tune on" if n_objects else "fraction of the fine-tuning set"
+    words = {"rows": [*drawn.metric_labels, *[""] * len(strips)], "xlabel": xlabel}
     size = {"panel": _PANEL, "heights": [_PANEL[1]] * len(drawn.metrics) + strips, "sharex": True}
     figure, axes = style.panel_grid(drawn.titles, **words, **size)
     printed = drawn.printed(published).sort_values("fraction")
@@ -311,7 +316,13 @@ def plot_data_fractions(
         if plateau is not None:
             rows = style.pick_label(plateau, label=drawn.quantity.name)[0]
             _draw_plateaus(column[-1], rows=rows[rows["survey"] == survey], arms=drawn.arms)
-    axes[-1, 0].xaxis.set_major_formatter(PercentFormatter(1))
+    places = np.sort(drawn.rows["fraction"].unique())
+    if n_objects:
+        axes[-1, 0].set_xscale("symlog", linthresh=places[places > 0].min())
+        axes[-1, 0].set_xticks(places, [f"{place:,.0f}" for place in places], rotation=45)
+        axes[-1, 0].set_xticks([], minor=True)
+    else:
+        axes[-1, 0].xaxis.set_major_formatter(PercentFormatter(1))
     notes = [drawn.band]
     if plateau is not None:
         share, metric = 1 - plateau["tolerance"].iloc[0], find_metric(plateau["metric"].iloc[0]).label

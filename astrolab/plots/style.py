@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.pyplot import subplots
@@ -77,13 +78,16 @@ ARMS: dict[str, Look] = {
     "combo": Look("combo", "#2B2B2B", "p"),
     "base": Look("base model", "#332288", "8"),
 }
-_LEARNED = {"pretrain": ("first survey", "<"), "finetune": ("second survey", ">"), "union": ("both surveys", "d")}
-for _kind, _words, _colour in (("trees", "trees", "#86844A"), ("knn", "neighbours", "#62628A")):
+_LEARNED = {"pretrain": ("pre-training", "<"), "finetune": ("fine-tuning", ">"), "union": ("both", "d")}
+_CLASSICAL = (("trees", "trees", "#86844A"), ("knn", "neighbours", "#62628A"), ("ridge", "ridge", "#7A5A3A"))
+for _kind, _words, _colour in _CLASSICAL:
     ARMS |= {f"{_kind}-{of}": Look(f"{_words} ({survey})", _colour, m) for of, (survey, m) in _LEARNED.items()}
 SURVEYS: dict[str, Look] = {
     "transferz": Look("TransferZ", "#D55E00"),
     "galaxiesml": Look("GalaxiesML", "#0072B2"),
     "combo": Look("Combo", "#7F7F7F"),
+    "lamost": Look("LAMOST", "#D55E00"),
+    "desi": Look("DESI", "#0072B2"),
 }
 _NARROWEST_INCH = 3.6
 _ABOUT_ZERO = 0.05
@@ -99,9 +103,17 @@ def _looks(names: Sequence[str], *, known: Mapping[str, Look]) -> dict[str, Look
 
 def arm_looks(arms: Sequence[str], *, table: pd.DataFrame | None = None) -> dict[str, Look]:
     """Return how each arm is drawn, with a dagger if a table says it was cut short; unknown arms get spare colours."""
-    looks, flagged = _looks(arms, known=ARMS), table is not None and "cut_short" in table
+    others = [arm for arm in arms if arm not in ARMS and arm.rpartition("-")[0] in ARMS]
+    variants = {arm: _variant(*arm.rsplit("-", 1)) for arm in others}
+    looks, flagged = _looks(arms, known=ARMS | variants), table is not None and "cut_short" in table
     short = set(table["arm"][table["cut_short"].astype(bool)]) if flagged else ()
     return {arm: replace(look, label=look.label + CUT_SHORT) if arm in short else look for arm, look in looks.items()}
+
+
+def _variant(arm: str, of: str) -> Look:
+    """The look of an arm on another input, such as ``full-embedding``: paler."""
+    colour = to_hex(0.5 + 0.5 * np.array(to_rgb(ARMS[arm].colour)))
+    return Look(f"{ARMS[arm].label}, {of}", colour, ARMS[arm].marker)
 
 
 def dagger(looks: Mapping[str, Look]) -> list[Line2D]:
@@ -204,7 +216,7 @@ def panel_grid(
     for line in panels if n_lines > 1 else panels[:1]:
         for ax, column in zip(line, columns, strict=True):
             colour = {"color": column.colour} if isinstance(column, Look) else {}
-            words = column.label.replace(" (", "\n(") if colour else column
+            words = column.label.replace(" (", "\n(").replace(", ", ",\n") if colour else column
             ax.set_title(words, loc="center", fontweight="bold", y=1, pad=pad, **colour)
     for ax in panels[-1, -n_across:]:
         ax.set_xlabel(xlabel)

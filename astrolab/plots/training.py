@@ -34,7 +34,7 @@ _AREAS = (18.0, 220.0)  # square points of the cheapest and the dearest mark
 _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.8), (-0.8, 0.8), (0.8, -0.8), (-0.8, -0.8))
 _GAPS = (2.0, 11.0, 20.0)  # points between a mark and its label: where there is room, near
 _LOG_FROM = 4.0  # times the least value: from there the axis is logarithmic
-_PLACE = ["forgetting", "on_new"]
+_PLACE = ["forgetting", "on_finetune"]
 
 
 @style.in_style
@@ -154,8 +154,8 @@ def plot_cost(
 def plot_pareto(
     table: pd.DataFrame,
     *,
-    old: str = "pre-training survey",
-    new: str = "fine-tuning survey",
+    pretrain: str = "pre-training survey",
+    finetune: str = "fine-tuning survey",
     cost: str = "time_s",
     label: str | None = None,
     hollow: str | None = None,
@@ -164,8 +164,8 @@ def plot_pareto(
 ) -> Axes:
     """Draw forgetting against the score on the fine-tuning survey; a staircase joins the models that no other beats.
 
-    Left is better on `old`, the pre-training survey, down on `new`. The base model is where the dotted lines cross;
-    horizontal error bars are of the difference to it. The area of a mark grows with its cost.
+    Left is better on the pre-training survey, down on the fine-tuning survey. The base model is where the dotted lines
+    cross; horizontal error bars are of the difference to it. The area of a mark grows with its cost.
 
     Parameters
     ----------
@@ -187,14 +187,14 @@ def plot_pareto(
     moved = moved.assign(area=_areas(moved[cost]), hollow=moved[hollow].astype(bool) if hollow else False)
     ax = ax or subplots(figsize=(PAGE_WIDTH_INCH, 4.8))[1]
     for row in base.itertuples():
-        ax.axhline(row.on_new, color=FAINT, lw=0.7, ls=":", zorder=1)
+        ax.axhline(row.on_finetune, color=FAINT, lw=0.7, ls=":", zorder=1)
         ax.axvline(row.forgetting, color=FAINT, lw=0.7, ls=":", zorder=1)
-        ax.plot(row.forgetting, row.on_new, marker="+", ms=9, mew=1.4, color=INK, ls="none", zorder=4)
+        ax.plot(row.forgetting, row.on_finetune, marker="+", ms=9, mew=1.4, color=INK, ls="none", zorder=4)
     front = table[pareto_front(table, columns=_PLACE)].sort_values(_PLACE)
-    ax.step(front["forgetting"], front["on_new"], where="post", color=INK, lw=0.9, alpha=0.55, zorder=2)
+    ax.step(front["forgetting"], front["on_finetune"], where="post", color=INK, lw=0.9, alpha=0.55, zorder=2)
     for row in moved.itertuples():
         _draw_mark(ax, row=row, look=looks[row.family])
-    _name_axes(ax, table=table, old=old, new=new, quantity=quantity)
+    _name_axes(ax, table=table, pretrain=pretrain, finetune=finetune, quantity=quantity)
     entries = [*style.keys(looks, ls="none", ms=6), *_pareto_entries(moved[cost], words=_COST_WORDS.get(cost, cost))]
     if hollow:
         entries.append(Line2D([], [], ls="none", mfc="white", mec=INK, marker="o", label=hollow.replace("_", " ")))
@@ -203,11 +203,12 @@ def plot_pareto(
     return ax
 
 
-def _name_axes(ax: Axes, *, table: pd.DataFrame, old: str, new: str, quantity: Quantity) -> None:
-    looks, words = style.survey_looks([old, new]), style.metric_label(table["metric"].iloc[0], quantity=quantity)
-    ax.set_xlabel(f"forgotten on {looks[old].label}: rise in {words}")
-    ax.set_ylabel(f"{words} on {looks[new].label}")
-    _spread_small(ax, values=table["on_new"])
+def _name_axes(ax: Axes, *, table: pd.DataFrame, pretrain: str, finetune: str, quantity: Quantity) -> None:
+    looks = style.survey_looks([pretrain, finetune])
+    words = style.metric_label(table["metric"].iloc[0], quantity=quantity)
+    ax.set_xlabel(f"forgotten on {looks[pretrain].label}: rise in {words}")
+    ax.set_ylabel(f"{words} on {looks[finetune].label}")
+    _spread_small(ax, values=table["on_finetune"])
     ax.grid(zorder=0)
     ax.margins(0.08)
     style.hold_all([ax], values=table["forgetting"], along="x")
@@ -220,9 +221,9 @@ def _areas(costs: pd.Series) -> np.ndarray:
 
 def _draw_mark(ax: Axes, *, row: Any, look: Look) -> None:
     how = {"facecolor": "white", "edgecolor": look.colour, "lw": 1.2} if row.hollow else {"color": look.colour, "lw": 0}
-    x, y = row.forgetting, row.on_new
+    x, y = row.forgetting, row.on_finetune
     ax.scatter(x, y, s=row.area, marker=look.marker, alpha=0.9, zorder=3, **how)
-    ax.plot([x, x], [row.on_new_low, row.on_new_high], color=look.colour, **_BARS)
+    ax.plot([x, x], [row.on_finetune_low, row.on_finetune_high], color=look.colour, **_BARS)
     ax.plot([row.forgetting_low, row.forgetting_high], [y, y], color=look.colour, **_BARS)
 
 

@@ -25,7 +25,7 @@ from astrolab.runs.finding import FoundRun, find_runs
 from astrolab.runs.record import cost_table, made_under, real_survey
 
 _MEASURED = ("label", "metric", "value", "low", "high", "n", *FLAGS)
-_MAY_DIFFER = ("seeds", "strategies", "direction")  # between runs of one experiment
+_MAY_DIFFER = ("seeds", "arms", "direction")  # between runs of one experiment
 _OF_A_RUN = ("run", "experiment", "study", "preset", "started", "status")
 _TRIAL = ("learning_rate", "validation_loss", "kept", "n_epochs", "n_seen", "time_s", "stopped")
 COUNTS = ("n_train", "n_trainable", "n_trials", "n_seen")

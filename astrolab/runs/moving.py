@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -40,6 +40,10 @@ class Move:
         What every training set has in common with every test set.
     settings : mapping
         What :func:`prepare_move` was called with.
+    parts : tuple of Move
+        Of a cross-validation: see `folds`.
+    as_read : tuple of Survey
+        Both surveys before the bridge, where there is one.
     """
 
     pretrain: Splits
@@ -48,11 +52,33 @@ class Move:
     surveys: Mapping[str, Survey]
     audit: LeakAudit
     settings: Mapping[str, Any]
+    parts: tuple[Move, ...] = ()
+    as_read: tuple[Survey, ...] = ()
 
     @property
     def tests(self) -> tuple[Survey, ...]:
-        """The test sets: of the pre-training survey, of the fine-tuning survey, of both."""
-        return self.pretrain.test, self.finetune.test, self.union.test
+        """The test sets: of the pre-training survey, of the fine-tuning survey (whole, where it has folds), of both."""
+        return self.pretrain.test, self.surveys["finetune"] if self.parts else self.finetune.test, self.union.test
+
+    @property
+    def folds(self) -> tuple[Move, ...]:
+        """One move a fold of the fine-tuning survey, each of its objects a test object in one of them; or this move."""
+        return self.parts or (self,)
+
+    def with_labels(self, *names: str) -> Move:
+        """Return the same move with some labels only."""
+        return self._with(lambda survey: survey.with_labels(*names))
+
+    def embed(self, model: Adapted, *, scaling: Scaling) -> Move:
+        """Return the same move with the embeddings of a model in the place of what it reads: :func:`astrolab.embed`."""
+        from astrolab.trainers.predicting import embed
+
+        return self._with(lambda survey: embed(model, survey=survey, scaling=scaling))
+
+    def _with(self, change: Callable[[Survey], Survey]) -> Move:
+        parts = {name: Splits(*map(change, self.sample(name))) for name in ("pretrain", "finetune", "union")}
+        surveys = {role: change(survey) for role, survey in self.surveys.items()}
+        return replace(self, **parts, parts=tuple(part._with(change) for part in self.parts), surveys=surveys)
 
     @property
     def trains(self) -> dict[str, Survey]:
@@ -91,6 +117,9 @@ def prepare_move(
     pretrain_where: str = "",
     finetune_where: str = "",
     split: Sequence[float] = (),
+    folds: int = 0,
+    labels: Sequence[str] = (),
+    bridge: Mapping[str, Any] | None = None,
     seed: int = 0,
     image_size: int | None = None,
     directory: str | None = None,
@@ -117,6 +146,13 @@ def prepare_move(
         too), and the most in each test set; by default, and for 0, all.
     pretrain_where, finetune_where, split : optional
         Which objects of each, see :func:`load_survey`; shares of its parts, see :func:`split`. Else as manifests say.
+    folds : int
+        Into how many folds the fine-tuning survey is divided for a cross-validation (:meth:`Move.folds`); 0: none.
+    labels : sequence of str
+        Which labels of the surveys; by default all.
+    bridge : mapping, optional
+        How spectra of both become comparable: settings of :class:`Bridge`, by default at the lower resolution of both
+        at each wavelength. None: they stay as they are.
     seed : int
         Of twins, subsets and splits.
     image_size : int, optional
@@ -142,32 +178,71 @@ def prepare_move(
         If a survey, a column or a label does not exist.
     """
     settings = {name: value for name, value in locals().items() if name != "columns"}
+    settings |= {"bridge": None if bridge is None else dict(bridge), "labels": list(labels), "split": list(split)}
     asked = [(pretrain, n_pretrain, pretrain_where), (finetune, n_finetune, finetune_where)]
     options = {"seed": seed, "image_size": image_size or None, "directory": directory or None}
-    surveys, parts = {}, []
+    surveys, counts = {}, {}
     for role, (name, n, where) in zip(ROLES, asked[::-1] if direction == "reverse" else asked, strict=True):
         is_made = bool(n) and is_twin(load_manifest(name))
         survey = load_survey(name, n=n if is_made else None, where=where, **options)
         survey.require_columns(columns)
         own = f"{survey.name}-{role}" if pretrain == finetune else survey.name  # two choices of one survey are two
+        survey = survey.with_labels(*labels) if labels else survey
         surveys[role] = replace(survey, name=own, task=survey.task.with_scored(**dict(scored or {})))
-        parts.append(_divide(surveys[role], n=None if is_made else n, n_test=n_test, fractions=split, seed=seed))
-    old, new = parts
-    keep = union_keeps or surveys["finetune"].name
-    together = {"keep": keep, "name": union, "allow_unknown_overlap": allow_unknown_overlap}
+        counts[role] = None if is_made else n
+    as_read: tuple[Survey, ...] = ()
+    if bridge is not None:
+        as_read, surveys = tuple(surveys.values()), _bridge(surveys, settings=bridge)
+    parts = [_arrange(surveys, settings, counts=counts, fold=(k, folds)) for k in range(folds)]
+    return replace(_arrange(surveys, settings, counts=counts), parts=tuple(parts), as_read=as_read)
+
+
+def _bridge(surveys: Mapping[str, Survey], *, settings: Mapping[str, Any]) -> dict[str, Survey]:
+    """Make the spectra of two surveys comparable, by default at the lower resolution of both."""
+    from astrolab.datasets.spectra import Bridge, bridge_spectra, common_resolution
+
+    if "resolution" not in settings:
+        lower = common_resolution(list(surveys.values()), grid=Bridge(**settings).grid)
+        settings = {**settings, "resolution": lower}
+    return {role: bridge_spectra(survey, bridge=settings) for role, survey in surveys.items()}
+
+
+def _arrange(
+    surveys: Mapping[str, Survey],
+    settings: Mapping[str, Any],
+    *,
+    counts: Mapping[str, int | None],
+    fold: tuple[int, int] | None = None,
+) -> Move:
+    """Split two surveys, unite them, clear them of leaks and audit them."""
+    how = {"n_test": settings["n_test"], "fractions": settings["split"], "seed": settings["seed"]}
+    old, new = (
+        _divide(survey, n=counts[role], fold=fold if role == "finetune" else None, **how)
+        for role, survey in surveys.items()
+    )
+    keep, unknown = settings["union_keeps"] or surveys["finetune"].name, settings["allow_unknown_overlap"]
+    together = {"keep": keep, "name": settings["union"], "allow_unknown_overlap": unknown}
     tests = [old.test, new.test, combine([old.test, new.test], **together)]
-    if on_leak == "drop":
+    if settings["on_leak"] == "drop":
         old, new = (clear_training(splits, against=tests) for splits in (old, new))
     both = combine_splits([old, new], **together)
     trains = {"base": old.train, "finetune": new.train, "union": both.train}
     audit = audit_leaks(train=trains, test={test.name: test for test in tests})
-    audit.require_clean(allow_unknown=allow_unknown_overlap)
+    audit.require_clean(allow_unknown=unknown)
     return Move(old, new, both, surveys, audit, settings)
 
 
-def _divide(survey: Survey, *, n: int | None, n_test: int | None, fractions: Sequence[float], seed: int) -> Splits:
+def _divide(
+    survey: Survey,
+    *,
+    n: int | None,
+    n_test: int | None,
+    fractions: Sequence[float],
+    seed: int,
+    fold: tuple[int, int] | None,
+) -> Splits:
     """Split a whole survey, then keep `n` of its objects to learn from and at most `n_test` to test on."""
-    parts = splits.split(survey, fractions=fractions, seed=seed)
+    parts = splits.split(survey, fractions=fractions, seed=seed, fold=fold)
     n_there = len(parts.train) + len(parts.validation)
     if n and n > len(survey):
         asked = f"{n:,} {survey.objects} of {survey.name!r} were asked for to learn from."

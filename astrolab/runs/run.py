@@ -177,16 +177,26 @@ class Run:
         return concat_predictions([table], **identity, **move, **fit["condition"])
 
     def predict_baselines(
-        self, kinds: Sequence[str], *, move: Move, inputs: Sequence[str], seed: int, keep: Sequence[str] = ()
+        self,
+        kinds: Sequence[str],
+        *,
+        move: Move,
+        inputs: Sequence[str],
+        seed: int,
+        keep: Sequence[str] = (),
+        tests: Sequence[Survey] = (),
+        condition: Mapping[str, Any] | None = None,
     ) -> list[pd.DataFrame]:
         """Fit classical models on either survey and on both, and predict every test set of a move.
 
         Parameters
         ----------
         kinds : sequence of str
-            ``"trees"``, ``"knn"``: see :class:`astrolab.models.baselines.Baseline`.
+            ``"trees"``, ``"knn"``, ``"ridge"``: see :class:`astrolab.models.baselines.Baseline`.
         inputs : sequence of str
-            Inputs of the network beside them; nothing is fitted where none of these are magnitudes.
+            Inputs of the network beside them; a kind is left out that can read none of these.
+        tests : sequence of Survey, optional
+            Test sets, by default those of the move.
 
         Returns
         -------
@@ -197,14 +207,14 @@ class Run:
 
         from astrolab.datasets.scaling import fit_scaling
         from astrolab.models.adapt import adapt as arrange
-        from astrolab.models.baselines import Baseline
+        from astrolab.models.baselines import BASELINES, Baseline
         from astrolab.trainers.config import TrainConfig
         from astrolab.trainers.state import FitResult
 
         tables = []
         for kind, name in product(kinds, SAMPLES):
             sample = move.sample(name)
-            read = Baseline.reads({one: sample.train.specs[one] for one in inputs})
+            read = BASELINES[kind].reads({one: sample.train.specs[one] for one in inputs})
             if not read:
                 continue
             begun, scaling = time.monotonic(), fit_scaling(sample.train, inputs=read)
@@ -212,13 +222,14 @@ class Run:
             baseline = Baseline(inputs=shapes, task=move.surveys["pretrain"].task, kind=kind)
             adapted = arrange(baseline.learn(sample.train, scaling=scaling, seed=seed), strategy="zero_shot", seed=seed)
             history = pd.DataFrame({"epoch": [], "time_s": []})
-            key = fit_key(f"{kind}-{name}", seed=seed, condition={})
+            condition = dict(condition or {})
+            key = fit_key(f"{kind}-{name}", seed=seed, condition=condition)
             fitted = FitResult(adapted, history, "fitted at once", TrainConfig(), n_seen=len(sample.train), fit=key)
-            identity = {"arm": f"{kind}-{name}", "seed": seed, "condition": {}, "code": "", "reused": False}
+            identity = {"arm": f"{kind}-{name}", "seed": seed, "condition": condition, "code": "", "reused": False}
             described = describe_fit(fitted, trials=[], train=sample.train)
             described |= {"strategy": {"name": kind}, "time_s": time.monotonic() - begun}
             self.record["fits"][key] = identity | described
-            tables += [self.predict(fitted, survey=test, scaling=scaling, keep=keep) for test in move.tests]
+            tables += [self.predict(fitted, survey=test, scaling=scaling, keep=keep) for test in tests or move.tests]
         self._write()
         return tables
 
@@ -274,11 +285,14 @@ class Run:
         with write_atomically(self.folder / f"{name}.csv") as part:
             table.to_csv(part, index=False)
 
-    def save_predictions(self, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-        """Stack the tables of :meth:`predict`, save them as one, and return it: every score can be computed from it."""
-        from astrolab.predictions import concat_predictions, save_predictions
+    def save_predictions(self, tables: Sequence[pd.DataFrame], *, over: Sequence[str] = ()) -> pd.DataFrame:
+        """Stack the tables of :meth:`predict`, save them as one, and return it: every score can be computed from it.
 
-        table = concat_predictions(tables)
+        `over` names conditions of fits that are one model together, such as one fit a label or a fold.
+        """
+        from astrolab.predictions import concat_predictions, join_fits, save_predictions
+
+        table = join_fits(tables, over=over) if over else concat_predictions(tables)
         save_predictions(table, path=self.folder / "predictions.parquet")
         return table
 

@@ -58,8 +58,9 @@ def load_papers() -> tuple[Paper, ...]:
     for path in sorted(PUBLISHED.glob("*.toml")):
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         moves = {name: tuple(way) for name, way in values["moves"].items()}
-        claims = tuple(claim | {"source": f"{values['title']}, {claim['source']}"} for claim in values["claim"])
-        studies, protocols = tuple(values["studies"]), values["protocols"]
+        about = values.get("about", {})  # what all claims of a paper have in common
+        claims = tuple(about | one | {"source": f"{values['title']}, {one['source']}"} for one in values["claim"])
+        studies, protocols = tuple(values["studies"]), values.get("protocols", {})
         papers.append(Paper(values["title"], studies, values["surveys"], moves, protocols, claims))
     return tuple(papers)
 

@@ -35,6 +35,7 @@ from astrolab.metrics.resampling import too_few_seeds
 from astrolab.predictions import concat_predictions, keep_common_seeds
 from astrolab.runs.ledger import Ledger
 from astrolab.studies.beside import Paper, load_papers
+from astrolab.tasks import Range
 
 VERDICTS = SUPPORTED, NOT_SUPPORTED, UNDECIDED, NOT_TESTABLE = "supported", "not supported", "undecided", "not testable"
 CLAIMED = Resampling(n=2000, level=0.95, seeds="auto")
@@ -66,7 +67,11 @@ class Claim:
     times: float = 1.0
     kind: Literal["ratio", "plateau", "time"] = "ratio"
     between: tuple[float, float] = (0.0, 0.0)
+    scored: Range | None = None  # true values that it speaks of, where it is not about all
     is_quoted: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "scored", self.scored and tuple(self.scored))
 
     def models(self, protocol: str) -> tuple[str, ...]:
         """Return the models that it compares, under a protocol: `worse` first, where there are two."""
@@ -218,10 +223,11 @@ def gather_evidence(ledger: Ledger, *, claims: Sequence[Claim], protocol: str, r
         else:
             evidence.curves[claim.id] = curve
     of_ratios = [claim for claim in there if claim.kind == "ratio"]
-    for survey, label in dict.fromkeys((claim.survey, claim.label) for claim in of_ratios):
-        here = [claim for claim in of_ratios if (claim.survey, claim.label) == (survey, label)]
-        on_survey = predictions[predictions["real_survey"] == survey]
-        _collect_ratios(on_survey, here, protocol=protocol, resampling=resampling, evidence=evidence)
+    for survey, label, scored in dict.fromkeys((claim.survey, claim.label, claim.scored) for claim in of_ratios):
+        here = [claim for claim in of_ratios if (claim.survey, claim.label, claim.scored) == (survey, label, scored)]
+        spoken_of = predictions["real_survey"] == survey
+        spoken_of &= predictions[f"truth.{label}"].between(*scored) if scored else True
+        _collect_ratios(predictions[spoken_of], here, protocol=protocol, resampling=resampling, evidence=evidence)
     return evidence
 
 

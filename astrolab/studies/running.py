@@ -134,8 +134,8 @@ class StudyPlan:
                 manifest, n = load_manifest(value), given.get(f"n_{name.removesuffix('_survey')}")
                 how = ", simulated unless here already" * manifest.simulated
                 yield f"{name:<18} {manifest.name}, {f'{n:,}' if n else 'all'} {manifest.objects}{how}"
-        lists = {name: len(given[name]) for name in ("strategies", "fractions", "seeds") if name in given}
-        if "strategies" in lists:
+        lists = {name: len(given[name]) for name in ("arms", "fractions", "seeds") if name in given}
+        if "arms" in lists:
             product = " × ".join(f"{n} {name}" for name, n in lists.items())
             yield f"{'fits':<18} {prod(lists.values())} at most: {product}; and the base models"
 

@@ -16,6 +16,7 @@ Whole = Annotated[int, _plain, Field(ge=0, strict=True)]
 Count = Annotated[int, _plain, Field(ge=1, strict=True)]
 Number = Annotated[float, _plain, Field(ge=0, strict=True, allow_inf_nan=False)]
 Positive = Annotated[float, _plain, Field(gt=0, strict=True, allow_inf_nan=False)]
+Share = Annotated[Number, Field(lt=1)]
 Fraction = Annotated[float, _plain, Field(gt=0, lt=1, strict=True)]
 
 
@@ -64,7 +65,7 @@ class Schedule(Settings):
     name: Literal["plateau", "cosine", "cyclic", "constant"] = "plateau"
     factor: Fraction = 0.1
     patience: Whole = 5
-    warmup_frac: Annotated[Number, Field(lt=1)] = 0.0
+    warmup_frac: Share = 0.0
     floor_frac: Annotated[Number, Field(le=1)] = 0.0
     cycles: Count = 1
 
@@ -85,6 +86,8 @@ class TrainConfig(Settings):
         Objects a step, over all processes together.
     optimiser : {"adam", "adamw", "sgd"}
         `sgd` with Nesterov momentum 0.9.
+    betas : (float, float)
+        How much of the running means of the gradient and of its square `adam` and `adamw` keep each step.
     learning_rate, stage_rates : float, mapping of str to float
         Initial learning rate, and those of stages of the network that differ from it, e.g. ``{"head": 5e-4}``.
     weight_decay, clip_norm : float
@@ -140,6 +143,7 @@ class TrainConfig(Settings):
     min_steps: Whole = 0
     batch_size: Count = 512
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    betas: tuple[Share, Share] = (0.9, 0.999)
     learning_rate: Positive = 1.0e-3
     stage_rates: dict[str, Positive] = Field(default={})
     weight_decay: Number = 1.0e-4

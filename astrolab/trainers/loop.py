@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast
+from accelerate.utils import DistributedDataParallelKwargs, broadcast
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
@@ -324,7 +324,9 @@ def _proven_data(
 
 
 def _workbench(adapted: Adapted, *, data: TrainingData, config: TrainConfig) -> Workbench:
-    accelerator = Accelerator(mixed_precision="no")
+    learns_both_ways = bool(adapted.network.labels) and hasattr(adapted.network, "reconstruct")  # of which one is idle
+    parallel = DistributedDataParallelKwargs(find_unused_parameters=learns_both_ways)
+    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[parallel])
     hardware = choose_hardware(config, accelerator=accelerator, has_images=bool(data.images), n_bytes=data.n_bytes)
     bench = Workbench(config, data, hardware, accelerator, keys=sampler_keys(config.sampler, survey=data.train))
     survey, n_processes = data.train, hardware.n_processes

@@ -33,7 +33,7 @@ def make_optimiser(
     if config.optimiser == "sgd":
         return SGD(used, momentum=MOMENTUM, nesterov=True, weight_decay=config.weight_decay, fused=fused)
     kind = {"adam": Adam, "adamw": AdamW}[config.optimiser]
-    return kind(used, weight_decay=config.weight_decay, fused=fused)
+    return kind(used, betas=config.betas, weight_decay=config.weight_decay, fused=fused)
 
 
 def _is_in(parameter: str, *, modules: tuple[str, ...]) -> bool:

@@ -52,7 +52,8 @@ def predict(
 
     Inputs are read and scaled batch by batch, in the survey's order; the network is afterwards on the device and in the
     mode that it was in. A network without labels fills in a part of its inputs instead, the same of an object each
-    time: a half, or ``network.mask_ratio``; ``error.<input>`` is the mean squared error of what was hidden.
+    time: a half, or ``network.mask_ratio``, in runs of ``network.mask_patch``; ``error.<input>`` is the mean squared
+    error of what was hidden.
 
     Parameters
     ----------
@@ -81,7 +82,8 @@ def predict(
     """
     network = model.network if isinstance(model, Adapted) else model
     task, seeds = network.task, torch.from_numpy(draw_seeds(len(survey), stream=VALIDATION))
-    hide = MaskedReconstruction(network.inputs, ratio=getattr(network, "mask_ratio", Objective().ratio))
+    ratio, patch = getattr(network, "mask_ratio", Objective().ratio), getattr(network, "mask_patch", 1)
+    hide = MaskedReconstruction(network.inputs, ratio=ratio, patch=patch)
 
     def answer(inputs: dict[str, Tensor], part: slice) -> Tensor:
         if task.labels:

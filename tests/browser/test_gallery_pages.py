@@ -18,7 +18,7 @@ def index(tmp_path_factory):
     """Four runs of two studies: whole, of other parameters, not finished, damaged."""
     runs = tmp_path_factory.mktemp("gallery") / "runs"
     scores = scores_of(ARMS, surveys=SURVEYS, metrics=METRICS)
-    for name, changed in (("first", {}), ("second", {"epochs": 3, "strategies": list(ARMS), "seeds": [0, 1, 2]})):
+    for name, changed in (("first", {}), ("second", {"epochs": 3, "arms": list(ARMS), "seeds": [0, 1, 2]})):
         own = scores.assign(value=scores["value"] + 0.01 * bool(changed))
         build_run(runs, name, scores=own, figures=("metrics", "truth", "cost"), **changed)
     build_run(runs, "2026-01-01T00-00-00-0123abcd", study="my_own_study_of_a_survey", scores=scores, finish=False)

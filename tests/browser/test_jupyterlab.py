@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(3600)
 
 RUN_S = 2400
 # Smaller than the smoke preset: what is watched here is JupyterLab.
-SMALL = {"n_pretrain": 200, "n_finetune": 200, "strategies": ["zero_shot", "lora"], "epochs": 2, "image_size": 16}
+SMALL = {"n_pretrain": 200, "n_finetune": 200, "arms": ["zero_shot", "lora"], "epochs": 2, "image_size": 16}
 
 
 DRAWN = "of => [...document.querySelectorAll(of)].filter(i => i.complete && i.naturalWidth > 0).length"
@@ -91,7 +91,7 @@ def test_a_study_runs_from_its_first_to_its_last_cell(lab, open_page, artefacts)
     (record,) = (lab.folder / "runs" / "lora_vs_transfer").glob("*/run.json")
     run = json.loads(record.read_text(encoding="utf-8"))
     assert run["status"] == "finished"
-    assert run["parameters"]["strategies"] == SMALL["strategies"]
+    assert run["parameters"]["arms"] == SMALL["arms"]
     assert list((record.parent / "figures").glob("*.png"))
     page.locator(".jp-OutputArea-output a", has_text="scores.csv").last.click()
     page.locator(".jp-CSVViewer").wait_for(timeout=60_000)

@@ -153,3 +153,13 @@ def test_as_published_the_validation_galaxies_shrink_in_proportion(make_survey):
 def test_a_fraction_that_is_none_is_refused(make_survey, frac, validation):
     with pytest.raises((ConfigError, UnknownNameError), match="asked for"):
         take_fraction(split(make_survey(n=200)), frac=frac, seed=0, validation=validation)
+
+
+def test_every_object_is_tested_in_one_fold(make_survey):
+    survey = make_survey(n=500)
+    folds = [split(survey, fractions=(0.6, 0.3, 0.1), fold=(k, 4)) for k in range(4)]
+    assert sorted(np.concatenate([fold.test.ids for fold in folds])) == sorted(survey.ids)
+    for fold in folds:
+        assert sum(map(len, fold)) == len(survey)
+        assert len(fold.test) == pytest.approx(125, abs=40)
+        assert len(fold.train) == pytest.approx(2 * len(fold.validation), rel=0.35)

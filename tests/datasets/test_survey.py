@@ -186,6 +186,16 @@ def test_unknown_labels_and_weights_go_with_their_objects(make_survey):
     assert part.weights["smooth"].tolist() == [3, 2] and part.labels["smooth"].isna().tolist() == [False, True]
 
 
+def test_a_survey_can_be_had_with_some_of_its_labels(make_survey):
+    labels = pd.DataFrame({"feh": [0.1, -1.0], "alpha_fe": [0.0, np.nan], "smooth": [0.5, 0.6]})
+    survey = make_survey(n=2, labels=labels, weights=pd.DataFrame({"smooth": [1.0, 2.0]}))
+    part = survey.with_labels("smooth", "feh")
+    assert part.task.label_names == ("smooth", "feh") and list(part.weights) == ["smooth"]
+    assert part.labels["feh"].tolist() == [0.1, -1.0] and part.task.quantity("feh").unit == "dex"
+    with pytest.raises(UnknownNameError, match="alpha_fe"):
+        survey.with_labels("alpha")
+
+
 def test_channels_stand_for_others_only_where_that_is_declared(make_survey):
     survey = make_survey(n=3)
     names = ("lsst-g", "hsc-r", "lsst-i", "lsst-z", "lsst-y")

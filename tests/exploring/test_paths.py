@@ -58,7 +58,7 @@ def test_other_labels_have_the_metrics_of_their_task_and_unknown_truths_are_left
     survey = path.surveys["twin-transferz"]
     assert scores["twin-transferz", "rmse"] == pytest.approx(np.sqrt(np.mean((0.1 * (1 + survey.truth)) ** 2)))
     assert len(survey.truth) == 79 and 7 not in survey.object_id
-    assert path.quantity.name == "feh" and set(path.scores["metric"]) == {"bias", "scatter", "rmse"}
+    assert path.quantity.name == "feh" and set(path.scores["metric"]) == {"bias", "sigma_clipped", "rmse"}
 
 
 def test_a_scale_beyond_the_path_is_refused(along):

@@ -154,7 +154,7 @@ def test_other_labels_are_scored_whole_with_their_own_metrics(many, recwarn):
     rms = np.sqrt(((many["pred"] - many["truth"]) ** 2).mean())
     assert scores.loc["rmse", "value"] == pytest.approx(rms) and scores.loc["rmse", "n"] == 500
     one = score_objects(many, rows=np.array([7]), **by).set_index("metric")["value"]
-    assert one[["rmse", "mae"]].notna().all() and one[["r2", "scatter"]].isna().all()
+    assert one[["rmse", "bias"]].notna().all() and one[["r2", "sigma_clipped"]].isna().all()
     assert not recwarn.list
 
 

@@ -469,9 +469,8 @@ def _moved(*, n=300, noise=0.0, seeds=(0,)):
 
 
 def _forgetting(predictions, **settings):
-    return measure_forgetting(predictions, **{"old": "old", "new": "new", "metrics": ["scatter"]} | settings).set_index(
-        "arm"
-    )
+    default = {"pretrain": "old", "finetune": "new", "metrics": ["scatter"]}
+    return measure_forgetting(predictions, **default | settings).set_index("arm")
 
 
 def test_gain_and_forgetting_are_differences_to_the_model_that_was_not_moved():
@@ -482,10 +481,10 @@ def test_gain_and_forgetting_are_differences_to_the_model_that_was_not_moved():
         row = table.loc[arm]
         assert row["gain"] == pytest.approx(scatter["new", "zero_shot"] - scatter["new", arm])
         assert row["forgetting"] == pytest.approx(scatter["old", arm] - scatter["old", "zero_shot"])
-        assert row["on_new"] == pytest.approx(scatter["new", arm])
+        assert row["on_finetune"] == pytest.approx(scatter["new", arm])
         assert 0 < row["gain_low"] < row["gain"] < row["gain_high"]
-        assert row["on_old"] == pytest.approx(scatter["old", arm])
-        assert row["on_old_low"] < row["on_old"] < row["on_old_high"]
+        assert row["on_pretrain"] == pytest.approx(scatter["old", arm])
+        assert row["on_pretrain_low"] < row["on_pretrain"] < row["on_pretrain_high"]
     base = table.loc["zero_shot"]
     assert table.index[0] == "zero_shot" and (base["gain"], base["forgetting"]) == (0, 0)
     assert (base["forgetting_low"], base["forgetting_high"]) == (0, 0)
@@ -520,11 +519,11 @@ def test_an_arm_of_little_scatter_has_forgotten_where_its_bias_is_large():
     residual = (predictions["pred.z"] - predictions["truth.z"]) / (1 + predictions["truth.z"])
     biased = predictions["truth.z"] + (1 + predictions["truth.z"]) * (0.1 + 0.1 * residual)
     predictions["pred.z"] = predictions["pred.z"].mask(is_moved, biased)
-    table = measure_forgetting(predictions, old="old", new="new", resampling=Resampling(n=100))
+    table = measure_forgetting(predictions, pretrain="old", finetune="new", resampling=Resampling(n=100))
     full = table[table["arm"] == "full"].set_index("metric")
     assert list(full.index) == list(REDSHIFT.metrics)
     assert full.loc["scatter", "forgetting_high"] < 0 < full.loc["bias", "forgetting_low"]
-    assert full.loc["bias", "on_old"] == pytest.approx(0.1, abs=0.01)
+    assert full.loc["bias", "on_pretrain"] == pytest.approx(0.1, abs=0.01)
 
 
 def test_biases_of_uncertain_sign_may_be_of_opposite_sign():
@@ -538,7 +537,7 @@ def test_biases_of_uncertain_sign_may_be_of_opposite_sign():
         for survey in ("new", "old")
         for arm, offset in (("zero_shot", 0.004), ("lora", 0.003))
     )
-    settings = {"old": "old", "new": "new", "metrics": ["bias_mean"], "resampling": _how(1000)}
+    settings = {"pretrain": "old", "finetune": "new", "metrics": ["bias_mean"], "resampling": _how(1000)}
     row = measure_forgetting(predictions, **settings).set_index("arm").loc["lora"]
     assert row["gain"] == pytest.approx(0.001)
     assert row["gain_high"] - row["gain_low"] == pytest.approx(2 * 1.96 * 2 * 0.1 / np.sqrt(n), rel=0.1)
@@ -546,12 +545,12 @@ def test_biases_of_uncertain_sign_may_be_of_opposite_sign():
 
 def test_surveys_and_references_that_are_not_there_are_named():
     with pytest.raises(PredictionError, match="no predictions for older"):
-        measure_forgetting(_moved(), old="older", new="new")
+        measure_forgetting(_moved(), pretrain="older", finetune="new")
     only_old = _moved().query("survey == 'old'").assign(split="more")
     with pytest.raises(PredictionError, match="on one of the two only"):
-        measure_forgetting(pd.concat([_moved().assign(split="test"), only_old]), old="old", new="new")
+        measure_forgetting(pd.concat([_moved().assign(split="test"), only_old]), pretrain="old", finetune="new")
     with pytest.raises(PredictionError, match="base"):
-        measure_forgetting(_moved(), old="old", new="new", reference="base")
+        measure_forgetting(_moved(), pretrain="old", finetune="new", reference="base")
 
 
 # --- plateaus ---------------------------------------------------------------------------------------------------------
@@ -654,13 +653,23 @@ def test_too_few_fractions_and_bad_tolerances_are_refused():
 
 
 def test_a_comparison_is_said_in_a_sentence():
-    row = {"survey": "mine", "metric": "scatter", "a": "lora", "b": "tl", "value_a": 0.03, "value_b": 0.04}
+    row = {
+        "survey": "mine",
+        "label": "z",
+        "metric": "scatter",
+        "a": "lora",
+        "b": "tl",
+        "value_a": 0.03,
+        "value_b": 0.04,
+    }
     row |= {"difference": -0.01, "low": -0.012, "high": -0.008, "better": "lora", "n": 500, "n_seeds": 3, "level": 0.95}
     (sentence,) = describe_comparison(pd.DataFrame([row]))
     assert sentence == (
         "mine: lora is better than tl: scatter 0.0300 against 0.0400, "
         "difference −0.0100 (−0.0120 to −0.0080, 95 %), n = 500, 3 seeds."
     )
+    of_two = describe_comparison(pd.DataFrame([row, row | {"label": "feh", "better": ""}]))
+    assert of_two[0].startswith("mine, z: lora is better") and of_two[1].startswith("mine, feh: undecided")
 
 
 # --- fronts -----------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
-from astropy.stats import biweight_location, biweight_midvariance, mad_std
+from astropy.stats import biweight_location, biweight_midvariance, mad_std, sigma_clip
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from astrolab.errors import ConfigError, UnknownNameError
@@ -48,6 +48,7 @@ INDEPENDENT = {
         d, center=lambda *_, **__: 0.0, scale="normal"
     ),
     "scatter_std": lambda t, p, d: scipy.stats.tstd(d) * np.sqrt(1 - 1 / d.size),
+    "sigma_clipped": lambda t, p, d: sigma_clip(d).std(),
     "catastrophic_rate": lambda t, p, d: 1 - scipy.stats.percentileofscore(np.abs(p - t), 1.0) / 100,
     "outlier_rate": lambda t, p, d: 1 - scipy.stats.percentileofscore(np.abs(d), 0.15) / 100,
     "loss": lambda t, p, d: np.mean(d**2 / (d**2 + 0.15**2)),
@@ -76,6 +77,17 @@ def test_the_residual_of_an_abundance_is_a_plain_difference(name, heavy_tails):
     truth, pred = heavy_tails
     expected = INDEPENDENT[name](truth, pred, pred - truth)
     assert find_metric(name)(Sample(truth, pred, FEH)) == pytest.approx(expected, rel=3e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_clipping_is_that_of_astropy_to_rounding(seed):
+    """Tails heavy enough that all five rounds clip, and stop before nothing is left to clip."""
+    rng = np.random.default_rng(seed)
+    truth = rng.uniform(-2.5, 0.5, 2000)
+    sample = Sample(truth, truth + 0.1 * rng.standard_t(1.2, 2000), FEH)
+    clipped, to_the_end = (sigma_clip(sample.residual, maxiters=rounds).std() for rounds in (5, None))
+    assert find_metric("sigma_clipped")(sample) == pytest.approx(clipped, rel=1e-12)
+    assert clipped > 1.01 * to_the_end
 
 
 def test_every_metric_has_an_independent_implementation():

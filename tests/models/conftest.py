@@ -18,6 +18,8 @@ from astrolab.tasks import InputSpec, find_quantity, make_task
 SMALL = {
     "cnn": {"hidden": (16, 8), "width": 8},
     "mlp": {"inputs": ["magnitudes"], "hidden": (16, 16, 16, 8), "batchnorm": True, "dropout": 0.2},
+    "spectrum_mlp": {"inputs": ["spectrum"], "hidden": (16, 12, 8)},
+    "spectrum_transformer": {"width": 8, "depth": 2, "heads": 2, "section": 6, "stride": 3},
 }
 SPECS = {
     "image": InputSpec(("band", "y", "x"), channels="grizy", unit="nJy", scale_arcsec=0.168),

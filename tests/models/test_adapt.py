@@ -17,7 +17,7 @@ from astrolab.models.network import digest
 from astrolab.models.plan import batchnorm_layers
 from astrolab.models.registry import make_model, rebuild
 
-NAMES = ["cnn", "mlp"]
+NAMES = ["cnn", "mlp", "spectrum_mlp", "spectrum_transformer"]
 
 
 @pytest.fixture(scope="module")

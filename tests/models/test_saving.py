@@ -25,7 +25,7 @@ def saved_lora(small_network, moved, tmp_path):
     return base, adapted, save_model(adapted, directory=tmp_path / "lora")
 
 
-@pytest.mark.parametrize("name", ["cnn", "mlp"])
+@pytest.mark.parametrize("name", ["cnn", "mlp", "spectrum_mlp", "spectrum_transformer"])
 @pytest.mark.parametrize("way", WAYS, ids=some)
 def test_what_is_loaded_predicts_like_what_was_saved_to_the_last_bit(way, name, small_network, inputs, moved, tmp_path):
     base, x = small_network(name), inputs()

@@ -7,8 +7,9 @@ from drawn import assert_nothing_is_cut, legend_of, predict
 
 from astrolab.errors import PredictionError, UnknownNameError
 from astrolab.metrics import Resampling, score
-from astrolab.plots import plot_prediction_density
+from astrolab.plots import plot_label_plane, plot_prediction_density
 from astrolab.plots.predictions import cloud_ranges, reference_lines
+from astrolab.predictions import concat_predictions, predictions_table
 from astrolab.tasks import QUANTITIES, Quantity
 
 Z, FEH = QUANTITIES["z"], QUANTITIES["feh"]
@@ -56,8 +57,8 @@ def test_numbers_in_a_panel_are_its_scores(predictions):
     chosen = {"arms": ["lora"], "surveys": ["twin-galaxiesml"], "seed": 1}
     figure = plot_prediction_density(predictions, metrics=["scatter"], **chosen)
     rows = predictions.query("arm == 'lora' and survey == 'twin-galaxiesml' and seed == 1")
-    value = score(rows, metrics=["scatter"], resampling=Resampling(n=0))["value"].item()
-    assert figure.axes[0].texts[0].get_text() == f"scatter {value:.3f}"
+    value, n = score(rows, metrics=["scatter"], resampling=Resampling(n=0))[["value", "n"]].iloc[0]
+    assert figure.axes[0].texts[0].get_text() == f"n {n:g}\nscatter {value:.3f}"
 
 
 def test_lines_mark_equality_and_the_outlier_cut_of_the_quantity(predictions, stars):
@@ -119,3 +120,25 @@ def test_axes_of_a_cloud_hold_the_truth_with_a_margin_and_most_deviations(predic
     assert cloud_ranges(wild, quantity=FEH, axis="deviation")[1][1] > 4
     with pytest.raises(UnknownNameError, match="deviation"):
         cloud_ranges(table, quantity=Z, axis="deviaton")
+
+
+def test_the_plane_of_two_labels_shows_the_truth_each_arm_and_how_far_it_is_from_the_reference():
+    rng = np.random.default_rng(0)
+    truth = {"feh": rng.normal(-0.5, 0.5, 400), "alpha_fe": rng.normal(0.1, 0.1, 400)}
+    tables = []
+    for arm, shift in (("full", 0.0), ("lora", 0.3)):
+        pred = {"feh": truth["feh"] + shift, "alpha_fe": truth["alpha_fe"]}
+        identity = {"arm": arm, "survey": "twin-desi", "simulated": True}
+        tables.append(predictions_table(truth=truth, pred=pred, **identity))
+    reference = pd.DataFrame({"feh": rng.normal(-0.5, 0.5, 600), "alpha_fe": rng.normal(0.1, 0.1, 600)})
+    plane = {"x": "feh", "y": "alpha_fe", "reference": reference, "survey": "twin-desi", "objects": "stars"}
+    figure = plot_label_plane(concat_predictions(tables), **plane, limits=((-3, 2), (-1, 1)))
+    above, below = figure.axes[:3], figure.axes[3:]
+    assert [ax.collections[0].get_array().sum() for ax in above] == [400] * 3
+    for ax in below:
+        assert np.nanmax(ax.collections[0].get_array().filled(0), axis=0).max() == 1
+    words = [ax.texts[0].get_text() for ax in above]
+    p_values = [float(text.rsplit(" ", 1)[1]) for text in words]
+    assert words[0] == words[1] and p_values[0] > 0.05 and p_values[2] == pytest.approx(1 / 201, abs=1e-3)
+    assert figure.get_supxlabel() == "[Fe/H] (dex)" and figure.get_supylabel() == "[α/Fe] (dex)"
+    assert_nothing_is_cut(figure)

@@ -64,6 +64,8 @@ def test_every_arm_of_the_studies_has_a_look_of_its_own():
 def test_an_arm_keeps_its_colour_whatever_it_is_drawn_with():
     assert arm_looks(["lora"])["lora"] == arm_looks(["mine", "full", "lora"])["lora"]
     assert arm_looks(["mine", "yours"])["mine"].colour != arm_looks(["mine", "yours"])["yours"].colour
+    paler = arm_looks(["full-embedding"])["full-embedding"]
+    assert paler.label == "full fine-tuning, embedding" and paler.marker == arm_looks(["full"])["full"].marker
     many = arm_looks([f"arm {i}" for i in range(40)])
     assert len({(look.colour, look.marker) for look in many.values()}) == 40
 

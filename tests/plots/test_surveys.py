@@ -34,7 +34,7 @@ def test_truths_of_surveys_are_drawn_where_they_are_known_with_their_medians(two
     stars = replace(two_surveys[0], name="desi", labels=pd.DataFrame({"feh": feh}), task=task, objects="stars")
     ax = plot_truth_distributions([stars])
     assert ax.lines[0].get_xdata()[0] == pytest.approx(np.nanmedian(feh))
-    assert legend_of(ax.figure) == [f"desi · 60 stars, median {np.nanmedian(feh):.2f}"]
+    assert legend_of(ax.figure) == [f"DESI · 60 stars, median {np.nanmedian(feh):.2f}"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("[Fe/H] (dex)", "fraction of stars")
     assert not [text for text in ax.texts if text.get_text() == "scored"], "all metallicities are"
     heights = ax.patches[0].get_xy()[:, 1]

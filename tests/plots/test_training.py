@@ -131,13 +131,13 @@ ROWS = [
     ("b", "lora", "block1 r9", 0.02, 0.07, 8.0, False),
     ("c", "unfrozen layers", "block4", 0.03, 0.03, 16.0, True),
 ]
-COLUMNS = ["arm", "family", "variant", "forgetting", "on_new", "time_s", "not_at_the_budget"]
+COLUMNS = ["arm", "family", "variant", "forgetting", "on_finetune", "time_s", "not_at_the_budget"]
 
 
 @pytest.fixture
 def table():
     table = pd.DataFrame(ROWS, columns=COLUMNS).assign(label="z", metric="scatter", simulated=True)
-    for name in ("on_new", "forgetting"):
+    for name in ("on_finetune", "forgetting"):
         table[f"{name}_low"], table[f"{name}_high"] = table[name] - 0.002, table[name] + 0.004
     return table
 
@@ -147,7 +147,7 @@ def scatters(ax):
 
 
 def test_every_model_stands_at_its_two_scores_with_its_cost_as_area(table):
-    ax = plot_pareto(table, old="twin-transferz", new="twin-galaxiesml")
+    ax = plot_pareto(table, pretrain="twin-transferz", finetune="twin-galaxiesml")
     marks = {tuple(mark.get_offsets()[0]): mark.get_sizes()[0] for mark in scatters(ax)}
     assert marks.keys() == {(0.01, 0.06), (0.02, 0.07), (0.03, 0.03)}
     assert marks[0.02, 0.07] == pytest.approx(marks[0.03, 0.03] / 2) == pytest.approx(2 * marks[0.01, 0.06])
@@ -177,11 +177,11 @@ def test_who_forgets_far_more_is_on_the_axis_and_does_not_squeeze_the_others(tab
 
 def test_scores_far_apart_get_a_logarithmic_axis(table):
     assert plot_pareto(table).get_yscale() == "linear"
-    assert plot_pareto(table.assign(on_new=[0.7, 0.06, 0.07, 0.03])).get_yscale() == "log"
+    assert plot_pareto(table.assign(on_finetune=[0.7, 0.06, 0.07, 0.03])).get_yscale() == "log"
 
 
 def test_labels_do_not_cover_one_another_even_where_marks_are_near(table):
-    near = table.assign(forgetting=[0.0, 0.0100, 0.0101, 0.0102], on_new=[0.1, 0.0600, 0.0601, 0.0602])
+    near = table.assign(forgetting=[0.0, 0.0100, 0.0101, 0.0102], on_finetune=[0.1, 0.0600, 0.0601, 0.0602])
     ax = plot_pareto(near)
     boxes = [Text.get_window_extent(text) for text in ax.texts]  # without the line to the mark
     assert [text.get_text() for text in ax.texts] == ["all r2", "block1 r9", "block4"]

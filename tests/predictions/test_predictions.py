@@ -17,6 +17,7 @@ from astrolab.errors import (
 from astrolab.predictions import (
     KEYS,
     concat_predictions,
+    join_fits,
     keep_common_seeds,
     labels_of,
     load_predictions,
@@ -163,3 +164,29 @@ def test_reading_says_what_is_wrong(tmp_path):
         save_predictions(pd.DataFrame({"pred.z": [1.0]}), path=tmp_path / "new.parquet")
     with pytest.raises(SchemaError, match=r"pred\.<label>"):
         save_predictions(_table(np.arange(2)).drop(columns=["truth.z", "pred.z"]), path=tmp_path / "new.parquet")
+
+
+def _fit(label, fold, *, ids, cut_short):
+    rng = np.random.default_rng(fold)
+    truth = {label: rng.normal(size=len(ids))}
+    identity = {"arm": "lora", "fit": f"lora-learned{label}-fold{fold}-s0", "survey": "tiny", "cut_short": cut_short}
+    task = make_task([find_quantity(label)])
+    pred = {label: truth[label] + 0.1}
+    table = predictions_table(truth=truth, pred=pred, object_id=ids, task=task, **identity, learned=label, fold=fold)
+    return table.assign(teff=5000.0)
+
+
+def test_fits_of_one_label_and_one_fold_each_are_one_model():
+    parts = {("feh", 0): [3, 1], ("alpha_fe", 0): [1, 3], ("feh", 1): [2], ("alpha_fe", 1): [2]}
+    tables = [
+        _fit(label, fold, ids=ids, cut_short=label == "feh" and fold == 1) for (label, fold), ids in parts.items()
+    ]
+    joined = join_fits(tables, over=["learned", "fold"])
+    assert task_of(joined).label_names == ("feh", "alpha_fe") and labels_of(joined) == ("feh", "alpha_fe")
+    assert joined["fit"].unique().tolist() == ["lora-s0"] and not {"learned", "fold"} & set(joined)
+    by_id = joined.set_index("object_id")
+    assert sorted(by_id.index) == [1, 2, 3] and by_id["cut_short"].to_dict() == {3: False, 1: False, 2: True}
+    for label in ("feh", "alpha_fe"):
+        alone = pd.concat([table for table in tables if f"pred.{label}" in table]).set_index("object_id")
+        assert by_id[f"pred.{label}"].sort_index().equals(alone[f"pred.{label}"].sort_index())
+    assert (by_id["teff"] == 5000).all()

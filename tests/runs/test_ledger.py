@@ -241,12 +241,12 @@ def test_a_run_that_lost_its_predictions_says_so(folder, tmp_path):
 
 def test_seeds_of_several_runs_of_one_experiment_are_pooled_and_the_newest_counts(tmp_path):
     for name, seeds in (("a", (0, 1)), ("b", (1,)), ("c", (2,))):
-        write_run(tmp_path / name, arms=ARMS, seeds=seeds, parameters={"strategies": list(ARMS)})
+        write_run(tmp_path / name, arms=ARMS, seeds=seeds, parameters={"arms": list(ARMS)})
         record = json.loads((tmp_path / name / "run.json").read_text())
         record["started"] = f"2026-01-0{'abc'.index(name) + 1}T00:00:00+00:00"
         (tmp_path / name / "run.json").write_text(json.dumps(record))
     only = {"full": ARMS["lora"]}
-    write_run(tmp_path / "more arms", arms=only, seeds=(0, 1, 2), parameters={"strategies": ["full"]})
+    write_run(tmp_path / "more arms", arms=only, seeds=(0, 1, 2), parameters={"arms": ["full"]})
     write_run(tmp_path / "other", arms=ARMS, parameters={"epochs": 5})
     ledger = load_ledger(tmp_path)
     assert ledger.runs.groupby("experiment").size().tolist() in ([4, 1], [1, 4])
@@ -482,15 +482,15 @@ def test_directions_are_compared_each_by_itself(tmp_path):
 
 
 def test_only_the_newest_of_what_runs_repeat_is_compared(tmp_path):
-    write(tmp_path / "old", "lora_vs_transfer", seeds=(0, 1), parameters={"strategies": list(PAIRED)})
-    write_run(tmp_path / "new", arms={"lora": BAD}, seeds=(1, 2), parameters={"strategies": ["lora"]})
+    write(tmp_path / "old", "lora_vs_transfer", seeds=(0, 1), parameters={"arms": list(PAIRED)})
+    write_run(tmp_path / "new", arms={"lora": BAD}, seeds=(1, 2), parameters={"arms": ["lora"]})
     compared = compare_arms(load_ledger(tmp_path), arms=["tl", "lora"], **FAST)
     assert set(compared["n_seeds"]) == {2}
 
 
 def test_words_say_why_nothing_can_be_compared(tmp_path):
-    write_run(tmp_path / "a", arms={"tl": BAD}, seeds=(0,), parameters={"strategies": ["tl"]})
-    write_run(tmp_path / "b", arms={"lora": GOOD}, seeds=(1,), parameters={"strategies": ["lora"]})
+    write_run(tmp_path / "a", arms={"tl": BAD}, seeds=(0,), parameters={"arms": ["tl"]})
+    write_run(tmp_path / "b", arms={"lora": GOOD}, seeds=(1,), parameters={"arms": ["lora"]})
     ledger = load_ledger(tmp_path)
     for arms, words in (
         (None, "nothing: tl, lora have no training seed in common"),
@@ -499,5 +499,5 @@ def test_words_say_why_nothing_can_be_compared(tmp_path):
     ):
         assert compare_arms(ledger, arms=arms, **FAST).empty
         assert describe_pairs(ledger, arms=arms)["compared"].tolist() == [words]
-    write_run(tmp_path / "c", arms={"tl": BAD}, seeds=(1,), parameters={"strategies": ["tl"]})
+    write_run(tmp_path / "c", arms={"tl": BAD}, seeds=(1,), parameters={"arms": ["tl"]})
     assert describe_pairs(load_ledger(tmp_path))["compared"].tolist() == ["every pair of tl, lora; training seeds: 1"]

@@ -136,6 +136,28 @@ def test_fewer_objects_to_learn_from_leave_the_test_set_whole(files):
         al.prepare_move(**files, n_finetune=451)
 
 
+def test_of_a_cross_validation_every_object_of_the_finetuning_survey_is_tested_once(files):
+    move = al.prepare_move(**files, folds=3)
+    tested = [fold.finetune.test for fold in move.folds]
+    assert sorted(np.concatenate([test.ids for test in tested])) == sorted(move.surveys["finetune"].ids)
+    assert len(move.tests[1]) == 450 and [fold.tests[1].digest for fold in move.folds] == [one.digest for one in tested]
+    for fold in move.folds:
+        assert not set(fold.finetune.train.ids) & set(fold.finetune.test.ids)
+        assert fold.pretrain.train.digest == move.pretrain.train.digest
+    assert al.prepare_move(**files).folds[0].tests[1].name == "deep"
+
+
+def test_a_move_can_be_had_with_embeddings_in_the_place_of_its_inputs(runs, monkeypatch, tmp_path):
+    run, move, _ = runs
+    monkeypatch.setenv("ASTROLAB_DATA_DIR", str(tmp_path))
+    model, scaling = al.reload_model(run, arm="base", seed=0)
+    embedded = move.embed(model, scaling=scaling)
+    one = al.embed(model, survey=move.finetune.train, scaling=scaling)
+    assert np.array_equal(embedded.finetune.train.inputs["embedding"], one.inputs["embedding"])
+    assert list(embedded.union.test.specs) == ["embedding"] and embedded.audit is move.audit
+    assert embedded.with_labels("z").pretrain.test.labels.equals(move.pretrain.test.labels)
+
+
 def test_a_test_set_can_be_cut_and_other_shares_and_objects_be_asked_for(files, tmp_path):
     chosen = {"pretrain_where": "z < 0.5", "finetune_where": "r >= 24"}
     move = al.prepare_move(**files, **chosen, n_pretrain=90, n_test=30, split=(0.4, 0.2, 0.4))

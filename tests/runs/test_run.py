@@ -13,8 +13,9 @@ from simulated_runs import CIRCUMSTANCES, fit_record
 import astrolab as al
 from astrolab.errors import RunError, TrainingError
 from astrolab.runs import find_unfinished, load_record, open_run, parameters_digest
+from astrolab.runs.moving import Move
 from astrolab.runs.record import cost_table, history_table
-from astrolab.runs.run import REPORT_FOLLOWS, _run_trials, _stored_fit, complete_run
+from astrolab.runs.run import REPORT_FOLLOWS, SAMPLES, _run_trials, _stored_fit, complete_run
 
 
 def unfinished(study, **parameters):
@@ -321,3 +322,16 @@ def test_a_trial_that_diverges_has_lost_and_is_logged(run_rates):
 def test_nothing_is_left_to_keep_when_all_diverge(run_rates):
     with pytest.raises(TrainingError):
         run_rates(1e30, 1e31)
+
+
+@pytest.mark.parametrize(("axes", "kinds"), [(("band",), ["trees", "knn"]), (("pixel",), ["ridge"]), (("time",), [])])
+def test_a_classical_model_is_fitted_on_either_survey_and_both_where_it_can_read_one(case, axes, kinds):
+    read, specs = {"numbers": case.survey.inputs["magnitudes"]}, {"numbers": al.InputSpec(axes)}
+    parts = al.split(replace(case.survey, inputs=read, specs=specs))
+    move = Move(parts, parts, parts, {"pretrain": case.survey, "finetune": case.survey}, None, {})
+    run = open_run(study="s", parameters={})
+    tables = run.predict_baselines(["trees", "knn", "ridge"], move=move, inputs=["numbers"], seed=0)
+    arms = [f"{kind}-{sample}" for kind in kinds for sample in SAMPLES]
+    assert [table["arm"].iloc[0] for table in tables] == [arm for arm in arms for _ in move.tests]
+    assert all((table["pred.z"] - table["truth.z"]).std() < 0.5 * table["truth.z"].std() for table in tables)
+    assert [fit["arm"] for fit in run.record["fits"].values()] == arms

@@ -9,7 +9,7 @@ from simulated_runs import SURVEYS, write_run
 
 from astrolab.errors import ConfigError, UnknownNameError
 from astrolab.metrics import Resampling, find_metric
-from astrolab.predictions import load_predictions
+from astrolab.predictions import load_predictions, save_predictions
 from astrolab.runs.ledger import load_ledger
 from astrolab.studies.beside import load_published
 from astrolab.studies.claims import CLAIMS, PROTOCOLS, VERDICTS, check_claims, gather_evidence
@@ -79,7 +79,7 @@ def test_a_claim_on_arms_that_were_cut_short_is_not_one_at_convergence(tmp_path)
 def test_claims_with_and_without_a_number(ledger):
     found = verdicts(ledger)
     expected = {
-        "lora_improves_new_survey": "supported",
+        "lora_improves_finetune_survey": "supported",
         "lora_forgets": "supported",
         "combo_generalises": "supported",
         "lora_scatter_combo_1.2": "supported",
@@ -235,7 +235,7 @@ def test_a_curve_that_goes_on_falling_or_never_does(tmp_path):
 
 def test_the_whole_set_of_a_fraction_study_counts_as_the_arm_itself(tmp_path):
     ledger = _fractions(tmp_path, {0.0: 0.10, 0.1: 0.08, 1.0: 0.03})
-    row = check_claims(ledger, claims=["lora_improves_new_survey"], resampling=FAST).iloc[0]
+    row = check_claims(ledger, claims=["lora_improves_finetune_survey"], resampling=FAST).iloc[0]
     assert row["verdict"] == "supported" and row["study"] == "data_fractions"
     assert row["value"] == pytest.approx(0.10 / 0.03, rel=0.1)
 
@@ -352,6 +352,7 @@ def test_a_model_is_named_by_the_way_it_was_moved(tmp_path, move, direction, nam
 
 
 NUMBERED = [claim for claim in CLAIMS.values() if claim.kind == "ratio" and "@" not in claim.better]
+NUMBERED = [claim for claim in NUMBERED if "lora_vs_transfer" in claim.paper.studies]
 
 
 @pytest.mark.parametrize("claim", NUMBERED, ids=lambda claim: claim.id)
@@ -395,3 +396,20 @@ def test_every_claim_says_what_is_compared():
     for claim in CLAIMS.values():
         is_curve = claim.kind == "plateau"
         assert claim.better and (claim.between[0] < claim.between[1] if is_curve else claim.worse and claim.times > 0)
+
+
+def test_a_claim_may_speak_of_some_true_values_only(tmp_path, monkeypatch):
+    """LoRA is better below z = 0.9 and worse above."""
+    run = write_run(tmp_path / "run", arms=dict.fromkeys(("tl", "lora"), everywhere(0.0, 0.04)), n=3000)
+    table = load_predictions(run.folder / "predictions.parquet")
+    is_lora = (table["arm"] == "lora") & (table["survey"] == "twin-galaxiesml")
+    factor = np.where(is_lora, np.where(table["truth.z"] < 0.9, 0.5, 2.0), 1.0)
+    table["pred.z"] = table["truth.z"] + factor * (table["pred.z"] - table["truth.z"])
+    save_predictions(table, path=run.folder / "predictions.parquet")
+    about = {"survey": "galaxiesml", "worse": "tl", "better": "lora", "times": 1.0}
+    ranges = {"near": [0.3, 0.9], "far": [0.9, 1.5]}
+    claims = {name: replace(CLAIMS["lora_scatter_2.2"], id=name, scored=ends, **about) for name, ends in ranges.items()}
+    monkeypatch.setattr("astrolab.studies.claims.CLAIMS", claims)
+    found = check_claims(load_ledger(tmp_path), resampling=FAST).set_index("claim")
+    assert found["verdict"].to_dict() == {"near": "supported", "far": "not supported"}
+    assert found.loc["near", "value"] == pytest.approx(2, rel=0.1) and found["n"].sum() == 3000

@@ -1,12 +1,13 @@
 """Tasks are data: they survive JSON, and a quantity says what an error of it is."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from astrolab.errors import ConfigError, UnknownNameError
-from astrolab.tasks import QUANTITIES, REDSHIFT, Quantity, Question, Task, find_quantity, make_task
+from astrolab.tasks import ABUNDANCES, QUANTITIES, REDSHIFT, Quantity, Question, Task, find_quantity, make_task
 
 
 def test_the_error_of_a_redshift_is_in_units_of_one_plus_z():
@@ -43,7 +44,19 @@ def test_a_task_survives_json():
 def test_labels_find_their_task_and_keep_their_own_ranges():
     nearby = find_quantity("z", scored=(0.0, 0.3))
     assert make_task([nearby]) == REDSHIFT.with_scored(z=(0.0, 0.3))
-    assert make_task([QUANTITIES["feh"], QUANTITIES["alpha_fe"]]).loss == "mse"
+
+
+@pytest.mark.parametrize("names", [("feh",), ("alpha_fe",), ("feh", "alpha_fe"), ("alpha_fe", "feh")])
+def test_abundances_are_judged_as_abundances_one_or_both(names):
+    task = make_task([find_quantity(name, unit="dex") for name in names])
+    assert task == replace(ABUNDANCES, labels=tuple(QUANTITIES[name] for name in names))
+    assert (task.headline, task.metrics) == ("sigma_clipped", ("bias", "sigma_clipped", "rmse", "r2"))
+
+
+@pytest.mark.parametrize("names", [("feh", "teff"), ("mass",), ()])
+def test_other_labels_are_plain_regression(names):
+    task = make_task([find_quantity(name) for name in names])
+    assert (task.headline, task.loss, task.label_names) == ("rmse", "mse", names)
 
 
 def test_what_cannot_be_is_refused():

@@ -28,6 +28,7 @@ from astrolab.errors import (
 )
 from astrolab.models.adapt import adapt
 from astrolab.models.network import TrainingRecord, digest
+from astrolab.models.networks.spectra import SpectrumTransformer
 from astrolab.models.registry import make_model
 from astrolab.trainers.loop import fit, fit_digest, validate
 
@@ -326,10 +327,13 @@ def train_together(case, rank, port, folder, model, config):
     result.history.to_json(folder / f"history-{rank}.json", double_precision=15)
 
 
-@pytest.mark.parametrize("kind", ["full", "loha", "masked"])
+@pytest.mark.parametrize("kind", ["full", "loha", "masked", "both ways"])
 def test_two_processes_take_the_steps_of_one(case, tmp_path, server, kind):
     model = adapt(case.mlp, strategy="lora", adapter="loha") if kind == "loha" else case.mlp
     model, config = (case.autoencoder, case.masked) if kind == "masked" else (model, case.config)
+    if kind == "both ways":  # what reads the labels gets no gradient
+        options = {"width": 4, "depth": 1, "heads": 1, "section": 2, "stride": 1}
+        model, config = SpectrumTransformer(inputs={"magnitudes": (3,)}, task=case.mlp.task, **options), case.masked
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

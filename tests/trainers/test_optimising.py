@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from astrolab.errors import UnknownNameError
+from astrolab.errors import ConfigError, UnknownNameError
 from astrolab.models.adapt import adapt
 from astrolab.trainers.config import Schedule, TrainConfig
 from astrolab.trainers.optimising import Rates, make_optimiser, scheduled_share
@@ -34,6 +34,16 @@ def test_a_fall_smaller_than_one_in_ten_thousand_is_none():
 def test_it_ends_at_the_published_final_rate():
     assert rates([1.0] * 60)[-1] == pytest.approx(1e-8)
     assert rates([1.0] * 60, learning_rate=1e-8)[-1] == pytest.approx(1e-8)
+
+
+def test_adam_keeps_as_much_of_its_running_means_as_asked():
+    trained = {"weight": torch.nn.Parameter(torch.zeros(1))}
+    for name, asked in (("adam", {}), ("adamw", {"betas": [0.9, 0.95], "weight_decay": 0.1})):
+        made = make_optimiser(trained, config=TrainConfig(optimiser=name, **asked), stages={})
+        assert made.defaults["betas"] == tuple(asked.get("betas", (0.9, 0.999)))
+    assert made.defaults["weight_decay"] == 0.1 and isinstance(made, torch.optim.AdamW)
+    with pytest.raises(ConfigError, match="betas"):
+        TrainConfig(betas=(0.9, 1.0))
 
 
 def test_a_cosine_warms_up_and_falls_to_its_floor_like_that_of_torch():

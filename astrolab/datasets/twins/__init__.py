@@ -17,7 +17,10 @@ from astrolab.errors import ChecksumError, unknown_name
 from astrolab.files import require_space, write_atomically
 
 Simulate = Callable[..., list[Path]]
-SIMULATORS: dict[str, str | Simulate] = {"hsc_grizy": "astrolab.datasets.twins.galaxies.files:simulate"}
+SIMULATORS: dict[str, str | Simulate] = {
+    "hsc_grizy": "astrolab.datasets.twins.galaxies.files:simulate",
+    "stellar_spectra": "astrolab.datasets.twins.stars.files:simulate",
+}
 WRITTEN = "files.json"  # digests of the files beside it
 
 
