@@ -28,7 +28,7 @@ ASKED = "#009E73"  # Okabe & Ito 2008
 _N_CELLS = 70  # along each axis
 # Without its palest third, so that a single object is seen on white.
 _COLOURS = LinearSegmentedColormap.from_list("density", colormaps["YlGnBu"](np.linspace(0.35, 1, 64)))
-_PANEL_INCH = (1.5, 2.4)  # narrowest and widest
+_PANEL_INCH = (1.2, 2.4)  # narrowest and widest
 _AROUND, _BAR_INCH = (1.1, 0.7), 2.4
 _PLANE_INCH, _PLANE_CELLS, _MARGIN = (1.45, 1.5), (40, 40), 0.15
 _SHORT = {"catastrophic_rate": "catastr.", "outlier_rate": "outliers", "sigma_clipped": "σ"}
@@ -48,7 +48,7 @@ def plot_prediction_density(
     objects: str = "objects",
     title: str = "Prediction against truth",
 ) -> Figure:
-    """Draw predictions against truth as densities, one panel for each arm and test set, at most four a row.
+    """Draw predictions against truth as densities, one panel for each arm and test set, at most five a row.
 
     A line marks equality, dashes the residual from which on a prediction is an outlier; predictions beyond the axes lie
     on their edge. Numbers are scores of what is drawn, within the range of truths that is scored.
@@ -79,8 +79,9 @@ def plot_prediction_density(
     limits = limits or style.axis_range(known[["truth", "pred"]].to_numpy(float), quantity=quantity)
     edges = np.linspace(*limits, _N_CELLS + 1)
     looks, rows = style.arm_looks(arms, table=table), [look.label for look in style.survey_looks(surveys).values()]
-    side = float(np.clip((PAGE_WIDTH_INCH - _AROUND[0]) / len(arms), *_PANEL_INCH))
-    size = {"panel": (side, side), "around": _AROUND, "sharex": True, "sharey": True}
+    most = 4 if len(arms) <= 8 else 5
+    side = float(np.clip((PAGE_WIDTH_INCH - _AROUND[0]) / min(len(arms), most), *_PANEL_INCH))
+    size = {"panel": (side, side), "around": _AROUND, "most": most, "sharex": True, "sharey": True}
     figure, axes = style.panel_grid(list(looks.values()), rows=rows, **size)
     meshes = []
     for ax, (survey, arm) in zip(axes.flat, product(surveys, arms), strict=True):

@@ -55,7 +55,12 @@ def observe(stars: Columns, *, knobs: StarTwinKnobs, seed: int) -> Columns:
 
 def _expose(stars: Columns, *, knobs: StarTwinKnobs, generator: torch.Generator) -> Columns:
     flux = rest.spectrum(rest.floats(np.stack([stars[f"true_{name}"] for name in LABELS], axis=1)))
-    moved, arms, signals, seen = moved_by(flux, rv=stars["true_rv"]), arms_of(knobs.layout, knobs.resolution), [], {}
+    moved, arms, signals, seen = (
+        moved_by(flux, rv=stars["true_rv"]),
+        arms_of(knobs.layout, resolution=knobs.resolution),
+        [],
+        {},
+    )
     snr, ebv = (rest.floats(stars[name])[:, None] for name in ("snr", "true_ebv"))
     airmass, level, residual = torch.rand(3, len(snr), 1, generator=generator)
     # DESI: fluxes in 1e-17 erg/s/cm²/Å; LAMOST: counts of no meaning
@@ -104,10 +109,10 @@ def moved_by(flux: Tensor, *, rv: np.ndarray) -> Tensor:
 
 
 @lru_cache(maxsize=4)
-def arms_of(layout: str, resolution: tuple[tuple[float, float], ...]) -> list[Arm]:
+def arms_of(layout: str, *, resolution: tuple[tuple[float, float], ...]) -> list[Arm]:
     """Give the arms of a spectrograph, of these resolutions at both ends."""
     lines, rng = np.array(rest.TABLES["air"]["sky"].split(), dtype=float).reshape(-1, 2), np.random.default_rng(7594)
-    depth = sum(top * rest.band_profile(low, high, rng=rng) for low, high, top in rest.TABLES["air"]["bands"])
+    depth = sum(top * rest.band_profile(ends, rng=rng) for *ends, top in rest.TABLES["air"]["bands"])
     arms, pixel = [], np.arange(len(rest.GRID))[:, None]
     for wave, ends, humps in zip(GRIDS[layout], resolution, SENSITIVE[layout], strict=True):
         power, response = np.interp(wave, wave[[0, -1]], ends), []

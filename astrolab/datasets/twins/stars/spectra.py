@@ -8,6 +8,7 @@ growth turns it into the equivalent width in a star.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -32,8 +33,8 @@ LINE_LAYER = 0.85  # temperature where metal lines form, of Teff
 WING_SOFTNESS = 1.3  # of σ: where the far wings of a line level off
 HYDROGEN_DEPTH = 0.65  # of its lines at most
 CORE_FLUX = 0.07  # what the deepest lines leave
-HYDROGEN_SLOPES = 0.24, 0.50  # of log wings in stars cooler and hotter than the Sun: stronger lines form higher up
-SOLAR_WINGS = torch.tensor([1.75, 0.02])  # of the Balmer and Paschen series (Å^2.5)
+HYDROGEN_SLOPES = 0.20, 0.42  # of log wings in stars cooler and hotter than the Sun: stronger lines form higher up
+SOLAR_WINGS = torch.tensor([2.1, 0.02])  # of the Balmer and Paschen series (Å^2.5)
 
 
 class Layer(NamedTuple):
@@ -71,9 +72,11 @@ def amplitudes(stars: Tensor) -> tuple[Tensor, Tensor]:
     width, wings = (one / (1.0 - CORE_FLUX) ** power for one, power in zip(strengths(stars), (1, 2), strict=True))
     sigma = floats(line_list()[0]) * SIGMA_KMS / C_KMS
     soft = WING_SOFTNESS * sigma
-    thin = np.pi * wings / soft**2  # W of the wings alone, over `soft`, if they were thin
-    left = (width - soft * thin / (1.0 + thin / 4.0 / np.pi).sqrt()).clamp(min=0.0)
-    left *= (wings / (soft**2 + sigma**2)).clamp(max=9.0).exp()  # a core that lies in wings hides less
+    half = wings / soft**2 / 2.0
+    left = width - 2.0 * np.pi * soft * half * (torch.special.i0e(half) + torch.special.i1e(half))  # wings alone
+    left = (
+        left.clamp(min=0.0) * (wings / (soft**2 + sigma**2)).clamp(max=9.0).exp()
+    )  # a core that lies in wings hides less
     log_depth, _, growth = _growth()
     grid = np.linspace(-4.0, np.log10(4.0), 400)  # of log W / Δλ_D, to invert the curve without damping
     inverse = floats(np.interp(grid, growth[0], log_depth)).expand(len(stars), -1)
@@ -141,7 +144,7 @@ def _layer(stars: Tensor) -> Layer:
     negative = pressure + 0.754 * theta + 2.5 * theta.log10()
     opacity = torch.logaddexp(LN_10 * negative, LN_10 * (8.5 - 12.09 * theta)) / LN_10
     turbulence = (1.0 + 0.25 * (4.44 - log_g) + 1.5 * ((teff - 6000.0) / 2500.0).clamp(0.0, 1.0)).clamp(0.8, 3.0)
-    collisions = 0.028 * 10.0 ** (0.55 * (log_g - 4.44)) * (teff / 5772.0) ** -5.0
+    collisions = 0.028 * 10.0 ** (0.62 * (log_g - 4.44)) * (teff / 5772.0) ** -5.0
     energies, in_alpha = (floats([ion[name] for ion in IONS.values()]) for name in ("energies", "alpha"))
     saha = 2.5 * (5040.0 / theta * LINE_LAYER).log10() - 0.18 - pressure
     first, second = (saha - theta / LINE_LAYER * energy for energy in energies.T)  # log of one ion over the one before
@@ -170,11 +173,11 @@ def _broad_depths(stars: Tensor) -> tuple[Tensor, Tensor]:
 def _tiles() -> list[tuple[slice, Tensor, Tensor, Tensor]]:
     """512 pixels each: the named lines in reach; profiles (row, pixel) of cores, wings, bands, weak lines; hydrogen."""
     rng, tiles = np.random.default_rng(4383), []
-    bands = [sum(band_profile(*head, rng=rng) for head in kind["heads"]) for kind in TABLES["bands"].values()]
+    bands = [sum(band_profile(head, rng=rng) for head in kind["heads"]) for kind in TABLES["bands"].values()]
     broad = np.stack([*bands, *(_weak_lines(share=float(share), rng=rng) for share in WEAK[:, 3])])
     lower = np.array([2, 3])[:, None, None]
     upper = lower + np.arange(1, 22)[:, None]
-    size = np.minimum((upper / 4.0) ** 0.6, 1.4 * (7.0 / upper) ** 2.7)
+    size = np.minimum((upper / 4.0) ** 1.2, 2.0 * (7.0 / upper) ** 2.7)
     series = (size * ((GRID - 911.763 / (lower**-2.0 - upper**-2.0)) ** 2 + 0.64) ** -1.25).sum(axis=1)
     centre, solar = (one[: -len(WEAK), None] for one in (line_list()[0], line_list()[2]))
     for pixels in (slice(first, first + 512) for first in range(0, len(GRID), 512)):
@@ -187,8 +190,9 @@ def _tiles() -> list[tuple[slice, Tensor, Tensor, Tensor]]:
     return tiles
 
 
-def band_profile(start: float, stop: float, *, rng: Generator) -> np.ndarray:
+def band_profile(ends: Sequence[float], *, rng: Generator) -> np.ndarray:
     """Give a band that fades from its head, with the comb of its rotational lines, 1 on average at the head."""
+    start, stop = ends
     along = (GRID - start) / (stop - start)
     comb = _spread(rng.exponential(size=len(GRID))) / _spread(np.ones(len(GRID)))
     edge = 1.0 / (1.0 + np.exp(-np.clip(along * abs(stop - start) / 1.5, -50, 50)))
