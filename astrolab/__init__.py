@@ -87,6 +87,7 @@ _HOMES = {
         "plot_pareto",
         "plot_prediction_density",
         "plot_score_by_slice",
+        "plot_spectra",
         "plot_training_curves",
         "plot_truth_distributions",
         "publication_style",

@@ -450,11 +450,4 @@ def h5_keys(group: h5py.Group) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _read_spectra(path: Path, layout: Format, arrays: dict[str, int], texts: Sequence[str]) -> Contents:
-    from astrolab.datasets.spectral_files import read_spectra  # which reads FITS with what is here
-
-    return read_spectra(path, layout=layout, arrays=arrays)
-
-
 READERS = {"csv": _read_csv, "parquet": _read_parquet, "fits": _read_fits, "hdf5": _read_hdf5, "npz": _read_npz}
-READERS |= dict.fromkeys(("lamost", "desi", "fits1d"), _read_spectra)

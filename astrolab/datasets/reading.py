@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ import astropy.units as u
 import numpy as np
 import pandas as pd
 
-from astrolab.datasets.digests import digest_beside, read_content
+from astrolab.datasets.digests import digest_file, read_content
 from astrolab.datasets.fetching import inside
 from astrolab.datasets.formats import Array, read_contents
 from astrolab.datasets.manifest import FLUX_UNITS, FileEntry, Format, Input, Join, Manifest
@@ -29,7 +30,7 @@ from astrolab.datasets.rows import (
     with_nulls,
 )
 from astrolab.datasets.spectral_files import gather
-from astrolab.datasets.survey import Provenance, Survey
+from astrolab.datasets.survey import Provenance, Survey, digest_joined
 from astrolab.errors import AstrolabWarning, DataNotFoundError, SchemaError
 from astrolab.tasks import InputSpec
 
@@ -116,7 +117,7 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
         remedy = "Fetch or simulate it again, or take it out of the manifest."
         raise unread(path, what=f"A table of {manifest.objects}", received="a file with no rows", remedy=remedy)
     columns = Columns(_masked({name: rows for name, rows in found.items() if name not in keys}), path, n_rows)
-    root = path.parents[entry.depth_of(path) - 1]
+    root = path.parents[len(Path(entry.path).parts) - 1]
     columns, own, its_specs, has_file = _own_files(columns, manifest=manifest, root=root)
     inputs, specs, tables = inputs | own, specs | its_specs, [inside(root, path=join.path) for join in manifest.joins]
     for join, table in zip(manifest.joins, tables, strict=True):
@@ -128,6 +129,9 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
     labels, weights = _labels(columns, manifest=manifest)
     sky = [columns.numbers(name, unit="deg")[:] for name in (manifest.sky.ra, manifest.sky.dec)] if manifest.sky else []
     named = {name: columns.column(column) for name, column in manifest.columns.items()}
+    ids, digests = _ids(columns, manifest=manifest, entry=entry), [partial(digest_file, one) for one in (path, *tables)]
+    digests += [hashlib.sha256(np.ascontiguousarray(rows)).hexdigest() for rows in own.values()]
+    digest = digests[0] if len(digests) == 1 else partial(digest_joined, [(one, ids) for one in digests])
     survey = Survey(
         name=manifest.name,
         inputs=inputs,
@@ -136,16 +140,12 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
         weights=weights,
         task=manifest.task,
         objects=manifest.objects,
-        ids=_ids(columns, manifest=manifest, entry=entry),
+        ids=ids,
         catalogue=named or {name: rows for name, rows in columns.found.items() if rows.shape == (n_rows,)},
         sky_deg=np.stack(sky, axis=1).astype(np.float64) if sky else None,
         published_split=None if entry.split is None else np.full(n_rows, entry.split),
         split_keys=None if manifest.id else _split_keys(inputs, labels=labels, entry=entry),
-        provenance=replace(
-            _provenance(manifest),
-            files=(entry.path, *(join.path for join in manifest.joins)),
-            digest=partial(digest_beside, path, tables=tables, arrays=list(own.values())),
-        ),
+        provenance=replace(_provenance(manifest), files=(entry.path,), digest=digest),
     )
     survey = replace(survey, inputs=_cut(inputs, manifest=manifest, entry=entry, image_size=image_size))
     return survey if has_file.all() else survey.take(has_file)
@@ -174,14 +174,13 @@ def _own_files(
         names = [dict(zip(one.in_path, row, strict=True)) for row in zip(*values, strict=True)]
         paths = np.array([inside(root, path=one.files.format(**each)) for each in names])
         is_there = np.array([path.is_file() for path in paths])
-        n_absent, absent = (~is_there).sum(), ", ".join(path.name for path in paths[~is_there][:3])
         asked = f"Each of {len(paths):,} {manifest.objects} has a file {one.files}, says the manifest."
-        if n_absent == len(paths):
+        absent = f"{(~is_there).sum():,} have none: " + ", ".join(path.name for path in paths[~is_there][:3])
+        if not is_there.any():
             remedy = f"Put the files into {root}, or correct the path in the manifest."
-            raise DataNotFoundError(asked, received=f"none of them, such as {absent}", remedy=remedy)
-        if n_absent:
-            text = f"{asked} {n_absent:,} have none and are left out: {absent}"
-            warnings.warn(text, AstrolabWarning, stacklevel=5)
+            raise DataNotFoundError(asked, received=absent, remedy=remedy)
+        if not is_there.all():
+            warnings.warn(f"{asked} These are left out: {absent}", AstrolabWarning, stacklevel=5)
         found, arrays = gather(paths[is_there], layout=Format(format=one.file_format), arrays=_array_keys([one]))
         row = np.maximum(np.cumsum(is_there) - 1, 0)
         arrays = {key: a if a.rows.ndim == 1 else a._replace(rows=a.rows[row]) for key, a in arrays.items()}
@@ -204,10 +203,10 @@ def _joined(columns: Columns, *, join: Join, path: Path) -> dict[str, Rows]:
         raise unread(path, what=f"One row for each {on}", received=received, remedy=remedy)
     row = theirs.get_indexer(columns.column(join.by)[:].astype(str))
     if (row < 0).all():
-        what, received = f"Rows whose {on} is {join.by} of {columns.path.name}", f"none; {on} is {theirs[0]}, …"
-        raise unread(path, what=what, received=received, remedy="Correct by and on in [[join]].")
+        what = f"Rows whose {on} is a {join.by} of {columns.path.name}"
+        raise unread(path, what=what, received=f"none; {on} is {theirs[0]}, …", remedy="Correct by and on in [[join]].")
     taken = {name: rows[chosen[row]] for name, rows in table.found.items() if rows.shape == (table.n_rows,)}
-    return {join.prefix + name: ColumnRows(with_nulls(np.asarray(v), is_null=row < 0)) for name, v in taken.items()}
+    return {name: ColumnRows(with_nulls(np.asarray(v), is_null=row < 0)) for name, v in taken.items()}
 
 
 def _cut(
@@ -259,6 +258,8 @@ def _array_input(
         raise unread(path, what="One array a channel", received=received, remedy="Correct the keys in the manifest.")
     rows = {name: parts[0].rows if len(parts) == 1 else ChannelRows([part.rows for part in parts])}
     rows |= {f"{name}.{companion}": arrays[key].rows for companion, key in one.companions.items()}
+    if one.spec.axes == ("pixel",):  # (n, pixel, 1), as SpecCLIP packs spectra
+        rows = {key: ColumnRows(values) if values.shape[2:] == (1,) else values for key, values in rows.items()}
     for key, values in rows.items():
         if values.dtype.kind not in "fiub" or values.shape[1:] != rows[name].shape[1:]:
             asked = f"The {key} of {path.name} must be numbers" + f", shaped as the {name}." * (key != name)

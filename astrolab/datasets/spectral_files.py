@@ -58,14 +58,12 @@ class ArmRows(LazyRows):
         return ivar if self.gives == "ivar" else flux
 
 
-def read_spectra(path: Path, *, layout: Format, arrays: Mapping[str, int]) -> Contents:
+def _read_spectra(path: Path, layout: Format, arrays: dict[str, int], texts: Sequence[str]) -> Contents:
     """Read ``flux``, ``ivar`` where there is one, ``wave`` (with one axis that of all spectra), and all columns."""
     with formats.open_fits(path) as hdus:
         columns, arms, wave = KINDS[layout.format](hdus, path=path, table=layout.table)
-    if arms[0].ivar is None:
-        found = {"flux": arms[0].flux}
-    else:
-        found = {gives: ArmRows(arms, gives=gives) for gives in ("flux", "ivar")}
+    has_ivar = arms[0].ivar is not None
+    found = {key: ArmRows(arms, gives=key) for key in ("flux", "ivar")} if has_ivar else {"flux": arms[0].flux}
     if arrays.get("wave") == 1 and len(wave.shape) == 2:
         ends = (wave.mapped() if isinstance(wave, MappedRows) else wave)[:, [0, -1]]
         if np.ptp(ends, axis=0).max() > 1e-6 * ends[0, 0]:
@@ -153,13 +151,14 @@ def _image(hdus: fits.HDUList, *, path: Path, table: str | None) -> tuple[Column
         remedy = "Use format = 'fits', and write the grid into the manifest."
         raise unread(path, what="Wavelengths", received="a header without CRVAL1 and CDELT1", remedy=remedy)
     wave = header["CRVAL1"] + step * (np.arange(flux.shape[1]) + 1 - header.get("CRPIX1", 1.0))
-    is_log = header.get("DC-FLAG") == 1 or "LOG" in str(header.get("CTYPE1", "")).upper()
+    is_log = header.get("DC-FLAG") == 1
     ivar = next((fits_pixels(one, path=path, n_dims=2) for one in hdus if one.name == "IVAR"), None)
     columns = _header_columns(header) if len(flux) == 1 else {}
     return columns, [Arm(0, flux, ivar, None)], 10.0**wave if is_log else wave
 
 
 KINDS = {"lamost": _lamost, "desi": _desi, "fits1d": _image}
+formats.READERS |= dict.fromkeys(KINDS, _read_spectra)
 
 
 def gather(paths: Sequence[Path], *, layout: Format, arrays: Mapping[str, int]) -> tuple[Columns, dict[str, Array]]:
@@ -167,13 +166,12 @@ def gather(paths: Sequence[Path], *, layout: Format, arrays: Mapping[str, int]) 
     found, gathered = [formats.read_contents(path, layout=layout, arrays=arrays) for path in paths], {}
     for key, n_axes in arrays.items():
         rows = [np.asarray(parts[key].rows[:]) for _, parts in found]
-        if wrong := [path for path, row in zip(paths, rows, strict=True) if n_axes == 2 and len(row) != 1]:
-            remedy = "Name such a file under [[files]]."
-            raise unread(wrong[0], what="One spectrum", received="a file of several", remedy=remedy)
-        if n_axes == 1:
-            for path, row in zip(paths, rows, strict=True):
-                if row.shape != rows[0].shape or not np.allclose(row, rows[0], rtol=1e-6):
-                    raise no_common_grid(path)
+        for path, row in zip(paths, rows, strict=True):
+            if n_axes == 2 and len(row) != 1:
+                remedy = "Name such a file under [[files]]."
+                raise unread(path, what="One spectrum", received=f"{len(row)} of them", remedy=remedy)
+            if n_axes == 1 and (row.shape != rows[0].shape or not np.allclose(row, rows[0], rtol=1e-6)):
+                raise no_common_grid(path)
         longest = max(row.shape[-1] for row in rows)
         longer = np.zeros((len(rows), longest), dtype=rows[0].dtype)
         for k, row in enumerate(rows):

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from astrolab.datasets.overlap import rows_of
+from astrolab.datasets.spectra import POSSIBLE_KMS, to_rest, to_vacuum
 from astrolab.datasets.survey import Survey
 from astrolab.exploring.columns import picture_input
 from astrolab.tasks import Range
 
-C_KM_S = 299_792.458
 N_POINTS = 750  # at most; else neighbouring pixels are averaged
 # Wavelengths in air (Å), in the order in which they get a label. Lines: Sansonetti & Martin 2005, J. Phys. Chem. Ref.
 # Data 34, 1559. G band and Fe: centres of the Lick indices G4300, Fe5270, Fe5335 (Worthey et al. 1994, ApJS 94, 687).
@@ -58,22 +58,17 @@ def read_spectra(survey: Survey, *, object_ids: np.ndarray) -> Spectra:
     flux = np.asarray(survey.inputs[name][rows], dtype=float)
     wave = np.broadcast_to(beside.get("wave", spec.grid), flux.shape)
     if spec.velocity:
-        speed_km_s = np.nan_to_num(np.asarray(survey.catalogue[spec.velocity][rows], dtype=float))
-        wave = wave / (1 + speed_km_s[:, None] / C_KM_S)
+        velocity = np.asarray(survey.catalogue[spec.velocity][rows], dtype=float)[:, None]
+        wave = to_rest(wave, velocity_kms=np.where(np.abs(velocity) < POSSIBLE_KMS, velocity, 0.0))
     weight = np.where(np.isfinite(flux), np.nan_to_num(beside.get("ivar", np.ones_like(flux))).clip(0), 0)
     starts = np.arange(0, flux.shape[1], -(-flux.shape[1] // N_POINTS))
     total, light = (np.add.reduceat(one, starts, axis=1) for one in (weight, weight * np.nan_to_num(flux)))
     total[total == 0] = np.nan
     sigma = total**-0.5 if "ivar" in beside else np.full_like(total, np.nan)
     wave = np.add.reduceat(wave, starts, axis=1) / np.diff(starts, append=flux.shape[1])
-    ends, to_medium = (float(wave.min()), float(wave.max())), np.array if spec.medium == "air" else _to_vacuum
+    ends, to_medium = (float(wave.min()), float(wave.max())), np.array if spec.medium == "air" else to_vacuum
     lines = {label: to_medium(np.array(waves)) for label, waves in LINES.items()}
     lines = {label: waves for label, waves in lines.items() if ends[0] < waves[0] and waves[-1] < ends[1]}
     words = f"wavelength ({'Å, ' if spec.medium else 'Å'}{spec.medium}), as "
     axis = words + ("the model sees it" if spec.bridge else "observed")
     return Spectra(wave, light / total, sigma, ends, lines, axis)
-
-
-def _to_vacuum(air):
-    s = (1e4 / np.array(air)) ** 2
-    return np.array(air) * (1 + 8.34254e-5 + 2.406147e-2 / (130 - s) + 1.5998e-4 / (38.9 - s))

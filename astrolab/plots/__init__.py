@@ -20,6 +20,7 @@ from astrolab.plots.surveys import (
     plot_depth,
     plot_galaxies,
     plot_magnitude_distributions,
+    plot_spectra,
     plot_truth_distributions,
 )
 from astrolab.plots.training import plot_cost, plot_pareto, plot_training_curves

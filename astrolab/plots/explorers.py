@@ -20,7 +20,7 @@ from astrolab.exploring.spectra import read_spectra
 from astrolab.metrics import find_metric, summarise_seeds
 from astrolab.plots import style
 from astrolab.plots.predictions import axis_label, cloud_ranges, reference_lines
-from astrolab.plots.scores import draw_curves
+from astrolab.plots.scores import band_key, draw_curves
 from astrolab.plots.style import FAINT, INK
 from astrolab.plots.surveys import band_letter, band_pictures, colour_picture, object_picture, read_stamps
 from astrolab.tasks import Quantity, Range
@@ -314,7 +314,8 @@ def plot_adapter_path(
         _frame_cloud(ax, ranges=ranges, quantity=quantity)
         ax.set_title(looks[survey].label, color=looks[survey].colour, fontweight="bold", loc="center")
     at = "" if scale is None else f" · {objects} at scale {scale:.2f}"
-    style.finish(figure, title=title + about + at, simulated=simulated, entries=style.keys(looks))
+    bands = [band_key(scores)] * bool(scores["low"].notna().any())
+    style.finish(figure, title=title + about + at, simulated=simulated, entries=style.keys(looks), notes=bands)
     return figure
 
 

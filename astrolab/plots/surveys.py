@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from astrolab.datasets.imaging import sky_sigma
 from astrolab.datasets.overlap import rows_of
 from astrolab.errors import ConfigError, unknown_name
+from astrolab.exploring.spectra import read_spectra
 from astrolab.plots import style
 from astrolab.plots.style import BAND, INK, PAGE_WIDTH_INCH, Look
 from astrolab.predictions import labels_of, one_label, quantity_of, task_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 IMAGE, MAGNITUDES = ("band", "y", "x"), ("band",)  # axes of the inputs that can be drawn
 STRETCH_SIGMA = 12.0  # where the colour picture turns from linear to logarithmic, in sky sigmas
+_SPECTRA_INCH = (3.3, 2.0)
 GAINS = (0.8, 1.0, 1.5)  # of red, green, blue: the colours of a nearby spiral come out white
 SKY_SIGMA = 1.0  # the sky is not quite black, so that its noise is seen
 _DEPTH_PANELS = {
@@ -363,11 +365,15 @@ def _is_band(survey: Survey, by: str) -> bool:
 
 @style.in_style
 def plot_spectra(
-    surveys: Sequence[Survey], *, bridged: Sequence[Survey], n: int = 3, title: str = "Spectra before and after the bridge"
+    surveys: Sequence[Survey],
+    *,
+    bridged: Sequence[Survey],
+    n: int = 3,
+    title: str = "Spectra before and after the bridge",
 ) -> Figure:
     """Draw a few spectra of each survey, as they were read and below as they were bridged, from high to low.
 
-    Each is divided by its median; the shade is the error where it is known. Objects are the first of each bridged survey.
+    Each is divided by its median; the shade is the error, where it is known. Objects are the first of each bridged one.
     """
     looks = style.survey_looks([survey.name for survey in surveys])
     size = {"panel": _SPECTRA_INCH, "around": (0.6, 0.9), "most": len(surveys)}

@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import re
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -277,6 +278,79 @@ def test_screen_readers_hear_each_cloud_once_and_every_change_of_the_status(run_
     assert explorer.get_by_role("status").count() == 1
     assert explorer.get_by_role("status").get_attribute("data-first") == "yes", "the place that is listened to stays"
     assert explorer.locator(".astrolab-cloud canvas:not([role=img]):not([aria-hidden=true])").count() == 0
+
+
+STARS = """
+import sys
+sys.path.insert(0, {tests!r})
+import astrolab as al
+from observed_stars import predicted, stars
+
+bridged, observed = stars(is_bridged=True), stars(is_bridged=False)
+explorer = al.explore_predictions(predicted(bridged), survey=[bridged, observed])
+explorer.label.value, explorer.compare.value, explorer.axis.value = "alpha_fe", "lora", "deviation_difference"
+explorer
+"""
+
+
+def settle(page, where, *, as_="start"):
+    page.locator(where).first.evaluate("(one, block) => one.scrollIntoView({block})", as_)
+    page.wait_for_timeout(1500)
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_selected_stars_are_shown_by_their_spectra(run_in_lab, artefacts, theme):
+    """Two labels, ids that are text, spectra as observed and as the model sees them, one regime of the other label."""
+    source = STARS.format(tests=str(Path(__file__).parents[1]))
+    page = run_in_lab(source, name=f"stars{theme}.ipynb", size=(1280, 800))
+    page.locator(".lm-MenuBar-item", has_text=re.compile("^Settings$")).click()
+    page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Theme$")).hover()
+    page.locator(".lm-Menu-itemLabel", has_text=re.compile(f"^JupyterLab {theme}$")).click()
+    status, cards = page.locator(".astrolab-status"), page.locator(".astrolab-cards figure")
+    page.get_by_label("Select where").fill("feh < -1")
+    page.keyboard.press("Enter")
+    wait_for_text(status, r"\d+ of 30 stars in the selection")
+    settle(page, ".astrolab-explorer")
+    page.screenshot(path=artefacts / f"stars_{theme}.png")
+    page.get_by_role("img", name=re.compile("^zero-shot − LoRA: deviation difference")).wait_for()
+    explorer, scores = (
+        page.locator(of).first.bounding_box() for of in (".astrolab-explorer", ".astrolab-scores table")
+    )
+    assert scores["x"] + scores["width"] <= explorer["x"] + explorer["width"] + 1, "the scores of both arms are seen"
+    assert (
+        "galax" not in page.locator(".astrolab-explorer").inner_text()
+        and not page.locator(".astrolab-stretch").is_visible()
+    )
+
+    settle(page, ".astrolab-cards")
+    assert page.evaluate(DRAWN, ".astrolab-cutouts img") == cards.count() == 12
+    small = cards.first.locator("img").bounding_box()
+    assert small["height"] < small["width"] < 200
+    page.screenshot(path=artefacts / f"stars_cards_{theme}.png")
+    cards.first.click()
+    page.wait_for_timeout(800)
+    large = cards.first.locator("img")
+    box = large.bounding_box()
+    assert box["width"] > 3 * small["width"]
+    settle(page, ".astrolab-cards")
+    picture = np.asarray(Image.open(io.BytesIO(large.screenshot())).convert("L"), dtype=float)
+    back, words = np.median(picture), picture[: int(0.14 * len(picture)) // 2]
+    assert back < 40 if theme == "Dark" else back > 240
+    assert np.abs(words - back).max() > 100, "lines are named where the picture is large"
+    page.screenshot(path=artefacts / f"stars_large_{theme}.png")
+
+    settle(page, ".astrolab-explorer")
+    rows = page.locator(".astrolab-galaxies tr[data-row]")
+    number = rows.first.locator("th").inner_text()
+    assert re.fullmatch(r"00\d\d", number)
+    rows.first.focus()
+    card = page.locator(".astrolab-cloud div:has(> .id-title)", has_text=number)
+    card.wait_for(timeout=30_000)
+    settle(page, ".astrolab-explorer")
+    page.screenshot(path=artefacts / f"stars_hover_{theme}.png")
+    assert page.locator(".astrolab-cloud [style*='svg+xml']").count() == 1
+    assert card.bounding_box()["width"] < 190 and re.search(r"\d\.\d{3} → ", card.inner_text())
+    assert not [error for error in page.errors if error.startswith("uncaught")]
 
 
 def scroll_to_top(page):

@@ -293,6 +293,7 @@ def test_bands_hold_the_spread_over_seeds_and_objects_and_the_scores_say_what_is
     edges = ax.collections[1].get_paths()[0].vertices[:, 1]
     assert edges.max() == pytest.approx(0.061 + np.hypot(1.0 - 0.061, np.std([0, 0.002], ddof=1)))
     assert "simulated" in figure.get_suptitle()
+    assert "spread over objects and 2 seeds" in legend_of(figure)
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ class StarTwinKnobs(Settings):
     `resolution` is λ / FWHM at both ends of every arm. The signal-to-noise ratio per pixel in g is log-normal:
     `snr_median`, `snr_scatter` (ln). `throughput_error` is the rms of the calibration's wiggles (ln), `telluric_frac`
     how much of the air's absorption is left, `sky_residual` the error of the subtracted sky lines; `bad_pixel_frac` of
-    the pixels are masked, with anything in them. `label_sigma` is the noise of Teff (K), log g, [Fe/H], [α/Fe] and radial
-    velocity (km/s) at high S/N, √2 times as much at S/N 20; `label_missing_frac` of the labels are -9999.
+    the pixels are masked, with anything in them. `label_sigma` is the noise of Teff (K), log g, [Fe/H], [α/Fe] and
+    radial velocity (km/s) at high S/N, √2 times as much at S/N 20; `label_missing_frac` of the labels are -9999.
     `n_common_per_star` stars per star, but at least `n_common_min`, are drawn from `common_seed` and the survey's seed,
     alike in both twins.
     """

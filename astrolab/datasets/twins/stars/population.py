@@ -10,7 +10,7 @@ from numpy.random import Generator
 from astrolab.datasets.twins.stars import StarTwinKnobs
 from astrolab.datasets.twins.stars.spectra import TABLES
 
-GIANTS = np.array(TABLES["giants"]["mixture"])
+GIANTS = np.array(TABLES["giants"]["mixture"].split(), dtype=float).reshape(-1, 15)
 LOW, HIGH = np.array([3650.0, -0.3, -2.9, -0.09]), np.array([6200.0, 3.95, 0.5, 0.45])
 LABELS = ("teff", "logg", "feh", "alpha_fe")
 MISSING = -9999.0

@@ -8,8 +8,10 @@ growth turns it into the equivalent width in a star.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,21 +31,29 @@ PIXEL_KMS, SIGMA_KMS = (
 SUN = torch.tensor([[5772.0, 4.44, 0.0, 0.0]])
 LINE_LAYER = 0.85  # temperature where metal lines form, of Teff
 WING_SOFTNESS = 1.3  # of σ: where the far wings of a line level off
-HYDROGEN_DEPTH = 0.75  # of its lines at most
-HYDROGEN_SLOPES = 0.24, 0.44  # of log wings in stars cooler and hotter than the Sun: stronger lines form higher up
+HYDROGEN_DEPTH = 0.65  # of its lines at most
+CORE_FLUX = 0.07  # what the deepest lines leave
+HYDROGEN_SLOPES = 0.20, 0.42  # of log wings in stars cooler and hotter than the Sun: stronger lines form higher up
+SOLAR_WINGS = torch.tensor([2.1, 0.02])  # of the Balmer and Paschen series (Å^2.5)
+
+
+class Layer(NamedTuple):
+    """Where lines form: 5040 K / T, Δλ_D / λ, log damping a (n, 1); log N / κ of ions, log N Pe / κ of hydrogen."""
+
+    theta: Tensor
+    doppler: Tensor
+    log_damping: Tensor
+    absorbers: Tensor
+    hydrogen: Tensor
 
 
 def spectrum(stars: Tensor) -> Tensor:
     """Flux at rest, the continuum 1 at 5500 Å, of stars of Teff, log g, [Fe/H], [α/Fe]: (n, 4) → (n, pixel)."""
-    (cores, wings), flux = amplitudes(stars), continuum(stars)
-    bands, hydrogen = _band_depths(stars), _hydrogen_wings(stars)
+    flux, (cores, wings), (bands, hydrogen) = continuum(stars), amplitudes(stars), _broad_depths(stars)
     for pixels, lines, profiles, series in _tiles():
         part = flux[:, pixels]
-        part *= (
-            (torch.cat([cores[:, lines], wings[:, lines], bands, cores[:, -len(WEAK) :]], dim=1) @ profiles)
-            .neg_()
-            .exp_()
-        )
+        amounts = torch.cat([cores[:, lines], wings[:, lines], bands, cores[:, -len(WEAK) :]], dim=1)
+        part *= (amounts @ profiles).neg_().exp_().mul_(1.0 - CORE_FLUX).add_(CORE_FLUX)
         part *= (hydrogen @ series).mul_(-1 / HYDROGEN_DEPTH).expm1_().mul_(HYDROGEN_DEPTH).add_(1.0)
     return flux
 
@@ -51,34 +61,38 @@ def spectrum(stars: Tensor) -> Tensor:
 def continuum(stars: Tensor) -> Tensor:
     """Black bodies, hotter in colour where hydrogen absorbs, with a Balmer and a Paschen jump: (n, pixel)."""
     wave, teff = floats(GRID), stars[:, :1]
-    colour = teff * (1.0 + 0.55 * torch.sigmoid((teff - 8100.0) / 550.0))
+    colour = teff * (1.10 + 0.80 * torch.sigmoid((teff - 8000.0) / 900.0))
     flux = (wave / 5500.0) ** -5.0 * (PLANCK_ANG_K / 5500.0 / colour).expm1() / (PLANCK_ANG_K / wave / colour).expm1()
-    below = torch.sigmoid((3687.0 - wave) / 12.0) + 0.2 * torch.sigmoid((8266.0 - wave) / 30.0) - 0.2
+    below = torch.sigmoid((3677.0 - wave) / 10.0) + 0.2 * torch.sigmoid((8266.0 - wave) / 30.0) - 0.2
     return flux.mul_((-LN_10 * 0.48 * torch.sigmoid((teff - 7000.0) / 650.0) * below).exp_())
 
 
 def amplitudes(stars: Tensor) -> tuple[Tensor, Tensor]:
     """Give what cores and wings of lines need on the fine grid to have the widths of the curve of growth: (n, line)."""
-    width, wings = strengths(stars)
+    width, wings = (one / (1.0 - CORE_FLUX) ** power for one, power in zip(strengths(stars), (1, 2), strict=True))
     sigma = floats(line_list()[0]) * SIGMA_KMS / C_KMS
     soft = WING_SOFTNESS * sigma
-    thin = np.pi * wings / soft**2  # W of the wings alone, over `soft`, if they were thin
-    left = (width - soft * thin / (1.0 + thin / 4.0 / np.pi).sqrt()).clamp(min=0.0)
-    left *= (wings / (soft**2 + sigma**2)).clamp(max=9.0).exp()  # a core that lies in wings hides less
-    return 10.0 ** core_depth((left / (np.sqrt(2.0) * sigma) + 1e-9).log10()), wings
+    half = wings / soft**2 / 2.0
+    left = width - 2.0 * np.pi * soft * half * (torch.special.i0e(half) + torch.special.i1e(half))  # wings alone
+    left = (
+        left.clamp(min=0.0) * (wings / (soft**2 + sigma**2)).clamp(max=9.0).exp()
+    )  # a core that lies in wings hides less
+    log_depth, _, growth = _growth()
+    grid = np.linspace(-4.0, np.log10(4.0), 400)  # of log W / Δλ_D, to invert the curve without damping
+    inverse = floats(np.interp(grid, growth[0], log_depth)).expand(len(stars), -1)
+    return 10.0 ** _looked_up(inverse, (left / np.sqrt(2.0) / sigma + 1e-9).log10(), grid=grid), wings
 
 
 def strengths(stars: Tensor) -> tuple[Tensor, Tensor]:
     """Give equivalent widths (Å) and far wings (Å², τ = wings / Δλ²) of all lines: (n, line) each."""
     wave, excitation, solar, ion = line_list()
-    (doppler, log_damping), (solar_doppler, solar_damping) = _broadening(stars), _broadening(SUN)
-    growth = curve_of_growth(_growth()[0][None], log_damping=solar_damping)[0]
-    solar_depth = floats(np.interp(np.log10(solar / wave / float(solar_doppler)), growth, _growth()[0]))
-    change, theta = _log_absorbers(stars) - _log_absorbers(SUN), (5040.0 / stars[:, :1] - 5040.0 / 5772.0) / LINE_LAYER
-    log_depth = solar_depth + change[:, ion] - theta * floats(excitation)
-    log_doppler = (floats(wave) * doppler).log10()
-    width = 10.0 ** (curve_of_growth(log_depth, log_damping=log_damping) + log_doppler)
-    return width, 10.0 ** (log_depth + log_damping + 2.0 * log_doppler) / np.sqrt(np.pi)
+    layer, sun = _layer(stars), _layer(SUN)
+    growth = curve_of_growth(_growth()[0][None], log_damping=sun.log_damping)[0]
+    solar_depth = floats(np.interp(np.log10(solar / wave / float(sun.doppler)), growth, _growth()[0]))
+    log_depth = solar_depth + (layer.absorbers - sun.absorbers)[:, ion] - (layer.theta - sun.theta) * floats(excitation)
+    log_doppler = (floats(wave) * layer.doppler).log10()
+    width = 10.0 ** (curve_of_growth(log_depth, log_damping=layer.log_damping) + log_doppler)
+    return width, 10.0 ** (log_depth + layer.log_damping + 2.0 * log_doppler) / np.sqrt(np.pi)
 
 
 def curve_of_growth(log_depth: Tensor, *, log_damping: Tensor) -> Tensor:
@@ -86,24 +100,16 @@ def curve_of_growth(log_depth: Tensor, *, log_damping: Tensor) -> Tensor:
 
     It rises as √π η₀, then as 2 √(ln η₀), then as 2 π^¼ √(η₀ a).
     """
-    log_eta, grid, table = _growth()
-    place = ((log_damping - grid[1]) / (grid[2] - grid[1]) + 1.0).clamp(1.0, len(grid) - 1.001)
+    grid, damping, table = _growth()
+    place = ((log_damping - damping[1]) / (damping[2] - damping[1]) + 1.0).clamp(1.0, len(damping) - 1.001)
     of_star = torch.lerp(table[place.long()[:, 0]], table[place.long()[:, 0] + 1], place.frac())
-    return _looked_up(of_star, (log_depth - log_eta[0]) / (log_eta[1] - log_eta[0]))
+    return _looked_up(of_star, log_depth, grid=grid)
 
 
-def core_depth(log_width: Tensor) -> Tensor:
-    """Give log η₀ of a Gaussian line of this log W / Δλ_D: the curve without damping, inverted."""
-    grid = np.linspace(-4.0, np.log10(4.0), 400)
-    inverse = floats(np.interp(grid, _growth()[2][0], _growth()[0]))
-    return _looked_up(inverse.expand(len(log_width), -1), (log_width - grid[0]) / (grid[1] - grid[0]))
-
-
-def _looked_up(table: Tensor, place: Tensor) -> Tensor:
-    """Rows of a table (n, m) at fractional places (n, line), held at its ends."""
-    place = place.clamp(0.0, table.shape[1] - 1.001)
-    low = place.long()
-    return torch.lerp(table.gather(1, low), table.gather(1, low + 1), place.frac())
+def _looked_up(table: Tensor, value: Tensor, *, grid: np.ndarray | Tensor) -> Tensor:
+    """Rows of tables (n, m) over an even grid, at values (n, line), held at the ends."""
+    place = ((value - grid[0]) / (grid[1] - grid[0])).clamp(0.0, len(grid) - 1.001)
+    return torch.lerp(table.gather(1, place.long()), table.gather(1, place.long() + 1), place.frac())
 
 
 @lru_cache(maxsize=1)
@@ -129,65 +135,50 @@ def line_list() -> tuple[np.ndarray, ...]:
     return wave, excitation, width / 1000.0, np.append(ion, [list(IONS).index(name) for name in WEAK[:, 0]])
 
 
-def _broadening(stars: Tensor) -> tuple[Tensor, Tensor]:
-    """Doppler widths Δλ_D / λ by heat and turbulence, and log a, by collisions and radiation: (n, 1) each."""
-    teff, log_g = stars[:, :1], stars[:, 1:2]
-    turbulence = (1.0 + 0.25 * (4.44 - log_g) + 1.5 * ((teff - 6000.0) / 2500.0).clamp(0.0, 1.0)).clamp(0.8, 3.0)
-    collisions = 0.028 * 10.0 ** (0.55 * (log_g - 4.44)) * (teff / 5772.0) ** -5.0
-    return (turbulence**2 + 1.44 * teff / 5772.0).sqrt() / C_KMS, (collisions + 0.002).log10()
-
-
-def _log_absorbers(stars: Tensor) -> Tensor:
-    """Log of the atoms in each ion over the continuous opacity: (n, ion)."""
-    theta, pressure = 5040.0 / stars[:, :1] / LINE_LAYER, _log_electron_pressure(stars)
-    energies, alpha = (
-        floats([ion["energies"] for ion in IONS.values()]),
-        floats([ion["alpha"] for ion in IONS.values()]),
-    )
-    first, second = (2.5 * (5040.0 / theta).log10() - 0.18 - pressure - theta * one for one in energies.T)  # Saha
-    total = torch.logaddexp(torch.zeros_like(first), LN_10 * first).logaddexp(LN_10 * (first + second)) / LN_10
-    in_ion = torch.where(torch.tensor([name.endswith("2") for name in IONS]), first, 0.0) - total
-    return stars[:, 2:3] + alpha * stars[:, 3:4] + in_ion - _log_opacity(stars)
-
-
-def _log_electron_pressure(stars: Tensor) -> Tensor:
-    """Log Pe (dyn/cm²) where lines form: in cool stars metals give the electrons."""
+def _layer(stars: Tensor) -> Layer:
     teff, log_g, feh, alpha = stars.split(1, dim=1)
-    metals = 0.4 * torch.sigmoid((5900.0 - teff) / 300.0) * (feh + 0.5 * alpha)
-    return 0.4 + 0.36 * (log_g - 4.44) + 8.0 * (teff / 5772.0).log10() + metals
+    theta = 5040.0 / teff
+    # electrons: in cool stars metals give them; opacity: H⁻, and from about 8,000 K on hydrogen
+    pressure = 0.4 + 0.36 * (log_g - 4.44) + 8.0 * (teff / 5772.0).log10()
+    pressure += 0.4 * torch.sigmoid((5900.0 - teff) / 300.0) * (feh + 0.5 * alpha)
+    negative = pressure + 0.754 * theta + 2.5 * theta.log10()
+    opacity = torch.logaddexp(LN_10 * negative, LN_10 * (8.5 - 12.09 * theta)) / LN_10
+    turbulence = (1.0 + 0.25 * (4.44 - log_g) + 1.5 * ((teff - 6000.0) / 2500.0).clamp(0.0, 1.0)).clamp(0.8, 3.0)
+    collisions = 0.028 * 10.0 ** (0.62 * (log_g - 4.44)) * (teff / 5772.0) ** -5.0
+    energies, in_alpha = (floats([ion[name] for ion in IONS.values()]) for name in ("energies", "alpha"))
+    saha = 2.5 * (5040.0 / theta * LINE_LAYER).log10() - 0.18 - pressure
+    first, second = (saha - theta / LINE_LAYER * energy for energy in energies.T)  # log of one ion over the one before
+    total = torch.logaddexp(torch.zeros_like(first), LN_10 * first).logaddexp(LN_10 * (first + second)) / LN_10
+    absorbers = torch.where(torch.tensor([name.endswith("2") for name in IONS]), first, 0.0) - total
+    return Layer(
+        theta=theta / LINE_LAYER,
+        doppler=(turbulence**2 + 1.44 * teff / 5772.0).sqrt() / C_KMS,
+        log_damping=(collisions + 0.002).log10(),
+        absorbers=feh + in_alpha * alpha + absorbers - opacity,
+        hydrogen=pressure - opacity - theta * torch.tensor([10.2, 12.09]),
+    )
 
 
-def _log_opacity(stars: Tensor) -> Tensor:
-    """Log of the continuous opacity per gram: H⁻, and from about 8,000 K on hydrogen."""
-    theta = 5040.0 / stars[:, :1]
-    negative = _log_electron_pressure(stars) + 0.754 * theta + 2.5 * theta.log10()
-    return torch.logaddexp(LN_10 * negative, LN_10 * (8.5 - 12.09 * theta)) / LN_10
-
-
-def _hydrogen_wings(stars: Tensor) -> Tensor:
-    """Far wings of the Balmer and Paschen series, τ = C / Δλ^2.5: atoms in level 2 and 3, broadened by electrons."""
-    wings = []
-    for energy, of_sun in ((10.2, 1.75), (12.09, 0.02)):
-        log = [_log_electron_pressure(one) - _log_opacity(one) - energy * 5040.0 / one[:, :1] for one in (stars, SUN)]
-        wings.append(of_sun * 10.0 ** ((log[0] - log[1]) * torch.where(log[0] < log[1], *HYDROGEN_SLOPES)))
-    return torch.cat(wings, dim=1)
-
-
-def _band_depths(stars: Tensor) -> Tensor:
-    """Optical depth at the heads of molecular bands: (n, kind)."""
+def _broad_depths(stars: Tensor) -> tuple[Tensor, Tensor]:
+    """Optical depth at the heads of bands (n, kind); far wings of the Balmer and Paschen series, τ = C / Δλ^2.5."""
     at, rise, upto, *slopes = floats([band["strength"] for band in TABLES["bands"].values()]).T
     _, log_g, feh, alpha = stars.split(1, dim=1)
-    warm = at + rise * (torch.minimum(5040.0 / stars[:, :1], upto) - 1.2)
-    return 10.0 ** (warm + slopes[0] * feh + slopes[1] * alpha + slopes[2] * (log_g - 2.5))
+    bands = at + rise * (torch.minimum(5040.0 / stars[:, :1], upto) - 1.2)
+    bands += slopes[0] * feh + slopes[1] * alpha + slopes[2] * (log_g - 2.5)
+    hydrogen = _layer(stars).hydrogen - _layer(SUN).hydrogen
+    return 10.0**bands, SOLAR_WINGS * 10.0 ** (hydrogen * torch.where(hydrogen < 0, *HYDROGEN_SLOPES))
 
 
 @lru_cache(maxsize=1)
 def _tiles() -> list[tuple[slice, Tensor, Tensor, Tensor]]:
     """512 pixels each: the named lines in reach; profiles (row, pixel) of cores, wings, bands, weak lines; hydrogen."""
     rng, tiles = np.random.default_rng(4383), []
-    bands = [sum(band_profile(*head, rng=rng) for head in kind["heads"]) for kind in TABLES["bands"].values()]
+    bands = [sum(band_profile(head, rng=rng) for head in kind["heads"]) for kind in TABLES["bands"].values()]
     broad = np.stack([*bands, *(_weak_lines(share=float(share), rng=rng) for share in WEAK[:, 3])])
-    hydrogen = np.stack([_series(lower) for lower in (2, 3)])
+    lower = np.array([2, 3])[:, None, None]
+    upper = lower + np.arange(1, 22)[:, None]
+    size = np.minimum((upper / 4.0) ** 1.2, 2.0 * (7.0 / upper) ** 2.7)
+    series = (size * ((GRID - 911.763 / (lower**-2.0 - upper**-2.0)) ** 2 + 0.64) ** -1.25).sum(axis=1)
     centre, solar = (one[: -len(WEAK), None] for one in (line_list()[0], line_list()[2]))
     for pixels in (slice(first, first + 512) for first in range(0, len(GRID), 512)):
         offset = GRID[pixels] - centre
@@ -195,12 +186,13 @@ def _tiles() -> list[tuple[slice, Tensor, Tensor, Tensor]]:
         offset, sigma = offset[lines], centre[lines] * SIGMA_KMS / C_KMS
         cores, wings = np.exp(-0.5 * (offset / sigma) ** 2), 1.0 / (offset**2 + (WING_SOFTNESS * sigma) ** 2)
         profiles = floats(np.concatenate([cores, wings, broad[:, pixels]]))
-        tiles.append((pixels, torch.as_tensor(lines), profiles, floats(hydrogen[:, pixels])))
+        tiles.append((pixels, torch.as_tensor(lines), profiles, floats(series[:, pixels])))
     return tiles
 
 
-def band_profile(start: float, stop: float, *, rng: Generator) -> np.ndarray:
+def band_profile(ends: Sequence[float], *, rng: Generator) -> np.ndarray:
     """Give a band that fades from its head, with the comb of its rotational lines, 1 on average at the head."""
+    start, stop = ends
     along = (GRID - start) / (stop - start)
     comb = _spread(rng.exponential(size=len(GRID))) / _spread(np.ones(len(GRID)))
     edge = 1.0 / (1.0 + np.exp(-np.clip(along * abs(stop - start) / 1.5, -50, 50)))
@@ -209,8 +201,8 @@ def band_profile(start: float, stop: float, *, rng: Generator) -> np.ndarray:
 
 def _weak_lines(*, share: float, rng: Generator) -> np.ndarray:
     """Weak lines at random places, as many per Å as the table has between its ends, and ever fewer to the red."""
-    start, step = TABLES["weak"]["start_ang"], TABLES["weak"]["step_ang"]
-    per_ang = np.array(TABLES["weak"]["per_100_ang"].split(), dtype=float) / 100.0
+    start, step, per_ang = (TABLES["weak"][name] for name in ("start_ang", "step_ang", "per_100_ang"))
+    per_ang = np.array(per_ang.split(), dtype=float) / 100.0
     end, place = start + step * len(per_ang), np.clip(((GRID - start) // step).astype(int), 0, len(per_ang) - 1)
     comb = rng.exponential(size=len(GRID))
     comb /= (np.bincount(place, comb) / np.maximum(np.bincount(place), 1))[place]
@@ -221,14 +213,6 @@ def _weak_lines(*, share: float, rng: Generator) -> np.ndarray:
 def _spread(amount: np.ndarray) -> np.ndarray:
     """Give every pixel's amount the grid's Gaussian."""
     return np.convolve(amount, np.exp(-0.5 * (np.arange(-6, 7) * PIXEL_KMS / SIGMA_KMS) ** 2), mode="same")
-
-
-def _series(lower: int) -> np.ndarray:
-    """Far wings of a series of hydrogen up to level 24, for C = 1."""
-    upper = np.arange(lower + 1, 25)[:, None]
-    centre = 911.763 / (1.0 / lower**2 - 1.0 / upper**2)
-    size = np.minimum((upper / 4.0) ** 0.6, 1.4 * (7.0 / upper) ** 2)
-    return (size * ((GRID - centre) ** 2 + 0.64) ** -1.25).sum(axis=0)
 
 
 def floats(array: np.ndarray) -> Tensor:
