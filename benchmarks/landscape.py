@@ -1,4 +1,4 @@
-"""How much sooner a loss landscape is there than by the usual loop: load the weights of a place, predict all, next place.
+"""A loss landscape in batches against the usual loop: load the weights of a place, predict all, go to the next.
 
     python benchmarks/landscape.py [--stars 79] [--n 25] [--repeats 5] [--json FILE]
 
@@ -83,9 +83,8 @@ def main():
     error = float(np.abs(batched / loop - 1).max())
     for name, each in times.items():
         print(f"{name:14s} {np.median(each):7.2f} s (fastest {min(each):.2f})")
-    print(
-        f"{np.median(ratios):.1f} times as fast (each time: {', '.join(f'{r:.1f}' for r in ratios)}); values to {error:.1e}"
-    )
+    each = ", ".join(f"{ratio:.1f}" for ratio in ratios)
+    print(f"{np.median(ratios):.1f} times as fast (each time: {each}); values to {error:.1e}")
     assert error < 1e-5
     result = {
         "machine": f"{platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores, "
