@@ -62,6 +62,11 @@ def _read_spectra(path: Path, layout: Format, arrays: dict[str, int], texts: Seq
     """Read ``flux``, ``ivar`` where there is one, ``wave`` (with one axis that of all spectra), and all columns."""
     with formats.open_fits(path) as hdus:
         columns, arms, wave = KINDS[layout.format](hdus, path=path, table=layout.table)
+    for arm in arms:
+        shapes = dict.fromkeys(rows.shape for rows in arm[1:] if rows is not None)
+        if len(shapes) > 1 or len(arm.flux) != len(arms[0].flux):
+            remedy = "Fetch the file again, or repair it."
+            raise unread(path, what="Flux and errors alike", received=f"shapes {[*shapes]}", remedy=remedy)
     has_ivar = arms[0].ivar is not None
     found = {key: ArmRows(arms, gives=key) for key in ("flux", "ivar")} if has_ivar else {"flux": arms[0].flux}
     if arrays.get("wave") == 1 and len(wave.shape) == 2:
@@ -96,9 +101,9 @@ def _lamost(hdus: fits.HDUList, *, path: Path, table: str | None) -> tuple[Colum
         flux, ivar, wave, mask = (np.asarray(fits_pixels(hdus[0], path=path, n_dims=2)[k : k + 1]) for k in range(4))
     else:
         coadd = find_hdu(hdus, key="1", path=path, kinds=(fits.BinTableHDU,))
-        found = {name.upper(): name for name in coadd.columns.names}
+        found = {str(name).upper(): name for name in coadd.columns.names}
         if missing := [name for name in names[:3] if name not in found]:
-            raise missing_key(path, key=missing[0], keys=coadd.columns.names)
+            raise missing_key(path, key=missing[0], keys=list(found))
         flux, ivar, wave, mask = (_vectors(coadd, name=found.get(name), path=path) for name in names)
         has_catalogue = any(hdu.name == "CATALOGUE" for hdu in hdus)
         columns = columns if len(flux) == 1 else {}
