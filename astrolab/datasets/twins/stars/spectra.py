@@ -48,7 +48,8 @@ def continuum(stars: Tensor) -> Tensor:
     """Black bodies, hotter in colour where hydrogen absorbs, with a Balmer and a Paschen jump: (n, pixel)."""
     wave, teff = floats(GRID), stars[:, :1]
     colour = teff * (1.10 + 0.80 * torch.sigmoid((teff - 8000.0) / 900.0))
-    flux = (wave / 5500.0) ** -5.0 * (PLANCK_ANG_K / 5500.0 / colour).expm1() / (PLANCK_ANG_K / wave / colour).expm1()
+    energy = PLANCK_ANG_K / wave / colour
+    flux = (PLANCK_ANG_K / 5500.0 / colour).expm1() * (wave / 5500.0) ** -5.0 / (energy.exp_().sub_(1.0))
     below = torch.sigmoid((3677.0 - wave) / 10.0) + 0.2 * torch.sigmoid((8266.0 - wave) / 30.0) - 0.2
     return flux.mul_((-LN_10 * 0.48 * torch.sigmoid((teff - 7000.0) / 650.0) * below).exp_())
 
