@@ -1,10 +1,13 @@
-"""Galaxies per second against GalSim: the same galaxies, neighbours and seeing, side by side.
+"""Galaxies per second against GalSim: the same galaxies, neighbours and seeing, side by side; stars per second.
 
     python benchmarks/simulate.py [--n 64] [--survey twin-galaxiesml] [--json FILE]
+    python benchmarks/simulate.py --survey twin-lamost [--n-ours 2048] [--json FILE]
 
 Both draw every galaxy of every stamp in five bands, without noise. GalSim draws what the twin approximates: a de
 Vaucouleurs bulge and an exponential disc convolved with a Moffat profile and the pixel, by its default method and
 accuracy, one process per core. Prints the ratio, and how far the stamps are apart.
+
+Of a twin of stars it times the drawing and observing of `--n-ours` stars, and the same with the files written.
 """
 
 import argparse
@@ -12,6 +15,7 @@ import json
 import multiprocessing
 import os
 import platform
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -21,9 +25,13 @@ import numpy as np
 import torch
 
 from astrolab.datasets.manifest import load_manifest
+from astrolab.datasets.twins import simulate_survey
 from astrolab.datasets.twins.galaxies import twin_knobs
 from astrolab.datasets.twins.galaxies.render import render_scene
 from astrolab.datasets.twins.galaxies.simulation import EXPOSURE, draw_scene, map_on_cores
+from astrolab.datasets.twins.stars import SIMULATOR, StarTwinKnobs
+from astrolab.datasets.twins.stars.observing import observe
+from astrolab.datasets.twins.stars.population import draw_survey
 
 PHOTOMETRIC_BANDS = 5
 
@@ -107,6 +115,41 @@ def noise_per_s(shape, *, n_runs=3):
     return n_runs * shape[0] / (time.perf_counter() - start)
 
 
+def stars_per_s(manifest, *, n, seed, n_rounds, n_cores):
+    """Time whole simulations of a survey of stars, in memory and with its files: medians over the rounds."""
+    knobs = StarTwinKnobs(**manifest.twin.knobs)
+
+    def in_memory(n=n):
+        observe(draw_survey(knobs, n=n, seed=seed), knobs=knobs, key=(seed,))
+
+    def on_disk():
+        with tempfile.TemporaryDirectory() as folder:
+            simulate_survey(manifest, n=n, seed=seed, directory=folder)
+
+    in_memory(n=256)  # profiles of lines are made once
+    result = {"survey": manifest.name, "machine": machine(n_cores), "n_stars": n}
+    for threads in dict.fromkeys((1, n_cores)):
+        torch.set_num_threads(threads)
+        for name, draw in (("", in_memory), ("with_files_", on_disk)):
+            start = time.process_time()
+            rates = [stamps_per_s(draw, n=n) for _ in range(n_rounds)]
+            result[f"stars_per_s_{name}{threads}_threads"] = float(np.median(rates))
+            result[f"stars_per_s_{name}{threads}_threads_best"] = max(rates)
+            result[f"stars_per_cpu_s_{name}{threads}_threads"] = n * n_rounds / (time.process_time() - start)
+    return result
+
+
+def machine(n_cores):
+    return f"{platform.processor() or platform.machine()}, {n_cores} cores"
+
+
+def show(result, *, json_file):
+    for name, value in result.items():
+        print(f"{name:38s} {value:.5g}" if isinstance(value, float) else f"{name:38s} {value}")
+    if json_file:
+        json_file.write_text(json.dumps(result, indent=1) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=64, help="stamps that GalSim draws")
@@ -116,8 +159,12 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    knobs = twin_knobs(load_manifest(asked.survey))
-    n_cores = len(os.sched_getaffinity(0))
+    manifest, n_cores = load_manifest(asked.survey), len(os.sched_getaffinity(0))
+    if manifest.twin.simulator == SIMULATOR:
+        counts = {"n": asked.n_ours, "n_rounds": asked.rounds}
+        show(stars_per_s(manifest, seed=asked.seed, n_cores=n_cores, **counts), json_file=asked.json)
+        return
+    knobs = twin_knobs(manifest)
 
     scene = draw_scene(knobs, n=asked.n, rng=np.random.default_rng(asked.seed))
     jobs = stamp_jobs(scene.sources(device="cpu"), fwhm_px=scene.fwhm_px, size=knobs.image_size, beta=knobs.seeing_beta)
@@ -135,7 +182,7 @@ def main():
 
     result = {
         "survey": asked.survey,
-        "machine": f"{platform.processor() or platform.machine()}, {n_cores} cores",
+        "machine": machine(n_cores),
         "n_stamps_compared": asked.n,
         "n_galaxies_per_stamp": sum(len(job[0]) for job in jobs) / asked.n,
         "size_px": knobs.image_size,
@@ -146,11 +193,8 @@ def main():
         "flux_difference_median": float(np.median(np.abs(flux / true_flux - 1))),
         "pixel_residual_max_of_peak": float((np.abs(ours - truth).max((2, 3)) / truth.max((2, 3))).max()),
     }
-    for name, value in result.items():
-        print(f"{name:34s} {value:.5g}" if isinstance(value, float) else f"{name:34s} {value}")
+    show(result, json_file=asked.json)
     print(f"ratio: {result['ratio_all_cores']:.0f} times the stamps per second of GalSim on the same {n_cores} cores")
-    if asked.json:
-        asked.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

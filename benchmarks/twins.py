@@ -1,25 +1,33 @@
 """The twins beside real surveys: the tables of docs/twins.md.
 
-    python benchmarks/twins.py REAL_DATA [--n 3000]
+    python benchmarks/twins.py REAL_DATA [--n 3000] [--stars]
+    python benchmarks/twins.py REAL_DATA --fit giants
+    python benchmarks/twins.py REAL_DATA --fit weak-lines
 
-REAL_DATA holds `galaxiesml_published`, `photoz_deep_ugrizy` and `hsc_grizy_scenes` (see docs/twins.md for their
-sources). About a minute on one core.
+REAL_DATA holds `galaxiesml_published`, `photoz_deep_ugrizy` and `hsc_grizy_scenes`; for stars `stars_miles` and
+`apogee_lamost_labels` (see docs/twins.md for their sources). About a minute on one core. `--fit` prints the numbers of
+twins/stars/tables.toml that are fitted to real stars.
 """
 
 import argparse
+import io
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from astropy.io import fits
 from astropy.table import Table
 from scipy.ndimage import zoom
+from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KNeighborsRegressor
 
 from astrolab.datasets.manifest import load_manifest
 from astrolab.datasets.twins.galaxies import twin_knobs
 from astrolab.datasets.twins.galaxies.population import counts_per_arcmin2, draw_galaxies
 from astrolab.datasets.twins.galaxies.simulation import simulate_arrays, sky_noise
+from astrolab.datasets.twins.stars import population, spectra
 
 PERCENTILES = (5, 16, 50, 84, 95)
 MEGACAM = ("cfht_megacam-g", "cfht_megacam-r", "cfht_megacam-i", "cfht_megacam-z", "hsc2017-y")
@@ -30,6 +38,26 @@ MORPHOLOGY = {
     "ellipticity": "Ellipticity",
     "sersic_index": "Sersic Index",
 }
+
+# stars: passband and both sidebands (air Å) of Trager et al. (1998, ApJS 116, 1)
+LICK = {
+    "Hβ": ((4847.875, 4876.625), (4827.875, 4847.875), (4876.625, 4891.625)),
+    "Mg b": ((5160.125, 5192.625), (5117.7, 5142.7), (5191.375, 5206.375)),
+    "Fe5270": ((5245.65, 5285.65), (5233.15, 5248.15), (5285.65, 5318.15)),
+    "Fe5335": ((5312.125, 5352.125), (5304.625, 5317.375), (5353.375, 5363.375)),
+}
+MILES_FWHM_ANG = 2.5
+GROUPS = {  # lowest and highest Teff, log g, [Fe/H]
+    "M giants": ((2800, 3900), (-1, 3), (-3, 1)),
+    "K giants": ((3900, 5300), (-1, 3.5), (-0.6, 1)),
+    "K giants, metal-poor": ((3900, 5500), (-1, 3.5), (-3, -0.9)),
+    "K dwarfs": ((3900, 5300), (3.8, 6), (-3, 1)),
+    "G dwarfs": ((5300, 6100), (3.5, 6), (-0.5, 1)),
+    "F and G dwarfs, metal-poor": ((5300, 6600), (3.3, 6), (-3, -0.9)),
+    "F stars": ((6100, 7200), (2, 6), (-0.5, 1)),
+    "A stars": ((7200, 10_000), (2, 6), (-3, 1)),
+}
+LABELS = ["TEFF", "LOGG", "FE_H", "PARAM_ALPHA_M"]
 
 
 def show(title, rows):
@@ -135,11 +163,123 @@ def noise(knobs, real):
     show("Sky noise per pixel and seeing (arcsec), ultra-deep layer", rows)
 
 
+def real_stars(real):
+    """Spectra of MILES on their own grid, in air (Å), with Teff, log g, [Fe/H]: those that have all three."""
+    with (real / "stars_miles/MILES_params.db").open() as lines:
+        rows = [line.split() for line in lines if not line.startswith("#")]
+    labels = {row[0]: np.array(row[1:4], dtype=float) for row in rows if len(row) == 4}
+    stars, fluxes = [], []
+    with tarfile.open(real / "stars_miles/miles_third_fits.tar.gz") as archive:
+        for member in (one for one in archive if one.isfile()):
+            known = labels.get(member.name[-10:-6])
+            if known is None or np.abs(known[1:]).max() > 90:
+                continue
+            with fits.open(io.BytesIO(archive.extractfile(member).read())) as hdus:
+                header, flux = hdus[0].header, hdus[0].data.ravel().astype(float)
+            stars.append(known)
+            fluxes.append(flux)
+    return header["CRVAL1"] + header["CDELT1"] * np.arange(len(flux)), np.array(stars), np.array(fluxes)
+
+
+def twin_stars(stars, *, wave_air):
+    """The twin's spectra of stars of these labels at the resolution of MILES; [α/Fe] as usual for [Fe/H]."""
+    alpha = np.clip(-0.35 * stars[:, 2], 0.0, 0.35)
+    fine = spectra.spectrum(spectra.floats(np.column_stack([stars, alpha]))).numpy()
+    s2 = (1e4 / spectra.GRID) ** 2
+    air = spectra.GRID / (1.0 + 8.34254e-5 + 2.406147e-2 / (130 - s2) + 1.5998e-4 / (38.9 - s2))
+    seen = np.empty((len(stars), len(wave_air)))
+    for block in (slice(first, first + 100) for first in range(0, len(wave_air), 100)):
+        wave = wave_air[block]
+        sigma = np.sqrt((MILES_FWHM_ANG / 2.3548) ** 2 - (wave * spectra.SIGMA_KMS / spectra.C_KMS) ** 2)
+        inside = (air > wave[0] - 8) & (air < wave[-1] + 8)
+        weights = np.exp(-0.5 * ((air[inside, None] - wave) / sigma) ** 2)
+        seen[:, block] = fine[:, inside] @ (weights / weights.sum(axis=0))
+    return seen
+
+
+def index(wave, flux, name):
+    """Equivalent width (Å) below the line through the means of both sidebands, of spectra (n, pixel)."""
+    inside, *sides = (np.linspace(*edges, 400) for edges in LICK[name])
+    blue, red = (np.mean([np.interp(side, wave, one) for one in flux], axis=1) for side in sides)
+    along = (inside - sides[0].mean()) / (sides[1].mean() - sides[0].mean())
+    level = blue[:, None] + (red - blue)[:, None] * along
+    return (1 - np.stack([np.interp(inside, wave, one) for one in flux]) / level).mean(axis=1) * np.ptp(inside)
+
+
+def line_indices(real):
+    wave, stars, flux = real_stars(real)
+    pairs = {name: (index(wave, twin_stars(stars, wave_air=wave), name), index(wave, flux, name)) for name in LICK}
+    iron = [np.mean(one, axis=0) for one in zip(pairs.pop("Fe5270"), pairs.pop("Fe5335"), strict=True)]
+    rows = []
+    for group, edges in GROUPS.items():
+        chosen = np.all([(stars[:, k] >= low) & (stars[:, k] < high) for k, (low, high) in enumerate(edges)], axis=0)
+        row = {"stars": group, "n": str(chosen.sum())}
+        for name, (twin, miles) in (pairs | {"⟨Fe⟩": iron}).items():
+            row |= {f"{name} twin": np.median(twin[chosen]), f"{name} MILES": np.median(miles[chosen]),
+                    f"{name} scatter": np.std((twin - miles)[chosen])}  # fmt: skip
+        rows.append(row)
+    show("Line indices (Å) of real stars, and of twins with their labels", rows)
+
+
+def giants(real):
+    table = pd.read_csv(real / "apogee_lamost_labels/apogee_dr12_labels.csv.gz")[LABELS].to_numpy()
+    twin = population.draw_giants(40_000, rng=np.random.default_rng(0))
+    rows = []
+    for column, name in enumerate(("Teff", "log g", "[Fe/H]", "[α/Fe]")):
+        for survey, values in (("twin", twin), ("APOGEE", table)):
+            of = np.percentile(values[:, column], PERCENTILES)
+            rows.append({"label": name, "survey": survey} | {f"{p} %": v for p, v in zip(PERCENTILES, of, strict=True)})
+    show("Labels of giants", rows)
+
+
+def fit_giants(real):
+    """Print the mixture of tables.toml: the best by BIC of three starts with eight components."""
+    table = pd.read_csv(real / "apogee_lamost_labels/apogee_dr12_labels.csv.gz")[LABELS].to_numpy()
+    unit = np.array([100.0, 0.3, 0.2, 0.05])
+    fits_of = [GaussianMixture(8, random_state=seed, reg_covar=1e-3).fit(table / unit) for seed in range(3)]
+    best = min(fits_of, key=lambda one: one.bic(table / unit))
+    for number in np.argsort(-best.weights_):
+        factor = np.linalg.cholesky(best.covariances_[number]) * unit[:, None]
+        numbers = [best.weights_[number], *best.means_[number] * unit, *factor[np.tril_indices(4)]]
+        print(" ".join(f"{one:.4g}" for one in numbers))
+
+
+def fit_weak_lines(real):
+    """Print how many weak lines per 100 Å make up what named lines leave of the absorption of F, G and K stars."""
+    wave, stars, flux = real_stars(real)
+    chosen = (stars[:, 0] > 4600) & (stars[:, 0] < 6800) & (stars[:, 2] > -0.7)
+    stars, flux, table = stars[chosen], flux[chosen], spectra.TABLES["weak"]
+    s2 = (1e4 / wave) ** 2
+    vacuum = wave * (1.0 + 8.34254e-5 + 2.406147e-2 / (130 - s2) + 1.5998e-4 / (38.9 - s2))
+    place = ((vacuum - table["start_ang"]) // table["step_ang"]).astype(int)
+    n = place.max() + 1
+    density = start = 150.0 * (4500.0 / (table["start_ang"] + table["step_ang"] * (np.arange(n) + 0.5))) ** 3
+    depth = spectra.amplitudes(spectra.floats(np.column_stack([stars, np.clip(-0.3 * stars[:, 2], 0, 0.3)])))[0]
+    depth = (depth[:, -len(spectra.WEAK) :].numpy() * spectra.WEAK[:, 3].astype(float)).sum(axis=1)
+    line_width = np.sqrt(2 * np.pi) * spectra.SIGMA_KMS / spectra.C_KMS * vacuum
+    for _ in range(16):
+        table["per_100_ang"] = " ".join(f"{one:.2f}" for one in density)
+        spectra._tiles.cache_clear()
+        left = np.log(np.clip(flux / twin_stars(stars, wave_air=wave), 0.05, 20.0))
+        left -= np.median(left[:, (wave > 5300) & (wave < 6900)], axis=1, keepdims=True)
+        missing = (depth[:, None] * np.clip(-left, -0.3, 0.3)).sum(axis=0) / (depth**2).sum() / line_width * 100.0
+        density = np.clip(density + 1.3 * np.bincount(place, missing) / np.bincount(place), 0.0, 12.0 * start)
+        print(f"# rms of ln(real / twin): {left.std():.4f}")
+    print(" ".join(f"{one:.0f}" for one in density))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("real", type=Path)
     parser.add_argument("--n", type=int, default=3000)
+    parser.add_argument("--stars", action="store_true", help="the tables of the twins of stars")
+    parser.add_argument("--fit", choices=("giants", "weak-lines"), help="fit numbers of the twins of stars, and end")
     asked = parser.parse_args()
+    if asked.fit:
+        return {"giants": fit_giants, "weak-lines": fit_weak_lines}[asked.fit](asked.real)
+    if asked.stars:
+        giants(asked.real)
+        return line_indices(asked.real)
     twins = {}
     for name, label in (("twin-galaxiesml", "specz_redshift"), ("twin-transferz", "lp_zPDF_CLASSIC")):
         knobs = twin_knobs(load_manifest(name))

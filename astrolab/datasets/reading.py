@@ -117,7 +117,7 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
         remedy = "Fetch or simulate it again, or take it out of the manifest."
         raise unread(path, what=f"A table of {manifest.objects}", received="a file with no rows", remedy=remedy)
     columns = Columns(_masked({name: rows for name, rows in found.items() if name not in keys}), path, n_rows)
-    root = path.parents[entry.depth_of(path) - 1]
+    root = path.parents[len(Path(entry.path).parts) - 1]
     columns, own, its_specs, has_file = _own_files(columns, manifest=manifest, root=root)
     inputs, specs, tables = inputs | own, specs | its_specs, [inside(root, path=join.path) for join in manifest.joins]
     for join, table in zip(manifest.joins, tables, strict=True):
@@ -258,6 +258,8 @@ def _array_input(
         raise unread(path, what="One array a channel", received=received, remedy="Correct the keys in the manifest.")
     rows = {name: parts[0].rows if len(parts) == 1 else ChannelRows([part.rows for part in parts])}
     rows |= {f"{name}.{companion}": arrays[key].rows for companion, key in one.companions.items()}
+    if one.spec.axes == ("pixel",):  # (n, pixel, 1), as SpecCLIP packs spectra
+        rows = {key: ColumnRows(values) if values.shape[2:] == (1,) else values for key, values in rows.items()}
     for key, values in rows.items():
         if values.dtype.kind not in "fiub" or values.shape[1:] != rows[name].shape[1:]:
             asked = f"The {key} of {path.name} must be numbers" + f", shaped as the {name}." * (key != name)

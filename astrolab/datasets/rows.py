@@ -41,6 +41,7 @@ OF_PYTHON = (OSError, EOFError, RuntimeError, SystemError, SyntaxError, MemoryEr
 
 PACKED = {b"\x1f\x8b": gzip.decompress, b"BZ": bz2.decompress, b"\xfd7": lzma.decompress}  # by how a file begins
 BEGINS = {"hdf5": b"\x89HDF\r\n\x1a\n", "fits": (b"SIMPLE", b"PK", *PACKED), "parquet": b"PAR1", "npz": b"PK"}
+BEGINS |= dict.fromkeys(("lamost", "desi", "fits1d"), BEGINS["fits"])
 
 
 class LazyRows:
@@ -157,11 +158,11 @@ class CroppedRows(LazyRows):
 
 
 class ColumnRows(LazyRows):
-    """One table column: (n, 1) becomes (n,), padded bytes text, big-endian numbers native; `unit` as the file says."""
+    """A column: (n, …, 1) becomes (n, …), padded bytes text, big-endian numbers native; `unit` as the file says."""
 
     def __init__(self, rows: Rows, *, unit: str | None = None):
         self.rows, self.unit = rows, unit or ""
-        self.shape = rows.shape[:1] if rows.shape[1:] == (1,) else rows.shape
+        self.shape = rows.shape[:-1] if rows.shape[1:] and rows.shape[-1] == 1 else rows.shape
         is_text = rows.dtype.kind in "SO"
         self.dtype = np.dtype(object) if is_text else rows.dtype.newbyteorder("=")
 

@@ -62,10 +62,8 @@ def _read_spectra(path: Path, layout: Format, arrays: dict[str, int], texts: Seq
     """Read ``flux``, ``ivar`` where there is one, ``wave`` (with one axis that of all spectra), and all columns."""
     with formats.open_fits(path) as hdus:
         columns, arms, wave = KINDS[layout.format](hdus, path=path, table=layout.table)
-    if arms[0].ivar is None:
-        found = {"flux": arms[0].flux}
-    else:
-        found = {gives: ArmRows(arms, gives=gives) for gives in ("flux", "ivar")}
+    has_ivar = arms[0].ivar is not None
+    found = {key: ArmRows(arms, gives=key) for key in ("flux", "ivar")} if has_ivar else {"flux": arms[0].flux}
     if arrays.get("wave") == 1 and len(wave.shape) == 2:
         ends = (wave.mapped() if isinstance(wave, MappedRows) else wave)[:, [0, -1]]
         if np.ptp(ends, axis=0).max() > 1e-6 * ends[0, 0]:
@@ -168,13 +166,12 @@ def gather(paths: Sequence[Path], *, layout: Format, arrays: Mapping[str, int]) 
     found, gathered = [formats.read_contents(path, layout=layout, arrays=arrays) for path in paths], {}
     for key, n_axes in arrays.items():
         rows = [np.asarray(parts[key].rows[:]) for _, parts in found]
-        if wrong := [path for path, row in zip(paths, rows, strict=True) if n_axes == 2 and len(row) != 1]:
-            remedy = "Name such a file under [[files]]."
-            raise unread(wrong[0], what="One spectrum", received="a file of several", remedy=remedy)
-        if n_axes == 1:
-            for path, row in zip(paths, rows, strict=True):
-                if row.shape != rows[0].shape or not np.allclose(row, rows[0], rtol=1e-6):
-                    raise no_common_grid(path)
+        for path, row in zip(paths, rows, strict=True):
+            if n_axes == 2 and len(row) != 1:
+                remedy = "Name such a file under [[files]]."
+                raise unread(path, what="One spectrum", received=f"{len(row)} of them", remedy=remedy)
+            if n_axes == 1 and (row.shape != rows[0].shape or not np.allclose(row, rows[0], rtol=1e-6)):
+                raise no_common_grid(path)
         longest = max(row.shape[-1] for row in rows)
         longer = np.zeros((len(rows), longest), dtype=rows[0].dtype)
         for k, row in enumerate(rows):

@@ -281,9 +281,9 @@ def reload_move(run: Run | str | Path) -> Move:
 def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted, Scaling]:
     """Load a network of a run again, on the CPU and as it was trained to the last bit, with its input scaling.
 
-    The arm is e.g. ``"lora"``, or ``"base"``: the network that the others start from; the seed is that of training. Its
-    predictions say which objects are unlike the training set.
-    CheckpointError if its files are damaged, or the base is another one.
+    The arm is e.g. ``"lora"``, with its conditions where it has some, ``"lora-fraction0.1"``, or ``"base"``: the
+    network that the others start from; the seed is that of training. Its predictions say which objects are unlike the
+    training set. CheckpointError if its files are damaged, or the base is another one.
     """
     from astrolab.models.saving import load_model
 
@@ -292,9 +292,20 @@ def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted
     if not (models / name).is_dir():
         there = [path.name for path in models.glob("*") if path.is_dir()]
         raise unknown_name(f"network of {folder.name}", name=name, names=there)
-    below = models / f"{BASE}-s{seed}"
-    base = load_model(below) if arm != BASE and below.is_dir() else None
+    below = _base_of(name, fits=load_record(folder)["fits"])
+    base = load_model(models / below) if below else None
     model = load_model(models / name, base=base and base.network)
     if base and not model.plan.n_trainable:
         model = replace(model, reference=base.reference)
     return model, Scaling.load(models / name / "scaling.json")
+
+
+def _base_of(name: str, *, fits: Mapping[str, Any]) -> str:
+    """Name the fit that another one started from: of the same seed, on the same input, under no other condition."""
+    fit, found = fits[name], ""
+    for arm in (BASE, f"{BASE}-{fit['arm'].rpartition('-')[2]}"):
+        for key, other in fits.items():
+            is_wider = other["condition"].items() <= fit["condition"].items()
+            if other["arm"] == arm and other["seed"] == fit["seed"] and is_wider:
+                found = key
+    return "" if fit["arm"].partition("-")[0] == BASE else found

@@ -126,7 +126,7 @@ al.explore_adapter(pd.concat(tables, ignore_index=True))
 def run_in_lab(lab, open_page):
     """Run a cell in a notebook of its own, and give the page when the explorer in it has drawn."""
 
-    def run(source, *, name, size=(1500, 1100)):
+    def run(source, *, name, size=(1500, 1100), drawn=".astrolab-cloud canvas"):
         cell = nbformat.v4.new_code_cell(source.strip())
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), lab.folder / name)
@@ -135,7 +135,7 @@ def run_in_lab(lab, open_page):
         page.notebook.run_all()
         page.notebook.wait_until_run(timeout_s=RUN_S)
         page.locator(".astrolab-scores table").wait_for(timeout=120_000)
-        page.locator(".astrolab-cloud canvas").first.wait_for(timeout=120_000)
+        page.locator(drawn).first.wait_for(timeout=120_000)
         return page
 
     return run
@@ -479,6 +479,50 @@ def test_the_galaxies_stop_where_the_slider_stops_however_fast_it_went(run_in_la
     wait_for_text(scores, "at scale 0.50")
     for there, here, slow in zip(at_end, fast, pictures(), strict=True):
         assert np.abs(there - here).mean() > 20 * np.abs(slow - here).mean()
+    assert not [error for error in page.errors if error.startswith("uncaught")]
+
+
+LANDSCAPE = """
+import numpy as np
+import pandas as pd
+import astrolab as al
+from astrolab.landscapes import Landscape
+
+a = np.linspace(-1, 1, 21)
+marks, about = pd.DataFrame(columns=["name", "a", "b", "off_frac"]), {"n": 79, "objects": "stars", "where": ""}
+about |= {"simulated": True}
+bowls = {"lora": a**2 + 2 * a[:, None] ** 2 + 0.1, "full": 2 * a**2 + a[:, None] ** 2 + 0.2}
+words = ("direction 1", "direction 2")
+al.explore_landscape([Landscape(arm, a, a, loss, marks, words, about) for arm, loss in bowls.items()])
+"""
+
+
+def test_a_landscape_turns_and_says_the_loss_under_the_mouse(run_in_lab, artefacts):
+    page = run_in_lab(LANDSCAPE, name="landscape.ipynb", drawn=".astrolab-places")
+    picture, places = page.locator(".astrolab-under img"), page.locator(".astrolab-places")
+    first = picture.get_attribute("src")
+    frame, box = picture.bounding_box(), places.bounding_box()
+    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.25 * box["height"])
+    said = page.evaluate(
+        "() => getComputedStyle(document.querySelector('.astrolab-places i:hover'), '::after').content.slice(1, -1)"
+    )
+    loss, a, b = map(float, re.match(r"loss (\S+) at a = (\S+), b = (\S+)", said).groups())
+    assert a == pytest.approx(0.5, abs=0.1) and b == pytest.approx(0.5, abs=0.1)
+    assert loss == pytest.approx(a**2 + 2 * b**2 + 0.1, abs=1e-3)
+    pixels = np.asarray(Image.open(io.BytesIO(picture.screenshot())).convert("L"))
+    left = int(box["x"] - frame["x"])
+    spine = (pixels[:, left - 3 : left + 4] < 90).sum(axis=0)
+    assert spine.max() > 0.9 * box["height"], "the places do not lie over the contours"
+    page.locator(".astrolab-arm select").select_option("full fine-tuning")
+    page.wait_for_function("was => document.querySelector('.astrolab-under img').src !== was", arg=first)
+    second = picture.get_attribute("src")
+    page.locator(".astrolab-azimuth .noUi-handle").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("was => document.querySelector('.astrolab-under img').src !== was", arg=second)
+    page.locator(".astrolab-a .noUi-handle").focus()
+    page.keyboard.press("ArrowRight")
+    assert "0.11" in wait_for_text(page.locator(".astrolab-scores"), r"at a = 0\.10, b = 0\.00")
+    page.screenshot(path=artefacts / "landscape.png")
     assert not [error for error in page.errors if error.startswith("uncaught")]
 
 

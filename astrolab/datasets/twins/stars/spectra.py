@@ -8,9 +8,9 @@ growth turns it into the equivalent width in a star.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,28 +22,15 @@ TABLES = tomllib.loads(Path(__file__).with_name("tables.toml").read_text(encodin
 IONS, WEAK = TABLES["ions"], np.array(TABLES["weak"]["kinds"].split()).reshape(-1, 4)
 C_KMS, LN_10, PLANCK_ANG_K = 299_792.458, float(np.log(10.0)), 1.438776877e8
 LOG_STEP = 2.5e-5
-GRID = 10.0 ** (3.547 + LOG_STEP * np.arange(17_920))  # vacuum Å, in steps of 17 km/s
-PIXEL_KMS, SIGMA_KMS = (
-    C_KMS * LOG_STEP * LN_10,
-    C_KMS / 7000.0 / 2.3548,
-)  # the grid's own Gaussian, within every survey's
+GRID = 10.0 ** (3.547 + LOG_STEP * np.arange(17_920))  # vacuum Å
+PIXEL_KMS = C_KMS * LOG_STEP * LN_10  # 17 km/s
+SIGMA_KMS = C_KMS / 7000.0 / 2.3548  # the grid's own Gaussian, which every survey's contains
 SUN = torch.tensor([[5772.0, 4.44, 0.0, 0.0]])
 LINE_LAYER = 0.85  # temperature where metal lines form, of Teff
 WING_SOFTNESS = 1.3  # of σ: where the far wings of a line level off
-HYDROGEN_DEPTH = 0.65  # of its lines at most
-CORE_FLUX = 0.07  # what the deepest lines leave
-HYDROGEN_SLOPES = 0.24, 0.50  # of log wings in stars cooler and hotter than the Sun: stronger lines form higher up
-SOLAR_WINGS = torch.tensor([1.75, 0.02])  # of the Balmer and Paschen series (Å^2.5)
-
-
-class Layer(NamedTuple):
-    """Where lines form: 5040 K / T, Δλ_D / λ, log damping a (n, 1); log N / κ of ions, log N Pe / κ of hydrogen."""
-
-    theta: Tensor
-    doppler: Tensor
-    log_damping: Tensor
-    absorbers: Tensor
-    hydrogen: Tensor
+CORE_FLUX, HYDROGEN_DEPTH = 0.07, 0.65  # what the deepest lines leave; how deep those of hydrogen are at most
+SOLAR_WINGS = torch.tensor([2.1, 0.02])  # of the Balmer and Paschen series (Å^2.5)
+HYDROGEN_SLOPES = 0.20, 0.42  # of log wings in stars cooler and hotter than the Sun: stronger lines form higher up
 
 
 def spectrum(stars: Tensor) -> Tensor:
@@ -71,9 +58,11 @@ def amplitudes(stars: Tensor) -> tuple[Tensor, Tensor]:
     width, wings = (one / (1.0 - CORE_FLUX) ** power for one, power in zip(strengths(stars), (1, 2), strict=True))
     sigma = floats(line_list()[0]) * SIGMA_KMS / C_KMS
     soft = WING_SOFTNESS * sigma
-    thin = np.pi * wings / soft**2  # W of the wings alone, over `soft`, if they were thin
-    left = (width - soft * thin / (1.0 + thin / 4.0 / np.pi).sqrt()).clamp(min=0.0)
-    left *= (wings / (soft**2 + sigma**2)).clamp(max=9.0).exp()  # a core that lies in wings hides less
+    half = wings / soft**2 / 2.0
+    left = width - 2.0 * np.pi * soft * half * (torch.special.i0e(half) + torch.special.i1e(half))  # wings alone
+    left = (
+        left.clamp(min=0.0) * (wings / (soft**2 + sigma**2)).clamp(max=9.0).exp()
+    )  # a core that lies in wings hides less
     log_depth, _, growth = _growth()
     grid = np.linspace(-4.0, np.log10(4.0), 400)  # of log W / Δλ_D, to invert the curve without damping
     inverse = floats(np.interp(grid, growth[0], log_depth)).expand(len(stars), -1)
@@ -83,13 +72,13 @@ def amplitudes(stars: Tensor) -> tuple[Tensor, Tensor]:
 def strengths(stars: Tensor) -> tuple[Tensor, Tensor]:
     """Give equivalent widths (Å) and far wings (Å², τ = wings / Δλ²) of all lines: (n, line) each."""
     wave, excitation, solar, ion = line_list()
-    layer, sun = _layer(stars), _layer(SUN)
-    growth = curve_of_growth(_growth()[0][None], log_damping=sun.log_damping)[0]
-    solar_depth = floats(np.interp(np.log10(solar / wave / float(sun.doppler)), growth, _growth()[0]))
-    log_depth = solar_depth + (layer.absorbers - sun.absorbers)[:, ion] - (layer.theta - sun.theta) * floats(excitation)
-    log_doppler = (floats(wave) * layer.doppler).log10()
-    width = 10.0 ** (curve_of_growth(log_depth, log_damping=layer.log_damping) + log_doppler)
-    return width, 10.0 ** (log_depth + layer.log_damping + 2.0 * log_doppler) / np.sqrt(np.pi)
+    (doppler, damping, theta, absorbers, _), (solar_doppler, solar_damping, *sun) = _layer(stars), _layer(SUN)
+    growth = curve_of_growth(_growth()[0][None], log_damping=solar_damping)[0]
+    solar_depth = floats(np.interp(np.log10(solar / wave / float(solar_doppler)), growth, _growth()[0]))
+    log_depth = solar_depth + (absorbers - sun[1])[:, ion] - (theta - sun[0]) * floats(excitation)
+    log_doppler = (floats(wave) * doppler).log10()
+    width = 10.0 ** (curve_of_growth(log_depth, log_damping=damping) + log_doppler)
+    return width, 10.0 ** (log_depth + damping + 2.0 * log_doppler) / np.sqrt(np.pi)
 
 
 def curve_of_growth(log_depth: Tensor, *, log_damping: Tensor) -> Tensor:
@@ -132,7 +121,8 @@ def line_list() -> tuple[np.ndarray, ...]:
     return wave, excitation, width / 1000.0, np.append(ion, [list(IONS).index(name) for name in WEAK[:, 0]])
 
 
-def _layer(stars: Tensor) -> Layer:
+def _layer(stars: Tensor) -> tuple[Tensor, ...]:
+    """Where lines form: Δλ_D / λ, log a, 5040 K / T (n, 1); atoms over opacity (n, ion), hydrogen's wings (n, 2)."""
     teff, log_g, feh, alpha = stars.split(1, dim=1)
     theta = 5040.0 / teff
     # electrons: in cool stars metals give them; opacity: H⁻, and from about 8,000 K on hydrogen
@@ -141,19 +131,16 @@ def _layer(stars: Tensor) -> Layer:
     negative = pressure + 0.754 * theta + 2.5 * theta.log10()
     opacity = torch.logaddexp(LN_10 * negative, LN_10 * (8.5 - 12.09 * theta)) / LN_10
     turbulence = (1.0 + 0.25 * (4.44 - log_g) + 1.5 * ((teff - 6000.0) / 2500.0).clamp(0.0, 1.0)).clamp(0.8, 3.0)
-    collisions = 0.028 * 10.0 ** (0.55 * (log_g - 4.44)) * (teff / 5772.0) ** -5.0
+    collisions = 0.028 * 10.0 ** (0.62 * (log_g - 4.44)) * (teff / 5772.0) ** -5.0
     energies, in_alpha = (floats([ion[name] for ion in IONS.values()]) for name in ("energies", "alpha"))
     saha = 2.5 * (5040.0 / theta * LINE_LAYER).log10() - 0.18 - pressure
     first, second = (saha - theta / LINE_LAYER * energy for energy in energies.T)  # log of one ion over the one before
     total = torch.logaddexp(torch.zeros_like(first), LN_10 * first).logaddexp(LN_10 * (first + second)) / LN_10
     absorbers = torch.where(torch.tensor([name.endswith("2") for name in IONS]), first, 0.0) - total
-    return Layer(
-        theta=theta / LINE_LAYER,
-        doppler=(turbulence**2 + 1.44 * teff / 5772.0).sqrt() / C_KMS,
-        log_damping=(collisions + 0.002).log10(),
-        absorbers=feh + in_alpha * alpha + absorbers - opacity,
-        hydrogen=pressure - opacity - theta * torch.tensor([10.2, 12.09]),
-    )
+    absorbers += feh + in_alpha * alpha - opacity
+    doppler = (turbulence**2 + 1.44 * teff / 5772.0).sqrt() / C_KMS
+    hydrogen = pressure - opacity - theta * torch.tensor([10.2, 12.09])
+    return doppler, (collisions + 0.002).log10(), theta / LINE_LAYER, absorbers, hydrogen
 
 
 def _broad_depths(stars: Tensor) -> tuple[Tensor, Tensor]:
@@ -162,7 +149,7 @@ def _broad_depths(stars: Tensor) -> tuple[Tensor, Tensor]:
     _, log_g, feh, alpha = stars.split(1, dim=1)
     bands = at + rise * (torch.minimum(5040.0 / stars[:, :1], upto) - 1.2)
     bands += slopes[0] * feh + slopes[1] * alpha + slopes[2] * (log_g - 2.5)
-    hydrogen = _layer(stars).hydrogen - _layer(SUN).hydrogen
+    hydrogen = _layer(stars)[-1] - _layer(SUN)[-1]
     return 10.0**bands, SOLAR_WINGS * 10.0 ** (hydrogen * torch.where(hydrogen < 0, *HYDROGEN_SLOPES))
 
 
@@ -170,11 +157,11 @@ def _broad_depths(stars: Tensor) -> tuple[Tensor, Tensor]:
 def _tiles() -> list[tuple[slice, Tensor, Tensor, Tensor]]:
     """512 pixels each: the named lines in reach; profiles (row, pixel) of cores, wings, bands, weak lines; hydrogen."""
     rng, tiles = np.random.default_rng(4383), []
-    bands = [sum(band_profile(*head, rng=rng) for head in kind["heads"]) for kind in TABLES["bands"].values()]
+    bands = [sum(band_profile(head, rng=rng) for head in kind["heads"]) for kind in TABLES["bands"].values()]
     broad = np.stack([*bands, *(_weak_lines(share=float(share), rng=rng) for share in WEAK[:, 3])])
     lower = np.array([2, 3])[:, None, None]
     upper = lower + np.arange(1, 22)[:, None]
-    size = np.minimum((upper / 4.0) ** 0.6, 1.4 * (7.0 / upper) ** 2.7)
+    size = np.minimum((upper / 4.0) ** 1.2, 2.0 * (7.0 / upper) ** 2.7)
     series = (size * ((GRID - 911.763 / (lower**-2.0 - upper**-2.0)) ** 2 + 0.64) ** -1.25).sum(axis=1)
     centre, solar = (one[: -len(WEAK), None] for one in (line_list()[0], line_list()[2]))
     for pixels in (slice(first, first + 512) for first in range(0, len(GRID), 512)):
@@ -187,8 +174,9 @@ def _tiles() -> list[tuple[slice, Tensor, Tensor, Tensor]]:
     return tiles
 
 
-def band_profile(start: float, stop: float, *, rng: Generator) -> np.ndarray:
+def band_profile(ends: Sequence[float], *, rng: Generator) -> np.ndarray:
     """Give a band that fades from its head, with the comb of its rotational lines, 1 on average at the head."""
+    start, stop = ends
     along = (GRID - start) / (stop - start)
     comb = _spread(rng.exponential(size=len(GRID))) / _spread(np.ones(len(GRID)))
     edge = 1.0 / (1.0 + np.exp(-np.clip(along * abs(stop - start) / 1.5, -50, 50)))
