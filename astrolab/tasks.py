@@ -136,10 +136,9 @@ class Task:
 class InputSpec:
     """What one input of a survey is made of.
 
-    Of spectra: `grid` are the wavelengths (Å) where all objects share them, `medium` in what (``"vacuum"``, ``"air"``,
-    or ``""`` for unknown), `resolution` is R = λ / FWHM (one value, or one a pixel of the grid; empty where unknown),
-    `velocity` the column of radial velocities (km/s; empty at rest), `bridge` the settings of the `Bridge` that made
-    the input (empty as read).
+    Of spectra, empty where unknown: `grid` are the wavelengths (Å) of all, in a `medium`; `resolution` is R = λ / FWHM,
+    one value or one a pixel; `velocity` the column of radial velocities (km/s), none at rest; `bridge` the settings of
+    the `Bridge` that made them.
     """
 
     axes: tuple[str, ...]

@@ -11,7 +11,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from io import BytesIO
@@ -54,13 +53,6 @@ def digest_file(path: Path, *, algorithm: str = "sha256") -> str:
     if settled:
         _keep(key, digest=np.array(digest))
     return digest
-
-
-def digest_beside(path: Path, *, tables: Sequence[Path] = (), arrays: Sequence[np.ndarray] = ()) -> str:
-    """Return the digest of a file and of what lies beside it: other tables, and arrays read from many small files."""
-    parts = [digest_file(each) for each in (path, *tables)]
-    parts += [hashlib.sha256(np.ascontiguousarray(array)).hexdigest() for array in arrays]
-    return parts[0] if len(parts) == 1 else hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def read_content(rows: Rows) -> Content:

@@ -235,7 +235,7 @@ def fits_columns(hdus: fits.HDUList, *, path: Path, wanted: str | None = None) -
         raise unread(path, what="A table", received=f"a FITS file of {len(hdus)} HDUs without one", remedy=remedy)
     first = next(str(number) for number, hdu in enumerate(hdus) if isinstance(hdu, TABLES))
     table = find_hdu(hdus, key=wanted or first, path=path, kinds=TABLES)
-    names = table.columns.names
+    names = [name for name in table.columns.names if name]  # a column may have none
     if repeated := [name for name in names if names.count(name) > 1]:
         raise _repeated(repeated[0], path)  # astropy could read no column of such a table
     return {name: or_absent(partial(_fits_column, table, name), path=path, kind="FITS") for name in names}
@@ -450,11 +450,4 @@ def h5_keys(group: h5py.Group) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _read_spectra(path: Path, layout: Format, arrays: dict[str, int], texts: Sequence[str]) -> Contents:
-    from astrolab.datasets.spectral_files import read_spectra  # which reads FITS with what is here
-
-    return read_spectra(path, layout=layout, arrays=arrays)
-
-
 READERS = {"csv": _read_csv, "parquet": _read_parquet, "fits": _read_fits, "hdf5": _read_hdf5, "npz": _read_npz}
-READERS |= dict.fromkeys(("lamost", "desi", "fits1d"), _read_spectra)

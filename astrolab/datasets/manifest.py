@@ -181,16 +181,13 @@ class Format(Settings):
     table: Text | None = None
 
 
-class Join(Settings):
+class Join(Format):
     """A table whose columns belong to the objects: those of the row in which `on` is what the column `by` is."""
 
     path: FilePath
-    format: Literal["csv", "fits", "parquet", "hdf5", "npz"]
-    table: Text | None = None
     by: Text
     on: Text | None = None
     only: Text | None = None
-    prefix: Text = ""
 
 
 class FileEntry(Settings):
@@ -211,11 +208,6 @@ class FileEntry(Settings):
     def names(self) -> tuple[str, ...]:
         """Every relative path under which the file may be found, the published one first."""
         return (self.path, *self.aliases)
-
-    def depth_of(self, path: Path) -> int:
-        """Of how many parts the name is made under which the file lies at a path."""
-        parts = (name.parts for name in map(PurePosixPath, self.names))
-        return next((len(name) for name in parts if path.parts[-len(name) :] == name), 0)
 
     @property
     def known_hash(self) -> str | None:
@@ -323,8 +315,9 @@ class Manifest(Settings):
 
     def entry_for(self, path: Path) -> FileEntry:
         """Give the manifest's entry for a file on disk, found by its name or an alias."""
+        parts = Path(path).parts
         for entry in self.files:
-            if entry.depth_of(Path(path)):
+            if any(parts[-len(name.parts) :] == name.parts for name in map(PurePosixPath, entry.names)):
                 return entry
         asked = f"The manifest of {self.name!r} was asked about a file."
         remedy = "Rename the file as the manifest does, or add it under [[files]]."

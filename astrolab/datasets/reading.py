@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ import astropy.units as u
 import numpy as np
 import pandas as pd
 
-from astrolab.datasets.digests import digest_beside, read_content
+from astrolab.datasets.digests import digest_file, read_content
 from astrolab.datasets.fetching import inside
 from astrolab.datasets.formats import Array, read_contents
 from astrolab.datasets.manifest import FLUX_UNITS, FileEntry, Format, Input, Join, Manifest
@@ -29,7 +30,7 @@ from astrolab.datasets.rows import (
     with_nulls,
 )
 from astrolab.datasets.spectral_files import gather
-from astrolab.datasets.survey import Provenance, Survey
+from astrolab.datasets.survey import Provenance, Survey, digest_joined
 from astrolab.errors import AstrolabWarning, DataNotFoundError, SchemaError
 from astrolab.tasks import InputSpec
 
@@ -102,7 +103,9 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
     """Open the objects of one file; `image_size` (px) is cut from the centre, by default the manifest's first size."""
     path = Path(path)
     keys = _array_keys(one for one in manifest.inputs.values() if not one.files)
-    found, arrays = read_contents(path, layout=manifest.format, arrays=keys, texts=_texts(manifest))
+    texts = [name for one in manifest.inputs.values() for name, as_text in one.in_path.items() if as_text]
+    texts += [manifest.id.column] if manifest.id else []
+    found, arrays = read_contents(path, layout=manifest.format, arrays=keys, texts=texts)
     entry, inputs, specs = manifest.entry_for(path), {}, {}
     for name, one in manifest.inputs.items():
         if not (one.is_table or one.files):
@@ -114,8 +117,8 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
         remedy = "Fetch or simulate it again, or take it out of the manifest."
         raise unread(path, what=f"A table of {manifest.objects}", received="a file with no rows", remedy=remedy)
     columns = Columns(_masked({name: rows for name, rows in found.items() if name not in keys}), path, n_rows)
-    root = path.parents[entry.depth_of(path) - 1]
-    columns, own, its_specs, has_files = _own_files(columns, manifest=manifest, root=root)
+    root = path.parents[len(Path(entry.path).parts) - 1]
+    columns, own, its_specs, has_file = _own_files(columns, manifest=manifest, root=root)
     inputs, specs, tables = inputs | own, specs | its_specs, [inside(root, path=join.path) for join in manifest.joins]
     for join, table in zip(manifest.joins, tables, strict=True):
         columns = replace(columns, found=_joined(columns, join=join, path=table) | columns.found)
@@ -126,6 +129,9 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
     labels, weights = _labels(columns, manifest=manifest)
     sky = [columns.numbers(name, unit="deg")[:] for name in (manifest.sky.ra, manifest.sky.dec)] if manifest.sky else []
     named = {name: columns.column(column) for name, column in manifest.columns.items()}
+    ids, digests = _ids(columns, manifest=manifest, entry=entry), [partial(digest_file, one) for one in (path, *tables)]
+    digests += [hashlib.sha256(np.ascontiguousarray(rows)).hexdigest() for rows in own.values()]
+    digest = digests[0] if len(digests) == 1 else partial(digest_joined, [(one, ids) for one in digests])
     survey = Survey(
         name=manifest.name,
         inputs=inputs,
@@ -134,19 +140,15 @@ def read_file(path: str | Path, *, manifest: Manifest, image_size: int | None = 
         weights=weights,
         task=manifest.task,
         objects=manifest.objects,
-        ids=_ids(columns, manifest=manifest, entry=entry),
+        ids=ids,
         catalogue=named or {name: rows for name, rows in columns.found.items() if rows.shape == (n_rows,)},
         sky_deg=np.stack(sky, axis=1).astype(np.float64) if sky else None,
         published_split=None if entry.split is None else np.full(n_rows, entry.split),
         split_keys=None if manifest.id else _split_keys(inputs, labels=labels, entry=entry),
-        provenance=replace(
-            _provenance(manifest),
-            files=(entry.path, *(join.path for join in manifest.joins)),
-            digest=partial(digest_beside, path, tables=tables, arrays=list(own.values())),
-        ),
+        provenance=replace(_provenance(manifest), files=(entry.path,), digest=digest),
     )
     survey = replace(survey, inputs=_cut(inputs, manifest=manifest, entry=entry, image_size=image_size))
-    return survey if has_files.all() else survey.take(has_files)
+    return survey if has_file.all() else survey.take(has_file)
 
 
 def _provenance(manifest: Manifest) -> Provenance:
@@ -162,69 +164,49 @@ def _provenance(manifest: Manifest) -> Provenance:
     )
 
 
-def _texts(manifest: Manifest) -> tuple[str, ...]:
-    """Columns that are text even where they look like numbers: ids, and what paths are made of."""
-    in_paths = [name for one in manifest.inputs.values() for name, is_text in one.in_path.items() if is_text]
-    return (*in_paths, *([manifest.id.column] if manifest.id else []))
-
-
 def _own_files(
     columns: Columns, *, manifest: Manifest, root: Path
 ) -> tuple[Columns, dict[str, Rows], dict[str, InputSpec], np.ndarray]:
-    """Inputs that lie in a file an object: also their columns, and which objects have all their files."""
-    inputs, specs, has_files = {}, {}, np.ones(columns.n_rows, dtype=bool)
-    for name, one in manifest.inputs.items():
-        if one.files:
-            more, arrays, is_there = _from_files(columns, one=one, root=root, objects=manifest.objects)
-            rows, specs[name] = _array_input(name, one=one, arrays=arrays, path=columns.path)
-            columns, inputs = replace(columns, found=more | columns.found), inputs | rows
-            has_files &= is_there
-    return columns, inputs, specs, has_files
-
-
-def _from_files(
-    columns: Columns, *, one: Input, root: Path, objects: str
-) -> tuple[dict[str, Rows], dict[str, Array], np.ndarray]:
-    """Read an object's own file a row: its columns, its arrays, and which objects have one; the others are all 0."""
-    values = {name: (columns.column if is_text else columns.numbers)(name)[:] for name, is_text in one.in_path.items()}
-    paths = [one.files.format(**dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)]
-    paths = [inside(root, path=path) for path in paths]
-    has_file = np.array([path.is_file() for path in paths])
-    if not has_file.any():
-        asked, received = f"Each of {len(paths):,} {objects} has a file {one.files}, says the manifest.", "none of them"
-        remedy = "Put the files beside the table, or correct the path in the manifest."
-        raise DataNotFoundError(asked, received=received, available=f"looked for {paths[0]}, …", remedy=remedy)
-    if not has_file.all():
-        absent = ", ".join(path.name for path in np.array(paths)[~has_file][:3])
-        text = f"{(~has_file).sum():,} of {len(paths):,} {objects} have no file {one.files} and are left out: {absent}"
-        warnings.warn(text, AstrolabWarning, stacklevel=5)
-    layout = Format(format=one.file_format)
-    there = [path for path, is_there in zip(paths, has_file, strict=True) if is_there]
-    found, arrays = gather(there, layout=layout, arrays=_array_keys([one]))
-    row = np.where(has_file, np.cumsum(has_file) - 1, 0)
-    spread = {key: a if a.rows.ndim == 1 else a._replace(rows=a.rows[row]) for key, a in arrays.items()}
-    return {name: ColumnRows(np.asarray(rows[row])) for name, rows in found.items()}, spread, has_file
+    """Inputs that lie in a file an object: also the columns of these files, and which objects have theirs."""
+    inputs, specs, has_file = {}, {}, np.ones(columns.n_rows, dtype=bool)
+    for name, one in [(name, one) for name, one in manifest.inputs.items() if one.files]:
+        values = [(columns.column if as_text else columns.numbers)(part)[:] for part, as_text in one.in_path.items()]
+        names = [dict(zip(one.in_path, row, strict=True)) for row in zip(*values, strict=True)]
+        paths = np.array([inside(root, path=one.files.format(**each)) for each in names])
+        is_there = np.array([path.is_file() for path in paths])
+        asked = f"Each of {len(paths):,} {manifest.objects} has a file {one.files}, says the manifest."
+        absent = f"{(~is_there).sum():,} have none: " + ", ".join(path.name for path in paths[~is_there][:3])
+        if not is_there.any():
+            remedy = f"Put the files into {root}, or correct the path in the manifest."
+            raise DataNotFoundError(asked, received=absent, remedy=remedy)
+        if not is_there.all():
+            warnings.warn(f"{asked} These are left out: {absent}", AstrolabWarning, stacklevel=5)
+        found, arrays = gather(paths[is_there], layout=Format(format=one.file_format), arrays=_array_keys([one]))
+        row = np.maximum(np.cumsum(is_there) - 1, 0)
+        arrays = {key: a if a.rows.ndim == 1 else a._replace(rows=a.rows[row]) for key, a in arrays.items()}
+        rows, specs[name] = _array_input(name, one=one, arrays=arrays, path=columns.path)
+        more = {key: ColumnRows(np.asarray(column[row])) for key, column in found.items()}
+        columns, inputs, has_file = replace(columns, found=more | columns.found), inputs | rows, has_file & is_there
+    return columns, inputs, specs, has_file
 
 
 def _joined(columns: Columns, *, join: Join, path: Path) -> dict[str, Rows]:
-    """The columns of another table, row by row; nothing where it has no such object."""
-    layout, on = Format(format=join.format, table=join.table), join.on or join.by
-    found, _ = read_contents(path, layout=layout, arrays={}, texts=(on,))
+    """The columns of another table for the same objects; nothing where it has no such object."""
+    on = join.on or join.by
+    found, _ = read_contents(path, layout=join, arrays={}, texts=(on,))
     table = Columns(_masked(found), path, max(len(rows) for rows in found.values()))
-    chosen = np.flatnonzero(table.column(join.only)[:].astype(bool)) if join.only else np.arange(table.n_rows)
+    chosen = np.flatnonzero(table.column(join.only)[:]) if join.only else np.arange(table.n_rows)
     theirs = pd.Index(table.column(on)[:][chosen].astype(str))
     if theirs.has_duplicates:
-        received = f"{theirs.duplicated().sum():,} rows with the {on} of another, e.g. {theirs[theirs.duplicated()][0]}"
+        received = f"{theirs.duplicated().sum():,} more rows of the same {on}, e.g. {theirs[theirs.duplicated()][0]}"
         remedy = "Name a column of true and false that chooses one of them: [[join]] only = ..."
         raise unread(path, what=f"One row for each {on}", received=received, remedy=remedy)
     row = theirs.get_indexer(columns.column(join.by)[:].astype(str))
     if (row < 0).all():
-        asked, received = f"The rows of {path.name} were to be joined by {on}.", f"no {join.by} of {columns.path.name}"
-        available, remedy = f"{on} such as {theirs[:1].tolist()}", "Correct by and on in [[join]]."
-        raise SchemaError(asked, received=received, available=available, remedy=remedy)
-    kept = {name: rows for name, rows in table.found.items() if rows.shape == (table.n_rows,)}
-    taken = {name: np.asarray(rows[chosen[row]]) for name, rows in kept.items()}
-    return {join.prefix + name: ColumnRows(with_nulls(values, is_null=row < 0)) for name, values in taken.items()}
+        what = f"Rows whose {on} is a {join.by} of {columns.path.name}"
+        raise unread(path, what=what, received=f"none; {on} is {theirs[0]}, …", remedy="Correct by and on in [[join]].")
+    taken = {name: rows[chosen[row]] for name, rows in table.found.items() if rows.shape == (table.n_rows,)}
+    return {name: ColumnRows(with_nulls(np.asarray(v), is_null=row < 0)) for name, v in taken.items()}
 
 
 def _cut(
@@ -276,6 +258,8 @@ def _array_input(
         raise unread(path, what="One array a channel", received=received, remedy="Correct the keys in the manifest.")
     rows = {name: parts[0].rows if len(parts) == 1 else ChannelRows([part.rows for part in parts])}
     rows |= {f"{name}.{companion}": arrays[key].rows for companion, key in one.companions.items()}
+    if one.spec.axes == ("pixel",):  # (n, pixel, 1), as SpecCLIP packs spectra
+        rows = {key: ColumnRows(values) if values.shape[2:] == (1,) else values for key, values in rows.items()}
     for key, values in rows.items():
         if values.dtype.kind not in "fiub" or values.shape[1:] != rows[name].shape[1:]:
             asked = f"The {key} of {path.name} must be numbers" + f", shaped as the {name}." * (key != name)

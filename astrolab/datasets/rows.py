@@ -41,6 +41,7 @@ OF_PYTHON = (OSError, EOFError, RuntimeError, SystemError, SyntaxError, MemoryEr
 
 PACKED = {b"\x1f\x8b": gzip.decompress, b"BZ": bz2.decompress, b"\xfd7": lzma.decompress}  # by how a file begins
 BEGINS = {"hdf5": b"\x89HDF\r\n\x1a\n", "fits": (b"SIMPLE", b"PK", *PACKED), "parquet": b"PAR1", "npz": b"PK"}
+BEGINS |= dict.fromkeys(("lamost", "desi", "fits1d"), BEGINS["fits"])
 
 
 class LazyRows:
@@ -69,11 +70,15 @@ Rows = np.ndarray | LazyRows
 
 
 class MappedRows(LazyRows):
-    """An uncompressed array in a file, mapped on the first read: a random batch costs no more than its own bytes."""
+    """An uncompressed array in a file, mapped on the first read: a random batch costs no more than its own bytes.
 
-    def __init__(self, path: str | Path, *, offset: int, shape: tuple[int, ...], dtype: np.dtype):
-        self.path, self.offset, self.shape = Path(path), offset, shape
-        self.stored_dtype, self.dtype = dtype, dtype.newbyteorder("=")
+    Of records it is one field.
+    """
+
+    def __init__(self, path: Path, *, offset: int, shape: tuple[int, ...], dtype: np.dtype, field: str | None = None):
+        self.path, self.offset, self.stored_shape, self.field = Path(path), offset, shape, field
+        kept = dtype[field] if field else dtype
+        self.stored_dtype, self.dtype, self.shape = dtype, kept.base.newbyteorder("="), (*shape, *kept.shape)
         self._values = None
 
     def __getstate__(self) -> dict:
@@ -81,12 +86,14 @@ class MappedRows(LazyRows):
 
     def mapped(self) -> np.ndarray:
         """Give the array where it lies."""
-        return np.memmap(self.path, dtype=self.stored_dtype, mode="r", offset=self.offset, shape=self.shape)
+        options = {"dtype": self.stored_dtype, "offset": self.offset, "shape": self.stored_shape}
+        values = np.memmap(self.path, mode="r", **options).view(np.ndarray)
+        return values[self.field] if self.field else values
 
     def _read(self, numbers: np.ndarray) -> np.ndarray:
         if self._values is None:
             with reading(self.path, kind="FITS or HDF5"):
-                self._values = self.mapped().view(np.ndarray)
+                self._values = self.mapped()
         return self._values[numbers].astype(self.dtype, copy=False)
 
 
@@ -151,11 +158,11 @@ class CroppedRows(LazyRows):
 
 
 class ColumnRows(LazyRows):
-    """One table column: (n, 1) becomes (n,), padded bytes text, big-endian numbers native; `unit` as the file says."""
+    """A column: (n, …, 1) becomes (n, …), padded bytes text, big-endian numbers native; `unit` as the file says."""
 
     def __init__(self, rows: Rows, *, unit: str | None = None):
         self.rows, self.unit = rows, unit or ""
-        self.shape = rows.shape[:1] if rows.shape[1:] == (1,) else rows.shape
+        self.shape = rows.shape[:-1] if rows.shape[1:] and rows.shape[-1] == 1 else rows.shape
         is_text = rows.dtype.kind in "SO"
         self.dtype = np.dtype(object) if is_text else rows.dtype.newbyteorder("=")
 

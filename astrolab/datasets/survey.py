@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from textwrap import shorten
 from types import MappingProxyType
 from typing import Any
 
@@ -276,7 +277,7 @@ def stack_surveys(parts: Sequence[Survey], *, name: str, provenance: Provenance)
         parts[0],
         name=name,
         inputs={one: stack_rows([part.inputs[one] for part in parts]) for one in arrays},
-        specs={one: parts[0].specs[one] for one in common},
+        specs={one: _joined_spec([part.specs[one] for part in parts]) for one in common},
         labels=pd.concat([part.labels for part in parts], ignore_index=True),
         weights=weights if len(weights.columns) else None,
         ids=np.concatenate([part.ids for part in parts]),
@@ -290,6 +291,11 @@ def stack_surveys(parts: Sequence[Survey], *, name: str, provenance: Provenance)
     )
 
 
+def _joined_spec(specs: Sequence[InputSpec]) -> InputSpec:
+    """Of spectra of different resolutions it is not one."""
+    return specs[0] if len({spec.resolution for spec in specs}) == 1 else replace(specs[0], resolution=())
+
+
 def _joined(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
     return None if any(array is None for array in arrays) else np.concatenate(arrays)
 
@@ -297,7 +303,7 @@ def _joined(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
 def _refuse_differences(parts: Sequence[Survey], *, inputs: Sequence[str]) -> None:
     traits: dict[str, Callable[[Survey], Any]] = {"labels": lambda part: part.task.label_names}
     for name in inputs:
-        for trait in ("bridge", "channels", "unit", "scale_arcsec", "grid", "companions", "medium", "resolution"):
+        for trait in ("bridge", "channels", "unit", "scale_arcsec", "grid", "companions", "medium"):
             traits[f"{name} {trait}"] = lambda part, name=name, trait=trait: getattr(part.specs[name], trait)
         traits[f"{name} shape"] = lambda part, name=name: tuple(part.inputs[name].shape[1:])
     remedies = {"channels": "declare which channels stand for which with as_channels", "shape": "give one image_size"}
@@ -307,7 +313,7 @@ def _refuse_differences(parts: Sequence[Survey], *, inputs: Sequence[str]) -> No
         values = {str(of(part)): part.name for part in parts}
         if len(values) > 1:
             what = remedies.get(trait.rpartition(" ")[2], f"join only surveys with the same {trait}")
-            received = "; ".join(f"{trait} {value} in {name!r}" for value, name in values.items())
+            received = "; ".join(f"{trait} {shorten(value, 80)} in {name!r}" for value, name in values.items())
             asked = f"Surveys were to be joined: {', '.join(part.name for part in parts)}."
             raise SchemaError(asked, received=received, remedy=what[0].upper() + what[1:] + ".")
 

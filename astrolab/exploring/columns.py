@@ -12,7 +12,7 @@ import pandas as pd
 
 from astrolab.datasets.overlap import rows_of
 from astrolab.predictions import CONDITIONS, FLAGS, KEYS
-from astrolab.tasks import Quantity
+from astrolab.tasks import QUANTITIES, Quantity
 
 if TYPE_CHECKING:
     from astrolab.datasets.survey import Survey
@@ -29,8 +29,8 @@ _UNITS = (
 )
 _MAGNITUDE = re.compile(r"(^|_)mag($|_)")
 _SIZE = re.compile(r"half_light_radius|petro_rad|(^|_)(radius|size)(_|$)")
-_DERIVED = ("deviation", "is_outlier", "pred_other", "deviation_other", "change", "verdict", "ra", "dec", "place")
-_NOT_SLICED = {*KEYS, *CONDITIONS, *FLAGS, "label", "truth", "pred", *_DERIVED}
+_DERIVED = ("deviation", "is_outlier", "pred_other", "deviation_other", "change", "deviation_difference", "verdict")
+_NOT_SLICED = {*KEYS, *CONDITIONS, *FLAGS, "label", "truth", "pred", "ra", "dec", "place", *_DERIVED}
 _OF_A_LABEL = ("truth.", "pred.", "error.")
 N_OTHERS = 2
 VALUE = Quantity("value")
@@ -71,7 +71,9 @@ def column_label(name: str, *, quantity: Quantity = VALUE) -> str:
     words = {"truth": "true ", "pred": "predicted "}
     if name in words:
         return (words[name] if has_truth(quantity) else "") + quantity.axis
-    unit = column_unit(name)
+    if name in QUANTITIES:  # another label of the task
+        return f"true {QUANTITIES[name].axis}"
+    unit = quantity.unit if name == "deviation_difference" else column_unit(name)
     words = re.sub(r"\bmag\b", "magnitude", name.replace("_", " "))
     return f"{words} ({unit})" if unit else words
 
@@ -142,5 +144,5 @@ def picture_input(survey: Survey | None) -> tuple[str, str]:
     """Give what shows an object, ``"image"`` or ``"spectrum"``, and the name of that input; two empty texts if none."""
     specs = {} if survey is None else survey.specs
     images = [("image", name) for name, spec in specs.items() if len(spec.axes) == 3]
-    spectra = [("spectrum", name) for name, spec in specs.items() if len(spec.axes) == 1 and spec.grid]
-    return next(iter(images + spectra), ("", ""))
+    spectra = [(n, s) for n, s in specs.items() if s.axes == ("pixel",) and (s.grid or "wave" in s.companions)]
+    return next(iter(images + [("spectrum", name) for name, _ in spectra]), ("", ""))

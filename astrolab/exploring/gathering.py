@@ -25,7 +25,7 @@ GROUPING = ("run", "direction", "trained_on", "survey", "split", "arm", "strateg
 IMPLIED = ("fit", "strategy", "trained_on")  # mostly by the others; chosen only where they are not
 ABSENT = "–"  # what a model has in a column that only others have, e.g. `fraction` where several studies meet
 FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv"}
-DEFAULT_NAME = "selection"
+DEFAULT_NAME, AS_READ = "selection", ", as read"
 Surveys = Survey | Mapping[str, Survey] | Iterable[Survey] | None
 
 
@@ -94,12 +94,12 @@ def _unknown_source(source: Any) -> PredictionError:
 
 
 def surveys_by_name(survey: Surveys, *, predicted: Iterable[str]) -> dict[str, Survey]:
-    """Give test sets by name, however they were passed."""
+    """Give test sets by name, however they were passed; a second one of a name is the first as it was read."""
     if survey is None:
         return {}
-    if isinstance(survey, Survey):
-        survey = [survey]
-    named = dict(survey) if isinstance(survey, Mapping) else {one.name: one for one in survey}
+    named = dict(survey) if isinstance(survey, Mapping) else {}
+    for one in [survey] if isinstance(survey, Survey) else () if named else survey:
+        named[one.name + AS_READ * (one.name in named)] = one
     if not set(named) & set(predicted):
         raise PredictionError(
             "Predictions were to be explored with the surveys of their objects.",

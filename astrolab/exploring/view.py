@@ -11,8 +11,8 @@ import pandas as pd
 
 from astrolab.datasets.survey import Survey
 from astrolab.errors import PredictionError
-from astrolab.exploring.columns import SliceColumn, describe_objects, has_truth, slice_columns
-from astrolab.exploring.gathering import Choices
+from astrolab.exploring.columns import SliceColumn, describe_objects, has_truth, picture_input, slice_columns
+from astrolab.exploring.gathering import AS_READ, Choices
 from astrolab.metrics import Resampling, find_metric, find_requirement, score
 from astrolab.metrics.photoz import MAD_TO_SIGMA
 from astrolab.metrics.scoring import default_metrics
@@ -78,6 +78,7 @@ def match_models(objects: pd.DataFrame, *, others: pd.DataFrame, quantity: Quant
     return ours.assign(
         pred_other=theirs["pred"].to_numpy(),
         deviation_other=theirs["deviation"].to_numpy(),
+        deviation_difference=ours["deviation"].to_numpy() - theirs["deviation"].to_numpy(),
         change=change,
         verdict=pd.Categorical.from_codes(number, categories=list(VERDICTS)),
     )
@@ -212,6 +213,8 @@ class Exploration:
             raise PredictionError(asked, received=received, available=available, remedy="Choose one of the others.")
         quantity = quantity_of(values["label"], task=self.task)
         objects, n_unknown = self._known(values)
+        others = {*self.choices.options["label"]} - {*objects, values["label"]}
+        objects = objects.rename(columns={f"truth.{name}": name for name in others})
         objects = with_deviations(objects.assign(place=np.arange(len(objects))), quantity=quantity)
         survey = self.surveys.get(values["survey"])
         if survey is not None:
@@ -254,7 +257,9 @@ class Exploration:
 
     def where(self, expression: str) -> np.ndarray:
         """Find the objects of which an expression is true, e.g. ``"i_mag < 20 or selected"``."""
-        table = self.objects.assign(selected=np.isin(np.arange(len(self.objects)), self.selected))
+        own = self.objects.get(self.quantity.name, self.objects["truth"])
+        is_selected = np.isin(np.arange(len(self.objects)), self.selected)
+        table = self.objects.assign(**{"selected": is_selected, self.quantity.name: own})
         try:
             return np.flatnonzero(table.eval(expression, engine="python") & np.ones(len(table), dtype=bool))
         except (NameError, SyntaxError, TypeError, ValueError, AttributeError, KeyError, NotImplementedError) as error:
@@ -273,6 +278,12 @@ class Exploration:
         return self.surveys.get(self.values["survey"])
 
     @property
+    def pictured(self) -> tuple[Survey, ...]:
+        """The surveys that show an object: as it was read, where that is known, and as it was predicted."""
+        both = (self.surveys.get(self.values["survey"] + AS_READ), self.survey)
+        return tuple(one for one in both if any(picture_input(one)))
+
+    @property
     def word(self) -> str:
         """What the rows are: "galaxies", "stars", as the survey says; else "objects"."""
         return self.survey.objects if self.survey is not None else "objects"
@@ -281,6 +292,11 @@ class Exploration:
     def slice_columns(self) -> tuple[SliceColumn, ...]:
         """The columns to slice by."""
         return slice_columns(self.objects, quantity=self.quantity)
+
+    @property
+    def magnitude(self) -> str | None:
+        """The column of the magnitude by which outliers are listed, if there is one."""
+        return next((column.name for column in self.slice_columns if column.kind == "magnitude"), None)
 
     @property
     def x(self) -> str:
@@ -358,8 +374,7 @@ class Exploration:
         values = self.objects.get(by.replace("error", "pred"))
         if values is not None:
             return values.iloc[rows].sort_values(ascending=not descending, kind="stable").index.to_numpy()[:n]
-        magnitude = next((column.name for column in self.slice_columns if column.kind == "magnitude"), None)
-        return rows[brightest_outliers_first(self.objects.iloc[rows], magnitude=magnitude)[:n]]
+        return rows[brightest_outliers_first(self.objects.iloc[rows], magnitude=self.magnitude)[:n]]
 
     def table(self, rows: np.ndarray) -> pd.DataFrame:
         """Give objects with ids, positions, truth and predictions."""

@@ -192,7 +192,8 @@ def describe_comparison(comparison: pd.DataFrame) -> list[str]:
             "one seed" if row["n_seeds"] == 1 else f"{row['n_seeds']} seeds",
         ]
         said = verdict.get(row["better"], f"undecided between {a} and {b}")
-        sentences.append(f"{row.get('survey', 'all')}: {said}: {', '.join(parts)}.")
+        about = [row.get("survey", "all")] + [row["label"]] * (comparison["label"].nunique() > 1)
+        sentences.append(f"{', '.join(about)}: {said}: {', '.join(parts)}.")
     return sentences
 
 

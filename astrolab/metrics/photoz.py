@@ -118,7 +118,7 @@ for _metric in (
         "scatter_uncentred", "scatter about zero", r"1.4826\,\mathrm{median}(|\delta|)", _ILBERT, _scatter_uncentred
     ),
     Metric("scatter_std", "standard deviation", _STD, "standard deviation, 1/n", _std),
-    Metric("sigma_clipped", r"$3\sigma$-clipped deviation", _CLIPPED, _ZHAO, _sigma_clipped),
+    Metric("sigma_clipped", "3σ-clipped deviation", _CLIPPED, _ZHAO, _sigma_clipped),
     Metric("catastrophic_rate", "catastrophic rate", _CATASTROPHIC, _SEENIVASAN, _catastrophic_rate, **_RATE),
     Metric("outlier_rate", "outlier rate", _OUTLIER, _CUT, _outlier_rate, **_RATE),
     Metric("loss", "loss", _LOSS, _CUT, _loss, unit="1"),

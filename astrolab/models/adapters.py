@@ -118,13 +118,9 @@ class ResidualNetwork(nn.Module):
 
     def read_out(self, hidden: Tensor) -> Tensor:
         """Return the corrected labels (n, n_labels)."""
-        with torch.no_grad():
-            uncorrected = self.base.read_out(hidden)
-        return uncorrected + self.correction(hidden)
+        return self.base.read_out(hidden) + self.correction(hidden)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the corrected labels (n, n_labels)."""
         self.base.require_inputs(inputs)
-        with torch.no_grad():
-            hidden = self.base.embed(inputs)
-        return self.read_out(hidden)
+        return self.read_out(self.base.embed(inputs))

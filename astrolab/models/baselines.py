@@ -97,7 +97,7 @@ class Baseline(Network):
         (name,) = self.inputs
         own = scaling.inputs[name]
         self.centre, self.width = torch.tensor(own.centre), torch.tensor(own.width)
-        read = torch.from_numpy(np.asarray(survey.inputs[name][:], np.float32))
+        read = torch.from_numpy(np.array(survey.inputs[name][:], np.float32))
         features = self.embed({name: own.apply(read)}).numpy()
         for _, values in survey.labels[list(self.labels)].items():
             known = values.notna().to_numpy()

@@ -5,6 +5,7 @@ A table that lacks what is to be drawn, or holds several values for one place, i
 # ruff: noqa: F401
 
 from astrolab.plots.explorers import plot_adapter_path
+from astrolab.plots.landscapes import plot_landscape
 from astrolab.plots.predictions import plot_label_plane, plot_prediction_density
 from astrolab.plots.scores import (
     plot_comparison,
@@ -19,6 +20,7 @@ from astrolab.plots.surveys import (
     plot_depth,
     plot_galaxies,
     plot_magnitude_distributions,
+    plot_spectra,
     plot_truth_distributions,
 )
 from astrolab.plots.training import plot_cost, plot_pareto, plot_training_curves

@@ -15,13 +15,14 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.pyplot import figure as new_figure
 
-from astrolab.exploring.columns import column_label
+from astrolab.exploring.columns import column_label, picture_input
+from astrolab.exploring.spectra import read_spectra
 from astrolab.metrics import find_metric, summarise_seeds
 from astrolab.plots import style
 from astrolab.plots.predictions import axis_label, cloud_ranges, reference_lines
-from astrolab.plots.scores import draw_curves
+from astrolab.plots.scores import band_key, draw_curves
 from astrolab.plots.style import FAINT, INK
-from astrolab.plots.surveys import IMAGE, band_letter, band_pictures, colour_picture, object_picture, read_stamps
+from astrolab.plots.surveys import band_letter, band_pictures, colour_picture, object_picture, read_stamps
 from astrolab.tasks import Quantity, Range
 
 if TYPE_CHECKING:
@@ -32,12 +33,13 @@ GOOD, BAD, SAME = "#0072B2", "#D55E00", "#BDBDBD"  # Okabe & Ito 2008, and a gre
 N_SHADES = 64
 NOT_MEASURED = "not measured"
 N_DRAWN = 20_000
-N_PICTURES = 8
+N_PICTURES, N_SPECTRA = 8, 6
 _SHADED = (0.02, 0.98)  # quantiles with shades of their own; beyond, those of the ends
 ABSENT = "–"  # what a model has in a column that only others have, e.g. `fraction` where several studies meet
 _NAMED = ("run", "direction", "fraction", "scale", "seed")
 _CLOUD_INCH = 3.3
 _CURVE_INCH = (2.3, 2.0)
+_ROW_INCH = 0.5  # height of a spectrum
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +137,11 @@ def brief_names(names: Sequence[str]) -> list[str]:
     return list(names) if max(map(len, names)) <= 34 else ["the first", "the second"][: len(names)]
 
 
+def cloud_title(names: Sequence[str], *, column: str) -> str:
+    """Return which model a cloud is of, or which two."""
+    return " − ".join(names) if column == "deviation_difference" else names[-column.endswith("_other")]
+
+
 def _listed(model: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
     return [f"{name} {in_words(name, value=model[name])}" for name in columns if model[name] != ABSENT]
 
@@ -151,20 +158,20 @@ def plot_exploration(
     models: Sequence[str] = ("",),
     axes: Sequence[str] = ("pred",),
     colour: str | None = None,
-    survey: Survey | None = None,
+    surveys: Sequence[Survey] = (),
     listed: Sequence[int] = (),
     objects: str = "objects",
     title: str = "Predictions explored",
 ) -> Figure:
     """Draw what an explorer shows: a cloud for each model, the selection in black, its scores, its first objects."""
-    has_images = survey is not None and any(spec.axes == IMAGE for spec in survey.specs.values())
-    pictures = list(listed)[:N_PICTURES] if has_images else []
+    kind, _ = picture_input(next(iter(surveys), None))
+    pictures = list(listed)[: N_PICTURES if kind == "image" else N_SPECTRA] if kind else []
     drawn_as = [(axis, one) for axis in axes for one in (axis, f"{axis}_other") if one in table]
     n_clouds, colours = len(drawn_as), colour_points(table, by=colour)
     shown = np.arange(len(table)) if inside is None else np.flatnonzero(inside)
     drawn, selected = _some(shown), _some(np.zeros(0, dtype=int) if rows is None else np.asarray(rows))
     notes = [_thinned(drawn, shown, objects), _thinned(selected, selected if rows is None else rows, "selected ones")]
-    heights = [3.55, 1.75] if pictures else [3.55]
+    heights = [3.55, 1.75 if kind == "image" else _ROW_INCH * len(pictures) + 0.7][: 1 + bool(pictures)]
     figure = new_figure(figsize=(_CLOUD_INCH * n_clouds + 3.6, sum(heights)), layout="constrained")
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     *panels, beside = parts[0].subplots(1, n_clouds + 1, width_ratios=[_CLOUD_INCH] * n_clouds + [3.2])
@@ -176,8 +183,8 @@ def plot_exploration(
         if len(selected):
             ax.scatter(*(v[selected] for v in xy), c="black", s=size * 1.6, lw=0, rasterized=True)
         _frame_cloud(ax, ranges=ranges, quantity=quantity, axis=axis, x=x)
-        name, title_of = ax.set_title("", loc="center", fontweight="bold", fontsize=7.5), models[-(column != axis)]
-        style.break_title(name, title=title_of, width=_CLOUD_INCH * figure.dpi)
+        name = ax.set_title("", loc="center", fontweight="bold", fontsize=7.5)
+        style.break_title(name, title=cloud_title(models, column=column), width=_CLOUD_INCH * figure.dpi)
     dots = colours.legend(inside=inside) | ({f"selected: {len(rows):,}": "black"} if len(selected) else {})
     entries = [Line2D([], [], color=c, label=text, marker="o", ls="none", ms=4, mec="none") for text, c in dots.items()]
     lines = {o.text: o for a in axes for o in reference_lines(quantity, x_range=ranges[0], axis=a) if x == "truth"}
@@ -188,7 +195,7 @@ def plot_exploration(
     if sides:
         _write_scores(beside, sides=sides, objects=objects)
     if pictures:
-        _draw_pictures(parts[1], table.iloc[pictures], survey=survey, x=x)
+        _DRAWERS[kind](parts[1], table.iloc[pictures], surveys=surveys, x=x)
     style.finish(figure, title=" · ".join(filter(None, [title, *notes])), simulated=style.is_simulated(table))
     return figure
 
@@ -216,9 +223,34 @@ def _write_scores(ax: Axes, *, sides: Mapping[str, pd.DataFrame], objects: str) 
         cell.set(height=head if row == 0 else 0.068, edgecolor="#D0D0D0", linewidth=0.5)
 
 
-def _draw_pictures(part: SubFigure, table: pd.DataFrame, *, survey: Survey, x: str) -> None:
+def _draw_spectra(part: SubFigure, table: pd.DataFrame, *, surveys: Sequence[Survey], x: str) -> None:
+    """All spectra above each other, each from its lowest flux to its highest, with a band of ± σ."""
+    n, text = len(table), {"fontsize": 6.5, "va": "bottom"}
+    for ax, survey in zip(np.atleast_1d(part.subplots(1, len(surveys))), surveys, strict=True):
+        spectra = read_spectra(survey, object_ids=table["object_id"].to_numpy())
+        for number, row in enumerate(table.itertuples()):
+            (low, high), at, flux = spectra.shown(number), n - 1 - number, spectra.flux[number]
+            heights = [flux, flux - spectra.sigma[number], flux + spectra.sigma[number]]
+            middle, *ends = (at + 0.85 * ((one - low) / (high - low)).clip(0, 1) for one in heights)
+            ax.fill_between(spectra.wave[number], *ends, color=GOOD, alpha=0.35, lw=0)
+            ax.plot(spectra.wave[number], middle, color=INK, lw=0.5)
+            colour, numbers = BAD if row.is_outlier else INK, f"{row.object_id}: {_numbers(row, x=x)}"
+            ax.text(spectra.ends[0], at + 0.8, numbers, color=colour, **text)
+        ax.vlines(np.concatenate([*spectra.lines.values(), []]), 0, n, color=BAD, lw=0.5, alpha=0.3)
+        letter = 0.055 * len(surveys) / part.figure.get_figwidth()
+        for label, (wave, line, _) in spectra.labels(letter=letter).items():
+            ax.text(wave, n + 0.1 + 0.25 * line, label, ha="center", **text)
+        ax.set(xlim=spectra.ends, ylim=(-0.1, n + 0.6), yticks=[], ylabel="flux", xlabel=spectra.axis)
+        ax.spines["left"].set_visible(False)
+
+
+def _numbers(row: Any, *, x: str) -> str:
+    return (f"{row.truth:.2f} → {row.pred:.2f}" if x == "truth" else f"{row.pred:.2f}").replace("-", "−")
+
+
+def _draw_pictures(part: SubFigure, table: pd.DataFrame, *, surveys: Sequence[Survey], x: str) -> None:
     """All pictures in one image: an axis each would take most of the time of the figure."""
-    stamps, channels = read_stamps(survey, object_ids=table["object_id"].to_numpy())
+    stamps, channels = read_stamps(surveys[0], object_ids=table["object_id"].to_numpy())
     pictures = [object_picture(stamp, channels=channels) for stamp in stamps]
     height, width, _ = pictures[0].shape
     gap = width // 12
@@ -228,10 +260,12 @@ def _draw_pictures(part: SubFigure, table: pd.DataFrame, *, survey: Survey, x: s
     for number, (picture, row) in enumerate(zip(pictures, table.itertuples(), strict=True)):
         left = number * (width + gap)
         strip[:, left : left + width] = picture
-        numbers = f"{row.truth:.2f} → {row.pred:.2f}" if x == "truth" else f"{row.pred:.2f}"
         how = {"fontsize": 7, "color": BAD if row.is_outlier else INK, "va": "bottom"}
-        ax.text(left, -0.03 * height, numbers.replace("-", "−"), **how)
+        ax.text(left, -0.03 * height, _numbers(row, x=x), **how)
     ax.imshow(strip, interpolation="nearest")
+
+
+_DRAWERS = {"image": _draw_pictures, "spectrum": _draw_spectra}
 
 
 @style.in_style
@@ -280,7 +314,8 @@ def plot_adapter_path(
         _frame_cloud(ax, ranges=ranges, quantity=quantity)
         ax.set_title(looks[survey].label, color=looks[survey].colour, fontweight="bold", loc="center")
     at = "" if scale is None else f" · {objects} at scale {scale:.2f}"
-    style.finish(figure, title=title + about + at, simulated=simulated, entries=style.keys(looks))
+    bands = [band_key(scores)] * bool(scores["low"].notna().any())
+    style.finish(figure, title=title + about + at, simulated=simulated, entries=style.keys(looks), notes=bands)
     return figure
 
 

@@ -28,10 +28,10 @@ ASKED = "#009E73"  # Okabe & Ito 2008
 _N_CELLS = 70  # along each axis
 # Without its palest third, so that a single object is seen on white.
 _COLOURS = LinearSegmentedColormap.from_list("density", colormaps["YlGnBu"](np.linspace(0.35, 1, 64)))
-_PANEL_INCH = (1.5, 2.4)  # narrowest and widest
+_PANEL_INCH = (1.2, 2.4)  # narrowest and widest
 _AROUND, _BAR_INCH = (1.1, 0.7), 2.4
-_PLANE_INCH, _PLANE_CELLS = (1.45, 1.5), (40, 40)
-_SHORT = {"catastrophic_rate": "catastr.", "outlier_rate": "outliers"}
+_PLANE_INCH, _PLANE_CELLS, _MARGIN = (1.45, 1.5), (40, 40), 0.15
+_SHORT = {"catastrophic_rate": "catastr.", "outlier_rate": "outliers", "sigma_clipped": "σ"}
 _SHOWN_DEVIATION = (5 / 3, 4.0)  # half the height of the axis of deviations, in outlier cuts: at least, at most
 
 
@@ -48,7 +48,7 @@ def plot_prediction_density(
     objects: str = "objects",
     title: str = "Prediction against truth",
 ) -> Figure:
-    """Draw predictions against truth as densities, one panel for each arm and test set, at most four a row.
+    """Draw predictions against truth as densities, one panel for each arm and test set, at most five a row.
 
     A line marks equality, dashes the residual from which on a prediction is an outlier; predictions beyond the axes lie
     on their edge. Numbers are scores of what is drawn, within the range of truths that is scored.
@@ -79,8 +79,9 @@ def plot_prediction_density(
     limits = limits or style.axis_range(known[["truth", "pred"]].to_numpy(float), quantity=quantity)
     edges = np.linspace(*limits, _N_CELLS + 1)
     looks, rows = style.arm_looks(arms, table=table), [look.label for look in style.survey_looks(surveys).values()]
-    side = float(np.clip((PAGE_WIDTH_INCH - _AROUND[0]) / len(arms), *_PANEL_INCH))
-    size = {"panel": (side, side), "around": _AROUND, "sharex": True, "sharey": True}
+    most = 4 if len(arms) <= 8 else 5
+    side = float(np.clip((PAGE_WIDTH_INCH - _AROUND[0]) / min(len(arms), most), *_PANEL_INCH))
+    size = {"panel": (side, side), "around": _AROUND, "most": most, "sharex": True, "sharey": True}
     figure, axes = style.panel_grid(list(looks.values()), rows=rows, **size)
     meshes = []
     for ax, (survey, arm) in zip(axes.flat, product(surveys, arms), strict=True):
@@ -149,7 +150,7 @@ def plot_label_plane(
     survey : str
         Name of the test set.
     limits : ((float, float), (float, float)), optional
-        Ends of the axes; by default they hold 99 % of the reference.
+        Ends of the axes; by default they hold 99 % of the reference, and somewhat more.
     """
     arms = style.chosen(predictions, column="arm", names=arms)
     seeds = style.chosen(predictions, column="seed", names=None if seed is None else [seed])
@@ -160,7 +161,8 @@ def plot_label_plane(
     held = reference[[x, y]].dropna().to_numpy(float)
     against = {"reference": held / held.std(axis=0), "bandwidth": "reference", "n_permutations": 200}
     quantities = [task.quantity(label) for label in (x, y)]
-    ends = limits or [style.axis_range(held[:, k], quantity=quantity) for k, quantity in enumerate(quantities)]
+    middle = zip(*np.quantile(held, (0.005, 0.995), axis=0), strict=True)
+    ends = limits or [(low - _MARGIN * (high - low), high + _MARGIN * (high - low)) for low, high in middle]
     edges = [np.linspace(*end, n + 1) for end, n in zip(ends, _PLANE_CELLS, strict=True)]
     size = {"panel": _PLANE_INCH, "around": (0.9, 0.7), "sharex": True, "sharey": True, "most": len(clouds)}
     columns = [f"true, {style.survey_looks([survey])[survey].label}", *looks.values()]
@@ -203,6 +205,8 @@ def reference_lines(quantity: Quantity, *, x_range: tuple[float, float], axis: s
 
     The requirement on the bias is far narrower than a cloud, and drawn along deviations only. Other columns have none.
     """
+    if axis == "deviation_difference":
+        return [ReferenceLine(np.array([(end, 0.0) for end in x_range]), INK, 1, "equality")]
     if axis not in AXES:
         return []
     limits = [(0.0, INK, 1, "equality")]
@@ -265,6 +269,6 @@ def axis_label(axis: str, *, quantity: Quantity) -> str:
     if axis == "pred":
         return f"predicted {quantity.axis}"
     if axis != "deviation":
-        return column_label(axis)
+        return column_label(axis, quantity=quantity)
     per_one_plus = "(predicted − true) / (1 + true)"
     return per_one_plus if quantity.error == "per_one_plus" else f"predicted − true {quantity.axis}"

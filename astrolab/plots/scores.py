@@ -67,8 +67,7 @@ class Drawn:
         self.titles = [look.label for look in self.surveys.values()]
         self.metric_labels = [style.metric_label(metric, quantity=self.quantity) for metric in self.metrics]
         self.heading = f"{self.metric_labels[0][0].upper()}{self.metric_labels[0][1:]}"  # in sentence case
-        self.spread = describe_spread(rows["n_seeds"], otherwise="interval over objects")
-        self.band = Line2D([], [], color=FAINT, lw=6, alpha=0.3, label=self.spread)  # what a band about a curve is
+        self.band = band_key(rows)
 
     def where(self, **values: str) -> pd.DataFrame:
         """Give the rows that have some values."""
@@ -142,7 +141,7 @@ def plot_metrics(
     axes[-1, 0].set_xticks(range(len(drawn.surveys)), drawn.titles, fontsize=9)
     axes[-1, 0].set_xlim(-0.5, len(drawn.surveys) - 0.5)
     star = Line2D([], [], marker="*", ls="none", color=INK, ms=7, label="best of its group")
-    spread = Line2D([], [], marker="|", ls="none", color=INK, ms=7, mew=0.9, label=drawn.spread)
+    spread = Line2D([], [], marker="|", ls="none", color=INK, ms=7, mew=0.9, label=drawn.band.get_label())
     hollow = [Line2D([], [], label="printed in the paper, on other data", **_HOLLOW)] * (not printed.empty)
     drawn.finish(figure, title=title, entries=style.keys(drawn.arms, **POINT), notes=[star, spread, *hollow])
     return figure
@@ -246,6 +245,12 @@ def plot_score_by_slice(
     entries = style.keys(drawn.arms, **_ON_LINE)
     drawn.finish(figure, title=title or f"{drawn.heading} along {xlabel}", entries=entries, notes=notes)
     return figure
+
+
+def band_key(rows: pd.DataFrame) -> Line2D:
+    """Give the entry of a legend that says what a band about a curve is."""
+    spread = describe_spread(rows["n_seeds"], otherwise="interval over objects")
+    return Line2D([], [], color=FAINT, lw=6, alpha=0.3, label=spread)
 
 
 def draw_curves(ax: Axes, *, rows: pd.DataFrame, x: str, looks: Mapping[str, Look], by: str = "arm") -> None:

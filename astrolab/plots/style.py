@@ -216,7 +216,7 @@ def panel_grid(
     for line in panels if n_lines > 1 else panels[:1]:
         for ax, column in zip(line, columns, strict=True):
             colour = {"color": column.colour} if isinstance(column, Look) else {}
-            words = column.label.replace(" (", "\n(") if colour else column
+            words = column.label.replace(" (", "\n(").replace(", ", ",\n") if colour else column
             ax.set_title(words, loc="center", fontweight="bold", y=1, pad=pad, **colour)
     for ax in panels[-1, -n_across:]:
         ax.set_xlabel(xlabel)

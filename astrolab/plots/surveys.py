@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from astrolab.datasets.imaging import sky_sigma
 from astrolab.datasets.overlap import rows_of
 from astrolab.errors import ConfigError, unknown_name
+from astrolab.exploring.spectra import read_spectra
 from astrolab.plots import style
 from astrolab.plots.style import BAND, INK, PAGE_WIDTH_INCH, Look
 from astrolab.predictions import labels_of, one_label, quantity_of, task_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 IMAGE, MAGNITUDES = ("band", "y", "x"), ("band",)  # axes of the inputs that can be drawn
 STRETCH_SIGMA = 12.0  # where the colour picture turns from linear to logarithmic, in sky sigmas
+_SPECTRA_INCH = (3.3, 2.0)
 GAINS = (0.8, 1.0, 1.5)  # of red, green, blue: the colours of a nearby spiral come out white
 SKY_SIGMA = 1.0  # the sky is not quite black, so that its noise is seen
 _DEPTH_PANELS = {
@@ -359,3 +361,33 @@ def _bands(survey: Survey) -> tuple[str, ...]:
 
 def _is_band(survey: Survey, by: str) -> bool:
     return by not in survey.labels and by in {*_bands(survey), *map(band_letter, _bands(survey))}
+
+
+@style.in_style
+def plot_spectra(
+    surveys: Sequence[Survey],
+    *,
+    bridged: Sequence[Survey],
+    n: int = 3,
+    title: str = "Spectra before and after the bridge",
+) -> Figure:
+    """Draw a few spectra of each survey, as they were read and below as they were bridged, from high to low.
+
+    Each is divided by its median; the shade is the error, where it is known. Objects are the first of each bridged one.
+    """
+    looks = style.survey_looks([survey.name for survey in surveys])
+    size = {"panel": _SPECTRA_INCH, "around": (0.6, 0.9), "most": len(surveys)}
+    rows = ["as read, each over its median", "after the bridge"]
+    figure, axes = style.panel_grid(list(looks.values()), rows=rows, **size)
+    for column, pair in zip(axes.T, zip(surveys, bridged, strict=True), strict=True):
+        for ax, survey in zip(column, pair, strict=True):
+            spectra = read_spectra(survey, object_ids=pair[1].ids[:n])
+            for place, (wave, flux, sigma) in enumerate(zip(spectra.wave, spectra.flux, spectra.sigma, strict=True)):
+                level, colour = np.nanmedian(flux), looks[survey.name].colour
+                above = flux / level + n - 1 - place
+                ax.fill_between(wave, above - sigma / level, above + sigma / level, color=colour, alpha=0.25, lw=0)
+                ax.plot(wave, above, color=colour, lw=0.6)
+            ax.set(xlim=spectra.ends, ylim=(-0.1, n + 0.9), xlabel=spectra.axis)
+    simulated = any(survey.provenance.simulated for survey in surveys)
+    style.finish(figure, title=title, simulated=simulated)
+    return figure

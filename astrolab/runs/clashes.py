@@ -83,6 +83,9 @@ def _clashes(given: Mapping[str, Any], outlines: Mapping[str, Outline]) -> Itera
         if outline.z and (outline.z[1] <= low or outline.z[0] > high):
             span = f"{outline.z[0]:.3g} to {outline.z[1]:.3g}"
             yield "z_range", f"{outline.name} has redshifts from {span}, none within {low:g} to {high:g}; [] scores all"
+        for label in given.get("labels", ()):
+            if label not in outline.labels:
+                yield "labels", f"{outline.name} has no label {label!r}; it has {', '.join(outline.labels) or 'none'}"
         for column in given.get("slice_by", ()):
             if outline.columns is not None and column not in outline.columns:
                 there = ", ".join(outline.columns) or "none"

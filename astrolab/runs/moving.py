@@ -42,6 +42,8 @@ class Move:
         What :func:`prepare_move` was called with.
     parts : tuple of Move
         Of a cross-validation: see `folds`.
+    as_read : tuple of Survey
+        Both surveys before the bridge, where there is one.
     """
 
     pretrain: Splits
@@ -51,6 +53,7 @@ class Move:
     audit: LeakAudit
     settings: Mapping[str, Any]
     parts: tuple[Move, ...] = ()
+    as_read: tuple[Survey, ...] = ()
 
     @property
     def tests(self) -> tuple[Survey, ...]:
@@ -148,7 +151,8 @@ def prepare_move(
     labels : sequence of str
         Which labels of the surveys; by default all.
     bridge : mapping, optional
-        How spectra of both become comparable: settings of :class:`Bridge`. None: they stay as they are.
+        How spectra of both become comparable: settings of :class:`Bridge`, by default at the lower resolution of both
+        at each wavelength. None: they stay as they are.
     seed : int
         Of twins, subsets and splits.
     image_size : int, optional
@@ -186,20 +190,21 @@ def prepare_move(
         survey = survey.with_labels(*labels) if labels else survey
         surveys[role] = replace(survey, name=own, task=survey.task.with_scored(**dict(scored or {})))
         counts[role] = None if is_made else n
+    as_read: tuple[Survey, ...] = ()
     if bridge is not None:
-        surveys = _bridge(surveys, settings=bridge)
+        as_read, surveys = tuple(surveys.values()), _bridge(surveys, settings=bridge)
     parts = [_arrange(surveys, settings, counts=counts, fold=(k, folds)) for k in range(folds)]
-    return replace(_arrange(surveys, settings, counts=counts), parts=tuple(parts))
+    return replace(_arrange(surveys, settings, counts=counts), parts=tuple(parts), as_read=as_read)
 
 
 def _bridge(surveys: Mapping[str, Survey], *, settings: Mapping[str, Any]) -> dict[str, Survey]:
-    """Make the spectra of two surveys comparable, at the lower resolution of both where it is to be matched."""
-    from astrolab.datasets.spectra import MATCHED, Bridge, bridge_spectra, common_resolution
+    """Make the spectra of two surveys comparable, by default at the lower resolution of both."""
+    from astrolab.datasets.spectra import Bridge, bridge_spectra, common_resolution
 
-    bridge = Bridge(**settings)
-    if bridge.resolution == MATCHED:
-        bridge = bridge.with_changes(resolution=common_resolution(list(surveys.values()), bridge=bridge))
-    return {role: bridge_spectra(survey, bridge=bridge) for role, survey in surveys.items()}
+    if "resolution" not in settings:
+        lower = common_resolution(list(surveys.values()), grid=Bridge(**settings).grid)
+        settings = {**settings, "resolution": lower}
+    return {role: bridge_spectra(survey, bridge=settings) for role, survey in surveys.items()}
 
 
 def _arrange(
@@ -276,9 +281,9 @@ def reload_move(run: Run | str | Path) -> Move:
 def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted, Scaling]:
     """Load a network of a run again, on the CPU and as it was trained to the last bit, with its input scaling.
 
-    The arm is e.g. ``"lora"``, or ``"base"``: the network that the others start from; the seed is that of training. Its
-    predictions say which objects are unlike the training set.
-    CheckpointError if its files are damaged, or the base is another one.
+    The arm is e.g. ``"lora"``, with its conditions where it has some, ``"lora-fraction0.1"``, or ``"base"``: the
+    network that the others start from; the seed is that of training. Its predictions say which objects are unlike the
+    training set. CheckpointError if its files are damaged, or the base is another one.
     """
     from astrolab.models.saving import load_model
 
@@ -287,9 +292,20 @@ def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted
     if not (models / name).is_dir():
         there = [path.name for path in models.glob("*") if path.is_dir()]
         raise unknown_name(f"network of {folder.name}", name=name, names=there)
-    below = models / f"{BASE}-s{seed}"
-    base = load_model(below) if arm != BASE and below.is_dir() else None
+    below = _base_of(name, fits=load_record(folder)["fits"])
+    base = load_model(models / below) if below else None
     model = load_model(models / name, base=base and base.network)
     if base and not model.plan.n_trainable:
         model = replace(model, reference=base.reference)
     return model, Scaling.load(models / name / "scaling.json")
+
+
+def _base_of(name: str, *, fits: Mapping[str, Any]) -> str:
+    """Name the fit that another one started from: of the same seed, on the same input, under no other condition."""
+    fit, found = fits[name], ""
+    for arm in (BASE, f"{BASE}-{fit['arm'].rpartition('-')[2]}"):
+        for key, other in fits.items():
+            is_wider = other["condition"].items() <= fit["condition"].items()
+            if other["arm"] == arm and other["seed"] == fit["seed"] and is_wider:
+                found = key
+    return "" if fit["arm"].partition("-")[0] == BASE else found

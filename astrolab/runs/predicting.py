@@ -9,6 +9,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from astrolab.datasets.loading import load_survey
+from astrolab.datasets.spectra import bridge_spectra
 from astrolab.errors import RunError, unknown_name
 from astrolab.predictions import concat_predictions, load_predictions, save_predictions
 from astrolab.runs.finding import find_run_folders
@@ -39,6 +40,8 @@ def predict_survey(
     learned = model.network.trained_on
     sizes = [learned.shapes[name][-1] for name, spec in learned.specs.items() if len(spec.axes) == 3]
     objects = load_survey(survey, image_size=next(iter(sizes), None), directory=directory)
+    for bridge in [spec.bridge for spec in learned.specs.values() if spec.bridge]:
+        objects = bridge_spectra(objects, bridge=bridge)
     origin = {"model": digest(model.network), "survey": objects.digest, "labels": list(objects.labels)}
     origin |= {"rows_per_part": rows_per_part}
     identity = {"run": folder.resolve().name, "fit": name, "cut_short": fit["cut_short"], **fit["condition"]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from astrolab.datasets.scaling import Scaling
     from astrolab.datasets.twins.galaxies import HscTwinKnobs
     from astrolab.exploring.gathering import Surveys
+    from astrolab.landscapes import Landscape
     from astrolab.models.adapt import Adapted
     from astrolab.tasks import Task
     from astrolab.widgets.adapter import AdapterExplorer
+    from astrolab.widgets.landscape import LandscapeExplorer
     from astrolab.widgets.predictions import PredictionsExplorer
     from astrolab.widgets.twin import TwinExplorer
 
-__all__ = ["explore_adapter", "explore_predictions", "explore_twin"]
+__all__ = ["explore_adapter", "explore_landscape", "explore_predictions", "explore_twin"]
 NEEDED = ("ipywidgets", "anywidget", "jscatter")
 
 
@@ -93,6 +95,22 @@ def explore_adapter(
     from astrolab.widgets.adapter import AdapterExplorer
 
     return AdapterExplorer(path_predictions, label=label, task=task)
+
+
+def explore_landscape(landscapes: Sequence[Landscape], *, log: str = "10") -> LandscapeExplorer:
+    """Explore loss landscapes on one plane: turn the surface, choose the network, read the loss at any place.
+
+    Parameters
+    ----------
+    landscapes : sequence of Landscape
+        From :func:`astrolab.loss_landscape`, with arms that differ.
+    log : {"10", "e", "none"}
+        As for :func:`astrolab.plot_landscape`.
+    """
+    _require_notebook_stack("explore_landscape")
+    from astrolab.widgets.landscape import LandscapeExplorer
+
+    return LandscapeExplorer(landscapes, log=log)
 
 
 def explore_twin(

@@ -46,6 +46,7 @@ class CloudContent:
     colours: Mapping[str, str]
     lines: Sequence[ReferenceLine] = ()
     objects: str = "objects"
+    column: str = "pred"
     model: int = 0
 
     @property
@@ -72,7 +73,8 @@ def cloud_contents(view: Exploration, *, axes: Sequence[str], colours: PointColo
             "objects": view.word,
         }
         columns = [column for column in (axis, f"{axis}_other") if column in objects]
-        contents += [CloudContent(y=objects[one].to_numpy(float), model=k, **about) for k, one in enumerate(columns)]
+        values = [(one, objects[one].to_numpy(float)) for one in columns]
+        contents += [CloudContent(y=y, column=one, model=k, **about) for k, (one, y) in enumerate(values)]
     return contents
 
 

@@ -5,28 +5,32 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from html import escape
 from itertools import count
+from pathlib import Path
+from string import Template
 from typing import Any, TypeVar
 
 import ipywidgets
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from astrolab.datasets.overlap import rows_of
 from astrolab.datasets.survey import Survey
 from astrolab.exploring.columns import column_label, column_unit, picture_input
+from astrolab.exploring.spectra import Spectra, read_spectra
 from astrolab.exploring.view import RESAMPLED_FROM
 from astrolab.plots.surveys import band_pictures, colour_picture, read_stamps
 
 DASH = "–"
-ORDER = "brightest outliers first"
+ORDER = ("brightest outliers", "farthest outliers")
 Control = TypeVar("Control", bound=ipywidgets.DOMWidget)
 BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
-SPECTRUM_PX = (128, 96)
 SKY = "https://aladin.cds.unistra.fr/AladinLite/?target={ra:.6f}%20{dec:.6f}&amp;fov=0.02"
-_SHOWN = (0.5, 99.5)  # percentiles of a spectrum
+PANEL = (6400, 2700)  # of a spectrum, in tenths of a pixel where it is large
+SPECTRUM = Template(Path(__file__).with_name("spectrum.svg").read_text(encoding="utf-8"))
 
 
 def control(name: str, *, kind: type[Control], label: str, width: str, **options: Any) -> Control:
@@ -126,7 +130,12 @@ def score_table(sides: Mapping[str, pd.DataFrame], *, note: str = "") -> str:
     heads = ["", *(f"{escape(name)}<br>n = {side['n'].iloc[0]:,}" for name, side in sides.items())]
     rows = []
     for place, metric in enumerate(next(iter(sides.values())).itertuples()):
-        rows.append([escape(metric.label) + _limit(metric), *(_score_cell(s.iloc[place]) for s in sides.values())])
+        rows.append(
+            [
+                escape(metric.label.replace("$R^2$", "R²")) + _limit(metric),
+                *(_score_cell(s.iloc[place]) for s in sides.values()),
+            ]
+        )
     return _table(heads, rows, note=note)
 
 
@@ -199,25 +208,28 @@ def marked_picture(source: str, *, alt: str, spans: Sequence[tuple[float, float,
     return f'<div style="position:relative;display:inline-block">{image}{"".join(marks)}</div>'
 
 
-def object_pictures(objects: pd.DataFrame, *, survey: Survey, stretch: float = 1.0) -> list[dict[str, str]]:
+def object_pictures(objects: pd.DataFrame, *, surveys: Sequence[Survey], stretch: float = 1.0) -> list[dict[str, str]]:
     """Return pictures of each object by what they show, as sources of ``img`` elements: cut-outs, or spectra."""
-    (kind, name), ids = picture_input(survey), objects["object_id"].to_numpy()
-    if kind == "spectrum":
-        spectra = np.asarray(survey.inputs[name][rows_of(survey, object_ids=ids)])
-        return [{"Spectrum": spectrum_source(values, grid=survey.specs[name].grid)} for values in spectra]
-    stamps, channels = read_stamps(survey, object_ids=ids)
+    ids = objects["object_id"].to_numpy()
+    if picture_input(surveys[0])[0] == "spectrum":
+        panels = [read_spectra(survey, object_ids=ids) for survey in surveys]
+        return [{"Spectrum": spectrum_source(panels, row=row)} for row in range(len(ids))]
+    stamps, channels = read_stamps(surveys[0], object_ids=ids)
     return [_cut_out(stamp, channels=channels, stretch=stretch) for stamp in stamps]
 
 
-def object_cards(objects: pd.DataFrame, *, survey: Survey, order: str = ORDER, stretch: float = 1.0) -> str:
+def object_cards(
+    objects: pd.DataFrame, *, surveys: Sequence[Survey], order: str = "outliers first", stretch: float = 1.0
+) -> str:
     """Return pictures of objects with their ids, truths and predictions below."""
-    kind, name = picture_input(survey)
-    pictures, spec = object_pictures(objects, survey=survey, stretch=stretch), survey.specs[name]
+    kind, name = picture_input(surveys[0])
+    pictures, spec = object_pictures(objects, surveys=surveys, stretch=stretch), surveys[0].specs[name]
     if kind == "image":
         below = f"; below each: {', '.join(spec.channels)}" if pictures and len(pictures[0]) > 1 else ""
         note = f"Cut-outs, {order} (outliers framed){below}"
     else:
-        note = f"Spectra from {spec.grid[0]:.0f} to {spec.grid[-1]:.0f} Å, {order} (outliers framed)"
+        below = "; below each: as the model sees it" if len(surveys) > 1 else ""
+        note = f"Spectra ± σ, {order} (outliers framed){below}"
     rows = zip(pictures, (one for _, one in objects.iterrows()), strict=True)
     cards = [(p, _caption(one), bool(one["is_outlier"])) for p, one in rows]
     return picture_cards(cards, note=note, numbers=objects.index)
@@ -272,18 +284,36 @@ def image_source(pixels: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def spectrum_source(values: np.ndarray, *, grid: Sequence[float]) -> str:
-    """Return a line plot of a spectrum as text that an ``img`` element shows; its highest pixels are cut off."""
-    width, height = SPECTRUM_PX
-    known = np.isfinite(values)
-    x, y = np.asarray(grid, dtype=float)[known], np.asarray(values, dtype=float)[known]
-    low, high = np.percentile(y, _SHOWN) if len(y) else (0.0, 1.0)
-    left, right = grid[0], grid[-1]
-    across = width * (x - left) / (right - left)
-    down = height * (0.95 - 0.9 * np.clip((y - low) / (high - low or 1.0), -0.05, 1.05))
-    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, down, strict=True))
-    line = f'<polyline points="{points}" fill="none" stroke="#222222" stroke-width="0.8"/>'
-    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-    back = f'<rect width="{width}" height="{height}" fill="#FFFFFF"/>'
-    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{back}{line}</svg>'
+def spectrum_source(panels: Sequence[Spectra], *, row: int) -> str:
+    """Return one object's spectra below each other as text that an ``img`` element shows, with words where large."""
+    drawn = "".join(_panel(one, row=row, top=PANEL[1] * number) for number, one in enumerate(panels))
+    drawing = SPECTRUM.substitute(width=PANEL[0], height=PANEL[1] * len(panels), panels=drawn)
     return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()
+
+
+def _panel(spectra: Spectra, *, row: int, top: int) -> str:
+    left, right, bottom, above = 440, PANEL[0] - 60, top + PANEL[1] - 300, top + 420
+    (first, last), (low, high) = spectra.ends, spectra.shown(row)
+
+    def x(wave: Any) -> Any:
+        return np.rint(left + (right - left) * (wave - first) / (last - first)).astype(int)
+
+    def y(flux: Any) -> Any:
+        return np.rint(bottom - (bottom - above) * np.clip((flux - low) / (high - low), 0, 1)).astype(int)
+
+    known = np.flatnonzero(np.isfinite(spectra.flux[row]))
+    wave, flux, sigma = (one[row][known] for one in (spectra.wave, spectra.flux, np.nan_to_num(spectra.sigma)))
+    points = list(zip(np.diff(known, prepend=-2), x(wave), y(flux), y(flux - sigma), y(flux + sigma), strict=True))
+    paths = {"mark": "".join(f"M{x(one)} {above}V{bottom}" for waves in spectra.lines.values() for one in waves)}
+    paths["band"] = "".join(f"M{a} {ends[0]}V{ends[1]}" for _, a, _, *ends in points)
+    paths["line"] = "".join(f"{'M' if step > 1 else 'L'}{a} {b}" for step, a, b, *_ in points)
+    paths["axis"] = f"M{left} {above}V{bottom}H{right}"
+    words = [("start", left, top + 120, f"flux against {spectra.axis}")]
+    locate = partial(MaxNLocator, steps=[1, 2, 5, 10])
+    along, up = locate(8).tick_values(first, last), locate(4).tick_values(low, high)
+    words += [("", x(tick), bottom + 140, f"{tick:g}") for tick in along if first <= tick <= last]
+    words += [("end", left - 40, y(tick) + 40, f"{tick:g}") for tick in up if low <= tick <= high]
+    for number, (label, (at, place, _)) in enumerate(spectra.labels(letter=65 / (right - left)).items()):
+        words.append(("main" if number < 3 else "", x(at), above - 50 - 130 * place, label))
+    drawn = [f'<path class="{name}" d="{d}"/>' for name, d in paths.items()]
+    return "".join(drawn + ['<text class="{}" x="{}" y="{}">{}</text>'.format(*one) for one in words])

@@ -17,7 +17,7 @@ from astrolab.exploring import gathering
 from astrolab.exploring.columns import SliceColumn, column_label, has_truth, number_columns, picture_input
 from astrolab.exploring.gathering import Surveys
 from astrolab.exploring.view import NONE, Exploration, short_name
-from astrolab.plots.explorers import brief_names, colour_points, in_words, name_models, plot_exploration
+from astrolab.plots.explorers import brief_names, cloud_title, colour_points, in_words, name_models, plot_exploration
 from astrolab.plots.predictions import AXES, reference_lines
 from astrolab.plots.style import is_simulated
 from astrolab.predictions import quantity_of
@@ -26,7 +26,7 @@ from astrolab.widgets import parts
 from astrolab.widgets.cloud import SELECTED_COLOUR, Cloud, CloudContent, cloud_contents, side_px
 from astrolab.widgets.explorer import Explorer
 
-LABELS = {"survey": "Test survey", "split": "Part", "arm": "Model", "fraction": "Data fraction"}
+LABELS = {"survey": "Test survey", "split": "Part", "arm": "Arm", "fraction": "Data fraction"}
 LABELS |= {"scale": "Adapter scale", "trained_on": "Trained on"}
 BOTH = "both"
 AXIS_OPTIONS = (("prediction", "pred"), ("deviation", "deviation"), ("prediction and deviation", BOTH))
@@ -156,6 +156,8 @@ class PredictionsExplorer(Explorer):
         drawn = AXIS_OPTIONS if has_truth(self.view.quantity) else AXIS_OPTIONS[:1]
         others = [one for one in columns if one[1].removesuffix("_other") not in ("truth", *AXES)]
         self._offer(self.axis, [*drawn, *others])
+        is_stretched = picture_input(next(iter(self.view.pictured), None))[0] == "image"
+        self.stretch.layout.display = None if is_stretched else "none"
         self._offer(self.colour, [("what changed" if self.view.other else "outliers", BY_GROUP), *columns])
         self._listening = True
         self._draw()
@@ -242,7 +244,8 @@ class PredictionsExplorer(Explorer):
     def _draw(self) -> None:
         self._colours = colour_points(self.view.objects, by=self.colour.value or None)
         contents = cloud_contents(self.view, axes=self._axes, colours=self._colours)
-        self.page.draw(partial(self._draw_clouds, contents, [self._names[one.model] for one in contents]))
+        titles = [cloud_title(self._names, column=one.column) for one in contents]
+        self.page.draw(partial(self._draw_clouds, contents, titles))
         self._refresh()
 
     @property
@@ -251,9 +254,8 @@ class PredictionsExplorer(Explorer):
 
     def _card(self, row: int, *, model: int) -> tuple[str, str, str]:
         """What is shown of the object under the mouse: its picture, its id, its truth and prediction."""
-        survey, one = self.view.survey, self.view.objects.iloc[[row]]
-        has_picture = any(picture_input(survey))
-        pictures = parts.object_pictures(one, survey=survey, stretch=self.stretch.value)[0] if has_picture else {}
+        surveys, one = self.view.pictured[-1:], self.view.objects.iloc[[row]]
+        pictures = parts.object_pictures(one, surveys=surveys, stretch=self.stretch.value)[0] if surveys else {}
         said = parts.answer(one.iloc[0], column=("pred", "pred_other")[model])
         return next(iter(pictures.values()), parts.BLANK), str(one["object_id"].iloc[0]), said
 
@@ -296,12 +298,12 @@ class PredictionsExplorer(Explorer):
         view, n, (by, descending) = self.view, len(self.view.rows), self.view.order
         self.listed = view.listed(max(self.n_listed, self._first + self.n_cutouts))
         name = column_label(by, quantity=view.quantity)
-        order = f"{'highest' if descending else 'lowest'} {name} first" if by else parts.ORDER
+        order = f"{'highest' if descending else 'lowest'} {name}" if by else parts.ORDER[view.magnitude is None]
         note = f"{min(n, self.n_listed):,} of {n:,} {view.word}{'' if view.what == 'all' else f' of the {view.what}'}"
-        about = {"numbers": self.listed[: self.n_listed], "note": f"{note}, {order}; Enter selects one"}
+        about = {"numbers": self.listed[: self.n_listed], "note": f"{note}, {order} first; Enter selects one"}
         about |= {"order": view.order, "on_sky": "ra" in view.objects and not is_simulated(view.objects)}
         self.places["galaxies"].value = parts.object_table(self.table(), **about)
-        self.places["cutouts"].value = self._pictures(order)
+        self.places["cutouts"].value = self._pictures(f"{order} first")
 
     def _status(self) -> str:
         """How many objects are in view, how many are left out, and why some of a selection have no score."""
@@ -315,13 +317,13 @@ class PredictionsExplorer(Explorer):
         return f"{len(view.rows):,} of {n:,} {view.word} in the {view.what}.{unknown}"
 
     def _pictures(self, order: str) -> str:
-        survey, name = self.view.survey, self.view.values["survey"]
-        if survey is None:
+        surveys, name = self.view.pictured, self.view.values["survey"]
+        if self.view.survey is None:
             return parts.text_note(f"No pictures: pass the survey of {name} to explore_predictions, as survey=….")
         listed = self.view.objects.iloc[self.listed[self._first :][: self.n_cutouts]]
         order = f"{self._first + 1:,} to {self._first + len(listed):,} of {len(self.view.rows):,}, {order}"
-        about = {"survey": survey, "order": order, "stretch": self.stretch.value}
-        return parts.object_cards(listed, **about) if any(picture_input(survey)) else ""
+        about = {"surveys": surveys, "order": order, "stretch": self.stretch.value}
+        return parts.object_cards(listed, **about) if surveys else ""
 
     @property
     def summary(self) -> str:
@@ -367,7 +369,7 @@ class PredictionsExplorer(Explorer):
             models=self._names,
             axes=self._axes,
             colour=self.colour.value or None,
-            survey=view.survey,
+            surveys=view.pictured,
             listed=self.listed[self._first :],
             objects=view.word,
             title=" · ".join(filter(None, title)),

@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import re
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -19,6 +20,7 @@ RUN_S = 2400
 SMALL = {"n_pretrain": 200, "n_finetune": 200, "arms": ["zero_shot", "lora"], "epochs": 2, "image_size": 16}
 
 
+CARD = ".astrolab-cloud div[style*='opacity: 1;']:has(.id-title)"  # of the object under the mouse, while it is seen
 DRAWN = "of => [...document.querySelectorAll(of)].filter(i => i.complete && i.naturalWidth > 0).length"
 
 EXPLORER = """
@@ -125,7 +127,7 @@ al.explore_adapter(pd.concat(tables, ignore_index=True))
 def run_in_lab(lab, open_page):
     """Run a cell in a notebook of its own, and give the page when the explorer in it has drawn."""
 
-    def run(source, *, name, size=(1500, 1100)):
+    def run(source, *, name, size=(1500, 1100), drawn=".astrolab-cloud canvas"):
         cell = nbformat.v4.new_code_cell(source.strip())
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), lab.folder / name)
@@ -134,7 +136,7 @@ def run_in_lab(lab, open_page):
         page.notebook.run_all()
         page.notebook.wait_until_run(timeout_s=RUN_S)
         page.locator(".astrolab-scores table").wait_for(timeout=120_000)
-        page.locator(".astrolab-cloud canvas").first.wait_for(timeout=120_000)
+        page.locator(drawn).first.wait_for(timeout=120_000)
         return page
 
     return run
@@ -279,6 +281,79 @@ def test_screen_readers_hear_each_cloud_once_and_every_change_of_the_status(run_
     assert explorer.locator(".astrolab-cloud canvas:not([role=img]):not([aria-hidden=true])").count() == 0
 
 
+STARS = """
+import sys
+sys.path.insert(0, {tests!r})
+import astrolab as al
+from observed_stars import predicted, stars
+
+bridged, observed = stars(is_bridged=True), stars(is_bridged=False)
+explorer = al.explore_predictions(predicted(bridged), survey=[bridged, observed])
+explorer.label.value, explorer.compare.value, explorer.axis.value = "alpha_fe", "lora", "deviation_difference"
+explorer
+"""
+
+
+def settle(page, where, *, as_="start"):
+    page.locator(where).first.evaluate("(one, block) => one.scrollIntoView({block})", as_)
+    page.wait_for_timeout(1500)
+
+
+@pytest.mark.parametrize("theme", ["Dark", "Light"])  # later tests find it light
+def test_selected_stars_are_shown_by_their_spectra(run_in_lab, artefacts, theme):
+    """Two labels, ids that are text, spectra as observed and as the model sees them, one regime of the other label."""
+    source = STARS.format(tests=str(Path(__file__).parents[1]))
+    page = run_in_lab(source, name=f"stars{theme}.ipynb", size=(1280, 800))
+    page.locator(".lm-MenuBar-item", has_text=re.compile("^Settings$")).click()
+    page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Theme$")).hover()
+    page.locator(".lm-Menu-itemLabel", has_text=re.compile(f"^JupyterLab {theme}$")).click()
+    status, cards = page.locator(".astrolab-status"), page.locator(".astrolab-cards figure")
+    page.get_by_label("Select where").fill("feh < -1")
+    page.keyboard.press("Enter")
+    wait_for_text(status, r"\d+ of 30 stars in the selection")
+    settle(page, ".astrolab-explorer")
+    page.screenshot(path=artefacts / f"stars_{theme}.png")
+    page.get_by_role("img", name=re.compile("^zero-shot − LoRA: deviation difference")).wait_for()
+    explorer, scores = (
+        page.locator(of).first.bounding_box() for of in (".astrolab-explorer", ".astrolab-scores table")
+    )
+    assert scores["x"] + scores["width"] <= explorer["x"] + explorer["width"] + 1, "the scores of both arms are seen"
+    assert (
+        "galax" not in page.locator(".astrolab-explorer").inner_text()
+        and not page.locator(".astrolab-stretch").is_visible()
+    )
+
+    settle(page, ".astrolab-cards")
+    assert page.evaluate(DRAWN, ".astrolab-cutouts img") == cards.count() == 12
+    small = cards.first.locator("img").bounding_box()
+    assert small["height"] < small["width"] < 200
+    page.screenshot(path=artefacts / f"stars_cards_{theme}.png")
+    cards.first.click()
+    page.wait_for_timeout(800)
+    large = cards.first.locator("img")
+    box = large.bounding_box()
+    assert box["width"] > 3 * small["width"]
+    settle(page, ".astrolab-cards")
+    picture = np.asarray(Image.open(io.BytesIO(large.screenshot())).convert("L"), dtype=float)
+    back, words = np.median(picture), picture[: int(0.14 * len(picture)) // 2]
+    assert back < 40 if theme == "Dark" else back > 240
+    assert np.abs(words - back).max() > 100, "lines are named where the picture is large"
+    page.screenshot(path=artefacts / f"stars_large_{theme}.png")
+
+    settle(page, ".astrolab-explorer")
+    rows = page.locator(".astrolab-galaxies tr[data-row]")
+    number = rows.first.locator("th").inner_text()
+    assert re.fullmatch(r"00\d\d", number)
+    rows.first.focus()
+    card = page.locator(CARD, has_text=number)
+    card.wait_for(timeout=30_000)
+    settle(page, ".astrolab-explorer")
+    page.screenshot(path=artefacts / f"stars_hover_{theme}.png")
+    assert page.locator(".astrolab-cloud [style*='svg+xml']").count() == 1
+    assert card.bounding_box()["width"] < 190 and re.search(r"\d\.\d{3} → ", card.inner_text())
+    assert not [error for error in page.errors if error.startswith("uncaught")]
+
+
 def scroll_to_top(page):
     page.locator(".astrolab-explorer").evaluate("explorer => explorer.scrollIntoView({block: 'start'})")
     page.wait_for_timeout(1500)
@@ -336,14 +411,15 @@ def test_the_mouse_and_the_keyboard_find_a_galaxy(run_in_lab, artefacts):
     page.wait_for_timeout(500)
     assert figure.bounding_box()["width"] > 400
     box = page.locator(".astrolab-cloud canvas").first.bounding_box()
-    lit = page.locator(".astrolab-cloud [style*='data:image']")
+    lit = page.locator(CARD, has=page.locator("[style*='data:image']"))
     for x, y in itertools.product(np.linspace(0.1, 0.4, 7), np.linspace(0.6, 0.9, 7)):  # somewhere there is a galaxy
         page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
         page.wait_for_timeout(900)
-        if lit.count() and card.get_by_text("→").first.is_visible():
+        if lit.count():
             break
+    page.wait_for_timeout(500)  # it fades in
     page.screenshot(path=artefacts / "explorer_hover.png")
-    assert re.search(r"\d\.\d{3} → \d\.\d{3}", card.inner_text())
+    assert re.search(r"\d\.\d{3} → −?\d\.\d{3}", lit.inner_text()) and lit.bounding_box()["width"] < 150
     assert not [error for error in page.errors if error.startswith("uncaught")]
 
 
@@ -405,6 +481,50 @@ def test_the_galaxies_stop_where_the_slider_stops_however_fast_it_went(run_in_la
     wait_for_text(scores, "at scale 0.50")
     for there, here, slow in zip(at_end, fast, pictures(), strict=True):
         assert np.abs(there - here).mean() > 20 * np.abs(slow - here).mean()
+    assert not [error for error in page.errors if error.startswith("uncaught")]
+
+
+LANDSCAPE = """
+import numpy as np
+import pandas as pd
+import astrolab as al
+from astrolab.landscapes import Landscape
+
+a = np.linspace(-1, 1, 21)
+marks, about = pd.DataFrame(columns=["name", "a", "b", "off_frac"]), {"n": 79, "objects": "stars", "where": ""}
+about |= {"simulated": True}
+bowls = {"lora": a**2 + 2 * a[:, None] ** 2 + 0.1, "full": 2 * a**2 + a[:, None] ** 2 + 0.2}
+words = ("direction 1", "direction 2")
+al.explore_landscape([Landscape(arm, a, a, loss, marks, words, about) for arm, loss in bowls.items()])
+"""
+
+
+def test_a_landscape_turns_and_says_the_loss_under_the_mouse(run_in_lab, artefacts):
+    page = run_in_lab(LANDSCAPE, name="landscape.ipynb", drawn=".astrolab-places")
+    picture, places = page.locator(".astrolab-under img"), page.locator(".astrolab-places")
+    first = picture.get_attribute("src")
+    frame, box = picture.bounding_box(), places.bounding_box()
+    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.25 * box["height"])
+    said = page.evaluate(
+        "() => getComputedStyle(document.querySelector('.astrolab-places i:hover'), '::after').content.slice(1, -1)"
+    )
+    loss, a, b = map(float, re.match(r"loss (\S+) at a = (\S+), b = (\S+)", said).groups())
+    assert a == pytest.approx(0.5, abs=0.1) and b == pytest.approx(0.5, abs=0.1)
+    assert loss == pytest.approx(a**2 + 2 * b**2 + 0.1, abs=1e-3)
+    pixels = np.asarray(Image.open(io.BytesIO(picture.screenshot())).convert("L"))
+    left = int(box["x"] - frame["x"])
+    spine = (pixels[:, left - 3 : left + 4] < 90).sum(axis=0)
+    assert spine.max() > 0.9 * box["height"], "the places do not lie over the contours"
+    page.locator(".astrolab-arm select").select_option("full fine-tuning")
+    page.wait_for_function("was => document.querySelector('.astrolab-under img').src !== was", arg=first)
+    second = picture.get_attribute("src")
+    page.locator(".astrolab-azimuth .noUi-handle").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("was => document.querySelector('.astrolab-under img').src !== was", arg=second)
+    page.locator(".astrolab-a .noUi-handle").focus()
+    page.keyboard.press("ArrowRight")
+    assert "0.11" in wait_for_text(page.locator(".astrolab-scores"), r"at a = 0\.10, b = 0\.00")
+    page.screenshot(path=artefacts / "landscape.png")
     assert not [error for error in page.errors if error.startswith("uncaught")]
 
 

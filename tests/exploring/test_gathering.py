@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -162,6 +163,9 @@ def test_surveys_are_found_by_name_however_they_come(survey):
     for given in (survey, [survey], {"twin-galaxiesml": survey}):
         assert surveys_by_name(given, predicted=names) == {"twin-galaxiesml": survey}
     assert surveys_by_name(None, predicted=names) == {}
+    as_read = dataclasses.replace(survey)
+    both = surveys_by_name([survey, as_read], predicted=names)
+    assert both == {"twin-galaxiesml": survey, "twin-galaxiesml, as read": as_read}
     with pytest.raises(PredictionError, match="predictions of combo"):
         surveys_by_name(survey, predicted=["combo"])
 

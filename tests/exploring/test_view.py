@@ -1,9 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from observed_stars import predicted, stars
 from scipy.stats import median_abs_deviation
 
 from astrolab.errors import PredictionError, SchemaError, UnknownNameError
+from astrolab.exploring.gathering import surveys_by_name
 from astrolab.exploring.view import (
     VERDICTS,
     Exploration,
@@ -64,6 +66,7 @@ def test_the_other_model_is_nearer_or_farther_object_by_object(predictions):
     matched = match_models(tl, others=lora.iloc[::-1], quantity=Z)
     np.testing.assert_allclose(matched["pred_other"], [0.8, 1.2, 1.1])
     np.testing.assert_allclose(matched["change"], [0.2, 0.0, -0.75])
+    np.testing.assert_allclose(matched["deviation_difference"], [-0.2, 0.0, 0.75])
     assert matched["verdict"].tolist() == ["farther", "about the same", "nearer"]
     assert tuple(matched["verdict"].cat.categories) == VERDICTS
 
@@ -317,3 +320,34 @@ def test_what_does_not_fit_is_refused_and_a_view_stays_where_it_was(view, predic
     with pytest.raises(UnknownNameError, match="lora"):
         view.compare_with("lorra")
     assert view.other is None and view.rows.tolist() == [1]
+
+
+def test_one_label_is_scored_in_a_regime_of_another():
+    survey = stars(is_bridged=True)
+    view = Exploration(predicted(survey), surveys={survey.name: survey})
+    view.choose(label="alpha_fe")
+    assert (len(view.objects), view.n_unknown, view.word) == (30, 10, "stars")
+    assert [(one.name, one.label) for one in view.slice_columns] == [
+        ("truth", "true [α/Fe] (dex)"),
+        ("feh", "true [Fe/H] (dex)"),
+    ]
+    poor = view.where("feh < -1 and alpha_fe > 0.2")
+    known = survey.labels[survey.labels["alpha_fe"].notna()].reset_index(drop=True)
+    assert poor.tolist() == known.query("feh < -1 and alpha_fe > 0.2").index.tolist() != []
+    view.compare_with("lora")
+    view.slice({"feh": (-9.0, -1.0)})
+    rows = known["feh"].to_numpy() <= -1
+    for number, column in enumerate(("deviation", "deviation_other")):
+        rmse = np.sqrt(np.mean(view.objects[column].to_numpy()[rows] ** 2))
+        assert view.scores[number, "slice"].set_index("metric").loc["rmse", "value"] == pytest.approx(rmse)
+    view.choose(label="feh")
+    assert len(view.objects) == 40 and view.where("feh < -1").tolist() == view.where("truth < -1").tolist()
+
+
+def test_objects_are_pictured_as_they_were_read_and_as_the_model_sees_them():
+    bridged, observed = stars(is_bridged=True), stars(is_bridged=False)
+    table = predicted(bridged)
+    assert Exploration(table, surveys={"twin-desi": bridged}).pictured == (bridged,)
+    both = Exploration(table, surveys=surveys_by_name([bridged, observed], predicted=["twin-desi"]))
+    assert both.survey is bridged and both.pictured == (observed, bridged)
+    assert Exploration(table).pictured == ()

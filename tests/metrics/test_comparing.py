@@ -653,13 +653,23 @@ def test_too_few_fractions_and_bad_tolerances_are_refused():
 
 
 def test_a_comparison_is_said_in_a_sentence():
-    row = {"survey": "mine", "metric": "scatter", "a": "lora", "b": "tl", "value_a": 0.03, "value_b": 0.04}
+    row = {
+        "survey": "mine",
+        "label": "z",
+        "metric": "scatter",
+        "a": "lora",
+        "b": "tl",
+        "value_a": 0.03,
+        "value_b": 0.04,
+    }
     row |= {"difference": -0.01, "low": -0.012, "high": -0.008, "better": "lora", "n": 500, "n_seeds": 3, "level": 0.95}
     (sentence,) = describe_comparison(pd.DataFrame([row]))
     assert sentence == (
         "mine: lora is better than tl: scatter 0.0300 against 0.0400, "
         "difference −0.0100 (−0.0120 to −0.0080, 95 %), n = 500, 3 seeds."
     )
+    of_two = describe_comparison(pd.DataFrame([row, row | {"label": "feh", "better": ""}]))
+    assert of_two[0].startswith("mine, z: lora is better") and of_two[1].startswith("mine, feh: undecided")
 
 
 # --- fronts -----------------------------------------------------------------------------------------------------------

@@ -198,9 +198,10 @@ def test_explorers_are_called_as_the_docs_show(smoke_run):
             explorers.append(eval(line, namespace))
         else:
             exec(line, namespace)
-    predictions, adapter, twin = explorers
+    predictions, adapter, twin, landscape = explorers
     for _, survey in predictions.survey.options:
         predictions.survey.value = survey
         assert "<figure" in predictions.places["cutouts"].value, f"{survey} has pictures"
     assert set(adapter.clouds) == {"twin-transferz", "twin-galaxiesml"}
     assert twin.galaxy.image.shape == (5, 16, 16), "the size that the run trained on"
+    assert landscape.table()["arm"].tolist() == ["base", "lora"]

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from drawn import assert_nothing_is_cut, legend_of, survey_of
 from matplotlib.colors import to_rgba_array
+from observed_stars import predicted, stars
 
 from astrolab.plots import plot_adapter_path
 from astrolab.plots.explorers import (
@@ -199,7 +200,7 @@ def test_cut_outs_stand_below_where_there_are_pixels(table):
     n, bands = len(table), ("g", "r", "i")
     pixels = np.random.default_rng(0).normal(size=(n, 3, 8, 8)).astype(np.float32)
     survey = survey_of("twin-galaxiesml", inputs={"image": pixels}, bands=bands, label=table["truth"].to_numpy())
-    figure = plot_exploration(table, quantity=Z, survey=survey, listed=[5, 7, 9])
+    figure = plot_exploration(table, quantity=Z, surveys=[survey], listed=[5, 7, 9])
     (strip,) = [ax for ax in figure.axes if ax.images]
     expected = table.iloc[[5, 7, 9]]
     assert [text.get_text() for text in strip.texts] == [
@@ -211,6 +212,29 @@ def test_cut_outs_stand_below_where_there_are_pixels(table):
         left = round(strip.texts[number].get_position()[0])
         np.testing.assert_array_equal(pixels[:, left : left + picture.shape[1]], picture)
     assert not [ax for ax in plot_exploration(table, quantity=Z, listed=[5]).axes if ax.images]
+
+
+def test_spectra_stand_below_each_other_with_their_errors_and_lines():
+    observed, bridged = stars(is_bridged=False), stars(is_bridged=True)
+    table = with_deviations(one_label(predicted(bridged).query("arm == 'lora'")))
+    figure = plot_exploration(table, quantity=QUANTITIES["feh"], surveys=[observed, bridged], listed=[5, 3, 9])
+    axes = [ax for ax in figure.axes if ax.get_ylabel() == "flux"]
+    assert [ax.get_xlabel().rpartition(", as ")[2] for ax in axes] == ["observed", "the model sees it"]
+    seen = axes[1]
+    heights = [line.get_ydata() for line in seen.lines]
+    assert [(int(np.nanmin(y)), int(np.nanmax(y))) for y in heights] == [(2, 2), (1, 1), (0, 0)], "each in its row"
+    n_known = [int(np.isfinite(y).sum()) for y in heights]
+    assert n_known[1] == pytest.approx(n_known[0] / 2, rel=0.02), "the red half of the fourth star is bad"
+    words = [text.get_text() for text in seen.texts]
+    rows = [
+        f"{one.object_id}: {one.truth:.2f} → {one.pred:.2f}".replace("-", "−")
+        for one in table.iloc[[5, 3, 9]].itertuples()
+    ]
+    assert words[:3] == rows and {"Mg b", "Hβ"} <= set(words)
+    boxes = [text.get_window_extent() for text in seen.texts[3:]]
+    assert not any(one.overlaps(other) for k, one in enumerate(boxes) for other in boxes[:k])
+    assert figure.get_figwidth() < 7.5 and all(text.get_fontsize() >= 6.5 for text in seen.texts)
+    assert_nothing_is_cut(figure)
 
 
 @pytest.fixture
@@ -269,6 +293,7 @@ def test_bands_hold_the_spread_over_seeds_and_objects_and_the_scores_say_what_is
     edges = ax.collections[1].get_paths()[0].vertices[:, 1]
     assert edges.max() == pytest.approx(0.061 + np.hypot(1.0 - 0.061, np.std([0, 0.002], ddof=1)))
     assert "simulated" in figure.get_suptitle()
+    assert "spread over objects and 2 seeds" in legend_of(figure)
 
 
 @pytest.fixture

@@ -43,6 +43,16 @@ def test_at_most_four_panels_stand_in_a_row_and_each_names_its_arm_and_its_test_
     assert_nothing_is_cut(figure)
 
 
+def test_many_arms_have_smaller_panels_and_a_figure_that_fits_a_page(predictions):
+    some = predictions.query("arm == 'lora' and seed == 0")
+    many = pd.concat([some.assign(arm=f"arm {number}") for number in range(14)])
+    many.attrs = predictions.attrs
+    figure = plot_prediction_density(many, limits=(0, 2))
+    width, height = figure.get_size_inches()
+    assert width <= 7.2 and height <= 9 and len(figure.axes) == 29
+    assert_nothing_is_cut(figure)
+
+
 def test_numbers_in_a_panel_are_its_scores(predictions):
     chosen = {"arms": ["lora"], "surveys": ["twin-galaxiesml"], "seed": 1}
     figure = plot_prediction_density(predictions, metrics=["scatter"], **chosen)

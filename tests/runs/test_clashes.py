@@ -51,9 +51,15 @@ def problems(**changes):
 
 
 def test_the_defaults_of_every_study_agree():
-    for study in ("lora_vs_transfer", "data_fractions", "layers_and_ranks"):
+    for study in ("lora_vs_transfer", "data_fractions", "layers_and_ranks", "stellar_spectra"):
         require_agreement(parameters(study), study=study)
     require_agreement({"pretrain_survey": 7}, study="of a user's own")
+
+
+def test_labels_that_a_survey_does_not_have_are_named(catalogue):
+    given = parameters("stellar_spectra", finetune_survey=catalogue("stars", label="feh"))
+    with pytest.raises(ParameterError, match="labels: stars has no label 'alpha_fe'; it has feh"):
+        require_agreement(given, study="stellar_spectra")
 
 
 def test_the_defaults_follow_a_catalogue_of_ones_own(catalogue):

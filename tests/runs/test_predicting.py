@@ -14,6 +14,25 @@ from astrolab.errors import CheckpointError, ConfigError, CorruptFileError, RunE
 from astrolab.models.network import digest
 from astrolab.runs.predicting import predict_survey
 
+SPECTRA = """name = "stars"
+title = "Stars"
+version = "1"
+objects = "stars"
+[[label]]
+name = "feh"
+column = ["feh"]
+[id]
+column = "id"
+scheme = "stars"
+[input.spectrum]
+key = "flux"
+grid = "wave"
+companions = { ivar = "ivar" }
+medium = "vacuum"
+resolution = 2000
+[[files]]
+path = "stars.h5"
+"""
 MANIFEST = """name = "{name}"
 title = "Mine"
 version = "1"
@@ -182,3 +201,28 @@ def test_a_damaged_reference_is_refused(folder, survey, tmp_path):
     with pytest.raises(CheckpointError, match="reference"):
         predict(folder, survey(), tmp_path / "out")
     path.write_bytes(kept)
+
+
+def test_spectra_are_bridged_as_those_that_the_model_learned_from(tmp_path):
+    rng, wave = np.random.default_rng(0), np.linspace(3900, 5700, 1800)
+    feh = rng.uniform(-2, 0.4, 120)
+    flux = 1 - 0.2 * (feh[:, None] + 3) * np.exp(-(((wave - 5175) / 5) ** 2)) + rng.normal(0, 0.01, (120, 1800))
+    with h5py.File(tmp_path / "stars.h5", "w") as file:
+        file.update({"flux": flux, "wave": wave, "ivar": np.full_like(flux, 1e4), "feh": feh, "id": np.arange(120)})
+    manifest = tmp_path / "stars.toml"
+    manifest.write_text(SPECTRA)
+    stars = al.bridge_spectra(
+        al.load_survey(manifest), bridge={"n_pixels": 200, "log_step": 7e-4, "resolution": 1500.0}
+    )
+    parts, run = al.split(stars), al.open_run(study="mine", parameters={}, directory=tmp_path / "run")
+    network = al.make_model("spectrum_mlp", survey=stars, seed=0, hidden=(8,))
+    data = {"sample": parts, "scaling": al.fit_scaling(parts.train), "config": al.TrainConfig(epochs=1, batch_size=32)}
+    learned = {"seed": 0, "condition": {"learned": "feh"}, **data}
+    base = run.fit(network, adapt={"strategy": "scratch"}, arm="base", **learned)
+    lora = run.fit(base.adapted.network, adapt={"strategy": "lora"}, arm="lora", **learned)
+    run.finish()
+    here = {"out": tmp_path / "out", "directory": None, "rows_per_part": 50, "seed": 0}
+    predict_survey(str(run.folder), survey=str(manifest), arm="lora-learnedfeh", **here)
+    tables = [al.load_predictions(path) for path in sorted((tmp_path / "out").glob("*.parquet"))]
+    expected = al.predict(lora.adapted, survey=stars, scaling=data["scaling"])
+    assert np.allclose(pd.concat(tables)["pred.feh"], expected["pred.feh"], atol=1e-6)

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from ipywidgets.widgets.widget import _instances
+from observed_stars import predicted, stars
 from PIL import Image
 
-from astrolab.exploring.view import match_models
+from astrolab.exploring.spectra import Spectra
+from astrolab.exploring.view import match_models, with_deviations
 from astrolab.predictions import one_label
 from astrolab.tasks import QUANTITIES
 from astrolab.widgets import parts
@@ -151,20 +153,55 @@ def test_objects_have_their_ids_numbers_and_frames(predictions, survey):
     chosen = one_label(predictions.query("seed == 0 and object_id > 99"))
     tl, lora = (chosen[chosen["arm"] == arm] for arm in ("tl", "lora"))
     objects = match_models(tl.reset_index(drop=True), others=lora, quantity=QUANTITIES["z"]).iloc[[3, 7]]
-    cards = parts.object_cards(objects.assign(is_outlier=[True, False], pred=[-0.25, 0.5]), survey=survey)
+    cards = parts.object_cards(objects.assign(is_outlier=[True, False], pred=[-0.25, 0.5]), surveys=[survey])
     assert cards.count("<figure") == 2 and cards.count('class="framed"') == 1
     assert "hsc-g, hsc-r, hsc-i" in cards and "→ −0.250" in cards and "→ 0.500" in cards
     for one in objects.itertuples():
         assert str(one.object_id) in cards and f"other → {one.pred_other:.3f}" in cards
-    alone = parts.object_cards(objects.drop(columns="pred_other"), survey=survey)
+    alone = parts.object_cards(objects.drop(columns="pred_other"), surveys=[survey])
     assert "other →" not in alone
 
 
-def test_a_spectrum_is_a_line_whose_missing_pixels_are_left_out():
-    values = np.array([0.0, np.nan, 1.0, 2.0, 1e6])
-    source = parts.spectrum_source(values, grid=np.linspace(4000, 5000, 5))
-    drawn = ET.fromstring(base64.b64decode(source.partition("base64,")[2]))
-    points = [list(map(float, p.split(","))) for p in drawn.find("{*}polyline").get("points").split()]
-    assert [x for x, _ in points] == [0.0, 64.0, 96.0, 128.0]
-    heights = [y for _, y in points]
-    assert heights == sorted(heights, reverse=True) and 0 <= heights[-1] < heights[0] <= 96
+def drawing_of(source):
+    return ET.fromstring(base64.b64decode(source.partition("base64,")[2]))
+
+
+def paths_of(drawing, name):
+    return [path.get("d") for path in drawing.iterfind("{*}path") if path.get("class") == name]
+
+
+def test_a_spectrum_is_a_line_with_a_band_whose_bad_pixels_are_left_out():
+    flux, sigma = np.array([[0.0, 1.0, np.nan, 2.0, 1.0]]), np.array([[0.1, 0.2, np.nan, 0.4, 0.2]])
+    wave = np.linspace(4800, 5200, 5)[None]
+    spectra = Spectra(wave, flux, sigma, (4800.0, 5200.0), {"Hβ": np.array([4862.7])}, "wavelength (Å)")
+    drawing = drawing_of(parts.spectrum_source([spectra], row=0))
+    (line,), (band,), (mark,) = (paths_of(drawing, name) for name in ("line", "band", "mark"))
+    runs = [[tuple(map(int, point.split())) for point in run.split("L")] for run in line.split("M")[1:]]
+    assert [len(run) for run in runs] == [2, 2], "nothing is drawn across a bad pixel"
+    (x0, y0), (x1, y1), (x3, y3), (x4, y4) = (point for run in runs for point in run)
+    assert x1 - x0 == x4 - x3 == (x3 - x1) // 2 and y1 == y4 and y0 - y1 == pytest.approx(y1 - y3, abs=1) and y1 < y0
+    ends = [tuple(map(int, re.split("[ V]", bar))) for bar in band.split("M")[1:]]
+    assert [x for x, *_ in ends] == [x0, x1, x3, x4]
+    for (_, low, high), (_, y), error in zip(ends[1:], [(x1, y1), (x3, y3), (x4, y4)], (0.2, 0.4, 0.2), strict=True):
+        assert low - y == pytest.approx(error * (y0 - y1), abs=2) and high <= y
+    at = int(mark.split()[0].removeprefix("M"))
+    assert at == pytest.approx(x0 + (x4 - x0) * 62.7 / 400, abs=1)
+    words = {text.text: text for text in drawing.iterfind("{*}text")}
+    assert {"Hβ", "4800", "5000", "0", "1", "2", "flux against wavelength (Å)"} <= set(words)
+    assert int(words["Hβ"].get("x")) == at and words["Hβ"].get("class") == "main"
+
+
+def test_what_was_observed_stands_above_what_the_model_sees():
+    observed, bridged = stars(is_bridged=False), stars(is_bridged=True)
+    objects = with_deviations(one_label(predicted(bridged)), quantity=QUANTITIES["feh"]).iloc[[0, 3]]
+    cards = parts.object_cards(objects, surveys=[observed, bridged])
+    assert "below each: as the model sees it" in cards and ">0020<br>" in cards and ">0023<br>" in cards
+    first, second = (drawing_of(one["Spectrum"]) for one in parts.object_pictures(objects, surveys=[observed, bridged]))
+    words = [text.text for text in first.iterfind("{*}text")]
+    titles = [f"flux against wavelength (Å, vacuum), as {how}" for how in ("observed", "the model sees it")]
+    above, below = map(words.index, titles)
+    assert above < words.index("Hα") < below < words.index("Fe 5270", below)
+    whole, half = (paths_of(one, "line")[1].count("L") for one in (first, second))
+    assert half == pytest.approx(whole / 2, rel=0.02), "the red half of the fourth star is bad"
+    alone = parts.object_cards(objects, surveys=[bridged])
+    assert "below each" not in alone and "Spectra ± σ" in alone

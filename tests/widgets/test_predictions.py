@@ -3,11 +3,13 @@
 import base64
 import dataclasses
 import io
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 from astropy.table import Table
+from observed_stars import predicted, stars
 from PIL import Image
 
 from astrolab import explore_predictions
@@ -377,7 +379,8 @@ def test_spectra_without_labels_are_explored_by_how_badly_they_are_reconstructed
         "snr_mag",
     ]
     assert explorer.places["cutouts"].value.count("data:image/svg+xml") == 12
-    assert "Spectra from 4000 to 7000 Å" in explorer.places["cutouts"].value
+    assert "Spectra ± σ, 1 to 12 of 40, brightest outliers first" in explorer.places["cutouts"].value
+    assert explorer.stretch.layout.display == "none", "there is nothing to stretch"
     assert "→" not in explorer.places["cutouts"].value, "there is no truth"
     lasso(explorer, [3, 4])
     assert "2 of 40 stars in the selection" in explorer.places["status"].value
@@ -626,3 +629,41 @@ def test_a_second_model_can_be_chosen_while_the_first_cloud_draws(explorer):
         "<b>LoRA</b>",
     ]
     np.testing.assert_allclose(explorer.clouds[1].scatter.y_data, explorer.view.objects["deviation_other"], atol=1e-6)
+
+
+def test_stars_are_explored_by_two_labels_in_a_regime_of_one(tmp_path):
+    """Ids are text with zeros in front; the second label is unknown for some stars."""
+    survey = stars(is_bridged=True)
+    explorer = explore_predictions(predicted(survey), survey=[survey, stars(is_bridged=False)], directory=tmp_path)
+    explorer.go_live()
+    assert explorer.arm.description == "Arm" and explorer.places["cutouts"].value.count("<figure") == 12
+    assert "farthest outliers first" in explorer.places["cutouts"].value, "no magnitude is known"
+    explorer.compare.value = "lora"
+    explorer.label.value = "alpha_fe"
+    explorer.axis.value = "deviation_difference"
+    (cloud,) = explorer.page.cloud_names
+    said = "zero-shot − LoRA: deviation difference (dex) against true [α/Fe] (dex), 30 stars"
+    assert cloud == said and explorer.compare.value == "lora"
+    objects = explorer.view.objects
+    expected = (objects["deviation"] - objects["deviation_other"]).to_numpy()
+    np.testing.assert_allclose(explorer.clouds[0].scatter.y_data, expected, atol=0.01)
+    explorer.where.value = "feh < -1"
+    n = int((survey.labels["feh"] < -1)[survey.labels["alpha_fe"].notna()].sum())
+    assert f"{n} of 30 stars in the selection. The truth of 10 others is unknown." in explorer.places["status"].value
+    assert "R²" in explorer.places["scores"].value and "$" not in explorer.places["scores"].value
+    figure = explorer.figure()
+    assert figure.axes[0].get_title() == "zero-shot − LoRA" and len(figure.axes[0].lines) == 1
+    assert "galax" not in re.sub('src="[^"]*"', "", " ".join(place.value for place in explorer.places.values()))
+    explorer.export.children[1].click()
+    kept = pd.read_csv(tmp_path / "selection.csv", dtype={"object_id": str}, comment="#")
+    assert set(kept["object_id"]) == set(objects["object_id"].iloc[explorer.view.selected]) and len(kept) == n
+
+
+def test_the_star_under_the_mouse_shows_what_the_model_sees():
+    survey = stars(is_bridged=True)
+    explorer = explore_predictions(predicted(survey), survey=[survey, stars(is_bridged=False)])
+    explorer.go_live()
+    card = hover(explorer, 0, 3)
+    assert next(iter(card["properties"].values())) == "0023"
+    drawing = base64.b64decode(card["preview"].partition("base64,")[2]).decode()
+    assert "as the model sees it" in drawing and "as observed" not in drawing, "the card is small"
