@@ -1,6 +1,6 @@
 """Spectra of stars at rest, batched: a continuum, metal lines and bands, and hydrogen, on one fine grid.
 
-A line's equivalent width in the Sun gives its optical depth; abundances, Saha, Boltzmann and the opacity change it (Gray
+A line's equivalent width in the Sun gives its depth; abundances, Saha, Boltzmann and the opacity change it (Gray
 2005, The Observation and Analysis of Stellar Photospheres); the curve of growth makes it an equivalent width again.
 """
 
