@@ -4,8 +4,8 @@
 
 The network is the published one of stellar spectra, 1462-1024-512-64-1 with BatchNorm, on random directions. Both are
 given the same directions and the same spectra in memory; the loop moves the weights as the formula says, and predicts
-the whole set at once. They take turns, so that other work on the machine slows both. Values must agree to 1e-5. The time of
-the processor is measured beside that of the clock, because only the clock waits for others.
+the whole set at once. They take turns, so that other work on the machine slows both. Values must agree to 1e-5. The
+time of the processor is measured beside that of the clock, because only the clock waits for others.
 """
 
 import argparse
