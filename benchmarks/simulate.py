@@ -120,7 +120,7 @@ def stars_per_s(manifest, *, n, seed, n_rounds, n_cores):
     knobs = StarTwinKnobs(**manifest.twin.knobs)
 
     def in_memory(n=n):
-        observe(draw_survey(knobs, n=n, seed=seed), knobs=knobs, seed=seed)
+        observe(draw_survey(knobs, n=n, seed=seed), knobs=knobs, key=(seed,))
 
     def on_disk():
         with tempfile.TemporaryDirectory() as folder:

@@ -190,14 +190,17 @@ def continuum_of(flux: np.ndarray, *, is_good: np.ndarray, wave_ang: np.ndarray,
     basis = np.polynomial.legendre.legvander(np.linspace(-1, 1, len(wave_ang)), ORDER).astype(np.float32)
     products = (basis[:, :, None] * basis[:, None, :]).reshape(len(wave_ang), -1)
     allowed = is_good & (np.abs(wave_ang[:, None] - BALMER_ANG) > BALMER_WIDTH_ANG).all(axis=1)
-    weight = allowed.astype(np.float32)
+    middle = np.median(np.abs(smooth), axis=1, keepdims=True)
+    kept, level = allowed, (middle := np.where(middle > 0, middle, 1))
     for _ in range(N_ROUNDS):
+        weight = kept * (middle / level) ** 2  # relative to the continuum, of which the blue end may have little
         normal = (weight @ products).reshape(-1, ORDER + 1, ORDER + 1) + 1e-6 * np.eye(ORDER + 1)
         found = np.linalg.solve(normal, ((weight * smooth) @ basis)[..., None])[..., 0]
         continuum = found.astype(np.float32) @ basis.T
-        rest = smooth - continuum
-        sigma = np.sqrt((weight * rest**2).sum(1, keepdims=True) / np.maximum(weight.sum(1, keepdims=True), 1))
-        weight = (allowed & (rest > LOWER * sigma) & (rest < UPPER * sigma)).astype(np.float32)
+        level = np.maximum(continuum, LOWEST * middle)
+        rest = (smooth - continuum) / level
+        sigma = np.sqrt((kept * rest**2).sum(1, keepdims=True) / np.maximum(kept.sum(1, keepdims=True), 1))
+        kept = allowed & (rest > LOWER * sigma) & (rest < UPPER * sigma)
     return continuum
 
 
@@ -249,7 +252,8 @@ def bridge_spectra(survey: Survey, *, bridge: Bridge | Mapping[str, Any]) -> Sur
     if said:
         texts = "\n  ".join([f"The spectra of {survey.name!r} were bridged:", *said])
         warnings.warn(texts, AstrolabWarning, stacklevel=2)
-    return _bridged(survey.take(kept), flux=flux[kept], ivar=ivar[kept], bridge=bridge)
+    rows = slice(None) if kept.all() else kept
+    return _bridged(survey.take(rows), flux=flux[rows], ivar=ivar[rows], bridge=bridge)
 
 
 def _refusal(survey: Survey, *, received: str, remedy: str) -> SchemaError:

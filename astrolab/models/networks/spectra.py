@@ -72,7 +72,9 @@ class SpectrumTransformer(Network):
     A spectrum is standardised by itself, by what is seen of it; the logarithm of its deviation is a number of every
     token beside the `section` pixels, `stride` pixels after those of the token before. The embedding is the mean over
     the tokens. The defaults are those of SpecCLIP (Zhao et al. 2025, arXiv:2507.01939; after SpecFormer, Parker et al.
-    2024, MNRAS 531, 4990): 146 sections of 1,462 pixels. On CPUs ``width=64, depth=2, heads=4`` learns in minutes.
+    2024, MNRAS 531, 4990): 146 sections of 1,462 pixels; for CPUs there is ``width=64, depth=2, heads=4, stride=20``.
+    Give it normalised flux as it is, ``fit_scaling(survey, method="none")``: sections that are scaled pixel by pixel
+    have less in common, and it learns more slowly.
 
     It was published with 6 runs of 10 sections hidden, each of 110 pixels: the objective ``{"name":
     "masked_reconstruction", "patch": 110, "ratio": 0.43}`` hides as many of 1,462 pixels, and `astrolab.predict` does
@@ -106,11 +108,11 @@ class SpectrumTransformer(Network):
         stages = {"stem": ("sections", "positions"), "body": ("blocks", "norm"), **blocks, **head}
         stages["decoder"] = ("decoder",)
         super().__init__(inputs={name: (n_pixels,)}, task=task, stages=stages, **options)
-        self.section, self.stride, self.mask_patch = section, stride, section + 9 * stride
+        self.section, self.stride, self.mask_patch = section, stride, 11 * section // 2
         n_sections = max(-(-(n_pixels - section) // stride), 0) + 1
         self.n_missing = (n_sections - 1) * stride + section - n_pixels  # pixels of the last section past the end
         self.sections = nn.Linear(section + 1, width)
-        self.positions = nn.Parameter(0.02 * torch.randn(n_sections, width))
+        self.positions = nn.Parameter(_waves(n_sections, width=width))
         self.blocks = nn.Sequential(*(_Block(width, heads) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.decoder = nn.Linear(width, section)
@@ -157,6 +159,12 @@ class SpectrumTransformer(Network):
         level = deviation.log10()[:, :, None].expand(-1, sections.shape[1], -1)
         tokens = self.sections(torch.cat([sections, level], dim=2)) + self.positions
         return self.norm(self.blocks(tokens)), centre, deviation
+
+
+def _waves(n: int, *, width: int) -> Tensor:
+    """Give sines and cosines (n, width) of places, of a thousandfold range of periods: what positions start from."""
+    phases = torch.arange(n)[:, None] * 1000.0 ** -torch.linspace(0, 1, (width + 1) // 2)
+    return torch.cat([phases.sin(), phases.cos()], dim=1)[:, :width]
 
 
 class _Block(nn.Module):

@@ -164,7 +164,7 @@ def test_a_velocity_moves_lines_and_changes_nothing_else():
 def test_noise_is_what_the_inverse_variance_says_and_masks_hide_what_is_bad():
     knobs = KNOBS["desi"].model_copy(update={"throughput_error": 0.0, "telluric_frac": 0.0, "sky_residual": 0.0})
     stars = population.draw_survey(knobs, n=40, seed=3)
-    first, second = (observing.observe(stars, knobs=knobs, seed=seed) for seed in (1, 2))
+    first, second = (observing.observe(stars, knobs=knobs, key=(seed,)) for seed in (1, 2))
     for arm in range(3):
         good = (first[f"ivar{arm}"] > 0) & (second[f"ivar{arm}"] > 0)
         assert (good == ((first[f"mask{arm}"] == 0) & (second[f"mask{arm}"] == 0))).all()
@@ -209,6 +209,7 @@ def test_surveys_see_other_stars_with_other_label_noise():
         known = stars["feh"] != population.MISSING
         assert 1 - known.mean() == pytest.approx(knobs.label_missing_frac, rel=0.4)
         assert (stars["alpha_fe"] == population.MISSING).sum() > (~known).sum()
+        assert (stars["rv"] != population.MISSING).all(), "all can be brought to rest"
         error = (stars["feh"] - stars["true_feh"])[known & (stars["snr"] > 60)]
         assert np.std(error) == pytest.approx(knobs.label_sigma[2], rel=0.1)
 

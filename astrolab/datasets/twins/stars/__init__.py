@@ -42,7 +42,7 @@ class StarTwinKnobs(Settings):
     snr_median: Positive = 40.0
     snr_scatter: NotNegative = 0.7
     throughput_error: NotNegative = 0.10
-    telluric_frac: NotNegative = 1.0
+    telluric_frac: NotNegative = 0.15
     sky_residual: NotNegative = 0.02
     bad_pixel_frac: Annotated[float, Field(ge=0, le=0.5)] = 0.004
     label_sigma: tuple[NotNegative, NotNegative, NotNegative, NotNegative, NotNegative] = (110.0, 0.2, 0.1, 0.06, 4.0)

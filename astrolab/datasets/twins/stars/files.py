@@ -41,18 +41,13 @@ def simulate(manifest: Manifest, *, n: int, seed: int, directory: Path, image_si
             primary = fits.PrimaryHDU()
             primary.header.update({"SIMULATE": True, "SIMNAME": SIMULATOR, "SEED": seed, "NSURVEY": n})
             primary.header["SIMKNOBS"] = knobs.model_dump_json()
-            hdus = (_lamost if knobs.layout == "lamost" else _desi)(stars, observe(stars, knobs=knobs, seed=seed + low))
+            hdus = (_lamost if knobs.layout == "lamost" else _desi)(stars, observe(stars, knobs=knobs, key=(seed, low)))
             fits.HDUList([primary, *hdus]).writeto(path, overwrite=True)
 
-    return write_once(
-        directory,
-        n=n,
-        seed=seed,
-        digest=settings_digest(knobs),
-        names=[names[split] for split in ("train", "validation", "test")],
-        write=write,
-        needed_bytes=n * (16 * sum(map(len, GRIDS[knobs.layout])) + 600),
-    )
+    space = n * (16 * sum(map(len, GRIDS[knobs.layout])) + 600)
+    in_order = [names[split] for split in ("train", "validation", "test")]
+    said = {"n": n, "seed": seed, "digest": settings_digest(knobs)}
+    return write_once(directory, names=in_order, write=write, needed_bytes=space, **said)
 
 
 def settings_digest(knobs: StarTwinKnobs) -> str:

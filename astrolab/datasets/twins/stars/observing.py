@@ -19,9 +19,11 @@ GRIDS = {  # wavelengths of the arms (vacuum Å)
     "lamost": (10.0 ** (3.5682 + 1e-4 * np.arange(3860)),),
     "desi": tuple(low + 0.8 * np.arange(n) for low, n in ((3600.0, 2751), (5760.0, 2326), (7520.0, 2881))),
 }
-# centre and width (Å) of where the arms are sensitive
-SENSITIVE = {"lamost": [[(4900, 620), (7200, 950)]], "desi": [[(4900, 800)], [(6700, 1000)], [(8500, 900)]]}
-BANDS = {"u": (3620, 4000), "g": (4000, 5500), "r": (5800, 6800), "i": (6900, 8200), "z": (8200, 9000)}
+SENSITIVE = {  # centre and width (Å) of where the arms are, and how much
+    "lamost": [[(4900, 430, 0.25), (7200, 1000, 1.0)]],
+    "desi": [[(4900, 800, 0.7)], [(6700, 1000, 1.0)], [(8500, 900, 1.0)]],
+}
+BANDS = {"u": (3720, 4000), "g": (4000, 5500), "r": (5800, 6800), "i": (6900, 8200), "z": (8200, 8980)}
 PIECE = 128  # stars simulated at once, on one core
 MASKED = np.int16(4)  # the bit of a cosmic ray
 MAX_SHIFT = 36  # pixels of the fine grid: 620 km/s
@@ -31,22 +33,25 @@ class Arm(NamedTuple):
     """One arm: wavelengths, line-spread function (blocks of a matrix), sensitivity, sky, optical depth of the air."""
 
     wave_ang: Tensor
-    response: list[tuple[slice, slice, Tensor]]
+    response: list[tuple[slice, Tensor]]
     sensitivity: Tensor
     sky: Tensor
     air: Tensor
 
     def see(self, flux: Tensor) -> Tensor:
         """Give spectra of the fine grid convolved and sampled: (n, pixel)."""
-        return torch.cat([flux[:, window] @ weights for _, window, weights in self.response], dim=1)
+        return torch.cat([flux[:, window] @ weights for window, weights in self.response], dim=1)
 
 
-def observe(stars: Columns, *, knobs: StarTwinKnobs, seed: int) -> Columns:
-    """Observe stars, each piece of them on one core: flux0, ivar0, mask0 of arm 0 (n, pixel), and so on; snr_g (n,)."""
+def observe(stars: Columns, *, knobs: StarTwinKnobs, key: tuple[int, ...]) -> Columns:
+    """Observe stars, each piece on one core: flux0, ivar0, mask0 of arm 0 (n, pixel), and so on; snr_g (n,).
+
+    The key is the seed of the noise.
+    """
 
     def one(start: int) -> Columns:
         piece = {name: column[start : start + PIECE] for name, column in stars.items()}
-        generator = torch.Generator().manual_seed(zlib.crc32(repr((seed, knobs.layout, start)).encode()))
+        generator = torch.Generator().manual_seed(zlib.crc32(repr((*key, knobs.layout, start)).encode()))
         return _expose(piece, knobs=knobs, generator=generator)
 
     pieces = map_on_cores(one, items=range(0, len(stars["snr"]), PIECE), device=torch.device("cpu"))
@@ -55,14 +60,10 @@ def observe(stars: Columns, *, knobs: StarTwinKnobs, seed: int) -> Columns:
 
 def _expose(stars: Columns, *, knobs: StarTwinKnobs, generator: torch.Generator) -> Columns:
     flux = rest.spectrum(rest.floats(np.stack([stars[f"true_{name}"] for name in LABELS], axis=1)))
-    moved, arms, signals, seen = (
-        moved_by(flux, rv=stars["true_rv"]),
-        arms_of(knobs.layout, resolution=knobs.resolution),
-        [],
-        {},
-    )
+    moved, arms = moved_by(flux, rv=stars["true_rv"]), arms_of(knobs.layout, resolution=knobs.resolution)
     snr, ebv = (rest.floats(stars[name])[:, None] for name in ("snr", "true_ebv"))
     airmass, level, residual = torch.rand(3, len(snr), 1, generator=generator)
+    signals, seen = [], {}
     # DESI: fluxes in 1e-17 erg/s/cm²/Å; LAMOST: counts of no meaning
     level = 28.0 * (snr / 25.0) ** 1.5 if knobs.layout == "desi" else 10.0 * snr * (0.5 + 1.5 * level)
     for arm in arms:
@@ -76,10 +77,8 @@ def _expose(stars: Columns, *, knobs: StarTwinKnobs, generator: torch.Generator)
     scale = _median(signals[0] / scatter[0], arm=arms[0], band="g")[:, None] / snr
     for number, (arm, flux, sigma) in enumerate(zip(arms, signals, scatter, strict=True)):
         sigma *= scale
-        covered = (
-            name for name, (low, high) in BANDS.items() if low + 100 > arm.wave_ang[0] and high < arm.wave_ang[-1] + 5
-        )
-        seen |= {f"snr_{name}": _median(flux / sigma, arm=arm, band=name).numpy() for name in covered}
+        for name in (one for one, (low, high) in BANDS.items() if arm.wave_ang[0] < low and high < arm.wave_ang[-1]):
+            seen[f"snr_{name}"] = _median(flux / sigma, arm=arm, band=name).numpy()
         flux += knobs.sky_residual * (3.46 * residual - 1.73) * background * (arm.sky - 1.0)
         hit = torch.rand(flux.shape, generator=generator) < knobs.bad_pixel_frac / 3.0
         hit |= hit.roll(1, dims=1) | hit.roll(2, dims=1)
@@ -116,7 +115,7 @@ def arms_of(layout: str, *, resolution: tuple[tuple[float, float], ...]) -> list
     arms, pixel = [], np.arange(len(rest.GRID))[:, None]
     for wave, ends, humps in zip(GRIDS[layout], resolution, SENSITIVE[layout], strict=True):
         power, response = np.interp(wave, wave[[0, -1]], ends), []
-        sensitivity = 0.04 + sum(np.exp(-0.5 * ((wave - at) / by) ** 2) for at, by in humps)
+        sensitivity = 0.002 + sum(top * np.exp(-0.5 * ((wave - at) / by) ** 2) for at, by, top in humps)
         sky = 1.0 + sum(top * np.exp(-0.5 * ((wave - at) / wave * power * 2.3548) ** 2) for at, top in lines)
         # the Gaussian that widens the grid's own to the wanted one, in pixels of the grid
         sigma = np.sqrt((rest.C_KMS / power / 2.3548) ** 2 - rest.SIGMA_KMS**2) / rest.PIXEL_KMS
@@ -124,7 +123,7 @@ def arms_of(layout: str, *, resolution: tuple[tuple[float, float], ...]) -> list
         for block in (slice(first, first + 96) for first in range(0, len(wave), 96)):
             window = slice(int((centre - 5 * sigma)[block].min()), int((centre + 5 * sigma)[block].max()) + 2)
             weights = np.exp(-0.5 * ((pixel[window] - centre[block]) / sigma[block]) ** 2)
-            response.append((block, window, rest.floats(weights / weights.sum(axis=0))))
-        arm = Arm(*map(rest.floats, (wave,)), response, *map(rest.floats, (sensitivity, sky, depth)))
+            response.append((window, rest.floats(weights / weights.sum(axis=0))))
+        arm = Arm(rest.floats(wave), response, *map(rest.floats, (sensitivity, sky, depth)))
         arms.append(arm._replace(air=-arm.see((-arm.air).exp()[None]).log()[0]))
     return arms

@@ -32,7 +32,7 @@ def draw_survey(knobs: StarTwinKnobs, *, n: int, seed: int) -> Columns:
     measured = {}
     for name, sigma in zip((*LABELS, "rv"), knobs.label_sigma, strict=True):
         error = sigma * np.sqrt(1.0 + (20.0 / snr) ** 2)
-        absent = is_missing | (rng.random(n) < knobs.label_missing_frac) if name == "alpha_fe" else is_missing
+        absent = is_missing & (name != "rv") | (rng.random(n) < knobs.label_missing_frac * (name == "alpha_fe"))
         measured[name] = np.where(absent, MISSING, stars[f"true_{name}"] + error * rng.normal(size=n))
         measured[f"{name}_err"] = np.where(absent, MISSING, error)
     return stars | {"snr": snr} | measured
@@ -41,9 +41,8 @@ def draw_survey(knobs: StarTwinKnobs, *, n: int, seed: int) -> Columns:
 def _draw_stars(knobs: StarTwinKnobs, *, n: int, key: tuple[int, ...]) -> Columns:
     """Giants, dwarfs and the halo in the shares of the knobs, over the sky that both surveys see."""
     rng = np.random.default_rng(key)
-    kind = rng.choice(
-        3, size=n, p=np.abs([knobs.giant_frac, 1.0 - knobs.giant_frac - knobs.halo_frac, knobs.halo_frac])
-    )
+    shares = np.abs([knobs.giant_frac, 1.0 - knobs.giant_frac - knobs.halo_frac, knobs.halo_frac])
+    kind = rng.choice(3, size=n, p=shares)
     labels = np.stack([draw_giants(n, rng=rng), _dwarfs(n, rng=rng), _halo(n, rng=rng)])[kind, np.arange(n)]
     labels[:, 0] = np.clip(labels[:, 0], *knobs.teff_range)
     labels[kind != 2, 2] += knobs.feh_shift
@@ -81,7 +80,5 @@ def _halo(n: int, *, rng: Generator) -> np.ndarray:
     feh, is_giant = -0.8 - 2.2 * rng.beta(1.6, 3.0, n), rng.random(n) < 0.5
     alpha = np.where(rng.random(n) < 0.6, np.interp(feh, [-2.2, -0.8], [0.32, 0.12]), 0.31) + 0.05 * rng.normal(size=n)
     log_g = np.where(is_giant, rng.uniform(0.8, 3.4, n), rng.uniform(3.7, 4.6, n))
-    teff = np.interp(
-        log_g, [0.5, 1.5, 2.5, 3.4, 3.7, 4.1, 4.6], [4250.0, 4650.0, 5050.0, 5400.0, 5900.0, 6250.0, 5300.0]
-    )
+    teff = np.interp(log_g, [0.5, 1.5, 2.5, 3.4, 3.7, 4.1, 4.6], [4250, 4650, 5050, 5400, 5900, 6250, 5300])
     return np.column_stack([teff + 100.0 * (-1.5 - feh) + 70.0 * rng.normal(size=n), log_g, feh, alpha])

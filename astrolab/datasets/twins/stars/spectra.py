@@ -11,7 +11,6 @@ import tomllib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,28 +22,15 @@ TABLES = tomllib.loads(Path(__file__).with_name("tables.toml").read_text(encodin
 IONS, WEAK = TABLES["ions"], np.array(TABLES["weak"]["kinds"].split()).reshape(-1, 4)
 C_KMS, LN_10, PLANCK_ANG_K = 299_792.458, float(np.log(10.0)), 1.438776877e8
 LOG_STEP = 2.5e-5
-GRID = 10.0 ** (3.547 + LOG_STEP * np.arange(17_920))  # vacuum Å, in steps of 17 km/s
-PIXEL_KMS, SIGMA_KMS = (
-    C_KMS * LOG_STEP * LN_10,
-    C_KMS / 7000.0 / 2.3548,
-)  # the grid's own Gaussian, within every survey's
+GRID = 10.0 ** (3.547 + LOG_STEP * np.arange(17_920))  # vacuum Å
+PIXEL_KMS = C_KMS * LOG_STEP * LN_10  # 17 km/s
+SIGMA_KMS = C_KMS / 7000.0 / 2.3548  # the grid's own Gaussian, which every survey's contains
 SUN = torch.tensor([[5772.0, 4.44, 0.0, 0.0]])
 LINE_LAYER = 0.85  # temperature where metal lines form, of Teff
 WING_SOFTNESS = 1.3  # of σ: where the far wings of a line level off
-HYDROGEN_DEPTH = 0.65  # of its lines at most
-CORE_FLUX = 0.07  # what the deepest lines leave
-HYDROGEN_SLOPES = 0.20, 0.42  # of log wings in stars cooler and hotter than the Sun: stronger lines form higher up
+CORE_FLUX, HYDROGEN_DEPTH = 0.07, 0.65  # what the deepest lines leave; how deep those of hydrogen are at most
 SOLAR_WINGS = torch.tensor([2.1, 0.02])  # of the Balmer and Paschen series (Å^2.5)
-
-
-class Layer(NamedTuple):
-    """Where lines form: 5040 K / T, Δλ_D / λ, log damping a (n, 1); log N / κ of ions, log N Pe / κ of hydrogen."""
-
-    theta: Tensor
-    doppler: Tensor
-    log_damping: Tensor
-    absorbers: Tensor
-    hydrogen: Tensor
+HYDROGEN_SLOPES = 0.20, 0.42  # of log wings in stars cooler and hotter than the Sun: stronger lines form higher up
 
 
 def spectrum(stars: Tensor) -> Tensor:
@@ -62,7 +48,8 @@ def continuum(stars: Tensor) -> Tensor:
     """Black bodies, hotter in colour where hydrogen absorbs, with a Balmer and a Paschen jump: (n, pixel)."""
     wave, teff = floats(GRID), stars[:, :1]
     colour = teff * (1.10 + 0.80 * torch.sigmoid((teff - 8000.0) / 900.0))
-    flux = (wave / 5500.0) ** -5.0 * (PLANCK_ANG_K / 5500.0 / colour).expm1() / (PLANCK_ANG_K / wave / colour).expm1()
+    energy = PLANCK_ANG_K / wave / colour
+    flux = (PLANCK_ANG_K / 5500.0 / colour).expm1() * (wave / 5500.0) ** -5.0 / (energy.exp_().sub_(1.0))
     below = torch.sigmoid((3677.0 - wave) / 10.0) + 0.2 * torch.sigmoid((8266.0 - wave) / 30.0) - 0.2
     return flux.mul_((-LN_10 * 0.48 * torch.sigmoid((teff - 7000.0) / 650.0) * below).exp_())
 
@@ -86,13 +73,13 @@ def amplitudes(stars: Tensor) -> tuple[Tensor, Tensor]:
 def strengths(stars: Tensor) -> tuple[Tensor, Tensor]:
     """Give equivalent widths (Å) and far wings (Å², τ = wings / Δλ²) of all lines: (n, line) each."""
     wave, excitation, solar, ion = line_list()
-    layer, sun = _layer(stars), _layer(SUN)
-    growth = curve_of_growth(_growth()[0][None], log_damping=sun.log_damping)[0]
-    solar_depth = floats(np.interp(np.log10(solar / wave / float(sun.doppler)), growth, _growth()[0]))
-    log_depth = solar_depth + (layer.absorbers - sun.absorbers)[:, ion] - (layer.theta - sun.theta) * floats(excitation)
-    log_doppler = (floats(wave) * layer.doppler).log10()
-    width = 10.0 ** (curve_of_growth(log_depth, log_damping=layer.log_damping) + log_doppler)
-    return width, 10.0 ** (log_depth + layer.log_damping + 2.0 * log_doppler) / np.sqrt(np.pi)
+    (doppler, damping, theta, absorbers, _), (solar_doppler, solar_damping, *sun) = _layer(stars), _layer(SUN)
+    growth = curve_of_growth(_growth()[0][None], log_damping=solar_damping)[0]
+    solar_depth = floats(np.interp(np.log10(solar / wave / float(solar_doppler)), growth, _growth()[0]))
+    log_depth = solar_depth + (absorbers - sun[1])[:, ion] - (theta - sun[0]) * floats(excitation)
+    log_doppler = (floats(wave) * doppler).log10()
+    width = 10.0 ** (curve_of_growth(log_depth, log_damping=damping) + log_doppler)
+    return width, 10.0 ** (log_depth + damping + 2.0 * log_doppler) / np.sqrt(np.pi)
 
 
 def curve_of_growth(log_depth: Tensor, *, log_damping: Tensor) -> Tensor:
@@ -135,7 +122,8 @@ def line_list() -> tuple[np.ndarray, ...]:
     return wave, excitation, width / 1000.0, np.append(ion, [list(IONS).index(name) for name in WEAK[:, 0]])
 
 
-def _layer(stars: Tensor) -> Layer:
+def _layer(stars: Tensor) -> tuple[Tensor, ...]:
+    """Where lines form: Δλ_D / λ, log a, 5040 K / T (n, 1); atoms over opacity (n, ion), hydrogen's wings (n, 2)."""
     teff, log_g, feh, alpha = stars.split(1, dim=1)
     theta = 5040.0 / teff
     # electrons: in cool stars metals give them; opacity: H⁻, and from about 8,000 K on hydrogen
@@ -150,13 +138,10 @@ def _layer(stars: Tensor) -> Layer:
     first, second = (saha - theta / LINE_LAYER * energy for energy in energies.T)  # log of one ion over the one before
     total = torch.logaddexp(torch.zeros_like(first), LN_10 * first).logaddexp(LN_10 * (first + second)) / LN_10
     absorbers = torch.where(torch.tensor([name.endswith("2") for name in IONS]), first, 0.0) - total
-    return Layer(
-        theta=theta / LINE_LAYER,
-        doppler=(turbulence**2 + 1.44 * teff / 5772.0).sqrt() / C_KMS,
-        log_damping=(collisions + 0.002).log10(),
-        absorbers=feh + in_alpha * alpha + absorbers - opacity,
-        hydrogen=pressure - opacity - theta * torch.tensor([10.2, 12.09]),
-    )
+    absorbers += feh + in_alpha * alpha - opacity
+    doppler = (turbulence**2 + 1.44 * teff / 5772.0).sqrt() / C_KMS
+    hydrogen = pressure - opacity - theta * torch.tensor([10.2, 12.09])
+    return doppler, (collisions + 0.002).log10(), theta / LINE_LAYER, absorbers, hydrogen
 
 
 def _broad_depths(stars: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,7 +150,7 @@ def _broad_depths(stars: Tensor) -> tuple[Tensor, Tensor]:
     _, log_g, feh, alpha = stars.split(1, dim=1)
     bands = at + rise * (torch.minimum(5040.0 / stars[:, :1], upto) - 1.2)
     bands += slopes[0] * feh + slopes[1] * alpha + slopes[2] * (log_g - 2.5)
-    hydrogen = _layer(stars).hydrogen - _layer(SUN).hydrogen
+    hydrogen = _layer(stars)[-1] - _layer(SUN)[-1]
     return 10.0**bands, SOLAR_WINGS * 10.0 ** (hydrogen * torch.where(hydrogen < 0, *HYDROGEN_SLOPES))
 
 
