@@ -225,7 +225,8 @@ def _write_scores(ax: Axes, *, sides: Mapping[str, pd.DataFrame], objects: str) 
 
 def _draw_spectra(part: SubFigure, table: pd.DataFrame, *, surveys: Sequence[Survey], x: str) -> None:
     """All spectra above each other, each from its lowest flux to its highest, with a band of ± σ."""
-    n, text = len(table), {"fontsize": 6.5, "va": "bottom"}
+    n, size = len(table), max(6.5, 0.9 * part.figure.get_figwidth())  # pages show wide figures smaller
+    text = {"fontsize": size, "va": "bottom"}
     for ax, survey in zip(np.atleast_1d(part.subplots(1, len(surveys))), surveys, strict=True):
         spectra = read_spectra(survey, object_ids=table["object_id"].to_numpy())
         for number, row in enumerate(table.itertuples()):
@@ -234,13 +235,15 @@ def _draw_spectra(part: SubFigure, table: pd.DataFrame, *, surveys: Sequence[Sur
             middle, *ends = (at + 0.85 * ((one - low) / (high - low)).clip(0, 1) for one in heights)
             ax.fill_between(spectra.wave[number], *ends, color=GOOD, alpha=0.35, lw=0)
             ax.plot(spectra.wave[number], middle, color=INK, lw=0.5)
-            colour, numbers = BAD if row.is_outlier else INK, f"{row.object_id}: {_numbers(row, x=x)}"
-            ax.text(spectra.ends[0], at + 0.8, numbers, color=colour, **text)
+            if survey is surveys[0]:
+                colour, numbers = BAD if row.is_outlier else INK, f"{row.object_id}: {_numbers(row, x=x)}"
+                ax.text(spectra.ends[0], at + 0.8, numbers, color=colour, **text)
         ax.vlines(np.concatenate([*spectra.lines.values(), []]), 0, n, color=BAD, lw=0.5, alpha=0.3)
-        letter = 0.055 * len(surveys) / part.figure.get_figwidth()
+        letter = 0.0085 * size * len(surveys) / part.figure.get_figwidth()
         for label, (wave, line, _) in spectra.labels(letter=letter).items():
-            ax.text(wave, n + 0.1 + 0.25 * line, label, ha="center", **text)
-        ax.set(xlim=spectra.ends, ylim=(-0.1, n + 0.6), yticks=[], ylabel="flux", xlabel=spectra.axis)
+            ax.text(wave, n + 0.1 + 0.35 * line, label, ha="center", **text)
+        ax.set(xlim=spectra.ends, ylim=(-0.1, n + 0.8), yticks=[], ylabel="flux", xlabel=spectra.axis)
+        ax.tick_params(labelsize=size)
         ax.spines["left"].set_visible(False)
 
 

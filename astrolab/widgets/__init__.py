@@ -45,7 +45,8 @@ def explore_predictions(
     predictions : DataFrame, Run, Ledger, path, mapping of str to these, or sequence of runs or paths
         Predictions, wherever they are; several are distinguished by their names, or those of their folders.
     survey : Survey, or several, optional
-        The test sets that were predicted, for cut-outs or spectra, positions, magnitudes and sizes.
+        The test sets that were predicted, for cut-outs or spectra, positions, magnitudes and sizes; behind them the
+        same surveys as they were read, where a bridge made what was predicted.
     task : Task, optional
         By default that of the predictions; ``task.with_scored(z=(0.0, 0.3))`` scores other true values.
     directory : path, optional
