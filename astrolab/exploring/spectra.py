@@ -60,11 +60,13 @@ def read_spectra(survey: Survey, *, object_ids: np.ndarray) -> Spectra:
     if spec.velocity:
         velocity = np.asarray(survey.catalogue[spec.velocity][rows], dtype=float)[:, None]
         wave = to_rest(wave, velocity_kms=np.where(np.abs(velocity) < POSSIBLE_KMS, velocity, 0.0))
-    weight = np.where(np.isfinite(flux), np.nan_to_num(beside.get("ivar", np.ones_like(flux))).clip(0), 0)
+    ivar = np.nan_to_num(beside.get("ivar", np.ones_like(flux))).clip(0)
+    weight = np.where(np.isfinite(flux), ivar, 0)
     starts = np.arange(0, flux.shape[1], -(-flux.shape[1] // N_POINTS))
     total, light = (np.add.reduceat(one, starts, axis=1) for one in (weight, weight * np.nan_to_num(flux)))
     total[total == 0] = np.nan
-    sigma = total**-0.5 if "ivar" in beside else np.full_like(total, np.nan)
+    is_mask = np.isin(ivar, (0, 1)).all()  # and no error: what the bridge writes where a survey has none
+    sigma = np.full_like(total, np.nan) if is_mask else total**-0.5
     wave = np.add.reduceat(wave, starts, axis=1) / np.diff(starts, append=flux.shape[1])
     ends, to_medium = (float(wave.min()), float(wave.max())), np.array if spec.medium == "air" else to_vacuum
     lines = {label: to_medium(np.array(waves)) for label, waves in LINES.items()}

@@ -63,6 +63,14 @@ def test_each_object_may_have_its_own_wavelengths_and_no_errors():
     assert np.isnan(found.sigma).all() and np.isfinite(found.flux).all()
 
 
+def test_a_bridge_over_spectra_without_errors_makes_none():
+    mask = np.ones((N, len(GRID)))
+    mask[:, :700] = 0
+    given = {"spectrum": stars(is_bridged=True).inputs["spectrum"], "spectrum.ivar": mask}
+    found = read_spectra(stars(is_bridged=True, inputs=given), object_ids=IDS[:2])
+    assert np.isnan(found.sigma).all() and np.isfinite(found.flux).sum(axis=1).tolist() == [381, 381]
+
+
 @pytest.mark.parametrize("is_bridged", [True, False])
 @pytest.mark.parametrize("letter", [0.005, 0.011, 0.03, 0.1])
 def test_labels_of_lines_never_lie_over_each_other_or_beyond_the_ends(is_bridged, letter):

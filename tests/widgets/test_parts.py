@@ -187,7 +187,7 @@ def test_a_spectrum_is_a_line_with_a_band_whose_bad_pixels_are_left_out():
     at = int(mark.split()[0].removeprefix("M"))
     assert at == pytest.approx(x0 + (x4 - x0) * 62.7 / 400, abs=1)
     words = {text.text: text for text in drawing.iterfind("{*}text")}
-    assert {"Hβ", "4800", "5000", "0", "1", "2", "flux against wavelength (Å)"} <= set(words)
+    assert {"Hβ", "4800", "5000", "0", "1", "2", "flux ± σ against wavelength (Å)"} <= set(words)
     assert int(words["Hβ"].get("x")) == at and words["Hβ"].get("class") == "main"
 
 
@@ -198,10 +198,10 @@ def test_what_was_observed_stands_above_what_the_model_sees():
     assert "below each: as the model sees it" in cards and ">0020<br>" in cards and ">0023<br>" in cards
     first, second = (drawing_of(one["Spectrum"]) for one in parts.object_pictures(objects, surveys=[observed, bridged]))
     words = [text.text for text in first.iterfind("{*}text")]
-    titles = [f"flux against wavelength (Å, vacuum), as {how}" for how in ("observed", "the model sees it")]
+    titles = [f"flux ± σ against wavelength (Å, vacuum), as {how}" for how in ("observed", "the model sees it")]
     above, below = map(words.index, titles)
     assert above < words.index("Hα") < below < words.index("Fe 5270", below)
     whole, half = (paths_of(one, "line")[1].count("L") for one in (first, second))
     assert half == pytest.approx(whole / 2, rel=0.02), "the red half of the fourth star is bad"
     alone = parts.object_cards(objects, surveys=[bridged])
-    assert "below each" not in alone and "Spectra ± σ" in alone
+    assert "below each" not in alone and "Spectra, " in alone

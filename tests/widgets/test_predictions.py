@@ -379,7 +379,7 @@ def test_spectra_without_labels_are_explored_by_how_badly_they_are_reconstructed
         "snr_mag",
     ]
     assert explorer.places["cutouts"].value.count("data:image/svg+xml") == 12
-    assert "Spectra ± σ, 1 to 12 of 40, brightest outliers first" in explorer.places["cutouts"].value
+    assert "Spectra, 1 to 12 of 40, brightest outliers first" in explorer.places["cutouts"].value
     assert explorer.stretch.layout.display == "none", "there is nothing to stretch"
     assert "→" not in explorer.places["cutouts"].value, "there is no truth"
     lasso(explorer, [3, 4])
