@@ -41,7 +41,7 @@ from astrolab.trainers.sampling import batches_in_order
 Model = Adapted | Network
 Tensors = Mapping[str, Tensor]
 Subspace = Literal["merged", "adapter", "full"]
-CHUNK_BYTES = 2**24  # of parameters and activations at once: more would not stay in a cache
+CHUNK_BYTES = 3 * 2**23  # of parameters and activations at once: more would not stay in a cache
 _MARGIN = 0.4  # about the networks that a plane is laid through
 _TOLERANCE, _MOST = 1e-3, 200  # of an eigenvalue; steps to it
 
@@ -81,18 +81,15 @@ def random_plane(
 
     Parameters
     ----------
-    base : Network or Adapted
-        The network whose norms the directions get; for ``subspace="adapter"`` a trained adapted one.
     subspace : {"merged", "adapter", "full"}
-        What moves: every weight of the plain network, adapters merged into it (a residual correction is kept as it is);
-        only what the strategy trains; every parameter of the adapted network, adapters beside the weights.
+        What moves: every weight of the plain network, adapters merged into it (a residual correction stays as it is);
+        only what the strategy trains (`base` is a trained adapted network then); both, adapters beside the weights.
     one_dimensional : {"fixed", "weights", "filter"}
         Biases, scale and shift of BatchNorm: fixed (``ignore='biasbn'`` of the published tool), moved along themselves
         (the tool without it), or one filter each.
-    orthogonal : bool
-        Make the second direction orthogonal to the first; the published tool does not.
-    extent : float
-        The plane reaches from minus this to this; at 1 a step is as long as the weights.
+    orthogonal, extent : bool, float
+        Whether the second direction is made orthogonal to the first (in the published tool it is not); how far the
+        plane reaches from 0, where a step of 1 is as long as the weights.
     """
     tensors, generator = _Seat(base, subspace).parameters, torch.Generator().manual_seed(seed)
     first, second = (
@@ -186,8 +183,8 @@ def loss_landscape(
 
     Parameters
     ----------
-    model : Network or Adapted
-        What lies at (0, 0).
+    model, arm : Network or Adapted, str
+        What lies at (0, 0), and what it is called; by default its strategy.
     survey, scaling, where : Survey, Scaling, str
         On which objects (all, or those of an expression such as ``"feh < -1"``), scaled as for training: the same for
         all networks of a figure. Unknown labels count for nothing.
@@ -195,18 +192,11 @@ def loss_landscape(
         Places along each direction; odd, so that the network itself is one of them.
     config : TrainConfig, optional
         That of training: its objective and its device.
-    arm : str
-        What it is called in figures; by default its strategy.
     marks : mapping of str to network, optional
         Other networks, which are projected onto the plane.
     directory : path, optional
         Where finished rows are kept, in a file named by the digest of all that decides them: a measurement that was cut
         off goes on there.
-
-    Raises
-    ------
-    ModelError, SchemaError, PixelError
-        If the strategy trains nothing that could move, or the survey is not of the kind the network was trained on.
     """
     seat, objects = _Seat(model, plane.subspace), _Objects.of(model, survey, scaling, where=where, config=config)
     a, b = (np.linspace(*span, n) for span in plane.spans)
@@ -224,9 +214,8 @@ def loss_landscape(
 
 def _filled(a: np.ndarray, b: np.ndarray, *, surface: _Surface, file: Path | None) -> np.ndarray:
     """Measure a grid row by row, but for the rows that are in a file already."""
-    loss = np.full((len(b), len(a)), np.nan)
-    if file and not digest_fault(file):
-        loss = load_file(file)["loss"].numpy()
+    is_there = file and not digest_fault(file)
+    loss = load_file(file)["loss"].numpy() if is_there else np.full((len(b), len(a)), np.nan)
     for row in np.flatnonzero(np.isnan(loss).any(axis=1)):
         loss[row] = surface.losses(np.stack([a, np.full(len(a), b[row])], axis=1))
         if file:
@@ -262,8 +251,6 @@ def sharpness(
         it is looked for up to `reach`, in so many directions.
     n_resamples : int
         Bootstrap samples of the objects, whose standard deviation is the interval of the curvature.
-    model, survey, scaling, where, config, arm
-        As for :func:`loss_landscape`.
 
     Returns
     -------
@@ -367,20 +354,20 @@ class _Objects:
 
 
 class _LayerOnPlane(nn.Module):
-    """A layer whose input is the same all over a plane: W x + a (D1 x) + b (D2 x), each product made once a batch."""
+    """A layer whose input is the same all over a plane: W x + a (D1 x) + b (D2 x), each product made once."""
 
     def __init__(self, layer: nn.Module, *, stacks: Tensors):
         super().__init__()
-        self.parts, self.products = nn.ModuleList(copy.deepcopy(layer) for _ in range(3)), []
+        self.parts, self.products = nn.ModuleList(copy.deepcopy(layer) for _ in range(3)), None
         for k, part in enumerate(self.parts):
             for name, parameter in part.named_parameters():
                 parameter.data = stacks[name][k].clone()
         self.register_buffer("place", torch.zeros(3))
 
     def forward(self, x: Tensor) -> Tensor:
-        self.products = self.products or [part(x) for part in self.parts]
-        whole, *along = self.products
-        return whole + self.place[1] * along[0] + self.place[2] * along[1]
+        if self.products is None:
+            self.products = torch.stack([part(x) for part in self.parts])
+        return torch.tensordot(self.place, self.products, 1)
 
 
 class _Surface:
@@ -394,12 +381,18 @@ class _Surface:
             f"network.{seat.prefix}{name}": torch.stack([seat.tensors[name], t, directions[1][name]]).to(objects.device)
             for name, t in directions[0].items()
         }
-        self.eps = {n: self.summed.get_submodule(_home(n)).eps for n in self.stacks if n.endswith("running_var")}
+        self.eps = {
+            n: self.summed.get_submodule(n.rpartition(".")[0]).eps for n in self.stacks if n.endswith("running_var")
+        }
         inputs = [self._layer_inputs(place) for place in ((1.0, 0.0, 0.0), (1.0, 0.3, -0.7))]
-        homes = {_home(name) for name in self.stacks} if seat.subspace == "merged" else ()  # peft looks into layers
+        homes = (
+            {name.rpartition(".")[0] for name in self.stacks} if seat.subspace == "merged" else ()
+        )  # peft looks into layers
         for name, (x, *others) in inputs[0].items():
             if name in homes and not others and torch.equal(x, inputs[1][name][0]):
-                own = {n.rpartition(".")[2]: self.stacks.pop(n) for n in list(self.stacks) if _home(n) == name}
+                own = {
+                    n.rpartition(".")[2]: self.stacks.pop(n) for n in list(self.stacks) if n.rpartition(".")[0] == name
+                }
                 self.layers[name] = _LayerOnPlane(self.summed.get_submodule(name), stacks=own)
                 self.summed.set_submodule(name, self.layers[name])
         largest = max((x.nbytes for each in inputs[0].values() for x in each), default=0)
@@ -431,9 +424,10 @@ class _Surface:
         whole = torch.from_numpy(np.insert(places, 0, 1.0, axis=1)).float().to(self.objects.device)
         sums = torch.zeros(len(whole), dtype=torch.float64, device=whole.device)
         for batch in self.objects.batches:
-            for layer in self.layers.values():
-                layer.products = []
-            sums += torch.cat([*map(vmap(partial(self._loss, batch=batch)), whole.split(self.n_at_once))]).double()
+            for layer in self.layers.values() if len(self.objects.batches) > 1 else ():
+                layer.products = None
+            chunks = whole.tensor_split(-(-len(whole) // self.n_at_once))
+            sums += torch.cat([*map(vmap(partial(self._loss, batch=batch)), chunks)]).double()
         return np.nan_to_num((sums / self.objects.weight).cpu().numpy(), nan=np.inf, posinf=np.inf)
 
 
@@ -462,11 +456,6 @@ def _largest_eigenvalue(
                 break
             shift, vector = value, unit  # largest in size, and negative: taken away, the largest is largest in size
     return value + shift, unit
-
-
-def _home(name: str) -> str:
-    """Name the module of a tensor."""
-    return name.rpartition(".")[0]
 
 
 def _dot(one: Tensors, other: Tensors) -> float:

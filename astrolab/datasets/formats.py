@@ -235,7 +235,7 @@ def fits_columns(hdus: fits.HDUList, *, path: Path, wanted: str | None = None) -
         raise unread(path, what="A table", received=f"a FITS file of {len(hdus)} HDUs without one", remedy=remedy)
     first = next(str(number) for number, hdu in enumerate(hdus) if isinstance(hdu, TABLES))
     table = find_hdu(hdus, key=wanted or first, path=path, kinds=TABLES)
-    names = table.columns.names
+    names = [name for name in table.columns.names if name]  # a column may have none
     if repeated := [name for name in names if names.count(name) > 1]:
         raise _repeated(repeated[0], path)  # astropy could read no column of such a table
     return {name: or_absent(partial(_fits_column, table, name), path=path, kind="FITS") for name in names}

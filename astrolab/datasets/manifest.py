@@ -181,12 +181,10 @@ class Format(Settings):
     table: Text | None = None
 
 
-class Join(Settings):
+class Join(Format):
     """A table whose columns belong to the objects: those of the row in which `on` is what the column `by` is."""
 
     path: FilePath
-    format: Literal["csv", "fits", "parquet", "hdf5", "npz"]
-    table: Text | None = None
     by: Text
     on: Text | None = None
     only: Text | None = None

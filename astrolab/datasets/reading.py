@@ -193,7 +193,7 @@ def _own_files(
 def _joined(columns: Columns, *, join: Join, path: Path) -> dict[str, Rows]:
     """The columns of another table for the same objects; nothing where it has no such object."""
     on = join.on or join.by
-    found, _ = read_contents(path, layout=Format(format=join.format, table=join.table), arrays={}, texts=(on,))
+    found, _ = read_contents(path, layout=join, arrays={}, texts=(on,))
     table = Columns(_masked(found), path, max(len(rows) for rows in found.values()))
     chosen = np.flatnonzero(table.column(join.only)[:]) if join.only else np.arange(table.n_rows)
     theirs = pd.Index(table.column(on)[:][chosen].astype(str))

@@ -252,7 +252,8 @@ def bridge_spectra(survey: Survey, *, bridge: Bridge | Mapping[str, Any]) -> Sur
     if said:
         texts = "\n  ".join([f"The spectra of {survey.name!r} were bridged:", *said])
         warnings.warn(texts, AstrolabWarning, stacklevel=2)
-    return _bridged(survey.take(kept), flux=flux[kept], ivar=ivar[kept], bridge=bridge)
+    rows = slice(None) if kept.all() else kept
+    return _bridged(survey.take(rows), flux=flux[rows], ivar=ivar[rows], bridge=bridge)
 
 
 def _refusal(survey: Survey, *, received: str, remedy: str) -> SchemaError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from astropy.io import fits
@@ -20,41 +19,35 @@ DESI_TABLES = ("FIBERMAP", "SCORES", "RVTAB")
 OFF_GRID = 0.05  # pixels that the wavelengths of an arm may lie off the grid of all
 
 
-class Arm(NamedTuple):
-    """Spectra of one camera, and the pixel of the whole grid at which they begin."""
-
-    start: int
-    flux: Rows
-    ivar: Rows
-    mask: Rows | None
-
-    def read(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give flux (0 where it is not finite) and inverse variance (0 there, and where the mask is set)."""
-        flux, ivar = (np.array(rows[numbers], dtype=np.float32) for rows in (self.flux, self.ivar))
-        is_bad = ~np.isfinite(flux) | ~(ivar > 0) | (ivar == np.inf)
-        is_bad |= False if self.mask is None else np.asarray(self.mask[numbers]) != 0
-        return np.nan_to_num(flux, nan=0.0, posinf=0.0, neginf=0.0), np.where(is_bad, np.float32(0), ivar)
+# Spectra of one camera: the pixel of the whole grid at which they begin, flux, inverse variance, mask.
+Arm = tuple[int, Rows, Rows | None, Rows | None]
 
 
 class ArmRows(LazyRows):
-    """Flux or inverse variance of spectra; arms that overlap are averaged by it, plainly where neither has any."""
+    """Flux (0 where it is no number) or inverse variance (0 there, and where masked) of spectra from several arms.
+
+    Arms that overlap are averaged by inverse variance, plainly where neither has any.
+    """
 
     def __init__(self, arms: Sequence[Arm], *, gives: str):
         self.arms, self.gives, self.dtype = tuple(arms), gives, np.dtype(np.float32)
-        self.shape = (len(arms[0].flux), max(arm.start + arm.flux.shape[1] for arm in arms))
+        self.shape = (len(arms[0][1]), max(start + flux.shape[1] for start, flux, *_ in arms))
 
     def _read(self, numbers: np.ndarray) -> np.ndarray:
         flux, ivar = np.zeros((2, len(numbers), self.shape[1]), dtype=np.float32)
         end = 0
-        for arm in self.arms:
-            own, weight = arm.read(numbers)
-            if (n := end - arm.start) > 0:
-                before, its, here = flux[:, arm.start : end], ivar[:, arm.start : end], own[:, :n]
+        for start, *parts in self.arms:
+            own, weight = (np.array(rows[numbers], dtype=np.float32) for rows in parts[:2])
+            is_bad = ~np.isfinite(own) | ~(weight > 0) | (weight == np.inf)
+            is_bad |= False if parts[2] is None else np.asarray(parts[2][numbers]) != 0
+            own, weight = np.nan_to_num(own, nan=0.0, posinf=0.0, neginf=0.0), np.where(is_bad, np.float32(0), weight)
+            if (n := end - start) > 0:
+                before, its, here = flux[:, start:end], ivar[:, start:end], own[:, :n]
                 total = its + weight[:, :n]
                 mean = (before * its + here * weight[:, :n]) / np.where(total > 0, total, 1)
                 own[:, :n], weight[:, :n] = np.where(total > 0, mean, (before + here) / 2), total
-            end = arm.start + own.shape[1]
-            flux[:, arm.start : end], ivar[:, arm.start : end] = own, weight
+            end = start + own.shape[1]
+            flux[:, start:end], ivar[:, start:end] = own, weight
         return ivar if self.gives == "ivar" else flux
 
 
@@ -62,8 +55,13 @@ def _read_spectra(path: Path, layout: Format, arrays: dict[str, int], texts: Seq
     """Read ``flux``, ``ivar`` where there is one, ``wave`` (with one axis that of all spectra), and all columns."""
     with formats.open_fits(path) as hdus:
         columns, arms, wave = KINDS[layout.format](hdus, path=path, table=layout.table)
-    has_ivar = arms[0].ivar is not None
-    found = {key: ArmRows(arms, gives=key) for key in ("flux", "ivar")} if has_ivar else {"flux": arms[0].flux}
+    for arm in arms:
+        shapes = dict.fromkeys(rows.shape for rows in arm[1:] if rows is not None)
+        if len(shapes) > 1 or len(arm[1]) != len(arms[0][1]):
+            remedy = "Fetch the file again, or repair it."
+            raise unread(path, what="Flux and errors alike", received=f"shapes {[*shapes]}", remedy=remedy)
+    has_ivar = arms[0][2] is not None
+    found = {key: ArmRows(arms, gives=key) for key in ("flux", "ivar")} if has_ivar else {"flux": arms[0][1]}
     if arrays.get("wave") == 1 and len(wave.shape) == 2:
         ends = (wave.mapped() if isinstance(wave, MappedRows) else wave)[:, [0, -1]]
         if np.ptp(ends, axis=0).max() > 1e-6 * ends[0, 0]:
@@ -96,9 +94,9 @@ def _lamost(hdus: fits.HDUList, *, path: Path, table: str | None) -> tuple[Colum
         flux, ivar, wave, mask = (np.asarray(fits_pixels(hdus[0], path=path, n_dims=2)[k : k + 1]) for k in range(4))
     else:
         coadd = find_hdu(hdus, key="1", path=path, kinds=(fits.BinTableHDU,))
-        found = {name.upper(): name for name in coadd.columns.names}
+        found = {str(name).upper(): name for name in coadd.columns.names}
         if missing := [name for name in names[:3] if name not in found]:
-            raise missing_key(path, key=missing[0], keys=coadd.columns.names)
+            raise missing_key(path, key=missing[0], keys=list(found))
         flux, ivar, wave, mask = (_vectors(coadd, name=found.get(name), path=path) for name in names)
         has_catalogue = any(hdu.name == "CATALOGUE" for hdu in hdus)
         columns = columns if len(flux) == 1 else {}
@@ -106,7 +104,7 @@ def _lamost(hdus: fits.HDUList, *, path: Path, table: str | None) -> tuple[Colum
             columns |= fits_columns(hdus, path=path, wanted=table or "CATALOGUE")
     if len(flux) == 1 and "COEFF0" in header:  # in full precision
         wave = 10.0 ** (header["COEFF0"] + header["COEFF1"] * np.arange(wave.shape[1])[None])
-    return columns, [Arm(0, flux, ivar, mask)], wave
+    return columns, [(0, flux, ivar, mask)], wave
 
 
 def _vectors(table: fits.BinTableHDU, *, name: str | None, path: Path) -> Rows | None:
@@ -135,11 +133,11 @@ def _desi(hdus: fits.HDUList, *, path: Path, table: str | None) -> tuple[Columns
             raise unread(path, what="Arms on one linear grid", received=received, remedy=remedy)
         keys = [f"{kind}_{key}" for key in ("FLUX", "IVAR", "MASK") if key != "MASK" or f"{kind}_MASK" in names]
         rows = [fits_pixels(find_hdu(hdus, key=key, path=path), path=path, n_dims=2) for key in keys]
-        arms.append(Arm(round(place[0]), *rows, *[None] * (3 - len(rows))))
+        arms.append((round(place[0]), *rows, *[None] * (3 - len(rows))))
     columns: Columns = {}
     for name in [table] if table else [name for name in DESI_TABLES if name in names]:
         columns = fits_columns(hdus, path=path, wanted=name) | columns
-    return columns, arms, first + step * np.arange(max(arm.start + arm.flux.shape[1] for arm in arms))
+    return columns, arms, first + step * np.arange(max(start + flux.shape[1] for start, flux, *_ in arms))
 
 
 def _image(hdus: fits.HDUList, *, path: Path, table: str | None) -> tuple[Columns, list[Arm], Rows]:
@@ -154,7 +152,7 @@ def _image(hdus: fits.HDUList, *, path: Path, table: str | None) -> tuple[Column
     is_log = header.get("DC-FLAG") == 1
     ivar = next((fits_pixels(one, path=path, n_dims=2) for one in hdus if one.name == "IVAR"), None)
     columns = _header_columns(header) if len(flux) == 1 else {}
-    return columns, [Arm(0, flux, ivar, None)], 10.0**wave if is_log else wave
+    return columns, [(0, flux, ivar, None)], 10.0**wave if is_log else wave
 
 
 KINDS = {"lamost": _lamost, "desi": _desi, "fits1d": _image}
@@ -172,12 +170,11 @@ def gather(paths: Sequence[Path], *, layout: Format, arrays: Mapping[str, int]) 
                 raise unread(path, what="One spectrum", received=f"{len(row)} of them", remedy=remedy)
             if n_axes == 1 and (row.shape != rows[0].shape or not np.allclose(row, rows[0], rtol=1e-6)):
                 raise no_common_grid(path)
-        longest = max(row.shape[-1] for row in rows)
-        longer = np.zeros((len(rows), longest), dtype=rows[0].dtype)
-        for k, row in enumerate(rows):
-            row, n = row.reshape(-1), row.shape[-1]
-            beyond = row[-1] * (row[-1] / row[-2]) ** np.arange(1, longest - n + 1) if key == "wave" else 0
-            longer[k, :n], longer[k, n:] = row, beyond
+        longer = np.zeros((len(rows), max(row.shape[-1] for row in rows)), dtype=rows[0].dtype)
+        for row, own in zip(longer, map(np.ravel, rows), strict=True):
+            row[: len(own)] = own
+            if key == "wave":
+                row[len(own) :] = own[-1] * (own[-1] / own[-2]) ** np.arange(1, len(row) - len(own) + 1)
         gathered[key] = Array(longer[0] if n_axes == 1 else longer)
     common = [name for name in found[0][0] if all(name in columns for columns, _ in found)]
     return {name: ColumnRows(np.concatenate([columns[name][:] for columns, _ in found])) for name in common}, gathered

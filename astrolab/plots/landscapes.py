@@ -20,7 +20,7 @@ from astrolab.plots.style import INK, PAGE_WIDTH_INCH
 _LOGS = {"10": (np.log10, "log₁₀ loss"), "e": (np.log, "ln loss"), "none": (np.asarray, "loss")}
 _ROW_INCH = 2.6
 _NEAR = 0.05  # share of its distance off the plane, up to which a network lies in it
-_N_LEVELS = 14
+_N_LEVELS = 22
 
 
 @style.in_style
@@ -67,7 +67,7 @@ def plot_landscape(
         flat.contour(one.a, one.b, z, levels=levels, colors="white", linewidths=0.35, alpha=0.6)
         flat.set(xlabel=f"a, {one.words[0]}", ylabel=f"b, {one.words[1]}", aspect="equal")
         flat.set_title(looks[one.arm].label, loc="center", fontweight="bold", color=looks[one.arm].colour)
-        bar, lowest = part.colorbar(filled, ax=flat, label=words, ticks=levels[::2]), one.minimum[2]
+        bar, lowest = part.colorbar(filled, ax=flat, label=words, ticks=levels[::3]), one.minimum[2]
         bar.ax.axhline(scale(lowest), color="white", lw=1.6)
         bar.ax.set_title(f"lowest\n{lowest:.3g}", fontsize=6.5, loc="left")
         _mark(flat, solid, one=one, scale=scale, looks=marks)

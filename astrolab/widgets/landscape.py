@@ -16,7 +16,12 @@ from astrolab.plots.style import arm_looks
 from astrolab.widgets import parts
 from astrolab.widgets.explorer import STATIC_DPI, Explorer
 
-_TURNS = {"elevation": ("Elevation (deg)", 0.0, 90.0, 32.0), "azimuth": ("Azimuth (deg)", -180.0, 180.0, -58.0)}
+_TURNS = {"elevation": ("Elevation (deg)", 0, 90, 32, 45), "azimuth": ("Azimuth (deg)", -180, 180, -58, 180)}
+
+
+def _knob(name: str, label: str, low: float, high: float, value: float, n_steps: int) -> ipywidgets.FloatSlider:
+    ends = {"min": low, "max": high, "value": value, "step": (high - low) / n_steps, "continuous_update": False}
+    return parts.control(name, kind=ipywidgets.FloatSlider, label=label, width="300px", **ends)
 
 
 class LandscapeExplorer(Explorer):
@@ -28,35 +33,18 @@ class LandscapeExplorer(Explorer):
         self.looks, first = arm_looks(list(self.landscapes)), landscapes[0]
         options = [(look.label, arm) for arm, look in self.looks.items()]
         self.arm = parts.control("arm", kind=ipywidgets.Dropdown, label="Network", width="240px", options=options)
-        ends = _TURNS | {name: (name, *getattr(first, name)[[0, -1]], 0.0) for name in ("a", "b")}
-        self.knobs = {
-            name: parts.control(
-                name,
-                kind=ipywidgets.FloatSlider,
-                **{"label": label, "width": "300px", "min": low, "max": high, "value": value},
-                **{"step": 2.0 if name in _TURNS else (high - low) / (len(first.a) - 1), "continuous_update": False},
-            )
-            for name, (label, low, high, value) in ends.items()
-        }
+        ends = {name: (name, *getattr(first, name)[[0, -1]], 0.0, len(first.a) - 1) for name in ("a", "b")}
+        self.knobs = {name: _knob(name, *about) for name, about in (_TURNS | ends).items()}
+        elevation, azimuth, a, b = self.knobs.values()
         self.places = parts.places("title", "curves", "scores")
-        rows = [parts.row(self.arm, *(self.knobs[name] for name in names)) for names in (_TURNS, ("a", "b"))]
-        rows[1].children = rows[1].children[1:]
-        self.children = [
-            self.page,
-            self.places["title"],
-            rows[0],
-            self.places["curves"],
-            rows[1],
-            self.places["scores"],
-        ]
-        for control in (self.arm, *self.knobs.values()):
-            control.observe(lambda change: self._draw(is_turned=change.owner in self._turning), names="value")
-        self._draw(is_turned=True)
+        title, curves, scores = self.places.values()
+        self.children = [self.page, title, parts.row(self.arm, elevation, azimuth), curves, parts.row(a, b), scores]
+        for control in (self.arm, elevation, azimuth):
+            control.observe(lambda _: self._draw(), names="value")
+        for control in (a, b):
+            control.observe(lambda _: self._write(), names="value")
+        self._draw()
         self.go_live_if_watched()
-
-    @property
-    def _turning(self) -> list[ipywidgets.Widget]:
-        return [self.arm, *(self.knobs[name] for name in _TURNS)]
 
     @property
     def summary(self) -> str:
@@ -64,10 +52,12 @@ class LandscapeExplorer(Explorer):
         simulated = " · simulated objects" if self.landscapes[self.arm.value].about["simulated"] else ""
         return f"Loss about the network: {self.looks[self.arm.value].label}{simulated}"
 
-    def _draw(self, *, is_turned: bool) -> None:
-        if is_turned:
-            self.places["title"].value = parts.title_line(self.summary)
-            self.places["curves"].value = self._picture()
+    def _draw(self) -> None:
+        self.places["title"].value = parts.title_line(self.summary)
+        self.places["curves"].value = self._picture()
+        self._write()
+
+    def _write(self) -> None:
         text = self.table().drop(columns=["a", "b"]).assign(arm=[look.label for look in self.looks.values()])
         text = text.map(lambda value: value if isinstance(value, str) else f"{value:.4g}".replace("-", "−"))
         names = {"arm": "network", "loss": "loss here", "own": "loss of the network", "lowest": "lowest loss"}
@@ -88,7 +78,8 @@ class LandscapeExplorer(Explorer):
         ]
         grid = f'<div class="astrolab-places" style="{place};--columns:{len(one.a)}">{"".join(cells)}</div>'
         source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-        return f'<div class="astrolab-under" style="width:{figure.bbox.width * STATIC_DPI / figure.dpi:.0f}px"><img src="{source}" alt="{self.summary}">{grid}</div>'
+        width = f"width:{figure.bbox.width * STATIC_DPI / figure.dpi:.0f}px"
+        return f'<div class="astrolab-under" style="{width}"><img src="{source}" alt="{self.summary}">{grid}</div>'
 
     def table(self) -> pd.DataFrame:
         """Return the loss of every network at this place, its own, and the lowest of its plane."""

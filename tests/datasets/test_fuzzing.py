@@ -51,6 +51,7 @@ LABEL = '[[label]]\nname = "z"\ncolumn = "zspec"\npossible = [0, 3]\n[id]\ncolum
 SKY = '[sky]\nra = "ra"\ndec = "dec"\n'
 MAGNITUDES = '[input.magnitudes]\nchannels = ["g", "r", "i"]\ncolumns = ["g", "r", "i"]\nmissing = [-99.0]\n'
 IMAGE = '[input.image]\nkey = "image"\nchannels = ["g", "r", "i"]\nsizes = [8]\nscale_arcsec = 0.2\n'
+SPECTRUM = '[input.spectrum]\nkey = "flux"\ngrid = "wave"\ncompanions = { ivar = "ivar" }\n'
 CITATION = '[citation]\nkeys = ["arXiv:2410.00271"]\ntext = "We thank."\nbibtex = "@misc{a, title = {b}}"\n'
 
 
@@ -81,11 +82,27 @@ def write_fits(path, *hdus):
     fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
 
 
-def as_table():
+def as_table(name="CAT"):
     return fits.BinTableHDU.from_columns(
         [fits.Column(name, "K" if name == "id" else "D", array=values) for name, values in columns().items()],
-        name="CAT",
+        name=name,
     )
+
+
+def write_lamost(path):
+    vectors = {"FLUX": 1.0, "IVAR": 1.0, "WAVELENGTH": np.linspace(4000, 4010, 20), "ANDMASK": 0.0}
+    arrays = {name: np.broadcast_to(value, (N_ROWS, 20)) for name, value in vectors.items()}
+    table = fits.BinTableHDU.from_columns([fits.Column(name, "20E", array=one) for name, one in arrays.items()])
+    write_fits(path, table, as_table("CATALOGUE"))
+
+
+def write_desi(path):
+    hdus = [as_table("FIBERMAP")]
+    for arm, start in {"B": 4000, "R": 4016}.items():
+        arrays = {"WAVELENGTH": start + 0.8 * np.arange(30), "FLUX": np.ones((N_ROWS, 30), "f4")}
+        arrays |= {"IVAR": np.ones((N_ROWS, 30), "f4"), "MASK": np.zeros((N_ROWS, 30), "i4")}
+        hdus += [fits.ImageHDU(values, name=f"{arm}_{name}") for name, values in arrays.items()]
+    write_fits(path, *hdus)
 
 
 def survey_of(path, write, **options):
@@ -148,6 +165,8 @@ SURVEYS = {
         "a.fits.gz", lambda path: write_fits(path, fits.ImageHDU(images(), name="IMAGE"), as_table()), **FITS_IMAGES
     ),
     "fits-table": survey_of("a.fits", lambda path: write_fits(path, as_table()), layout='format = "fits"'),
+    "lamost": survey_of("a.fits", write_lamost, seen=SPECTRUM, layout='format = "lamost"'),
+    "desi": survey_of("a.fits", write_desi, seen=SPECTRUM, layout='format = "desi"'),
     "csv": survey_of("a.csv", plain_table, layout='format = "csv"'),
     "csv-gz": survey_of("a.csv.gz", plain_table, layout='format = "csv"'),
     "parquet": survey_of(

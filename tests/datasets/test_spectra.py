@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import astropy.units as u
 import numpy as np
@@ -19,6 +19,7 @@ from astrolab.datasets.manifest import parse_manifest
 from astrolab.datasets.reading import read_file
 from astrolab.datasets.survey import Provenance, Survey
 from astrolab.errors import AstrolabWarning, ConfigError, SchemaError, UnknownNameError
+from astrolab.models.network import TrainingRecord
 from astrolab.tasks import InputSpec, make_task
 
 DESI = 3600 + 0.8 * np.arange(2751)
@@ -148,6 +149,11 @@ def test_a_bridged_survey_says_how_and_is_not_bridged_twice():
     assert found.provenance.declared == (
         "spectrum: bridged (vacuum, rest frame, polynomial continuum, R 1500 to 1500)",
     )
+    record = TrainingRecord.of(found, inputs=["spectrum"])
+    assert TrainingRecord.from_dict(json.loads(json.dumps(asdict(record)))) == record
+    record.require_same(found)
+    with pytest.raises(SchemaError, match=r"astrolab.bridge_spectra\(survey, bridge=network.trained_on"):
+        record.require_same(stars)
     with pytest.raises(SchemaError, match="Load the survey again"):
         al.bridge_spectra(found, bridge=al.Bridge())
     with pytest.raises(ConfigError, match="3 values for 1,462 pixels"):

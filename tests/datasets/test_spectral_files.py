@@ -146,6 +146,11 @@ def test_files_that_are_not_laid_out_as_said(tmp_path):
     ]:
         with pytest.raises(SchemaError, match=words):
             read_file(tmp_path / name, manifest=manifest(name, layout=layout))
+    write_desi(tmp_path / "short.fits")
+    with fits.open(tmp_path / "short.fits", mode="update") as hdus:
+        hdus["R_IVAR"].data = hdus["R_IVAR"].data[:1]
+    with pytest.raises(SchemaError, match=r"shapes \[\(2, 30\), \(1, 30\)\]"):
+        read_file(tmp_path / "short.fits", manifest=manifest("short.fits", layout="desi"))
     with pytest.raises(SchemaError, match="ormask"):
         wrong = manifest("lamost.fits", layout="lamost", spectrum={"companions": {"ivar": "ormask"}})
         read_file(tmp_path / "lamost.fits", manifest=wrong)

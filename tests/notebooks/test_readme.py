@@ -146,7 +146,8 @@ def test_a_survey_of_ones_own(in_folder, monkeypatch):
     assert set(al.list_manifests()) >= {"my-bright", "my-faint"}
     bright, faint = (survey.inputs["magnitudes"][:][:, 1] for survey in page["move"].surveys.values())
     assert bright.max() < 19.5 <= faint.min()
-    (study,) = (words[2:] for words in commands_of(HOWTO / "your_own_survey.md") if words[1] == "run")
+    study, _ = (words[2:] for words in commands_of(HOWTO / "your_own_survey.md") if words[1] == "run")
+    assert page["stars"].specs["spectrum"].bridge["resolution"] == list(page["lower"])
     require_agreement(parameters_of(study), study=study[0])
     scatter = page["scores"].query("metric == 'scatter'")["value"]
     assert len(scatter) == 6 and scatter.max() < 0.05, "a spread of 0.3 in redshift has been learned"

@@ -209,6 +209,7 @@ def test_surveys_see_other_stars_with_other_label_noise():
         known = stars["feh"] != population.MISSING
         assert 1 - known.mean() == pytest.approx(knobs.label_missing_frac, rel=0.4)
         assert (stars["alpha_fe"] == population.MISSING).sum() > (~known).sum()
+        assert (stars["rv"] != population.MISSING).all(), "all can be brought to rest"
         error = (stars["feh"] - stars["true_feh"])[known & (stars["snr"] > 60)]
         assert np.std(error) == pytest.approx(knobs.label_sigma[2], rel=0.1)
 

@@ -9,7 +9,6 @@ from pydantic import ConfigDict, Field, model_validator
 from astrolab.settings import Settings
 
 SIMULATOR = "stellar_spectra"
-ARMS = {"lamost": 1, "desi": 3}
 
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -53,10 +52,11 @@ class StarTwinKnobs(Settings):
 
     @model_validator(mode="after")
     def _hang_together(self) -> Self:
+        n_arms = {"lamost": 1, "desi": 3}[self.layout]
         problems = {
             "giant_frac, halo_frac: together at most 1": self.giant_frac + self.halo_frac > 1,
             "teff_range: low < high is wanted": self.teff_range[0] >= self.teff_range[1],
-            f"resolution: {ARMS[self.layout]} pairs are wanted": len(self.resolution) != ARMS[self.layout],
+            f"resolution: {n_arms} pairs are wanted": len(self.resolution) != n_arms,
         }
         if any(problems.values()):
             raise ValueError("; ".join(problem for problem, is_there in problems.items() if is_there))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,7 @@ from astrolab.errors import ConfigError
 from astrolab.files import source_digest
 
 SPLITS = {"lamost": (0.8, 0.1, 0.1), "desi": (0.7, 0.1, 0.2)}  # train, validation, test
-PUBLISHED = {
-    "lamost": {"teff": "teff", "logg": "logg", "feh": "feh", "alpha_fe": "alpha_m", "rv": "rv"},
-    "desi": {"teff": "TEFF", "logg": "LOGG", "feh": "FEH", "alpha_fe": "ALPHAFE", "rv": "VRAD"},
-}
+MEASURED = ("teff", "logg", "feh", "alpha_fe", "rv")
 UNITS = {"WAVELENGTH": "Angstrom", "FLUX": "10**-17 erg/(s cm2 Angstrom)", "IVAR": "10**+34 (s2 cm4 Angstrom2) / erg2"}
 
 
@@ -57,12 +55,12 @@ def settings_digest(knobs: StarTwinKnobs) -> str:
     return hashlib.sha256(f"{knobs.model_dump_json()}{code}".encode() + tables).hexdigest()
 
 
-def _catalogue(stars: Columns, *, layout: str, error: str, truth: str) -> Columns:
+def _catalogue(stars: Columns, *, names: tuple[str, ...], as_written: Callable[[str], str]) -> Columns:
     """Labels, their errors and the truth, as the layout names them."""
     columns = {}
-    for name, published in PUBLISHED[layout].items():
-        columns |= {published: stars[name], f"{published}{error}": stars[f"{name}_err"]}
-        columns[f"{truth}{published}"] = stars[f"true_{name}"]
+    for ours, theirs in zip(MEASURED, names, strict=True):
+        written = {theirs: stars[ours], f"{theirs}_err": stars[f"{ours}_err"], f"true_{theirs}": stars[f"true_{ours}"]}
+        columns |= {as_written(name): values for name, values in written.items()}
     return columns
 
 
@@ -77,7 +75,8 @@ def _lamost(stars: Columns, seen: Columns) -> list[fits.BinTableHDU]:
         "obsid": stars["id"] % 1_000_000_007, "designation": np.array([f"TWIN{one}" for one in stars["id"]]),
         "ra": stars["ra"], "dec": stars["dec"], **{f"snr{band}": seen[f"snr_{band}"] for band in "ugriz"},
         "class": np.full(n, "STAR"), "subclass": np.array(list("AFGKM"))[letter], "z": stars["true_rv"] / C_KMS,
-        "gaia_source_id": stars["id"], **_catalogue(stars, layout="lamost", error="_err", truth="true_"),
+        "gaia_source_id": stars["id"],
+        **_catalogue(stars, names=("teff", "logg", "feh", "alpha_m", "rv"), as_written=str),
     }  # fmt: skip
     return [fits.BinTableHDU(coadd, name="COADD"), fits.BinTableHDU(Table(catalogue), name="CATALOGUE")]
 
@@ -96,7 +95,7 @@ def _desi(stars: Columns, seen: Columns) -> list[fits.hdu.base.ExtensionHDU]:
     tables = {
         "FIBERMAP": where | {"OBJTYPE": np.full(n, "TGT"), "COADD_FIBERSTATUS": np.zeros(n, np.int32)},
         "SCORES": {"TARGETID": where["TARGETID"]} | {f"MEDIAN_COADD_SNR_{arm}": one for arm, one in snr.items()},
-        "RVTAB": where | _catalogue(stars, layout="desi", error="_ERR", truth="TRUE_")
+        "RVTAB": where | _catalogue(stars, names=("teff", "logg", "feh", "alphafe", "vrad"), as_written=str.upper)
         | {f"SN_{arm}": one for arm, one in snr.items()} | {"RVS_WARN": np.zeros(n, np.int64)}
         | {"RR_SPECTYPE": np.full(n, "STAR"), "SUCCESS": stars["teff"] != MISSING, "PRIMARY": np.ones(n, bool)},
     }  # fmt: skip

@@ -24,9 +24,8 @@ SENSITIVE = {  # centre and width (Å) of where the arms are, and how much
     "desi": [[(4900, 800, 0.7)], [(6700, 1000, 1.0)], [(8500, 900, 1.0)]],
 }
 BANDS = {"u": (3720, 4000), "g": (4000, 5500), "r": (5800, 6800), "i": (6900, 8200), "z": (8200, 8980)}
-PIECE = 128  # stars simulated at once, on one core
+PIECE, MAX_SHIFT = 128, 36  # stars simulated at once, on one core; pixels of the fine grid: 620 km/s
 MASKED = np.int16(4)  # the bit of a cosmic ray
-MAX_SHIFT = 36  # pixels of the fine grid: 620 km/s
 
 
 class Arm(NamedTuple):
@@ -42,12 +41,14 @@ class Arm(NamedTuple):
         """Give spectra of the fine grid convolved and sampled: (n, pixel)."""
         return torch.cat([flux[:, window] @ weights for window, weights in self.response], dim=1)
 
+    def median(self, values: Tensor, *, band: str) -> Tensor:
+        """Give the median of values in a band: (n,)."""
+        inside = (self.wave_ang > BANDS[band][0]) & (self.wave_ang < BANDS[band][1])
+        return values[:, inside].median(dim=1).values
+
 
 def observe(stars: Columns, *, knobs: StarTwinKnobs, key: tuple[int, ...]) -> Columns:
-    """Observe stars, each piece on one core: flux0, ivar0, mask0 of arm 0 (n, pixel), and so on; snr_g (n,).
-
-    The key is the seed of the noise.
-    """
+    """Observe stars, with noise by a key: flux0, ivar0, mask0 of arm 0 (n, pixel), and so on; snr_g (n,)."""
 
     def one(start: int) -> Columns:
         piece = {name: column[start : start + PIECE] for name, column in stars.items()}
@@ -74,11 +75,11 @@ def _expose(stars: Columns, *, knobs: StarTwinKnobs, generator: torch.Generator)
         signals.append(arm.see(moved).mul_(level).mul_((wiggles - dust - air).exp_()))
     background = 12.0 / snr * signals[0].median(dim=1, keepdim=True).values
     scatter = [((one + background * a.sky) / a.sensitivity).sqrt() for one, a in zip(signals, arms, strict=True)]
-    scale = _median(signals[0] / scatter[0], arm=arms[0], band="g")[:, None] / snr
+    scale = arms[0].median(signals[0] / scatter[0], band="g")[:, None] / snr
     for number, (arm, flux, sigma) in enumerate(zip(arms, signals, scatter, strict=True)):
         sigma *= scale
         for name in (one for one, (low, high) in BANDS.items() if arm.wave_ang[0] < low and high < arm.wave_ang[-1]):
-            seen[f"snr_{name}"] = _median(flux / sigma, arm=arm, band=name).numpy()
+            seen[f"snr_{name}"] = arm.median(flux / sigma, band=name).numpy()
         flux += knobs.sky_residual * (3.46 * residual - 1.73) * background * (arm.sky - 1.0)
         hit = torch.rand(flux.shape, generator=generator) < knobs.bad_pixel_frac / 3.0
         hit |= hit.roll(1, dims=1) | hit.roll(2, dims=1)
@@ -87,11 +88,6 @@ def _expose(stars: Columns, *, knobs: StarTwinKnobs, generator: torch.Generator)
         seen |= {f"flux{number}": noise.mul_(sigma).add_(flux).numpy(), f"mask{number}": hit.numpy() * MASKED}
         seen[f"ivar{number}"] = sigma.pow_(-2.0).masked_fill_(hit, 0.0).numpy()
     return seen
-
-
-def _median(values: Tensor, *, arm: Arm, band: str) -> Tensor:
-    inside = (arm.wave_ang > BANDS[band][0]) & (arm.wave_ang < BANDS[band][1])
-    return values[:, inside].median(dim=1).values
 
 
 def moved_by(flux: Tensor, *, rv: np.ndarray) -> Tensor:

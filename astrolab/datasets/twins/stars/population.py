@@ -32,7 +32,7 @@ def draw_survey(knobs: StarTwinKnobs, *, n: int, seed: int) -> Columns:
     measured = {}
     for name, sigma in zip((*LABELS, "rv"), knobs.label_sigma, strict=True):
         error = sigma * np.sqrt(1.0 + (20.0 / snr) ** 2)
-        absent = is_missing | (rng.random(n) < knobs.label_missing_frac) if name == "alpha_fe" else is_missing
+        absent = is_missing & (name != "rv") | (rng.random(n) < knobs.label_missing_frac * (name == "alpha_fe"))
         measured[name] = np.where(absent, MISSING, stars[f"true_{name}"] + error * rng.normal(size=n))
         measured[f"{name}_err"] = np.where(absent, MISSING, error)
     return stars | {"snr": snr} | measured

@@ -1,8 +1,7 @@
 """Spectra of stars at rest, batched: a continuum, metal lines and bands, and hydrogen, on one fine grid.
 
-A line's equivalent width in the Sun gives its optical depth there; abundances, the equations of Saha and Boltzmann and
-the continuous opacity change it (Gray 2005, The Observation and Analysis of Stellar Photospheres), and the curve of
-growth turns it into the equivalent width in a star.
+A line's equivalent width in the Sun gives its depth; abundances, Saha, Boltzmann and the opacity change it (Gray
+2005, The Observation and Analysis of Stellar Photospheres); the curve of growth makes it an equivalent width again.
 """
 
 from __future__ import annotations
@@ -48,7 +47,8 @@ def continuum(stars: Tensor) -> Tensor:
     """Black bodies, hotter in colour where hydrogen absorbs, with a Balmer and a Paschen jump: (n, pixel)."""
     wave, teff = floats(GRID), stars[:, :1]
     colour = teff * (1.10 + 0.80 * torch.sigmoid((teff - 8000.0) / 900.0))
-    flux = (wave / 5500.0) ** -5.0 * (PLANCK_ANG_K / 5500.0 / colour).expm1() / (PLANCK_ANG_K / wave / colour).expm1()
+    energy = PLANCK_ANG_K / wave / colour
+    flux = (PLANCK_ANG_K / 5500.0 / colour).expm1() * (wave / 5500.0) ** -5.0 / (energy.exp_().sub_(1.0))
     below = torch.sigmoid((3677.0 - wave) / 10.0) + 0.2 * torch.sigmoid((8266.0 - wave) / 30.0) - 0.2
     return flux.mul_((-LN_10 * 0.48 * torch.sigmoid((teff - 7000.0) / 650.0) * below).exp_())
 
@@ -60,12 +60,9 @@ def amplitudes(stars: Tensor) -> tuple[Tensor, Tensor]:
     soft = WING_SOFTNESS * sigma
     half = wings / soft**2 / 2.0
     left = width - 2.0 * np.pi * soft * half * (torch.special.i0e(half) + torch.special.i1e(half))  # wings alone
-    left = (
-        left.clamp(min=0.0) * (wings / (soft**2 + sigma**2)).clamp(max=9.0).exp()
-    )  # a core that lies in wings hides less
-    log_depth, _, growth = _growth()
+    left = left.clamp(min=0.0) * (wings / (soft**2 + sigma**2)).clamp(max=9.0).exp()  # a core in wings hides less
     grid = np.linspace(-4.0, np.log10(4.0), 400)  # of log W / Δλ_D, to invert the curve without damping
-    inverse = floats(np.interp(grid, growth[0], log_depth)).expand(len(stars), -1)
+    inverse = floats(np.interp(grid, _growth()[2][0], _growth()[0])).expand(len(stars), -1)
     return 10.0 ** _looked_up(inverse, (left / np.sqrt(2.0) / sigma + 1e-9).log10(), grid=grid), wings
 
 
@@ -82,10 +79,7 @@ def strengths(stars: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def curve_of_growth(log_depth: Tensor, *, log_damping: Tensor) -> Tensor:
-    """Give log W / Δλ_D of lines (n, line) by their central optical depth η₀ and a star's damping a (n, 1).
-
-    It rises as √π η₀, then as 2 √(ln η₀), then as 2 π^¼ √(η₀ a).
-    """
+    """Give log W / Δλ_D of lines by log η₀ (n, line), log a (n, 1): √π η₀, then 2 √(ln η₀), then 2 π^¼ √(η₀ a)."""
     grid, damping, table = _growth()
     place = ((log_damping - damping[1]) / (damping[2] - damping[1]) + 1.0).clamp(1.0, len(damping) - 1.001)
     of_star = torch.lerp(table[place.long()[:, 0]], table[place.long()[:, 0] + 1], place.frac())
@@ -176,10 +170,9 @@ def _tiles() -> list[tuple[slice, Tensor, Tensor, Tensor]]:
 
 def band_profile(ends: Sequence[float], *, rng: Generator) -> np.ndarray:
     """Give a band that fades from its head, with the comb of its rotational lines, 1 on average at the head."""
-    start, stop = ends
-    along = (GRID - start) / (stop - start)
+    along = (GRID - ends[0]) / (ends[1] - ends[0])
     comb = _spread(rng.exponential(size=len(GRID))) / _spread(np.ones(len(GRID)))
-    edge = 1.0 / (1.0 + np.exp(-np.clip(along * abs(stop - start) / 1.5, -50, 50)))
+    edge = 1.0 / (1.0 + np.exp(-np.clip(along * abs(ends[1] - ends[0]) / 1.5, -50, 50)))
     return edge * np.exp(-2.0 * np.clip(along, 0.0, None) ** 1.5) * comb
 
 
