@@ -38,8 +38,7 @@ _SHADED = (0.02, 0.98)  # quantiles with shades of their own; beyond, those of t
 ABSENT = "–"  # what a model has in a column that only others have, e.g. `fraction` where several studies meet
 _NAMED = ("run", "direction", "fraction", "scale", "seed")
 _CLOUD_INCH = 3.3
-_CURVE_INCH = (2.3, 2.0)
-_ROW_INCH = 0.5  # height of a spectrum
+_CURVE_INCH, _ROW_INCH = (2.3, 2.0), 0.5  # of a panel of curves; height of a spectrum
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +194,7 @@ def plot_exploration(
     if sides:
         _write_scores(beside, sides=sides, objects=objects)
     if pictures:
-        _DRAWERS[kind](parts[1], table.iloc[pictures], surveys=surveys, x=x)
+        (_draw_pictures if kind == "image" else _draw_spectra)(parts[1], table.iloc[pictures], surveys=surveys, x=x)
     style.finish(figure, title=" · ".join(filter(None, [title, *notes])), simulated=style.is_simulated(table))
     return figure
 
@@ -266,9 +265,6 @@ def _draw_pictures(part: SubFigure, table: pd.DataFrame, *, surveys: Sequence[Su
         how = {"fontsize": 7, "color": BAD if row.is_outlier else INK, "va": "bottom"}
         ax.text(left, -0.03 * height, _numbers(row, x=x), **how)
     ax.imshow(strip, interpolation="nearest")
-
-
-_DRAWERS = {"image": _draw_pictures, "spectrum": _draw_spectra}
 
 
 @style.in_style

@@ -308,8 +308,7 @@ def _panel(spectra: Spectra, *, row: int, top: int) -> str:
     paths["band"] = "".join(f"M{a} {ends[0]}V{ends[1]}" for _, a, _, *ends in points)
     paths["line"] = "".join(f"{'M' if step > 1 else 'L'}{a} {b}" for step, a, b, *_ in points)
     paths["axis"] = f"M{left} {above}V{bottom}H{right}"
-    flux_is = "flux ± σ" if np.isfinite(spectra.sigma).any() else "flux"
-    words = [("start", left, top + 120, f"{flux_is} against {spectra.axis}")]
+    words = [("start", left, top + 120, f"flux{' ± σ' * bool(sigma.any())} against {spectra.axis}")]
     locate = partial(MaxNLocator, steps=[1, 2, 5, 10])
     along, up = locate(8).tick_values(first, last), locate(4).tick_values(low, high)
     words += [("", x(tick), bottom + 140, f"{tick:g}") for tick in along if first <= tick <= last]
