@@ -23,6 +23,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from astrolab.datasets.scaling import Scaling
 from astrolab.datasets.survey import Survey, choose
@@ -313,7 +314,8 @@ class _Summed(nn.Module):
         self.network, self.objective = network, objective
 
     def forward(self, batch: Batch) -> Tensor:
-        return (self.objective(self.objective.model(self.network), batch) * batch.weight).sum()
+        with sdpa_kernel(SDPBackend.MATH):  # the only attention that is derived twice, and for many weights at once
+            return (self.objective(self.objective.model(self.network), batch) * batch.weight).sum()
 
 
 @dataclass(frozen=True)
