@@ -23,6 +23,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from astrolab.datasets.scaling import Scaling
 from astrolab.datasets.survey import Survey, choose
@@ -313,7 +314,8 @@ class _Summed(nn.Module):
         self.network, self.objective = network, objective
 
     def forward(self, batch: Batch) -> Tensor:
-        return (self.objective(self.objective.model(self.network), batch) * batch.weight).sum()
+        with sdpa_kernel(SDPBackend.MATH):  # the only attention that is derived twice, and for many weights at once
+            return (self.objective(self.objective.model(self.network), batch) * batch.weight).sum()
 
 
 @dataclass(frozen=True)
@@ -377,26 +379,19 @@ class _Surface:
         self.objects, self.layers = objects, {}
         network = copy.deepcopy(seat.network).requires_grad_(False)
         self.summed = _Summed(network, objects.objective).to(objects.device)
-        self.stacks = {
-            f"network.{seat.prefix}{name}": torch.stack([seat.tensors[name], t, directions[1][name]]).to(objects.device)
-            for name, t in directions[0].items()
-        }
-        self.eps = {
-            n: self.summed.get_submodule(n.rpartition(".")[0]).eps for n in self.stacks if n.endswith("running_var")
-        }
+        self.stacks: dict[str, dict[str, Tensor]] = {}  # of every module: centre and directions of its tensors
+        for name, first in directions[0].items():
+            home, _, own = f"network.{seat.prefix}{name}".rpartition(".")
+            stack = torch.stack([seat.tensors[name], first, directions[1][name]])
+            self.stacks.setdefault(home, {})[own] = stack.to(objects.device)
         inputs = [self._layer_inputs(place) for place in ((1.0, 0.0, 0.0), (1.0, 0.3, -0.7))]
-        homes = (
-            {name.rpartition(".")[0] for name in self.stacks} if seat.subspace == "merged" else ()
-        )  # peft looks into layers
-        for name, (x, *others) in inputs[0].items():
-            if name in homes and not others and torch.equal(x, inputs[1][name][0]):
-                own = {
-                    n.rpartition(".")[2]: self.stacks.pop(n) for n in list(self.stacks) if n.rpartition(".")[0] == name
-                }
-                self.layers[name] = _LayerOnPlane(self.summed.get_submodule(name), stacks=own)
+        for name, (x, *others) in inputs[0].items() if seat.subspace == "merged" else ():  # peft looks into layers
+            if name in self.stacks and not others and torch.equal(x, inputs[1][name][0]):
+                self.layers[name] = _LayerOnPlane(self.summed.get_submodule(name), stacks=self.stacks.pop(name))
                 self.summed.set_submodule(name, self.layers[name])
+        sizes = [stack[0].nbytes for own in self.stacks.values() for stack in own.values()]
         largest = max((x.nbytes for each in inputs[0].values() for x in each), default=0)
-        self.n_at_once = max(1, CHUNK_BYTES // (2 * largest + sum(stack[0].nbytes for stack in self.stacks.values())))
+        self.n_at_once = max(1, CHUNK_BYTES // (2 * largest + sum(sizes)))
 
     @torch.no_grad()
     def _layer_inputs(self, place: tuple[float, ...]) -> dict[str, list[Tensor]]:
@@ -414,8 +409,13 @@ class _Surface:
 
     def _loss(self, place: Tensor, *, batch: Batch) -> Tensor:
         """Sum the losses of a batch at a place (1, a, b)."""
-        values = {name: torch.tensordot(place, stack, 1) for name, stack in self.stacks.items()}
-        values |= {name: values[name].exp() - eps for name, eps in self.eps.items()}
+        values: dict[str, Tensor] = {}
+        for home, own in self.stacks.items():
+            values |= {f"{home}.{name}": torch.tensordot(place, stack, 1) for name, stack in own.items()}
+            if "running_var" in own:
+                values[f"{home}.running_var"] = (
+                    values[f"{home}.running_var"].exp() - self.summed.get_submodule(home).eps
+                )
         return functional_call(self.summed, values | {f"{name}.place": place for name in self.layers}, (batch,))
 
     @torch.no_grad()

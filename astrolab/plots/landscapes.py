@@ -82,17 +82,10 @@ def plot_landscape(
 
 def _mark(flat: Axes, solid: Axes, *, one: Landscape, scale: Callable, looks: dict[str, style.Look]) -> None:
     """Mark networks on contours and surface: at the height that the surface has below them."""
-    for row in one.marks[
-        one.marks["a"].between(*one.a[[0, -1]]) & one.marks["b"].between(*one.b[[0, -1]])
-    ].itertuples():
+    a, b = one.marks["a"], one.marks["b"]
+    for row in one.marks[a.between(*one.a[[0, -1]]) & b.between(*one.b[[0, -1]])].itertuples():
         look, is_in = looks[row.name], row.off_frac <= _NEAR
-        how = {
-            "marker": look.marker,
-            "ms": 6,
-            "mfc": look.colour if is_in else "none",
-            "mec": look.colour,
-            "ls": "none",
-        }
+        how = {"marker": look.marker, "ms": 6, "mec": look.colour, "mfc": look.colour if is_in else "none", "ls": ""}
         solid.plot([row.a], [row.b], [scale(one.at(row.a, b=row.b)[2])], zorder=20, **how)
         flat.plot(row.a, row.b, zorder=20, **how)
         if is_in:

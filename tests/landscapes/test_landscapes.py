@@ -265,3 +265,25 @@ def test_curvature_is_that_of_the_dense_hessian(world, strategy):
     expected = float(torch.linalg.eigvalsh((hessian + hessian.T).double() / 2)[-1])
     found = sharpness(model, base=base, survey=survey, scaling=scaling, n_directions=2, n_resamples=2)
     assert found["eigenvalue"].iloc[0] == pytest.approx(expected, rel=0.02)
+
+
+def test_a_transformer_has_a_landscape_and_a_curvature_with_labels_and_without():
+    random = np.random.default_rng(0)
+    survey = Survey(
+        name="stars",
+        inputs={"spectrum": random.normal(1, 0.1, (6, 60)).astype("f4")},
+        specs={"spectrum": InputSpec(("pixel",), grid=tuple(np.linspace(4000, 5000, 60)))},
+        labels=pd.DataFrame({"feh": random.normal(-1, 0.3, 6)}),
+        ids=np.arange(6),
+        provenance=Provenance("stars", "stars"),
+        task=Task("stars", (Quantity("feh", "[Fe/H]"),), "mse", ("scatter",), "scatter"),
+    )
+    objectives = {"supervised": survey, "masked_reconstruction": survey.with_labels()}
+    for objective, stars in objectives.items():
+        network = make_model("spectrum_transformer", survey=stars, seed=0, width=8, depth=1, heads=2)
+        how = {"survey": stars, "scaling": fit_scaling(stars, inputs=network.inputs, method="standard")}
+        how["config"] = TrainConfig(objective={"name": objective})
+        found = loss_landscape(network, plane=random_plane(network), n=3, **how)
+        row = sharpness(network, base=network, n_directions=2, n_resamples=1, **how).iloc[0]
+        assert found.at(0, b=0)[2] == pytest.approx(row["loss"], rel=1e-5) and row["eigenvalue"] > 0
+        assert np.isfinite(found.loss).all() and np.ptp(found.loss) > 0
