@@ -189,12 +189,13 @@ def join_fits(tables: Sequence[pd.DataFrame], *, over: Sequence[str]) -> pd.Data
         by_labels.setdefault(labels_of(table), []).append(table.drop(columns=here).assign(fit=fits))
     stacked = [concat_predictions(parts) for parts in by_labels.values()]
     keys = [name for name in (*KEYS, *CONDITIONS) if name in stacked[0]]
-    joined, quantities = stacked[0], [*task_of(stacked[0]).labels]
+    joined, quantities = stacked[0].assign(place=range(len(stacked[0]))), [*task_of(stacked[0]).labels]
     for other in stacked[1:]:
         quantities += task_of(other).labels
         own = [name for name in other if name.startswith(("truth.", "pred."))]
         joined = joined.merge(other[[*keys, *own, "cut_short"]], on=keys, how="outer", validate="1:1", sort=False)
         joined["cut_short"] = joined.pop("cut_short_x").eq(True) | joined.pop("cut_short_y").eq(True)
+    joined = joined.sort_values("place", ignore_index=True).drop(columns="place")  # an outer merge orders by key
     joined.attrs = {"task": make_task(quantities).to_dict()}
     return joined
 

@@ -183,6 +183,7 @@ def test_fits_of_one_label_and_one_fold_each_are_one_model():
     ]
     joined = join_fits(tables, over=["learned", "fold"])
     assert task_of(joined).label_names == ("feh", "alpha_fe") and labels_of(joined) == ("feh", "alpha_fe")
+    assert joined["object_id"].tolist() == [3, 1, 2], "the order of the first label"
     assert joined["fit"].unique().tolist() == ["lora-s0"] and not {"learned", "fold"} & set(joined)
     by_id = joined.set_index("object_id")
     assert sorted(by_id.index) == [1, 2, 3] and by_id["cut_short"].to_dict() == {3: False, 1: False, 2: True}
