@@ -175,7 +175,7 @@ def plot_label_plane(
         for ax, values in zip(column, (counts, counts / largest), strict=True):
             ax.pcolormesh(*edges, np.ma.masked_equal(values.T, 0), cmap=_COLOURS, rasterized=True)
         words = f"n {len(points):,}\nMMD {found.value:.3f}\np {found.p_value:.3f}"
-        column[0].text(0.96, 0.96, words, transform=column[0].transAxes, ha="right", va="top", fontsize=6.2)
+        column[0].text(0.04, 0.04, words, transform=column[0].transAxes, fontsize=6.2)
     figure.supxlabel(quantities[0].axis, fontsize=8)
     figure.supylabel(quantities[1].axis, fontsize=8)
     style.finish(figure, title=title, simulated=style.is_simulated(table), notes=style.dagger(looks))
