@@ -107,6 +107,8 @@ class TrainConfig(Settings):
         Epochs that the smoothing looks back on, 10 in these numbers; a run of few epochs needs less.
     select : {"best_ema", "best_raw", "last"}
         Which weights come back.
+    keep_path : bool
+        Keep the weights after every epoch too, ``FitResult.path``: for small networks, whose way is to be drawn.
     augment : {"none", "dihedral", "auto"}
         Random quarter turns and mirror images of the training images; ``"auto"`` where there are images.
     precision : {"auto", "float32", "bfloat16"}
@@ -156,6 +158,7 @@ class TrainConfig(Settings):
     ema: Literal["corrected", "published"] = "corrected"
     ema_span: Annotated[Count, Field(ge=2)] = 10
     select: Literal["best_ema", "best_raw", "last"] = "best_ema"
+    keep_path: StrictBool = False
     augment: Literal["none", "dihedral", "auto"] = "none"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: Literal["auto"] | StrictBool = "auto"

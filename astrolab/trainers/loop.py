@@ -140,7 +140,8 @@ def fit(
     history = pd.DataFrame(state.history, columns=HISTORY)
     history["is_kept"] = history["epoch"] == best_epoch
     counted = {"n_steps": state.n_steps, "n_seen": state.n_seen, "peak_memory_bytes": state.peak_memory_bytes}
-    return FitResult(trained, history, state.stopped, config, best_epoch, circumstances=state.circumstances, **counted)
+    counted |= {"circumstances": state.circumstances, "path": tuple(state.path)}
+    return FitResult(trained, history, state.stopped, config, best_epoch, **counted)
 
 
 def fit_digest(adapted: Adapted, *, train: Survey, validation: Survey, scaling: Scaling, config: TrainConfig) -> str:

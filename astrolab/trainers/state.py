@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import resource
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class TrainingState:
         self.stopped: str | None = None
         self.circumstances: dict[str, Any] = {}
         self._best: dict[str, Tensor] = {}
+        self.path: list[dict[str, Tensor]] = []
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -83,6 +85,8 @@ class TrainingState:
         self.history.append(last)
         if best_epoch(self.history, select=config.select) == epoch:
             self._best = {name: tensor.clone() for name, tensor in self.weights.items()}
+        if config.keep_path:
+            self.path.append({name: tensor.clone() for name, tensor in self.weights.items()})
         self.rates.after_epoch(validation_loss)
         since_best = epoch - best_epoch(self.history, select="best_ema")
         if config.patience is not None and since_best >= config.patience and self.n_steps >= config.min_steps:
@@ -110,7 +114,8 @@ class TrainingState:
             for key, value in self.optimiser.state.get(parameter, {}).items()
         }
         weights = {f"weights.{name}": tensor for name, tensor in self.weights.items()}
-        return moments | weights | {f"best.{name}": tensor for name, tensor in self._best.items()}
+        path = {f"path{k}.{name}": tensor for k, each in enumerate(self.path) for name, tensor in each.items()}
+        return moments | weights | path | {f"best.{name}": tensor for name, tensor in self._best.items()}
 
     def restore(self, header: dict[str, Any], *, tensors: dict[str, Tensor]) -> None:
         """Go back to the state written down."""
@@ -118,6 +123,8 @@ class TrainingState:
         self._best = {name: torch.empty_like(tensor) for name, tensor in weights.items()}
         _copy(_under("weights.", tensors=tensors), into=weights)
         _copy(_under("best.", tensors=tensors), into=self._best)
+        n_kept = header["epoch"] if self._config.keep_path else 0
+        self.path = [_under(f"path{k}.", tensors=tensors) for k in range(n_kept)]
         for place, tensor in _under("optimiser.", tensors=tensors).items():
             key, _, name = place.partition(".")
             parameter = self.trained[name]
@@ -206,6 +213,14 @@ class FitResult:
     peak_memory_bytes: int = 0
     circumstances: Mapping[str, Any] = field(default_factory=dict)
     fit: str = ""
+    path: tuple[Mapping[str, Tensor], ...] = ()
+
+    def along(self) -> Iterator[Adapted]:
+        """Give the network as it was after each epoch, where training was to keep its path."""
+        for weights in self.path:
+            network = copy.deepcopy(self.adapted.network)
+            network.load_state_dict(weights, strict=False)  # what is frozen is not in it
+            yield replace(self.adapted, network=network)
 
     @property
     def n_epochs(self) -> int:

@@ -540,3 +540,16 @@ def test_a_run_that_goes_on_elsewhere_keeps_both_circumstances(case, tmp_path, m
     assert resumed.circumstances["n_threads"] == n_threads + 1
     assert resumed.circumstances["resumed_from"]["n_threads"] == n_threads
     assert fit(case.mlp, **arguments).circumstances == resumed.circumstances
+
+
+def test_the_path_of_training_is_kept_where_that_is_asked_for(case, tmp_path):
+    """After k epochs the network is the one that a training of k epochs ends with; a checkpoint keeps the path."""
+    config = case.config.with_changes(epochs=3, select="last", keep_path=True)
+    arguments = case.arguments(config=config, checkpoint=tmp_path / "run.safetensors")
+    result = fit(case.adapted("layers"), **arguments)
+    again = fit(case.adapted("layers"), **arguments)
+    for way in (result.along(), again.along()):
+        for epochs, there in enumerate(way, start=1):
+            shorter = fit(case.adapted("layers"), **case.arguments(config=config.with_changes(epochs=epochs)))
+            assert digest(there.network) == digest(shorter.adapted.network)
+    assert len(result.path) == len(again.path) == 3 and not fit(case.mlp, **case.arguments()).path
