@@ -38,6 +38,7 @@ from astrolab.trainers.feeding import TrainingData, make_feed
 from astrolab.trainers.hardware import choose_hardware
 from astrolab.trainers.objectives import VALIDATION, Batch, draw_seeds, make_objective
 from astrolab.trainers.sampling import batches_in_order
+from astrolab.trainers.state import FitResult
 
 Model = Adapted | Network
 Tensors = Mapping[str, Tensor]
@@ -138,7 +139,8 @@ def plane_through(base: Model, *, models: Mapping[str, Model]) -> Plane:
 class Landscape:
     """The loss (n, n) on a grid of a plane, a row for each `b`.
 
-    `marks` has a row for each other network: ``name, a, b, off_frac`` (share of its distance off the plane).
+    `marks` has a row for each other network: ``name, a, b, off_frac`` (share of its distance off the plane); of one
+    whose path of training is known a row for every place of it, and last the network that was kept.
     """
 
     arm: str
@@ -177,7 +179,7 @@ def loss_landscape(
     n: int = 51,
     config: TrainConfig | None = None,
     arm: str = "",
-    marks: Mapping[str, Model] | None = None,
+    marks: Mapping[str, Model | FitResult] | None = None,
     directory: str | Path | None = None,
 ) -> Landscape:
     """Measure the loss on a plane around a network, which is copied and never changed.
@@ -193,8 +195,9 @@ def loss_landscape(
         Places along each direction; odd, so that the network itself is one of them.
     config : TrainConfig, optional
         That of training: its objective and its device.
-    marks : mapping of str to network, optional
-        Other networks, which are projected onto the plane.
+    marks : mapping of str to network or FitResult, optional
+        Other networks, which are projected onto the plane; of a fit that kept its path (`TrainConfig.keep_path`), every
+        epoch of it.
     directory : path, optional
         Where finished rows are kept, in a file named by the digest of all that decides them: a measurement that was cut
         off goes on there.
@@ -207,7 +210,8 @@ def loss_landscape(
     file = f"landscape-{sha256(json.dumps(decides).encode()).hexdigest()[:16]}.safetensors"
     surface = _Surface(seat, directions=plane.directions, objects=objects)
     loss = _filled(a, b, surface=surface, file=Path(directory) / file if directory else None)
-    rows = [{"name": name, **plane.project(one, origin=model)} for name, one in (marks or {}).items()]
+    ways = {n: [*one.along(), one.adapted] if isinstance(one, FitResult) else [one] for n, one in (marks or {}).items()}
+    rows = [{"name": name, **plane.project(one, origin=model)} for name, way in ways.items() for one in way]
     table = pd.DataFrame(rows, columns=["name", "a", "b", "off_frac"])
     about = {"n": objects.n, "objects": survey.objects, "where": where, "simulated": survey.provenance.simulated}
     return Landscape(arm or getattr(model, "strategy", "base"), a, b, loss, table, plane.words, about)

@@ -82,13 +82,16 @@ def plot_landscape(
 
 def _mark(flat: Axes, solid: Axes, *, one: Landscape, scale: Callable, looks: dict[str, style.Look]) -> None:
     """Mark networks on contours and surface: at the height that the surface has below them."""
-    a, b = one.marks["a"], one.marks["b"]
-    for row in one.marks[a.between(*one.a[[0, -1]]) & b.between(*one.b[[0, -1]])].itertuples():
-        look, is_in = looks[row.name], row.off_frac <= _NEAR
+    ends = one.marks.drop_duplicates("name", keep="last")
+    flat.autoscale(enable=False)  # a path may leave the plane
+    for row in ends[ends["a"].between(*one.a[[0, -1]]) & ends["b"].between(*one.b[[0, -1]])].itertuples():
+        look, is_in, way = looks[row.name], row.off_frac <= _NEAR, one.marks[one.marks["name"] == row.name]
         how = {"marker": look.marker, "ms": 6, "mec": look.colour, "mfc": look.colour if is_in else "none", "ls": ""}
         solid.plot([row.a], [row.b], [scale(one.at(row.a, b=row.b)[2])], zorder=20, **how)
         flat.plot(row.a, row.b, zorder=20, **how)
-        if is_in:
+        if len(way) > 1:
+            flat.plot(way["a"], way["b"], color="white", lw=0.8, marker=".", ms=3)
+        elif is_in:
             flat.plot([0, row.a], [0, row.b], color="white", lw=1.0, ls=":")
     star = {"marker": "*", "ms": 10, "mfc": INK, "mec": "white", "mew": 0.8, "zorder": 30}
     flat.plot(0, 0, **star)

@@ -108,7 +108,7 @@ class TrainConfig(Settings):
     select : {"best_ema", "best_raw", "last"}
         Which weights come back.
     keep_path : bool
-        Keep the weights after every epoch too, ``FitResult.path``: for small networks, whose way is to be drawn.
+        Keep the weights of the start and of every epoch, ``FitResult.path``: of small networks whose way is drawn.
     augment : {"none", "dihedral", "auto"}
         Random quarter turns and mirror images of the training images; ``"auto"`` where there are images.
     precision : {"auto", "float32", "bfloat16"}

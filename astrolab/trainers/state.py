@@ -65,6 +65,7 @@ class TrainingState:
         self.circumstances: dict[str, Any] = {}
         self._best: dict[str, Tensor] = {}
         self.path: list[dict[str, Tensor]] = []
+        self._keep_place()
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -85,8 +86,7 @@ class TrainingState:
         self.history.append(last)
         if best_epoch(self.history, select=config.select) == epoch:
             self._best = {name: tensor.clone() for name, tensor in self.weights.items()}
-        if config.keep_path:
-            self.path.append({name: tensor.clone() for name, tensor in self.weights.items()})
+        self._keep_place()
         self.rates.after_epoch(validation_loss)
         since_best = epoch - best_epoch(self.history, select="best_ema")
         if config.patience is not None and since_best >= config.patience and self.n_steps >= config.min_steps:
@@ -95,6 +95,10 @@ class TrainingState:
             self.stopped = "all epochs done"
         elif self.n_steps == config.n_steps:
             self.stopped = "all steps done"
+
+    def _keep_place(self) -> None:
+        if self._config.keep_path:
+            self.path.append({name: tensor.clone() for name, tensor in self.weights.items()})
 
     def load_best(self) -> int:
         """Put the selected weights into the network, and give the epoch they are of."""
@@ -123,7 +127,7 @@ class TrainingState:
         self._best = {name: torch.empty_like(tensor) for name, tensor in weights.items()}
         _copy(_under("weights.", tensors=tensors), into=weights)
         _copy(_under("best.", tensors=tensors), into=self._best)
-        n_kept = header["epoch"] if self._config.keep_path else 0
+        n_kept = header["epoch"] + 1 if self._config.keep_path else 0
         self.path = [_under(f"path{k}.", tensors=tensors) for k in range(n_kept)]
         for place, tensor in _under("optimiser.", tensors=tensors).items():
             key, _, name = place.partition(".")
@@ -216,7 +220,7 @@ class FitResult:
     path: tuple[Mapping[str, Tensor], ...] = ()
 
     def along(self) -> Iterator[Adapted]:
-        """Give the network as it was after each epoch, where training was to keep its path."""
+        """Give the network as it was at the start and after each epoch, where training was to keep its path."""
         for weights in self.path:
             network = copy.deepcopy(self.adapted.network)
             network.load_state_dict(weights, strict=False)  # what is frozen is not in it

@@ -145,6 +145,20 @@ def test_a_plane_through_networks_gives_each_its_own_loss(world, kind):
         plane_through(base, models={"a": models["full"], "b": models["full"]})
 
 
+def test_a_path_of_training_begins_at_the_base_and_ends_at_the_network_that_was_kept(world):
+    base, survey, scaling = world["mlp"]
+    data = {"train": survey, "validation": survey, "scaling": scaling, "progress": False}
+    config = TrainConfig(epochs=3, batch_size=8, learning_rate=0.01, select="last", keep_path=True)
+    fits = {name: fit(adapt(base, strategy=name), config=config, **data) for name in ("lora", "full")}
+    plane = plane_through(base, models={name: one.adapted for name, one in fits.items()})
+    places = loss_landscape(base, plane=plane, survey=survey, scaling=scaling, n=3, marks=fits).marks
+    way = places[places["name"] == "lora"]
+    assert len(way) == 5 and way.iloc[0][["a", "b"]].tolist() == pytest.approx([0, 0], abs=1e-5)
+    for end in (way.iloc[-1], way.iloc[-2]):
+        assert end[["a", "b"]].tolist() == pytest.approx([1, 0], abs=1e-4)
+    assert (way["off_frac"].iloc[1:3] > 1e-3).all(), "on the way it is beside the plane"
+
+
 def test_a_network_off_the_plane_is_said_to_be(world):
     base, survey, scaling = world["mlp"]
     model = trained(adapt(base, strategy="full"), survey=survey, scaling=scaling)

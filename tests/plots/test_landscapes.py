@@ -49,3 +49,14 @@ def test_networks_are_marked_in_the_plane_or_hollow_beside_it(landscapes):
     ways = [line for line in flat.lines if len(line.get_xdata()) == 2]
     assert [line.get_xydata()[1].tolist() for line in ways] == [[0.5, 0.25]]
     assert legend_of(figure)[:1] == ["the network of the row"]
+
+
+def test_the_path_of_training_is_a_line_to_the_network_that_was_kept():
+    places = [("full", 0.0, 0.0, 0.0), ("full", 0.3, 0.6, 0.5), ("full", 2.0, 0.4, 0.4), ("full", 0.5, 0.5, 0.0)]
+    figure = plot_landscape(landscape_of("base", least=0.01, marks=places))
+    flat = next(ax for ax in figure.axes if ax.get_xlabel().startswith("a, "))
+    (way,) = [line for line in flat.lines if len(line.get_xdata()) > 1]
+    assert way.get_xydata().tolist() == [[a, b] for _, a, b, _ in places]
+    assert flat.get_xlim() == (-1, 1), "a path that leaves the plane does not widen it"
+    marks = [line.get_xydata()[0].tolist() for line in flat.lines if len(line.get_xdata()) == 1]
+    assert marks == [[0.5, 0.5], [0.0, 0.0]]

@@ -549,7 +549,8 @@ def test_the_path_of_training_is_kept_where_that_is_asked_for(case, tmp_path):
     result = fit(case.adapted("layers"), **arguments)
     again = fit(case.adapted("layers"), **arguments)
     for way in (result.along(), again.along()):
+        assert digest(next(way).network) == digest(case.adapted("layers").network)
         for epochs, there in enumerate(way, start=1):
             shorter = fit(case.adapted("layers"), **case.arguments(config=config.with_changes(epochs=epochs)))
             assert digest(there.network) == digest(shorter.adapted.network)
-    assert len(result.path) == len(again.path) == 3 and not fit(case.mlp, **case.arguments()).path
+    assert len(result.path) == len(again.path) == 4 and not fit(case.mlp, **case.arguments()).path
