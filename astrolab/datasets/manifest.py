@@ -17,7 +17,7 @@ import numpy as np
 import pooch
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from astrolab.errors import ConfigError, DataNotFoundError, ManifestError, unknown_name
+from astrolab.errors import ConfigError, DataNotFoundError, ManifestError, require_known
 from astrolab.files import write_atomically
 from astrolab.parameters import shipped_folder
 from astrolab.settings import Settings, problems_of
@@ -417,8 +417,7 @@ def load_manifest(name_or_path: str | Path | Manifest) -> Manifest:
     name = str(name_or_path)
     if name in shipped_manifests():
         return parse_manifest(_inherit(_read(shipped_folder("data_manifests") / f"{name}.toml")), where=name)
-    if name not in list_manifests():
-        raise unknown_name("survey", name=name, names=list_manifests())
+    require_known("survey", name=name, names=list_manifests())
     path = registry_dir() / f"{name}.toml"
     table = _read(path)
     folder = table.pop("folder", None)

@@ -17,7 +17,7 @@ from astrolab.datasets.digests import read_content
 from astrolab.datasets.rows import Rows
 from astrolab.datasets.splits import PARTS, Splits
 from astrolab.datasets.survey import Provenance, Survey, digest_joined, qualified_ids, stack_surveys
-from astrolab.errors import LeakError, SchemaError, unknown_name
+from astrolab.errors import LeakError, SchemaError, require_known
 
 WAYS = ("id", "sky", "inputs")
 RADIUS_ARCSEC = 1.0
@@ -237,8 +237,7 @@ def combine(
     allow_unknown_overlap : bool
         Join surveys that cannot be compared too: an object may then be in the union twice.
     """
-    if keep not in {survey.name for survey in surveys}:
-        raise unknown_name("survey whose rows are kept", name=keep, names=[survey.name for survey in surveys])
+    require_known("survey whose rows are kept", name=keep, names=[survey.name for survey in surveys])
     ranking = sorted(range(len(surveys)), key=lambda place: surveys[place].name != keep)
     kept: dict[int, Survey] = {}
     for place in ranking:

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from scipy.special import ive
 
 from astrolab.datasets.survey import Survey
-from astrolab.errors import AstrolabWarning, SchemaError, unknown_name
+from astrolab.errors import AstrolabWarning, SchemaError, require_known
 from astrolab.settings import Settings
 from astrolab.tasks import InputSpec
 
@@ -77,8 +77,7 @@ def common_resolution(surveys: Sequence[Survey], *, grid: Sequence[float] | None
 
 
 def _spec(survey: Survey) -> InputSpec:
-    if "spectrum" not in survey.specs:
-        raise unknown_name(f"input of {survey.name!r}", name="spectrum", names=survey.specs)
+    require_known(f"input of {survey.name!r}", name="spectrum", names=survey.specs)
     return survey.specs["spectrum"]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from astrolab.errors import unknown_name
+from astrolab.errors import require_known
 from astrolab.models.network import Network, Shape, TrainingRecord
 from astrolab.tasks import InputSpec, Task
 
@@ -86,8 +86,7 @@ class Baseline(Network):
     name = "baseline"
 
     def __init__(self, *, inputs: Mapping[str, Shape], task: Task, kind: str):
-        if kind not in BASELINES:
-            raise unknown_name("baseline", name=kind, names=BASELINES)
+        require_known("baseline", name=kind, names=BASELINES)
         super().__init__(inputs=inputs, task=task, stages={}, kind=kind)
         self.kind, self.fitted = kind, []
         self.centre = self.width = torch.zeros(())

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from astrolab.errors import ConfigError, SchemaError, unknown_name
+from astrolab.errors import ConfigError, SchemaError, require_known, unknown_name
 from astrolab.models.network import ModelSpec, Network, Shape, seeded
 from astrolab.models.networks.cnn import CNN
 from astrolab.models.networks.mlp import MLP
@@ -85,11 +85,9 @@ def make_model(name: str, *, survey: Survey, seed: int, inputs: Sequence[str] = 
     SchemaError
         If the network cannot read what the survey has, or learn from a survey without labels.
     """
-    if name not in MODELS:
-        raise unknown_name("network", name=name, names=MODELS)
+    require_known("network", name=name, names=MODELS)
     for wanted in inputs:
-        if wanted not in survey.specs:
-            raise unknown_name(f"input of {survey.name!r}", name=wanted, names=survey.specs)
+        require_known(f"input of {survey.name!r}", name=wanted, names=survey.specs)
     kind = MODELS[name]
     readable = kind.reads(survey.specs)
     chosen = tuple(inputs) or readable
@@ -110,8 +108,7 @@ def make_model(name: str, *, survey: Survey, seed: int, inputs: Sequence[str] = 
 
 def rebuild(spec: ModelSpec, *, seed: int) -> Network:
     """Return a new network as a spec describes it, with initial weights drawn from a seed."""
-    if spec.name not in MODELS:
-        raise unknown_name("network", name=spec.name, names=MODELS)
+    require_known("network", name=spec.name, names=MODELS)
     options = dict(spec.options)
     inputs, task = options.pop("inputs"), Task.from_dict(options.pop("task"))
     return _build(MODELS[spec.name], inputs=inputs, task=task, seed=seed, options=options)

@@ -16,7 +16,7 @@ from astrolab.datasets.overlap import LeakAudit, audit_leaks, clear_training, co
 from astrolab.datasets.scaling import Scaling
 from astrolab.datasets.splits import Splits, subsample
 from astrolab.datasets.survey import Survey, describe_surveys
-from astrolab.errors import ConfigError, RunError, unknown_name
+from astrolab.errors import ConfigError, RunError, require_known, unknown_name
 from astrolab.runs.record import load_record
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ class Move:
     def sample(self, name: str) -> Splits:
         """Return what an arm trains on, by its ``sample``; ``"nothing"`` gives the fine-tuning one."""
         samples = {"pretrain": self.pretrain, "finetune": self.finetune, "union": self.union, "nothing": self.finetune}
-        if name not in samples:
-            raise unknown_name("sample of a move", name=name, names=samples)
+        require_known("sample of a move", name=name, names=samples)
         return samples[name]
 
     @property

@@ -208,11 +208,6 @@ def test_labels_outside_the_range_of_the_manifest_are_refused(tmp_path, write_pu
     assert survey.labels["z"].isna().tolist() == [row == 3 for row in range(20)]
 
 
-def test_files_are_not_fetched_past_a_directory(images_manifest, tmp_path):
-    with pytest.raises(ConfigError, match="ASTROLAB_DATA_DIR"):
-        load_survey(images_manifest(), directory=tmp_path, download=True)
-
-
 def test_a_twin_is_simulated_and_read_by_the_same_reader(twins):
     survey = load_survey("twin-faint", n=24, seed=5)
     assert twins == [("twin-faint", 24, 5)]
