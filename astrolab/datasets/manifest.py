@@ -274,10 +274,6 @@ class Manifest(Settings):
         """Give the same manifest with some fields changed."""
         return self.model_copy(update=changes)
 
-    def as_stored(self) -> Manifest:
-        """Give the manifest of the same files with no column or array given a meaning."""
-        return self.with_changes(labels=(), id=None, sky=None, inputs={}, columns={}, task_name=None)
-
     @property
     def task(self) -> Task:
         """What its labels ask of a network."""
