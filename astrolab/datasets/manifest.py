@@ -24,7 +24,7 @@ from astrolab.settings import Settings, problems_of
 from astrolab.tasks import TASKS, InputSpec, Quantity, Task, find_quantity, make_task
 
 SPLITS = ("train", "validation", "test")
-FLUX_UNITS = {"nJy": 31.4, "uJy": 23.9, "nanomaggy": 22.5}  # AB zero points
+FLUX_UNITS = {"nJy": 31.4, "uJy": 23.9, "nanomaggy": 22.5}  # AB zero points (Oke & Gunn 1983, ApJ 266, 713)
 README = "data_manifests/README.md lists every key with a worked example."
 
 

@@ -205,14 +205,11 @@ def _fit_input(survey: Survey, *, name: str, method: str, seed: int) -> InputSca
 
 
 def sky_noise(images: np.ndarray) -> np.ndarray:
-    """Measure the noise of the sky in every channel of images (n, channel, y, x): (channel,); NaN without any sky.
-
-    The median over the galaxies of a border's deviation (1.4826 MAD): neither a neighbour at the edge of one image nor
-    a few odd images matter. Pixels that are exactly 0 are padding, not sky.
-    """
+    """Measure the noise of the sky in every channel of images (n, channel, y, x): (channel,); NaN without any sky."""
     ring = np.ones(images.shape[-2:], dtype=bool)
     depth = max(min(images.shape[-2:]) // 16, 1)
     ring[depth:-depth, depth:-depth] = False
+    # Medians: neither a neighbour at the edge of one image nor a few odd images matter. A pixel of 0 is padding.
     border = np.where(images[..., ring] == 0, np.nan, images[..., ring]).astype(np.float64)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)

@@ -104,13 +104,11 @@ def to_rest(wave_ang: np.ndarray, *, velocity_kms: np.ndarray) -> np.ndarray:
 
 
 def blur_weights(wave_ang: np.ndarray, *, resolution: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Give the kernel (2h + 1, p) that takes a line-spread function from a resolution to a lower one, at each pixel.
-
-    It is the discrete Gaussian exp(-t) I_k(t) (Lindeberg 1990), whose variance is t exactly however few pixels it has.
-    """
+    """Give the kernel (2h + 1, p) from a resolution to a lower one at each pixel: Lindeberg's discrete Gaussian."""
     wanted = np.maximum(target**-2.0 - resolution**-2.0, 0) / (8 * np.log(2))
     variance = (wave_ang / np.gradient(wave_ang)) ** 2 * wanted
     half = int(np.ceil(5 * np.sqrt(variance.max()))) + (variance.max() > 0)
+    # exp(-t) I_k(t) (Lindeberg 1990): its variance is t exactly, however few pixels it has
     return ive(np.abs(np.arange(-half, half + 1))[:, None], variance)
 
 

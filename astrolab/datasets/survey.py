@@ -203,11 +203,7 @@ class Survey:
 
 
 def choose(survey: Survey, *, where: str) -> Survey:
-    """Take the objects for which an expression over labels, channels of columns and catalogue columns holds.
-
-    Nothing but columns (in backticks if need be), numbers, texts, ``+ - * /``, comparisons, ``and``, ``or``, ``not`` is
-    evaluated.
-    """
+    """Take the objects for which an expression over columns holds; nothing but what `IN_WHERE` names is evaluated."""
     columns: dict[str, Rows] = dict(survey.catalogue)
     for name, spec in survey.specs.items():
         if len(spec.axes) == 1 and spec.channels:

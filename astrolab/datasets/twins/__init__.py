@@ -48,10 +48,7 @@ def write_once(
     write: Callable[[list[Path]], None],
     needed_bytes: int = 0,
 ) -> list[Path]:
-    """Let `write` fill files of these names unless they are there: whole or not at all, by one process at a time.
-
-    The digests of the files are kept beside them, and compared whenever they are asked for again.
-    """
+    """Let `write` fill files of these names unless they are there, as their digests say; one process at a time."""
     folder = directory / f"n{n}-s{seed}-{digest[:8]}"
     paths = [folder / name for name in names]
     directory.mkdir(parents=True, exist_ok=True)

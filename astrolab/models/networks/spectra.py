@@ -168,11 +168,9 @@ def _waves(n: int, *, width: int) -> Tensor:
 
 
 class _Block(nn.Module):
-    """Self-attention and a perceptron, each after a LayerNorm and beside an identity.
+    """Self-attention and a perceptron, each after a LayerNorm and beside an identity."""
 
-    torch's own layer takes a shortcut while evaluating that reads the weights past the adapters beside them.
-    """
-
+    # torch's own layer takes a shortcut while evaluating that reads the weights past the adapters beside them.
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
