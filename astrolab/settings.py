@@ -26,6 +26,10 @@ class Settings(BaseModel):
                 raise  # part of settings that name all problems together
             raise _refused(error, asked=self.asked, kind=self.refusal) from error
 
+    def to_dict(self) -> dict[str, Any]:
+        """Give the settings as JSON values."""
+        return self.model_dump(mode="json")
+
     @model_validator(mode="wrap")
     @classmethod
     def _name_what_is_unknown(cls, values: Any, handler: ModelWrapValidatorHandler) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 
 from astrolab.datasets.splits import subsample
 from astrolab.datasets.survey import Survey
-from astrolab.errors import CheckpointError, ConfigError, PixelError, SchemaError, unknown_name
+from astrolab.errors import CheckpointError, ConfigError, PixelError, SchemaError, require_known
 from astrolab.files import DIGEST_PLACE, digest_fault, write_atomically, write_digest
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ class InputScaling:
     unit: str = ""
 
     def __post_init__(self):
-        if self.method not in METHODS:
-            raise unknown_name("scaling method", name=self.method, names=METHODS)
+        require_known("scaling method", name=self.method, names=METHODS)
         for f in fields(self):
             if isinstance(getattr(self, f.name), list):
                 object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
@@ -166,8 +165,7 @@ def fit_scaling(
         Where a channel has no sky noise or spread to measure, or pixels are not finite.
     """
     for name in inputs:
-        if name not in survey.specs:
-            raise unknown_name(f"input of {survey.name!r}", name=name, names=survey.specs)
+        require_known(f"input of {survey.name!r}", name=name, names=survey.specs)
     names = inputs or survey.specs
     methods = method if isinstance(method, Mapping) else dict.fromkeys(names, method)
     fitted = {name: _fit_input(survey, name=name, method=methods.get(name, "auto"), seed=seed) for name in names}

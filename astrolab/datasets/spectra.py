@@ -221,7 +221,7 @@ def bridge_spectra(survey: Survey, *, bridge: Bridge | Mapping[str, Any]) -> Sur
     """
     bridge = bridge if isinstance(bridge, Bridge) else Bridge(**bridge)
     spec, n = _spec(survey), len(survey)
-    if spec.bridge == bridge.model_dump(mode="json"):
+    if spec.bridge == bridge.to_dict():
         return survey
     _refuse(survey, bridge=bridge)
     has_velocity = bridge.rest_frame and spec.velocity
@@ -346,7 +346,7 @@ def _bridged(survey: Survey, *, flux: np.ndarray, ivar: np.ndarray, bridge: Brid
     said |= {"medium": "vacuum"} if bridge.vacuum else {}
     said |= {"velocity": ""} if bridge.rest_frame else {}
     said |= {"unit": f"flux / {bridge.continuum}"} if bridge.continuum else {}
-    specs = {**survey.specs, "spectrum": replace(spec, **said, bridge=bridge.model_dump(mode="json"))}
+    specs = {**survey.specs, "spectrum": replace(spec, **said, bridge=bridge.to_dict())}
     inputs = {name: rows for name, rows in survey.inputs.items() if name.partition(".")[0] != "spectrum"}
     declared = (*survey.provenance.declared, f"spectrum: bridged ({', '.join(steps)})")
     provenance = replace(survey.provenance, declared=declared)
