@@ -153,19 +153,8 @@ def adapt(
     >>> adapt(CNN(inputs={"image": (5, 64, 64)}, task=REDSHIFT), strategy="layers")
     cnn · layers: 409,921 of 11,577,025 parameters train (3.54 %) · BatchNorm updates
     """
-    settings = Strategy(
-        name=strategy,
-        layers=layers,
-        adapter=adapter,
-        rank=rank,
-        alpha=alpha,
-        dropout=dropout,
-        targets=targets,
-        kronecker_factor=kronecker_factor,
-        correction_width=correction_width,
-        batchnorm=batchnorm,
-        seed=seed,
-    )
+    given = {name: value for name, value in locals().items() if name not in ("network", "strategy")}
+    settings = Strategy(name=strategy, **given)
     remedy = "Pass merge(adapted) to adapt an adapted network further."
     require_plain(network, asked="A network was to be adapted.", remedy=remedy)
     start = rebuild(network.spec, seed=seed) if strategy == "scratch" else copy.deepcopy(network)
