@@ -197,8 +197,6 @@ def concat(surveys: Sequence[Survey], *, name: str) -> Survey:
     Ids are kept, as text, ``"scheme:id"``, where the schemes differ. Channels, units, scales and labels must be the
     same, else a SchemaError says what would make them fit; inputs that only some have are left out.
     """
-    if not surveys:
-        raise SchemaError("Surveys were to be joined.", received="none", remedy="Give at least one survey.")
     if len({survey.provenance.id_scheme for survey in surveys}) > 1:
         surveys = [replace(survey, ids=qualified_ids(survey).astype(str)) for survey in surveys]
     members = []

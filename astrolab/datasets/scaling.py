@@ -61,12 +61,6 @@ class InputScaling:
         for f in fields(self):
             if isinstance(getattr(self, f.name), list):
                 object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
-        fits = len(self.centre) == len(self.width) and len(self.channels) in (0, len(self.width))
-        if not (fits and np.isfinite(self.centre).all() and _are_positive(*self.width, self.scale)):
-            received = f"{len(self.centre)} centres, {len(self.width)} widths, scale {self.scale}"
-            asked = f"A scaling of {len(self.channels) or len(self.width)} channels was to be made."
-            remedy = "Give one finite centre and one positive width a channel, and a positive scale."
-            raise ConfigError(asked, received=received, remedy=remedy)
 
     def apply(self, values: Values) -> Values:
         """Scale raw values (n, channel, ...) to float32; NumPy and torch give the same to rounding."""

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
-from astrolab.errors import require_known
 from astrolab.settings import Settings
 
 CIRCUMSTANTIAL = ("channels_last", "compile", "storage", "device")  # how a result is computed, not which
@@ -174,6 +173,4 @@ class TrainConfig(Settings):
 
     def with_changes(self, **changes: object) -> TrainConfig:
         """Give the same configuration with some settings changed, checked again."""
-        for name in changes:
-            require_known("training setting", name=name, names=type(self).model_fields)
         return TrainConfig(**{**self.to_dict(), **changes})
