@@ -129,7 +129,7 @@ def trial_rates(arm: Arm, *, n_trials: int) -> tuple[float, ...]:
     """Return the learning rates to try for an arm: its own, then half a decade below and above it, and so on.
 
     Every arm gets the same number, so that none is better tuned than another; but one whose rate was published keeps
-    it, and one that does not train has none. Without a trial it is a `ConfigError`.
+    it, and one that does not train has none.
 
     Examples
     --------
@@ -138,10 +138,6 @@ def trial_rates(arm: Arm, *, n_trials: int) -> tuple[float, ...]:
     >>> trial_rates(ARMS["tl_published"], n_trials=3)
     (1e-08,)
     """
-    if n_trials < 1:
-        asked = "Learning rates were to be tried."
-        remedy = "Use n_trials=1 for the rate of the arm as it is."
-        raise ConfigError(asked, received=f"n_trials={n_trials!r}", available="at least one trial", remedy=remedy)
     if arm.learning_rate == 0:
         return ()
     if arm.is_published:

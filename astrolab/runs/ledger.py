@@ -158,10 +158,7 @@ class Ledger:
             ".parquet": lambda part: chosen.table.to_parquet(part, index=False),
             ".tex": lambda part: part.write_text(scores_as_latex(chosen.scores), encoding="utf-8"),
         }
-        if path.suffix not in writers:
-            asked = "The ledger was to be written to a file."
-            remedy = "Give the file one of these suffixes."
-            raise ConfigError(asked, received=path.name, available=", ".join(writers), remedy=remedy)
+        require_known("suffix of the ledger's file", name=path.suffix, names=writers)
         with write_atomically(path) as part:
             writers[path.suffix](part)
         return path

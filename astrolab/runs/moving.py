@@ -16,7 +16,7 @@ from astrolab.datasets.overlap import LeakAudit, audit_leaks, clear_training, co
 from astrolab.datasets.scaling import Scaling
 from astrolab.datasets.splits import Splits, subsample
 from astrolab.datasets.survey import Survey, describe_surveys
-from astrolab.errors import ConfigError, RunError, require_known, unknown_name
+from astrolab.errors import ConfigError, RunError, require_known
 from astrolab.runs.record import load_record
 
 if TYPE_CHECKING:
@@ -288,9 +288,8 @@ def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted
 
     folder = Path(getattr(run, "folder", run))
     name, models = f"{arm}-s{seed}", folder / "models"
-    if not (models / name).is_dir():
-        there = [path.name for path in models.glob("*") if path.is_dir()]
-        raise unknown_name(f"network of {folder.name}", name=name, names=there)
+    there = [path.name for path in models.glob("*") if path.is_dir()]
+    require_known(f"network of {folder.name}", name=name, names=there)
     below = _base_of(name, fits=load_record(folder)["fits"])
     base = load_model(models / below) if below else None
     model = load_model(models / name, base=base and base.network)
