@@ -183,11 +183,6 @@ class Survey:
         self.require_columns([name])
         return self.labels[name].to_numpy() if name in self.labels else np.asarray(self.catalogue[name][:])
 
-    def table(self, *names: str) -> pd.DataFrame:
-        """Read ``object_id``, the labels and the catalogue columns asked for, one row an object."""
-        columns = {name: self.column(name) for name in names if name not in self.labels}
-        return pd.DataFrame({"object_id": self.ids, **self.labels, **columns})
-
     def as_channels(self, *channels: str, input_name: str) -> Survey:
         """Declare that the channels of an input stand for others: as many, in its order.
 
