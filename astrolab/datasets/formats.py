@@ -57,7 +57,7 @@ Contents = tuple[Columns, dict[str, Array]]
 
 
 def read_contents(path: Path, *, layout: Format, arrays: Mapping[str, int], texts: Sequence[str] = ()) -> Contents:
-    """Give every column of a file's table, and some arrays by key, each with the number of its axes.
+    """Give every column of a file's table, `texts` as text, and some arrays by key, each with the number of its axes.
 
     A column that cannot be read says so when it is asked for, an array at once; one with an axis less is of one object.
     """
