@@ -12,7 +12,7 @@ import pandas as pd
 from astrolab.datasets import splits
 from astrolab.datasets.loading import is_twin, load_survey
 from astrolab.datasets.manifest import load_manifest
-from astrolab.datasets.overlap import LeakAudit, audit_leaks, clear_training, combine, combine_splits
+from astrolab.datasets.overlap import LeakAudit, audit_leaks, clear_training, combine_splits
 from astrolab.datasets.scaling import Scaling
 from astrolab.datasets.splits import Splits, subsample
 from astrolab.datasets.survey import Survey, describe_surveys
@@ -221,13 +221,12 @@ def _arrange(
     )
     keep, unknown = settings["union_keeps"] or surveys["finetune"].name, settings["allow_unknown_overlap"]
     together = {"keep": keep, "name": settings["union"], "allow_unknown_overlap": unknown}
-    tests = [old.test, new.test, combine([old.test, new.test], **together)]
     if settings["on_leak"] == "drop":
-        old, new = (clear_training(splits, against=tests) for splits in (old, new))
+        old, new = (clear_training(splits, against=[old.test, new.test]) for splits in (old, new))
     both = combine_splits([old, new], **together)
     trains = {"base": old.train, "finetune": new.train, "union": both.train}
-    audit = audit_leaks(train=trains, test={test.name: test for test in tests})
-    audit.require_clean(allow_unknown=unknown)
+    tests = {test.name: test for test in (old.test, new.test, both.test)}
+    audit = audit_leaks(train=trains, test=tests).require_clean(allow_unknown=unknown)
     return Move(old, new, both, surveys, audit, settings)
 
 

@@ -223,8 +223,7 @@ def test_a_recipe_combines_its_members(twins):
     assert twins == [("twin-faint", 40, 0), ("twin-bright", 20, 0)]
     assert len(combo) == 40 + 20 - 16
     assert combo.name == "twin-combo" and combo.provenance.title == "Combo twin" and combo.provenance.simulated
-    member = combo.table("member").set_index("object_id")["member"]
-    assert list(member[member == "twin-bright"].index) == list(range(10**15 - 4, 10**15 + 16))
+    assert combo.ids[combo.column("member") == "twin-bright"].tolist() == list(range(10**15 - 4, 10**15 + 16))
     load_survey("twin-combo", n=30)
     assert twins[2:] == [("twin-faint", 20, 0), ("twin-bright", 10, 0)]
 
