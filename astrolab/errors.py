@@ -121,3 +121,9 @@ def unknown_name(kind: str, *, name: str, names: Iterable[str], remedy: str = ""
     remedy = remedy or (f"Did you mean {near[0]!r}?" if near else "Use one of the names above.")
     asked, available = f"A {kind} was asked for by name.", ", ".join(known) or "nothing"
     return UnknownNameError(asked, received=repr(name), available=available, remedy=remedy)
+
+
+def require_known(kind: str, *, name: str, names: Iterable[str]) -> None:
+    """Refuse a name that is not among `names`."""
+    if name not in names:
+        raise unknown_name(kind, name=name, names=names)

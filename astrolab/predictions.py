@@ -173,14 +173,7 @@ def concat_predictions(tables: Sequence[pd.DataFrame], **constants: object) -> p
 
 
 def join_fits(tables: Sequence[pd.DataFrame], *, over: Sequence[str]) -> pd.DataFrame:
-    """Stack tables of fits that are one model together: of one label each, or of one fold each.
-
-    Parameters
-    ----------
-    over : sequence of str
-        Conditions that tell these fits apart, e.g. ``["learned", "fold"]``: they leave the table and the names of fits.
-        Tables of other labels become columns of the same rows.
-    """
+    """Stack tables of fits that are one model together, of one label or one fold each; `over` tells them apart."""
     by_labels: dict[tuple[str, ...], list[pd.DataFrame]] = {}
     for table in tables:
         here = [name for name in over if name in table]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from astrolab.errors import AstrolabError, ConfigError
+from astrolab.errors import ConfigError
 
 
 class Settings(BaseModel):
@@ -16,7 +16,6 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
     asked: ClassVar[str] = ""  # the first line of the error, where settings stand alone
-    refusal: ClassVar[type[AstrolabError]] = ConfigError
 
     def __init__(self, **values: Any):
         try:
@@ -24,7 +23,14 @@ class Settings(BaseModel):
         except ValidationError as error:
             if not self.asked:
                 raise  # part of settings that name all problems together
-            raise _refused(error, asked=self.asked, kind=self.refusal) from error
+            numbers = {"float_parsing", "int_parsing", "float_type", "int_type"}
+            has_numbers = any(one["type"] in numbers for one in error.errors())
+            remedy = "Correct these settings." + " YAML reads 1e-4 as text: write 1.0e-4." * has_numbers
+            raise ConfigError(self.asked, received="; ".join(problems_of(error)), remedy=remedy) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the settings as JSON values."""
+        return self.model_dump(mode="json")
 
     @model_validator(mode="wrap")
     @classmethod
@@ -61,9 +67,3 @@ def problems_of(error: ValidationError) -> list[str]:
         received = f" (received {one['input']!r})" if is_short else ""
         problems.append(f"{where}: {message}{received}" if where else message)
     return list(dict.fromkeys(problems))
-
-
-def _refused(error: ValidationError, *, asked: str, kind: type[AstrolabError]) -> AstrolabError:
-    numbers = {"float_parsing", "int_parsing", "float_type", "int_type"} & {one["type"] for one in error.errors()}
-    remedy = "Correct these settings." + " YAML reads 1e-4 as text: write 1.0e-4." * bool(numbers)
-    return kind(asked, received="; ".join(problems_of(error)), remedy=remedy)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
-from astrolab.errors import ConfigError, unknown_name
+from astrolab.errors import ConfigError, require_known
 
 Values = TypeVar("Values")
 Range = tuple[float, float]
@@ -105,8 +105,7 @@ class Task:
 
     def quantity(self, label: str) -> Quantity:
         """Give the quantity of a label."""
-        if label not in self.label_names:
-            raise unknown_name(f"label of the task {self.name!r}", name=label, names=self.label_names)
+        require_known(f"label of the task {self.name!r}", name=label, names=self.label_names)
         return self.labels[self.label_names.index(label)]
 
     def with_scored(self, **scored: Range | None) -> Task:

@@ -402,9 +402,10 @@ def _in_one_line(error: AstrolabError) -> str:
 def _probe(path: Path, manifest: Manifest) -> list[str]:
     """Try each statement of a manifest alone; what is wrong with the file itself is the same for all, and said once."""
     found: dict[str, str] = {}
+    bare = {"labels": (), "id": None, "sky": None, "inputs": {}, "columns": {}, "task_name": None}
     for where, statement in _statements(manifest):
         try:
-            alone = manifest.as_stored().with_changes(**statement)
+            alone = manifest.with_changes(**(bare | statement))
             read_file(path, manifest=alone, image_size=manifest.entry_for(path).size)
         except AstrolabError as error:
             found.setdefault(_in_one_line(error), where)

@@ -233,10 +233,7 @@ def _record(manifest: Manifest, entry: FileEntry, path: Path) -> None:
 
 
 class ResumingDownloader:
-    """A file over HTTP into a ``.part`` file, going on with what an earlier attempt left there of the same file.
-
-    That it is the same the server confirms by its validator (ETag or date, RFC 9110, section 13.1.5).
-    """
+    """A file over HTTP into a ``.part`` file, going on where an earlier attempt at the same file broke off."""
 
     def __init__(self, part: Path, *, progress: bool = True):
         self.part, self.progress = part, progress
@@ -289,6 +286,7 @@ class ResumingDownloader:
 
     def _open(self, url: str) -> requests.Response:
         headers, note = {"Accept-Encoding": "identity"}, read_note(self.note) or {}
+        # That it is the same file the server confirms by its ETag or date (RFC 9110, section 13.1.5).
         validator = note.get("validator") if note.get("url") == url else None
         if self.n_bytes and re.fullmatch("[!-~][ -~]*", str(validator or "")):
             headers |= {"If-Range": str(validator), "Range": f"bytes={self.n_bytes}-"}

@@ -57,10 +57,9 @@ Contents = tuple[Columns, dict[str, Array]]
 
 
 def read_contents(path: Path, *, layout: Format, arrays: Mapping[str, int], texts: Sequence[str] = ()) -> Contents:
-    """Give every column of a file's table, and some arrays by key, each with the number of its axes.
+    """Give every column of a file's table, `texts` as text, and some arrays by key, each with the number of its axes.
 
     A column that cannot be read says so when it is asked for, an array at once; one with an axis less is of one object.
-    The columns `texts` of a CSV file are text, whatever they look like.
     """
     return READERS[layout.format](require_file(path), layout, dict(arrays), texts)
 
@@ -289,10 +288,7 @@ def _read_hdf5(path: Path, layout: Format, arrays: dict[str, int], texts: Sequen
 
 
 class H5Rows(LazyRows):
-    """One dataset of an HDF5 file, or one field of a compound one: mapped, or read with each chunk unpacked once.
-
-    The file is opened on the first read, once in every process, and is never part of a pickle.
-    """
+    """One dataset of an HDF5 file, or one field of a compound one: mapped, or read with each chunk unpacked once."""
 
     def __init__(self, dataset: h5py.Dataset, *, field: str | None = None):
         self.path, self.key, self.field = Path(dataset.file.filename), dataset.name, field  # a link may lead elsewhere
@@ -302,7 +298,7 @@ class H5Rows(LazyRows):
         options = {"offset": offset, "shape": dataset.shape, "dtype": dataset.dtype}
         self._mapped = None if offset is None else MappedRows(self.path, **options)
         self._chunk_rows = dataset.chunks[0] if dataset.chunks else max(len(dataset), 1)
-        self._source, self._process = None, None
+        self._source, self._process = None, None  # the file, opened on the first read in every process
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_source": None, "_process": None}

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from astrolab.datasets.checking import Part, as_read, report
-from astrolab.datasets.fetching import fetch, locate, prove, recorded_hash, survey_dir
+from astrolab.datasets.fetching import locate, prove, recorded_hash, survey_dir
 from astrolab.datasets.manifest import Manifest, load_manifest
 from astrolab.datasets.overlap import combine
 from astrolab.datasets.reading import read_file
@@ -24,7 +24,6 @@ def load_survey(
     seed: int = 0,
     image_size: int | None = None,
     directory: str | Path | None = None,
-    download: bool = False,
     where: str = "",
 ) -> Survey:
     """Open a survey by name, or by the path of a manifest; pixels stay on disk until they are asked for.
@@ -40,8 +39,6 @@ def load_survey(
         Side of the images (px); a size between those on disk is cut from the centre of the next larger.
     directory : path, optional
         Where the files lie, or the twin is to be kept, instead of the data folder.
-    download : bool
-        Fetch what is not here into the data folder (``$ASTROLAB_DATA_DIR``).
     where : str, optional
         Which objects, by labels, channels and other columns: ``"z > 0.01 and `sdss-r` < 17.8"``; else the manifest's.
 
@@ -59,7 +56,7 @@ def load_survey(
         raise ConfigError(asked, received=f"n={n}", remedy="Ask for n >= 1.")
     options = {"n": n, "seed": seed, "image_size": image_size, "directory": directory}
     load = _load_recipe if manifest.recipe else _simulate if manifest.twin else _load_files
-    survey, where = load(manifest, download=download, **options), where or manifest.where
+    survey, where = load(manifest, **options), where or manifest.where
     survey = choose(survey, where=where) if where else survey
     if n is not None and not is_twin(manifest):
         survey = subsample(survey, n=n, seed=seed)
@@ -75,7 +72,7 @@ def is_twin(manifest: Manifest) -> bool:
     return all(load_manifest(one).twin for one in (manifest.recipe.members if manifest.recipe else [manifest]))
 
 
-def _simulate(manifest: Manifest, *, n: int | None, seed: int, image_size: int | None, directory, download) -> Survey:
+def _simulate(manifest: Manifest, *, n: int | None, seed: int, image_size: int | None, directory) -> Survey:
     from astrolab.datasets.twins import simulate_survey  # brings torch, which files do not need
 
     n, size = n or manifest.twin.n, image_size or manifest.twin.knobs.get("image_size")
@@ -86,15 +83,9 @@ def _simulate(manifest: Manifest, *, n: int | None, seed: int, image_size: int |
     return replace(survey, provenance=replace(survey.provenance, knobs=knobs))
 
 
-def _load_files(manifest: Manifest, *, n: int | None, seed: int, image_size: int | None, directory, download) -> Survey:
-    if download and directory:
-        asked = f"{manifest.name!r} was to be fetched and read."
-        received = f"download=True and directory={str(directory)!r}"
-        available = "one of the two: files are fetched into the data folder"
-        remedy = "Set ASTROLAB_DATA_DIR to have the data folder elsewhere, or leave out directory."
-        raise ConfigError(asked, received=received, available=available, remedy=remedy)
-    find = fetch if download else partial(locate, directory=directory and Path(directory))
-    return _read_checked(manifest, paths=find(manifest, size=image_size), image_size=image_size)
+def _load_files(manifest: Manifest, *, n: int | None, seed: int, image_size: int | None, directory) -> Survey:
+    paths = locate(manifest, size=image_size, directory=directory and Path(directory))
+    return _read_checked(manifest, paths=paths, image_size=image_size)
 
 
 def _read_checked(manifest: Manifest, *, paths: Sequence[Path], image_size: int | None) -> Survey:

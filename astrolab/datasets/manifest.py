@@ -17,14 +17,14 @@ import numpy as np
 import pooch
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from astrolab.errors import ConfigError, DataNotFoundError, ManifestError, unknown_name
+from astrolab.errors import ConfigError, DataNotFoundError, ManifestError, require_known
 from astrolab.files import write_atomically
 from astrolab.parameters import shipped_folder
 from astrolab.settings import Settings, problems_of
 from astrolab.tasks import TASKS, InputSpec, Quantity, Task, find_quantity, make_task
 
 SPLITS = ("train", "validation", "test")
-FLUX_UNITS = {"nJy": 31.4, "uJy": 23.9, "nanomaggy": 22.5}  # AB zero points
+FLUX_UNITS = {"nJy": 31.4, "uJy": 23.9, "nanomaggy": 22.5}  # AB zero points (Oke & Gunn 1983, ApJ 266, 713)
 README = "data_manifests/README.md lists every key with a worked example."
 
 
@@ -274,10 +274,6 @@ class Manifest(Settings):
         """Give the same manifest with some fields changed."""
         return self.model_copy(update=changes)
 
-    def as_stored(self) -> Manifest:
-        """Give the manifest of the same files with no column or array given a meaning."""
-        return self.with_changes(labels=(), id=None, sky=None, inputs={}, columns={}, task_name=None)
-
     @property
     def task(self) -> Task:
         """What its labels ask of a network."""
@@ -417,8 +413,7 @@ def load_manifest(name_or_path: str | Path | Manifest) -> Manifest:
     name = str(name_or_path)
     if name in shipped_manifests():
         return parse_manifest(_inherit(_read(shipped_folder("data_manifests") / f"{name}.toml")), where=name)
-    if name not in list_manifests():
-        raise unknown_name("survey", name=name, names=list_manifests())
+    require_known("survey", name=name, names=list_manifests())
     path = registry_dir() / f"{name}.toml"
     table = _read(path)
     folder = table.pop("folder", None)

@@ -17,7 +17,7 @@ from astrolab.datasets.digests import read_content
 from astrolab.datasets.rows import Rows
 from astrolab.datasets.splits import PARTS, Splits
 from astrolab.datasets.survey import Provenance, Survey, digest_joined, qualified_ids, stack_surveys
-from astrolab.errors import LeakError, SchemaError, unknown_name
+from astrolab.errors import LeakError, SchemaError, require_known
 
 WAYS = ("id", "sky", "inputs")
 RADIUS_ARCSEC = 1.0
@@ -197,8 +197,6 @@ def concat(surveys: Sequence[Survey], *, name: str) -> Survey:
     Ids are kept, as text, ``"scheme:id"``, where the schemes differ. Channels, units, scales and labels must be the
     same, else a SchemaError says what would make them fit; inputs that only some have are left out.
     """
-    if not surveys:
-        raise SchemaError("Surveys were to be joined.", received="none", remedy="Give at least one survey.")
     if len({survey.provenance.id_scheme for survey in surveys}) > 1:
         surveys = [replace(survey, ids=qualified_ids(survey).astype(str)) for survey in surveys]
     members = []
@@ -237,8 +235,7 @@ def combine(
     allow_unknown_overlap : bool
         Join surveys that cannot be compared too: an object may then be in the union twice.
     """
-    if keep not in {survey.name for survey in surveys}:
-        raise unknown_name("survey whose rows are kept", name=keep, names=[survey.name for survey in surveys])
+    require_known("survey whose rows are kept", name=keep, names=[survey.name for survey in surveys])
     ranking = sorted(range(len(surveys)), key=lambda place: surveys[place].name != keep)
     kept: dict[int, Survey] = {}
     for place in ranking:

@@ -43,10 +43,7 @@ NO_NUMBERS = (
 
 
 class TableRows(LazyRows):
-    """Numbers (n, channel) from one column a channel, NaN where one is `missing` or not finite.
-
-    Fluxes become AB magnitudes (Oke & Gunn 1983, ApJ 266, 713); where a flux is not positive there is none.
-    """
+    """Numbers (n, channel) from one column a channel, NaN where one is `missing`; fluxes become AB magnitudes."""
 
     def __init__(self, columns: Sequence[Rows], *, missing: Sequence[float] = (), unit: str = ""):
         self.columns, self.missing, self.unit = tuple(columns), tuple(missing), unit

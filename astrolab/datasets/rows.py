@@ -70,10 +70,7 @@ Rows = np.ndarray | LazyRows
 
 
 class MappedRows(LazyRows):
-    """An uncompressed array in a file, mapped on the first read: a random batch costs no more than its own bytes.
-
-    Of records it is one field.
-    """
+    """An uncompressed array in a file, or one field of records, mapped: a batch costs no more than its own bytes."""
 
     def __init__(self, path: Path, *, offset: int, shape: tuple[int, ...], dtype: np.dtype, field: str | None = None):
         self.path, self.offset, self.stored_shape, self.field = Path(path), offset, shape, field

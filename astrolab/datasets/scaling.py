@@ -14,7 +14,7 @@ import numpy as np
 
 from astrolab.datasets.splits import subsample
 from astrolab.datasets.survey import Survey
-from astrolab.errors import CheckpointError, ConfigError, PixelError, SchemaError, unknown_name
+from astrolab.errors import CheckpointError, ConfigError, PixelError, SchemaError, require_known
 from astrolab.files import DIGEST_PLACE, digest_fault, write_atomically, write_digest
 
 if TYPE_CHECKING:
@@ -57,17 +57,10 @@ class InputScaling:
     unit: str = ""
 
     def __post_init__(self):
-        if self.method not in METHODS:
-            raise unknown_name("scaling method", name=self.method, names=METHODS)
+        require_known("scaling method", name=self.method, names=METHODS)
         for f in fields(self):
             if isinstance(getattr(self, f.name), list):
                 object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
-        fits = len(self.centre) == len(self.width) and len(self.channels) in (0, len(self.width))
-        if not (fits and np.isfinite(self.centre).all() and _are_positive(*self.width, self.scale)):
-            received = f"{len(self.centre)} centres, {len(self.width)} widths, scale {self.scale}"
-            asked = f"A scaling of {len(self.channels) or len(self.width)} channels was to be made."
-            remedy = "Give one finite centre and one positive width a channel, and a positive scale."
-            raise ConfigError(asked, received=received, remedy=remedy)
 
     def apply(self, values: Values) -> Values:
         """Scale raw values (n, channel, ...) to float32; NumPy and torch give the same to rounding."""
@@ -166,8 +159,7 @@ def fit_scaling(
         Where a channel has no sky noise or spread to measure, or pixels are not finite.
     """
     for name in inputs:
-        if name not in survey.specs:
-            raise unknown_name(f"input of {survey.name!r}", name=name, names=survey.specs)
+        require_known(f"input of {survey.name!r}", name=name, names=survey.specs)
     names = inputs or survey.specs
     methods = method if isinstance(method, Mapping) else dict.fromkeys(names, method)
     fitted = {name: _fit_input(survey, name=name, method=methods.get(name, "auto"), seed=seed) for name in names}
@@ -205,14 +197,11 @@ def _fit_input(survey: Survey, *, name: str, method: str, seed: int) -> InputSca
 
 
 def sky_noise(images: np.ndarray) -> np.ndarray:
-    """Measure the noise of the sky in every channel of images (n, channel, y, x): (channel,); NaN without any sky.
-
-    The median over the galaxies of a border's deviation (1.4826 MAD): neither a neighbour at the edge of one image nor
-    a few odd images matter. Pixels that are exactly 0 are padding, not sky.
-    """
+    """Measure the noise of the sky in every channel of images (n, channel, y, x): (channel,); NaN without any sky."""
     ring = np.ones(images.shape[-2:], dtype=bool)
     depth = max(min(images.shape[-2:]) // 16, 1)
     ring[depth:-depth, depth:-depth] = False
+    # Medians: neither a neighbour at the edge of one image nor a few odd images matter. A pixel of 0 is padding.
     border = np.where(images[..., ring] == 0, np.nan, images[..., ring]).astype(np.float64)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)

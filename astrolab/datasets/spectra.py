@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from scipy.special import ive
 
 from astrolab.datasets.survey import Survey
-from astrolab.errors import AstrolabWarning, SchemaError, unknown_name
+from astrolab.errors import AstrolabWarning, SchemaError, require_known
 from astrolab.settings import Settings
 from astrolab.tasks import InputSpec
 
@@ -77,8 +77,7 @@ def common_resolution(surveys: Sequence[Survey], *, grid: Sequence[float] | None
 
 
 def _spec(survey: Survey) -> InputSpec:
-    if "spectrum" not in survey.specs:
-        raise unknown_name(f"input of {survey.name!r}", name="spectrum", names=survey.specs)
+    require_known(f"input of {survey.name!r}", name="spectrum", names=survey.specs)
     return survey.specs["spectrum"]
 
 
@@ -105,13 +104,11 @@ def to_rest(wave_ang: np.ndarray, *, velocity_kms: np.ndarray) -> np.ndarray:
 
 
 def blur_weights(wave_ang: np.ndarray, *, resolution: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Give the kernel (2h + 1, p) that takes a line-spread function from a resolution to a lower one, at each pixel.
-
-    It is the discrete Gaussian exp(-t) I_k(t) (Lindeberg 1990), whose variance is t exactly however few pixels it has.
-    """
+    """Give the kernel (2h + 1, p) from a resolution to a lower one at each pixel: Lindeberg's discrete Gaussian."""
     wanted = np.maximum(target**-2.0 - resolution**-2.0, 0) / (8 * np.log(2))
     variance = (wave_ang / np.gradient(wave_ang)) ** 2 * wanted
     half = int(np.ceil(5 * np.sqrt(variance.max()))) + (variance.max() > 0)
+    # exp(-t) I_k(t) (Lindeberg 1990): its variance is t exactly, however few pixels it has
     return ive(np.abs(np.arange(-half, half + 1))[:, None], variance)
 
 
@@ -224,7 +221,7 @@ def bridge_spectra(survey: Survey, *, bridge: Bridge | Mapping[str, Any]) -> Sur
     """
     bridge = bridge if isinstance(bridge, Bridge) else Bridge(**bridge)
     spec, n = _spec(survey), len(survey)
-    if spec.bridge == bridge.model_dump(mode="json"):
+    if spec.bridge == bridge.to_dict():
         return survey
     _refuse(survey, bridge=bridge)
     has_velocity = bridge.rest_frame and spec.velocity
@@ -349,7 +346,7 @@ def _bridged(survey: Survey, *, flux: np.ndarray, ivar: np.ndarray, bridge: Brid
     said |= {"medium": "vacuum"} if bridge.vacuum else {}
     said |= {"velocity": ""} if bridge.rest_frame else {}
     said |= {"unit": f"flux / {bridge.continuum}"} if bridge.continuum else {}
-    specs = {**survey.specs, "spectrum": replace(spec, **said, bridge=bridge.model_dump(mode="json"))}
+    specs = {**survey.specs, "spectrum": replace(spec, **said, bridge=bridge.to_dict())}
     inputs = {name: rows for name, rows in survey.inputs.items() if name.partition(".")[0] != "spectrum"}
     declared = (*survey.provenance.declared, f"spectrum: bridged ({', '.join(steps)})")
     provenance = replace(survey.provenance, declared=declared)

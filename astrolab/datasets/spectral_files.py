@@ -24,10 +24,7 @@ Arm = tuple[int, Rows, Rows | None, Rows | None]
 
 
 class ArmRows(LazyRows):
-    """Flux (0 where it is no number) or inverse variance (0 there, and where masked) of spectra from several arms.
-
-    Arms that overlap are averaged by inverse variance, plainly where neither has any.
-    """
+    """Flux or inverse variance of spectra from several arms, averaged by it where they overlap; 0 where it is bad."""
 
     def __init__(self, arms: Sequence[Arm], *, gives: str):
         self.arms, self.gives, self.dtype = tuple(arms), gives, np.dtype(np.float32)

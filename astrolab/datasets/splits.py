@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from astrolab.datasets.survey import Survey, qualified_ids
-from astrolab.errors import ConfigError, EmptySplitError, unknown_name
+from astrolab.errors import ConfigError, EmptySplitError, require_known
 
 PARTS = ("train", "validation", "test")
 VALIDATIONS = ("fixed", "as_published")
@@ -124,8 +124,7 @@ def take_fraction(splits: Splits, *, frac: float, seed: int, validation: str = "
     ----------
     Seenivasan et al. 2025, arXiv:2601.00146, section 4 and its code (``data_fraction``).
     """
-    if validation not in VALIDATIONS:
-        raise unknown_name("validation of a fraction", name=validation, names=VALIDATIONS)
+    require_known("validation of a fraction", name=validation, names=VALIDATIONS)
     kept = {"train": subsample(splits.train, frac=frac, seed=seed)}
     if validation == "as_published":
         kept["validation"] = subsample(splits.validation, frac=frac, seed=seed)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from astrolab.datasets.rows import Index, Rows, read_only, row_numbers, stack_rows, take_rows
-from astrolab.errors import ConfigError, SchemaError, unknown_name
+from astrolab.errors import ConfigError, SchemaError, require_known, unknown_name
 from astrolab.tasks import InputSpec, Task, make_task
 
 UNLABELLED = make_task([])
@@ -176,18 +176,12 @@ class Survey:
         """Refuse columns that are neither labels nor in the catalogue, with an UnknownNameError."""
         known = [*self.labels, *self.catalogue]
         for name in names:
-            if name not in known:
-                raise unknown_name(f"column of {self.name!r}", name=name, names=known)
+            require_known(f"column of {self.name!r}", name=name, names=known)
 
     def column(self, name: str) -> np.ndarray:
         """Read one label or catalogue column (n,)."""
         self.require_columns([name])
         return self.labels[name].to_numpy() if name in self.labels else np.asarray(self.catalogue[name][:])
-
-    def table(self, *names: str) -> pd.DataFrame:
-        """Read ``object_id``, the labels and the catalogue columns asked for, one row an object."""
-        columns = {name: self.column(name) for name in names if name not in self.labels}
-        return pd.DataFrame({"object_id": self.ids, **self.labels, **columns})
 
     def as_channels(self, *channels: str, input_name: str) -> Survey:
         """Declare that the channels of an input stand for others: as many, in its order.
@@ -195,8 +189,7 @@ class Survey:
         The declaration is recorded, and shown beside every result; no value changes. For example
         ``lsst.as_channels("subaru-g", "subaru-r", input_name="magnitudes")``.
         """
-        if input_name not in self.specs:
-            raise unknown_name(f"input of {self.name!r}", name=input_name, names=self.specs)
+        require_known(f"input of {self.name!r}", name=input_name, names=self.specs)
         pairs = zip(self.specs[input_name].channels, channels, strict=False)
         said = ", ".join(f"{own} as {other}" for own, other in pairs if own != other)
         specs = {**self.specs, input_name: replace(self.specs[input_name], channels=channels)}
@@ -205,11 +198,7 @@ class Survey:
 
 
 def choose(survey: Survey, *, where: str) -> Survey:
-    """Take the objects for which an expression over labels, channels of columns and catalogue columns holds.
-
-    Nothing but columns (in backticks if need be), numbers, texts, ``+ - * /``, comparisons, ``and``, ``or``, ``not`` is
-    evaluated.
-    """
+    """Take the objects for which an expression over columns holds; nothing but what `IN_WHERE` names is evaluated."""
     columns: dict[str, Rows] = dict(survey.catalogue)
     for name, spec in survey.specs.items():
         if len(spec.axes) == 1 and spec.channels:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from astrolab.errors import ModelError, TargetError, unknown_name
+from astrolab.errors import ModelError, TargetError, require_known
 from astrolab.models.adapters import ResidualNetwork, add_adapters
 from astrolab.models.network import Network, digest
 from astrolab.models.plan import Plan, batchnorm_layers, draft_plan
@@ -53,10 +53,8 @@ class Strategy(Settings):
     @classmethod
     def _complete(cls, values: dict[str, Any]) -> dict[str, Any]:
         name, adapter = values["name"], values.get("adapter", "lora")
-        if name not in STRATEGIES:
-            raise unknown_name("strategy", name=name, names=STRATEGIES)
-        if adapter not in ADAPTERS:
-            raise unknown_name("adapter", name=adapter, names=ADAPTERS)
+        require_known("strategy", name=name, names=STRATEGIES)
+        require_known("adapter", name=adapter, names=ADAPTERS)
         default = "freeze" if name in (*_KEPT_AS_IT_IS, "head") else "update"
         return {**values, "batchnorm": values.get("batchnorm") or default}
 
@@ -65,15 +63,6 @@ class Strategy(Settings):
         if self.name in _KEPT_AS_IT_IS and self.batchnorm == "update":
             raise ValueError(f"batchnorm must be 'freeze': {self.name} leaves the network as it is")
         return self
-
-    @property
-    def trained_layers(self) -> tuple[str, ...]:
-        """Stages or modules of the network whose own parameters train."""
-        return self.layers if self.name == "layers" else _TRAINED_STAGES.get(self.name, ())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON values."""
-        return self.model_dump(mode="json")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -164,19 +153,8 @@ def adapt(
     >>> adapt(CNN(inputs={"image": (5, 64, 64)}, task=REDSHIFT), strategy="layers")
     cnn · layers: 409,921 of 11,577,025 parameters train (3.54 %) · BatchNorm updates
     """
-    settings = Strategy(
-        name=strategy,
-        layers=layers,
-        adapter=adapter,
-        rank=rank,
-        alpha=alpha,
-        dropout=dropout,
-        targets=targets,
-        kronecker_factor=kronecker_factor,
-        correction_width=correction_width,
-        batchnorm=batchnorm,
-        seed=seed,
-    )
+    given = {name: value for name, value in locals().items() if name not in ("network", "strategy")}
+    settings = Strategy(name=strategy, **given)
     remedy = "Pass merge(adapted) to adapt an adapted network further."
     require_plain(network, asked="A network was to be adapted.", remedy=remedy)
     start = rebuild(network.spec, seed=seed) if strategy == "scratch" else copy.deepcopy(network)
@@ -186,7 +164,8 @@ def adapt(
 def arrange(network: Network, *, settings: Strategy, base_digest: str) -> Adapted:
     """Arrange a network as a strategy wants it, in place: add what it adds, then freeze what it freezes."""
     parameters = dict(network.named_parameters())
-    trained = parameters_under(network, names=settings.trained_layers)
+    layers = settings.layers if settings.name == "layers" else _TRAINED_STAGES.get(settings.name, ())
+    trained = parameters_under(network, names=layers)
     arranged: nn.Module = network
     if settings.name == "lora":
         targets = adaptable_modules(network, names=settings.targets)

@@ -14,7 +14,7 @@ from numbers import Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from astrolab.errors import ConfigError, unknown_name
+from astrolab.errors import ConfigError, require_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,8 +107,7 @@ def choose_arms(
         raise ConfigError(asked, received=", ".join(wrong), available="numbers above 0", remedy=remedy)
     changed = dict(settings or {})
     for name in [*names, *rates, *changed]:
-        if name not in ARMS:
-            raise unknown_name("arm", name=name, names=ARMS)
+        require_known("arm", name=name, names=ARMS)
     _require_different(names)
     scaled_on = {} if own_scaling else {"scaled_on": "pretrain"}
     arms = [replace(ARMS[n], learning_rate=rates.get(n, ARMS[n].learning_rate), **scaled_on) for n in names]
@@ -130,7 +129,7 @@ def trial_rates(arm: Arm, *, n_trials: int) -> tuple[float, ...]:
     """Return the learning rates to try for an arm: its own, then half a decade below and above it, and so on.
 
     Every arm gets the same number, so that none is better tuned than another; but one whose rate was published keeps
-    it, and one that does not train has none. Without a trial it is a `ConfigError`.
+    it, and one that does not train has none.
 
     Examples
     --------
@@ -139,10 +138,6 @@ def trial_rates(arm: Arm, *, n_trials: int) -> tuple[float, ...]:
     >>> trial_rates(ARMS["tl_published"], n_trials=3)
     (1e-08,)
     """
-    if n_trials < 1:
-        asked = "Learning rates were to be tried."
-        remedy = "Use n_trials=1 for the rate of the arm as it is."
-        raise ConfigError(asked, received=f"n_trials={n_trials!r}", available="at least one trial", remedy=remedy)
     if arm.learning_rate == 0:
         return ()
     if arm.is_published:
@@ -173,8 +168,7 @@ def layer_arms(network: Network, *, which: Sequence[str] = LAYER_CHOICES) -> tup
     [('block4', 'head'), ('block3', 'block4', 'head')]
     """
     for choice in which:
-        if choice not in LAYER_CHOICES:
-            raise unknown_name("choice of layers", name=choice, names=LAYER_CHOICES)
+        require_known("choice of layers", name=choice, names=LAYER_CHOICES)
     stack = stages_in_order(network)
     choices = {
         "each": {name: (name,) for name in stack if len(stack) > 1},

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from astrolab.errors import unknown_name
+from astrolab.errors import require_known
 from astrolab.models.network import Network, Shape, TrainingRecord
 from astrolab.tasks import InputSpec, Task
 
@@ -19,48 +19,30 @@ if TYPE_CHECKING:
     from astrolab.datasets.survey import Survey
 
 
-def _trees(seed: int) -> Any:
+def _make(kind: str, *, seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingRegressor
-
-    settings = {"loss": "absolute_error", "max_iter": 500, "learning_rate": 0.05, "early_stopping": False}
-    return HistGradientBoostingRegressor(**settings, random_state=seed)
-
-
-def _neighbours(seed: int) -> Any:
+    from sklearn.linear_model import RidgeCV
     from sklearn.neighbors import KNeighborsRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), KNeighborsRegressor(10, weights="distance"))
-
-
-def _ridge(seed: int) -> Any:
-    from sklearn.linear_model import RidgeCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    return make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 6, 25)))
-
-
-def _as_they_are(values: Tensor) -> Tensor:
-    return values
+    if kind == "trees":
+        settings = {"loss": "absolute_error", "max_iter": 500, "learning_rate": 0.05, "early_stopping": False}
+        return HistGradientBoostingRegressor(**settings, random_state=seed)
+    model = KNeighborsRegressor(10, weights="distance") if kind == "knn" else RidgeCV(np.logspace(-2, 6, 25))
+    return make_pipeline(StandardScaler(), model)
 
 
 def _colours(magnitudes: Tensor) -> Tensor:
     return torch.cat([magnitudes[:, [magnitudes.shape[1] // 2]], -magnitudes.diff(dim=1)], dim=1)
 
 
-def _colours_and_magnitudes(magnitudes: Tensor) -> Tensor:
-    return torch.cat([_colours(magnitudes), magnitudes], dim=1)
-
-
 @dataclass(frozen=True)
 class Kind:
-    """A classical model: the axis of what it reads, the features that it sees of that, and how it is made."""
+    """What a classical model reads: the axis of it, and the features that it sees of that."""
 
     axes: tuple[str, ...]
     features: Callable[[Tensor], Tensor]
-    make: Callable[[int], Any]
 
     def reads(self, specs: Mapping[str, InputSpec]) -> tuple[str, ...]:
         """Return which input of a survey it reads: the first of its kind."""
@@ -68,9 +50,9 @@ class Kind:
 
 
 BASELINES: Mapping[str, Kind] = {
-    "trees": Kind(("band",), _colours_and_magnitudes, _trees),
-    "knn": Kind(("band",), _colours, _neighbours),
-    "ridge": Kind(("pixel", "feature"), _as_they_are, _ridge),
+    "trees": Kind(("band",), lambda magnitudes: torch.cat([_colours(magnitudes), magnitudes], dim=1)),
+    "knn": Kind(("band",), _colours),
+    "ridge": Kind(("pixel", "feature"), lambda values: values),
 }
 
 
@@ -86,8 +68,7 @@ class Baseline(Network):
     name = "baseline"
 
     def __init__(self, *, inputs: Mapping[str, Shape], task: Task, kind: str):
-        if kind not in BASELINES:
-            raise unknown_name("baseline", name=kind, names=BASELINES)
+        require_known("baseline", name=kind, names=BASELINES)
         super().__init__(inputs=inputs, task=task, stages={}, kind=kind)
         self.kind, self.fitted = kind, []
         self.centre = self.width = torch.zeros(())
@@ -101,7 +82,7 @@ class Baseline(Network):
         features = self.embed({name: own.apply(read)}).numpy()
         for _, values in survey.labels[list(self.labels)].items():
             known = values.notna().to_numpy()
-            self.fitted.append(BASELINES[self.kind].make(seed).fit(features[known], values[known]))
+            self.fitted.append(_make(self.kind, seed=seed).fit(features[known], values[known]))
         self.trained_on = TrainingRecord.of(survey, inputs=self.inputs)
         return self
 

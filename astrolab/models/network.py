@@ -135,6 +135,7 @@ class Network(nn.Module):
 
     name: ClassVar[str] = ""
     n_axes: ClassVar[int | None] = None  # of the one input that it reads; by default it reads all there are
+    axes: ClassVar[tuple[str, ...]] = ()  # what its first axis may be; by default anything
 
     def __init__(
         self, *, inputs: Mapping[str, Shape], task: Task, stages: Mapping[str, tuple[str, ...]], **options: Any
@@ -150,7 +151,8 @@ class Network(nn.Module):
     @classmethod
     def reads(cls, specs: Mapping[str, InputSpec]) -> tuple[str, ...]:
         """Return which inputs of a survey it can read."""
-        return tuple(name for name, spec in specs.items() if cls.n_axes in (None, len(spec.axes)))
+        of_size = {name: spec for name, spec in specs.items() if cls.n_axes in (None, len(spec.axes))}
+        return tuple(name for name, spec in of_size.items() if not cls.axes or spec.axes[0] in cls.axes)
 
     @property
     def origin(self) -> str:
@@ -231,6 +233,12 @@ def perceptron(n_features: int, *, hidden: Sequence[int], n_labels: int, dropout
         layers += [nn.Linear(n_features, width), nn.SiLU(), nn.Dropout(dropout)]
         n_features = width
     return nn.Sequential(*layers, nn.Linear(n_features, n_labels))
+
+
+def name_stages(stem: str, *, norm: Sequence[str], blocks: Sequence[str], head: str) -> dict[str, tuple[str, ...]]:
+    """Name the stages of a stack of modules: its stem, the norm and the blocks behind it, each block, and its head."""
+    numbered = {f"block{k}": (block,) for k, block in enumerate(blocks, start=1)}
+    return {"stem": (stem,), "body": (*norm, *blocks), **numbered, "head": (head,)}
 
 
 def require_options(name: str, *, widths: Mapping[str, Sequence[int]], dropout: float) -> None:

@@ -10,11 +10,10 @@ find networks on it that forget less than the fine-tuned one and gain most of wh
 from __future__ import annotations
 
 import copy
-import math
 
 import torch
 
-from astrolab.errors import ConfigError, ModelError
+from astrolab.errors import ModelError, require_known
 from astrolab.models.adapt import Adapted, merge
 from astrolab.models.network import Network
 from astrolab.models.plan import batchnorm_layers
@@ -37,19 +36,13 @@ def interpolate(base: Network, *, adapted: Adapted | Network, scale: float, batc
 
     Raises
     ------
-    ConfigError
-        If the scale is not a finite number, or `batchnorm` is none of the three.
+    UnknownNameError
+        If `batchnorm` is none of the three.
     ModelError
         If the two differ in structure, or the adapted network cannot be merged into a plain one.
     """
     scales_of_statistics = {"interpolate": scale, "base": 0.0, "adapted": 1.0}
-    if not math.isfinite(scale) or batchnorm not in scales_of_statistics:
-        raise ConfigError(
-            "A network between two others was asked for.",
-            received=f"scale={scale!r}, batchnorm={batchnorm!r}",
-            available=f"a finite scale; batchnorm: {', '.join(scales_of_statistics)}",
-            remedy="Use a scale such as 0.5, and one of these names.",
-        )
+    require_known("batchnorm of a network between two", name=batchnorm, names=scales_of_statistics)
     end = merge(adapted) if isinstance(adapted, Adapted) else adapted
     _require_same_structure(base, end=end)
     network = copy.deepcopy(base).requires_grad_(True).eval()

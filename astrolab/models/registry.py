@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from astrolab.errors import ConfigError, SchemaError, unknown_name
+from astrolab.errors import ConfigError, SchemaError, require_known
 from astrolab.models.network import ModelSpec, Network, Shape, seeded
 from astrolab.models.networks.cnn import CNN
 from astrolab.models.networks.mlp import MLP
@@ -43,10 +43,9 @@ def choose_model(name: str, *, specs: Mapping[str, InputSpec]) -> str:
     >>> choose_model("auto", specs={"spectrum": InputSpec(axes=("pixel",))})
     'spectrum_mlp'
     """
-    if name in MODELS:
-        return name
+    require_known("network", name=name, names=["auto", *MODELS])
     if name != "auto":
-        raise unknown_name("network", name=name, names=["auto", *MODELS])
+        return name
     reading = [ours for ours, network in OURS.items() if network.reads(specs)]
     if not reading:
         asked, received = "A network was to be chosen for a survey.", f"the inputs {', '.join(specs) or '(none)'}"
@@ -81,15 +80,13 @@ def make_model(name: str, *, survey: Survey, seed: int, inputs: Sequence[str] = 
     Raises
     ------
     UnknownNameError, ConfigError
-        If no network, or no input of the survey, has that name; if the network has no such option or value of it.
+        If no network, none of its options, or no input of the survey has that name; if an option cannot have its value.
     SchemaError
         If the network cannot read what the survey has, or learn from a survey without labels.
     """
-    if name not in MODELS:
-        raise unknown_name("network", name=name, names=MODELS)
+    require_known("network", name=name, names=MODELS)
     for wanted in inputs:
-        if wanted not in survey.specs:
-            raise unknown_name(f"input of {survey.name!r}", name=wanted, names=survey.specs)
+        require_known(f"input of {survey.name!r}", name=wanted, names=survey.specs)
     kind = MODELS[name]
     readable = kind.reads(survey.specs)
     chosen = tuple(inputs) or readable
@@ -110,8 +107,7 @@ def make_model(name: str, *, survey: Survey, seed: int, inputs: Sequence[str] = 
 
 def rebuild(spec: ModelSpec, *, seed: int) -> Network:
     """Return a new network as a spec describes it, with initial weights drawn from a seed."""
-    if spec.name not in MODELS:
-        raise unknown_name("network", name=spec.name, names=MODELS)
+    require_known("network", name=spec.name, names=MODELS)
     options = dict(spec.options)
     inputs, task = options.pop("inputs"), Task.from_dict(options.pop("task"))
     return _build(MODELS[spec.name], inputs=inputs, task=task, seed=seed, options=options)
@@ -120,12 +116,7 @@ def rebuild(spec: ModelSpec, *, seed: int) -> Network:
 def _build(
     kind: type[Network], *, inputs: Mapping[str, Shape], task: Task, seed: int, options: dict[str, Any]
 ) -> Network:
-    known = options_of(kind.name)
-    unknown = [option for option in options if option not in known]
-    if unknown:
-        asked = f"{kind.name} was to be made."
-        received = f"the option {', '.join(unknown)}"
-        available = ", ".join(known) or "no options"
-        raise ConfigError(asked, received=received, available=available, remedy="Use one of the options above.")
+    for option in options:
+        require_known(f"option of {kind.name}", name=option, names=options_of(kind.name))
     with seeded(seed):
         return kind(inputs=inputs, task=task, **options)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from astrolab.errors import AstrolabWarning, ConfigError, RunError, unknown_name
+from astrolab.errors import AstrolabWarning, ConfigError, RunError, require_known
 from astrolab.files import write_atomically
 from astrolab.metrics import compare_models, describe_spread, find_metric, is_best, summarise_seeds
 from astrolab.metrics.scoring import CUT_SHORT
@@ -94,8 +94,7 @@ class Ledger:
         """
         table, fits = self.table, self.fits
         for name, wanted in conditions.items():
-            if name not in table:
-                raise unknown_name("column of the ledger", name=name, names=table.columns)
+            require_known("column of the ledger", name=name, names=table.columns)
             values = list(wanted) if pd.api.types.is_list_like(wanted) else [wanted]
             table = table[table[name].isin(values)]
             fits = fits[fits[name].isin(values)] if name in fits else _behind(fits, table)
@@ -159,10 +158,7 @@ class Ledger:
             ".parquet": lambda part: chosen.table.to_parquet(part, index=False),
             ".tex": lambda part: part.write_text(scores_as_latex(chosen.scores), encoding="utf-8"),
         }
-        if path.suffix not in writers:
-            asked = "The ledger was to be written to a file."
-            remedy = "Give the file one of these suffixes."
-            raise ConfigError(asked, received=path.name, available=", ".join(writers), remedy=remedy)
+        require_known("suffix of the ledger's file", name=path.suffix, names=writers)
         with write_atomically(path) as part:
             writers[path.suffix](part)
         return path

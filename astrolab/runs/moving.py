@@ -12,11 +12,11 @@ import pandas as pd
 from astrolab.datasets import splits
 from astrolab.datasets.loading import is_twin, load_survey
 from astrolab.datasets.manifest import load_manifest
-from astrolab.datasets.overlap import LeakAudit, audit_leaks, clear_training, combine, combine_splits
+from astrolab.datasets.overlap import LeakAudit, audit_leaks, clear_training, combine_splits
 from astrolab.datasets.scaling import Scaling
 from astrolab.datasets.splits import Splits, subsample
 from astrolab.datasets.survey import Survey, describe_surveys
-from astrolab.errors import ConfigError, RunError, unknown_name
+from astrolab.errors import ConfigError, RunError, require_known
 from astrolab.runs.record import load_record
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ class Move:
     def sample(self, name: str) -> Splits:
         """Return what an arm trains on, by its ``sample``; ``"nothing"`` gives the fine-tuning one."""
         samples = {"pretrain": self.pretrain, "finetune": self.finetune, "union": self.union, "nothing": self.finetune}
-        if name not in samples:
-            raise unknown_name("sample of a move", name=name, names=samples)
+        require_known("sample of a move", name=name, names=samples)
         return samples[name]
 
     @property
@@ -222,13 +221,12 @@ def _arrange(
     )
     keep, unknown = settings["union_keeps"] or surveys["finetune"].name, settings["allow_unknown_overlap"]
     together = {"keep": keep, "name": settings["union"], "allow_unknown_overlap": unknown}
-    tests = [old.test, new.test, combine([old.test, new.test], **together)]
     if settings["on_leak"] == "drop":
-        old, new = (clear_training(splits, against=tests) for splits in (old, new))
+        old, new = (clear_training(splits, against=[old.test, new.test]) for splits in (old, new))
     both = combine_splits([old, new], **together)
     trains = {"base": old.train, "finetune": new.train, "union": both.train}
-    audit = audit_leaks(train=trains, test={test.name: test for test in tests})
-    audit.require_clean(allow_unknown=unknown)
+    tests = {test.name: test for test in (old.test, new.test, both.test)}
+    audit = audit_leaks(train=trains, test=tests).require_clean(allow_unknown=unknown)
     return Move(old, new, both, surveys, audit, settings)
 
 
@@ -289,9 +287,8 @@ def reload_model(run: Run | str | Path, *, arm: str, seed: int) -> tuple[Adapted
 
     folder = Path(getattr(run, "folder", run))
     name, models = f"{arm}-s{seed}", folder / "models"
-    if not (models / name).is_dir():
-        there = [path.name for path in models.glob("*") if path.is_dir()]
-        raise unknown_name(f"network of {folder.name}", name=name, names=there)
+    there = [path.name for path in models.glob("*") if path.is_dir()]
+    require_known(f"network of {folder.name}", name=name, names=there)
     below = _base_of(name, fits=load_record(folder)["fits"])
     base = load_model(models / below) if below else None
     model = load_model(models / name, base=base and base.network)

@@ -415,7 +415,14 @@ def open_run(*, study: str, parameters: Mapping[str, Any], directory: str | Path
     lock = hold_folder(folder)
     record = read_record(folder) or new_record(study, parameters=parameters)
     if record["digest"] != digest:
-        raise _other_parameters(folder, record, parameters)
+        before = record["parameters"]
+        changed = [f"{k}: {before.get(k)!r} → {now!r}" for k, now in parameters.items() if before.get(k) != now]
+        raise RunError(
+            f"The run folder {folder.name} was opened to go on with a run.",
+            received="; ".join(changed) or "other code that trains",
+            available="the parameters and the code it was started with",
+            remedy="Give the changed run a new folder, or set the parameters back.",
+        )
     warn_of_other_circumstances(record)
     run = Run(folder, record, lock)
     run.record["status"] = "running"
@@ -433,12 +440,3 @@ def hold_folder(folder: Path) -> FileLock:
         remedy = "Wait for it to end, stop it, or give this run a folder of its own (run_dir)."
         raise RunError(asked, received=f"{folder}, where another process is at work", remedy=remedy) from None
     return lock
-
-
-def _other_parameters(folder: Path, record: Mapping[str, Any], parameters: Mapping[str, Any]) -> RunError:
-    before = record["parameters"]
-    changed = [f"{k}: {before.get(k)!r} → {now!r}" for k, now in parameters.items() if before.get(k) != now]
-    asked = f"The run folder {folder.name} was opened to go on with a run."
-    available = "the parameters and the code it was started with"
-    remedy = "Give the changed run a new folder, or set the parameters back."
-    return RunError(asked, received="; ".join(changed) or "other code that trains", available=available, remedy=remedy)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from astrolab.errors import ModelError, unknown_name
+from astrolab.errors import ModelError, require_known
 from astrolab.tasks import Quantity, Task
 from astrolab.trainers.config import Objective, TrainConfig
 
@@ -149,6 +149,5 @@ def make_objective(config: TrainConfig, *, network: nn.Module) -> Supervised | M
         remedy = "Use objective={'name': 'masked_reconstruction'}, or a survey with [[label]] in its manifest."
         raise ModelError(asked, received="a network made for a survey without labels", remedy=remedy)
     loss = asked.loss or network.task.loss
-    if loss not in LOSSES:
-        raise unknown_name("loss", name=loss, names=LOSSES)
+    require_known("loss", name=loss, names=LOSSES)
     return Supervised(network.task, loss)

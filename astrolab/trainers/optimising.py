@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from astrolab.errors import unknown_name
+from astrolab.errors import require_known
 from astrolab.trainers.config import Schedule, TrainConfig
 
 MOMENTUM = 0.9
@@ -21,8 +21,7 @@ def make_optimiser(
 ) -> Optimizer:
     """Make the optimiser of some named parameters, those of a stage with a rate of its own in a group of their own."""
     for stage in config.stage_rates:
-        if stage not in stages:
-            raise unknown_name("stage of the network", name=stage, names=stages)
+        require_known("stage of the network", name=stage, names=stages)
     rates = config.stage_rates
     groups: dict[str, dict[str, Any]] = {"": {"params": [], "lr": config.learning_rate}}
     for name, parameter in trained.items():

@@ -74,7 +74,7 @@ def predict(
     Raises
     ------
     ConfigError, UnknownNameError
-        If `batch_size` is not positive; if a column to keep does not exist, or has the name of one of the table's own.
+        If a column to keep does not exist, or has the name of one of the table's own.
     SchemaError
         If the survey is not of the kind that the scaling was fitted on and the network trained on.
     PixelError, PredictionError
@@ -236,8 +236,6 @@ def _answers(
     n_columns: int | None = None,
 ) -> np.ndarray:
     """Ask a network about all objects of a survey that is proven to be of the kind it was trained on."""
-    if batch_size < 1:
-        raise ConfigError("A batch size was asked for.", received=repr(batch_size), remedy="Use at least 1.")
     scaling.require_fits(survey, inputs=network.inputs)
     if network.trained_on is not None:
         network.trained_on.require_same(survey)

@@ -265,7 +265,7 @@ def test_every_format_gives_the_same_galaxies(tmp_path, catalogue_manifest, kind
     np.testing.assert_array_equal(survey.ids, TABLE["id"])
     np.testing.assert_array_equal(survey.labels["z"], TABLE["redshift"])
     np.testing.assert_array_equal(survey.inputs["magnitudes"][:], np.array(MAGNITUDES, dtype=np.float32))
-    assert list(survey.table("field")["field"]) == ["D2", "D3", "W1"]
+    assert list(survey.column("field")) == ["D2", "D3", "W1"]
     assert survey.specs["magnitudes"].channels == ("g", "r") and survey.published_split is None
 
 

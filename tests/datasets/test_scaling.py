@@ -9,7 +9,7 @@ from astropy.stats import mad_std
 from bit_flips import require_every_flip_refused
 from sklearn.preprocessing import StandardScaler
 
-from astrolab.datasets.scaling import InputScaling, Scaling, fit_scaling, sky_noise
+from astrolab.datasets.scaling import Scaling, fit_scaling, sky_noise
 from astrolab.errors import CheckpointError, ConfigError, PixelError, SchemaError, UnknownNameError
 
 NOISE = np.array([0.02, 0.05, 0.1, 0.3, 1.0])
@@ -186,5 +186,3 @@ def test_names_and_numbers_that_cannot_be_are_refused(sky_survey):
         fit_scaling(sky_survey, method="log")
     with pytest.raises(UnknownNameError):
         fit_scaling(sky_survey, inputs=["spectrum"])
-    with pytest.raises(ConfigError):
-        InputScaling(method="asinh", channels=("g", "r"), centre=(0.0, 0.0), width=(1.0, -1.0))

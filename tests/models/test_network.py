@@ -283,7 +283,7 @@ def test_only_a_network_that_reconstructs_learns_without_labels(own_networks, ma
 def test_unknown_names_are_refused_with_the_nearest(make_survey):
     with pytest.raises(UnknownNameError, match="Did you mean 'cnn'"):
         make_model("cnnn", survey=make_survey(), seed=0)
-    with pytest.raises(ConfigError, match="hidden, dropout, width"):
+    with pytest.raises(UnknownNameError, match="dropout, hidden, width"):
         make_model("cnn", survey=make_survey(), seed=0, depth=3)
 
 

@@ -271,7 +271,7 @@ def test_the_suffix_decides_the_format(ledger, tmp_path, suffix):
 
 
 def test_another_suffix_is_refused(ledger, tmp_path):
-    with pytest.raises(ConfigError, match=r"\.csv, \.parquet, \.tex"):
+    with pytest.raises(UnknownNameError, match=r"\.csv, \.parquet, \.tex"):
         ledger.save(tmp_path / "ledger.xlsx")
     assert not list(tmp_path.iterdir())
 

@@ -129,7 +129,6 @@ def test_what_a_network_answers_is_checked(case):
         ({"keep": ["pred.z"]}, ConfigError),
         ({"keep": ["survey"]}, ConfigError),
         ({"keep": ["scale"]}, ConfigError),  # a condition: each of its values would be scored by itself
-        ({"batch_size": 0}, ConfigError),
     ],
 )
 def test_refuses_what_the_survey_does_not_have(case, arguments, error):

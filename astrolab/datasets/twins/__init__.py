@@ -13,11 +13,10 @@ from filelock import FileLock
 from astrolab.datasets.digests import digest_file
 from astrolab.datasets.fetching import survey_dir
 from astrolab.datasets.manifest import Manifest
-from astrolab.errors import ChecksumError, unknown_name
+from astrolab.errors import ChecksumError, require_known
 from astrolab.files import require_space, write_atomically
 
-Simulate = Callable[..., list[Path]]
-SIMULATORS: dict[str, str | Simulate] = {
+SIMULATORS = {
     "hsc_grizy": "astrolab.datasets.twins.galaxies.files:simulate",
     "stellar_spectra": "astrolab.datasets.twins.stars.files:simulate",
 }
@@ -33,18 +32,10 @@ def simulate_survey(
     image_size: int | None = None,
 ) -> list[Path]:
     """Write a twin survey's files, unless they are there already."""
-    if manifest.twin.simulator not in SIMULATORS:
-        raise unknown_name("simulator", name=manifest.twin.simulator, names=SIMULATORS)
-    simulate = SIMULATORS[manifest.twin.simulator]
-    if isinstance(simulate, str):
-        simulate = resolve_name(simulate)  # brings torch, h5py
+    require_known("simulator", name=manifest.twin.simulator, names=SIMULATORS)
+    simulate = resolve_name(SIMULATORS[manifest.twin.simulator])  # brings torch, h5py
     home = Path(directory) if directory else survey_dir(manifest)
     return simulate(manifest, n=n, seed=seed, directory=home, image_size=image_size)
-
-
-def register_simulator(name: str, *, simulate: Simulate) -> None:
-    """Make a simulator of your own known by its name, for the ``[twin]`` section of manifests."""
-    SIMULATORS[name] = simulate
 
 
 def write_once(
@@ -57,10 +48,7 @@ def write_once(
     write: Callable[[list[Path]], None],
     needed_bytes: int = 0,
 ) -> list[Path]:
-    """Let `write` fill files of these names unless they are there: whole or not at all, by one process at a time.
-
-    The digests of the files are kept beside them, and compared whenever they are asked for again.
-    """
+    """Let `write` fill files of these names unless they are there, as their digests say; one process at a time."""
     folder = directory / f"n{n}-s{seed}-{digest[:8]}"
     paths = [folder / name for name in names]
     directory.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from astrolab.models.network import Network, Shape, perceptron, require_options
+from astrolab.models.network import Network, Shape, name_stages, perceptron, require_options
 from astrolab.tasks import Task
 
 _BLOCKS = ("features.4", "features.5", "features.6", "features.7")
@@ -41,7 +41,8 @@ class CNN(Network):
         ((name, shape),) = inputs.items()
         require_options("cnn", widths={"hidden": hidden, "width": (width,)}, dropout=dropout)
         options = {"hidden": list(hidden), "dropout": dropout, "width": width}
-        super().__init__(inputs={name: (shape[0], None, None)}, task=task, stages=STAGES, **options)
+        stages = name_stages("features.0", norm=["features.1"], blocks=_BLOCKS, head="classifier")
+        super().__init__(inputs={name: (shape[0], None, None)}, task=task, stages=stages, **options)
         self.features = _resnet18(shape[0], width=width)
         self.classifier = perceptron(8 * width, hidden=hidden, n_labels=len(task.labels), dropout=dropout)
 
@@ -53,14 +54,6 @@ class CNN(Network):
     def read_out(self, hidden: Tensor) -> Tensor:
         """Return the labels that the output layer reads from hidden features."""
         return self.classifier[-1](hidden)
-
-
-STAGES: dict[str, tuple[str, ...]] = {
-    "stem": ("features.0",),
-    "body": ("features.1", *_BLOCKS),
-    **{f"block{k}": (name,) for k, name in enumerate(_BLOCKS, start=1)},
-    "head": ("classifier",),
-}
 
 
 def _resnet18(n_channels: int, *, width: int) -> nn.Sequential:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from astrolab.models.network import Network, Shape, perceptron, require_options
+from astrolab.models.network import Network, Shape, name_stages, perceptron, require_options
 from astrolab.tasks import Task
 
 
@@ -36,7 +36,9 @@ class MLP(Network):
         before, last = tuple(hidden)[:-1], tuple(hidden)[-1:]
         require_options("mlp", widths={"hidden (all but the last)": before, "hidden (the last)": last}, dropout=dropout)
         options = {"hidden": list(hidden), "dropout": dropout, "batchnorm": batchnorm}
-        super().__init__(inputs={name: (n_in,)}, task=task, stages=_stages(len(before), batchnorm=batchnorm), **options)
+        norm, blocks = ["features.0.1"] * batchnorm, [f"features.{k}" for k in range(1, len(before))]
+        stages = name_stages("features.0.0", norm=norm, blocks=blocks, head="classifier")
+        super().__init__(inputs={name: (n_in,)}, task=task, stages=stages, **options)
         layers = [_layer(a, b, batchnorm=batchnorm) for a, b in zip((n_in, *before), before, strict=False)]
         self.features = nn.Sequential(*layers)
         self.classifier = perceptron(before[-1] + n_in, hidden=last, n_labels=len(task.labels), dropout=dropout)
@@ -54,13 +56,3 @@ class MLP(Network):
 def _layer(n_in: int, n_out: int, *, batchnorm: bool) -> nn.Sequential:
     norm = [nn.BatchNorm1d(n_out)] if batchnorm else []
     return nn.Sequential(nn.Linear(n_in, n_out), *norm, nn.SiLU())
-
-
-def _stages(n_layers: int, *, batchnorm: bool) -> dict[str, tuple[str, ...]]:
-    blocks = tuple(f"features.{k}" for k in range(1, n_layers))
-    return {
-        "stem": ("features.0.0",),
-        "body": (("features.0.1",) if batchnorm else ()) + blocks,
-        **{f"block{k}": (name,) for k, name in enumerate(blocks, start=1)},
-        "head": ("classifier",),
-    }

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from astrolab.errors import ConfigError
-from astrolab.models.network import Network, Shape, require_options
-from astrolab.tasks import InputSpec, Task
+from astrolab.models.network import Network, Shape, name_stages, require_options
+from astrolab.tasks import Task
 
 _SMALLEST = 1e-6  # deviation of a spectrum without any
 
@@ -26,6 +26,7 @@ class SpectrumMLP(Network):
 
     name = "spectrum_mlp"
     n_axes = 1
+    axes = ("pixel", "feature")
 
     def __init__(
         self,
@@ -37,13 +38,8 @@ class SpectrumMLP(Network):
     ):
         ((name, (n_in,)),) = inputs.items()
         require_options("spectrum_mlp", widths={"hidden": hidden}, dropout=dropout)
-        blocks = tuple(f"features.{k}" for k in range(1, len(hidden)))
-        stages = {
-            "stem": ("features.0.0",),
-            "body": ("features.0.1", *blocks),
-            **{f"block{k}": (block,) for k, block in enumerate(blocks, start=1)},
-            "head": ("output",),
-        }
+        blocks = [f"features.{k}" for k in range(1, len(hidden))]
+        stages = name_stages("features.0.0", norm=["features.0.1"], blocks=blocks, head="output")
         super().__init__(inputs={name: (n_in,)}, task=task, stages=stages, hidden=list(hidden), dropout=dropout)
         layers = [
             nn.Sequential(nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU(), nn.Dropout(dropout))
@@ -51,11 +47,6 @@ class SpectrumMLP(Network):
         ]
         self.features = nn.Sequential(*layers)
         self.output = nn.Linear(hidden[-1], len(task.labels))
-
-    @classmethod
-    def reads(cls, specs: Mapping[str, InputSpec]) -> tuple[str, ...]:
-        """Return which inputs of a survey it can read: spectra and embeddings."""
-        return tuple(name for name, spec in specs.items() if spec.axes in (("pixel",), ("feature",)))
 
     def embed(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the last hidden features of rows of numbers (n, number)."""
@@ -83,6 +74,7 @@ class SpectrumTransformer(Network):
 
     name = "spectrum_transformer"
     n_axes = 1
+    axes = ("pixel",)
     mask_ratio = 0.43
 
     def __init__(
@@ -117,11 +109,6 @@ class SpectrumTransformer(Network):
         self.norm = nn.LayerNorm(width)
         self.decoder = nn.Linear(width, section)
         self.output = nn.Linear(width, len(task.labels)) if task.labels else None
-
-    @classmethod
-    def reads(cls, specs: Mapping[str, InputSpec]) -> tuple[str, ...]:
-        """Return which inputs of a survey it can read: spectra."""
-        return tuple(name for name, spec in specs.items() if spec.axes == ("pixel",))
 
     @property
     def adapter_targets(self) -> tuple[str, ...]:
@@ -168,11 +155,9 @@ def _waves(n: int, *, width: int) -> Tensor:
 
 
 class _Block(nn.Module):
-    """Self-attention and a perceptron, each after a LayerNorm and beside an identity.
+    """Self-attention and a perceptron, each after a LayerNorm and beside an identity."""
 
-    torch's own layer takes a shortcut while evaluating that reads the weights past the adapters beside them.
-    """
-
+    # torch's own layer takes a shortcut while evaluating that reads the weights past the adapters beside them.
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 import astrolab as al
-from astrolab.datasets import twins
 from astrolab.datasets.manifest import load_manifest
-from astrolab.datasets.twins import register_simulator, simulate_survey, write_once
+from astrolab.datasets.twins import simulate_survey
 from astrolab.datasets.twins.galaxies import HscTwinKnobs, files, twin_knobs
 from astrolab.datasets.twins.galaxies.files import settings_digest, split_counts
 from astrolab.errors import ChecksumError, ConfigError, DiskFullError, ManifestError, UnknownNameError
@@ -167,39 +166,6 @@ def test_what_is_no_twin_is_refused(tmp_path):
         twin_knobs(other)
     with pytest.raises(ManifestError, match="96 px"):
         simulate_survey(manifest, n=20, seed=0, directory=tmp_path, image_size=96)
-
-
-@pytest.fixture
-def own_simulator(monkeypatch):
-    """Stars of one colour, whose catalogue is one column."""
-    monkeypatch.setattr(twins, "SIMULATORS", dict(twins.SIMULATORS))
-    calls = []
-
-    def simulate(manifest, *, n, seed, directory, image_size):
-        def write(paths):
-            calls.append((n, seed))
-            for path in paths:
-                np.savetxt(path, np.random.default_rng(seed).random(n) + manifest.twin.knobs["colour"])
-
-        names, digest = (
-            [entry.path for entry in manifest.files],
-            hashlib.sha256(repr(manifest.twin.knobs).encode()).hexdigest(),
-        )
-        return write_once(directory, n=n, seed=seed, digest=digest, names=names, write=write)
-
-    register_simulator("one_colour", simulate=simulate)
-    return calls
-
-
-def test_a_simulator_of_ones_own_is_found_by_its_name(own_simulator, tmp_path):
-    bright = load_manifest("twin-galaxiesml")
-    twin = bright.twin.model_copy(update={"simulator": "one_colour", "knobs": {"colour": 3.0}})
-    entries = [entry.model_copy(update={"path": f"{entry.split}.csv"}) for entry in bright.files[:3]]
-    manifest = bright.with_changes(name="my-stars", twin=twin, files=tuple(entries))
-    paths = [simulate_survey(manifest, n=5, seed=2, directory=tmp_path) for _ in range(2)][1]
-    assert own_simulator == [(5, 2)]
-    assert [path.name for path in paths] == ["train.csv", "validation.csv", "test.csv"]
-    assert np.loadtxt(paths[0]).min() > 3.0
 
 
 @pytest.mark.parametrize(
