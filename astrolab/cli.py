@@ -83,18 +83,12 @@ def run(
         import pandas as pd
 
         from astrolab.metrics import format_scores
+        from astrolab.runs.record import load_record
 
         typer.echo(format_scores(pd.read_csv(scores), width=_columns()))
-        typer.echo(describe_finding(folder))
+        if finding := load_record(folder)["finding"]:
+            typer.echo("\n".join(["", finding["question"], *finding["sentences"], finding["caution"]]))
     typer.echo(f"\nrun folder  {folder}\nreport      {folder / 'report.html'}")
-
-
-def describe_finding(folder: Path) -> str:
-    """Return what a run found, line by line; empty where its notebook records no finding."""
-    from astrolab.runs.record import load_record
-
-    finding = load_record(folder)["finding"]
-    return "\n".join(["", finding["question"], *finding["sentences"], finding["caution"]]) if finding else ""
 
 
 @app.command()
@@ -212,19 +206,14 @@ def describe_ledger(ledger: Ledger) -> str:
 
 
 def _describe_experiment(ledger: Ledger) -> str:
-    from astrolab.metrics import describe_spread, tabulate_scores
+    from astrolab.metrics import format_scores
     from astrolab.runs.ledger import COUNTS, summarise_costs
 
-    scores = ledger.scores
-    table = tabulate_scores(scores.drop(columns=["study", "experiment"]))
-    spread = describe_spread(table["n_seeds"], otherwise="bootstrap interval over objects")
-    words = [scores["study"].iloc[0], f"experiment {scores['experiment'].iloc[0]}", f"± {spread}, * best"]
-    words += ["simulated twin surveys"] if scores["simulated"].any() else []
-    table = table if table["n_seeds"].nunique() > 1 else table.drop(columns="n_seeds")
+    study, experiment = ledger.scores[["study", "experiment"]].iloc[0]
+    scores = format_scores(ledger.scores.drop(columns=["study", "experiment"]), width=_columns())
     costs = summarise_costs(ledger).drop(columns=["study", "experiment", "search_time_s"])
     costs = costs.assign(**costs[list(COUNTS)].round(0).astype(int)).round({"time_s": 1, "peak_memory_MB": 0})
-    tables = (table.rename_axis(columns=None).to_string(line_width=_columns()), costs.to_string(index=False))
-    return "\n".join([" · ".join(words), tables[0], "", tables[1]])
+    return f"{study} · experiment {experiment}\n{scores}\n\n{costs.to_string(index=False)}"
 
 
 @data_app.command("list")

@@ -325,13 +325,13 @@ def summarise_seeds(scores: pd.DataFrame) -> pd.DataFrame:
     return summary.drop(columns=["below", "above"])
 
 
-def describe_spread(n_seeds: pd.Series, *, otherwise: str = "bootstrap interval") -> str:
+def describe_spread(n_seeds: pd.Series) -> str:
     """Say in words what the intervals of :func:`summarise_seeds` are, for rows of any numbers of seeds."""
     fewest, most = int(n_seeds.min()), int(n_seeds.max())
     if most == 1:
-        return otherwise
+        return "interval over objects"
     if fewest == 1:
-        return f"spread over objects and seeds where there are several, else {otherwise}"
+        return "spread over objects and seeds where there are several, else interval over objects"
     return f"spread over objects and {most if fewest == most else f'{fewest} to {most}'} seeds"
 
 
@@ -380,7 +380,7 @@ def format_scores(scores: pd.DataFrame, *, width: int | None = None) -> str:
     if "cut_short" in scores and scores["cut_short"].any():
         words += f";  {CUT_SHORT.strip()} cut short: its validation loss still fell at its last step"
     if "simulated" in scores and scores["simulated"].any():
-        words += ";  simulated surveys"
+        words += ";  simulated twin surveys"
     table = table if table["n_seeds"].nunique() > 1 else table.drop(columns="n_seeds")
     lines = table.rename_axis(columns=None).to_string(line_width=width).splitlines()
     return "\n".join([*(line.rstrip() for line in lines), words])
