@@ -79,11 +79,6 @@ class AdapterPath:
 
     def predictions_at(self, scale: float, *, survey: str) -> np.ndarray:
         """Give the predictions at a scale, linearly between the two nearest scales that were computed."""
-        if not self.scales[0] <= scale <= self.scales[-1]:
-            asked = "Predictions at a scale of an adapter were asked for."
-            available = f"{self.scales[0]} to {self.scales[-1]}"
-            remedy = "Choose a scale on the path, or predict at more scales."
-            raise ConfigError(asked, received=f"scale {scale}", available=available, remedy=remedy)
         preds = self.surveys[survey].preds
         upper = int(np.clip(np.searchsorted(self.scales, scale), 1, len(self.scales) - 1))
         step = (scale - self.scales[upper - 1]) / (self.scales[upper] - self.scales[upper - 1])

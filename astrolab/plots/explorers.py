@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.pyplot import figure as new_figure
 
 from astrolab.exploring.columns import column_label, picture_input
+from astrolab.exploring.gathering import ABSENT
 from astrolab.exploring.spectra import read_spectra
 from astrolab.metrics import find_metric, summarise_seeds
 from astrolab.plots import style
@@ -35,7 +36,6 @@ NOT_MEASURED = "not measured"
 N_DRAWN = 20_000
 N_PICTURES, N_SPECTRA = 8, 6
 _SHADED = (0.02, 0.98)  # quantiles with shades of their own; beyond, those of the ends
-ABSENT = "–"  # what a model has in a column that only others have, e.g. `fraction` where several studies meet
 _NAMED = ("run", "direction", "fraction", "scale", "seed")
 _CLOUD_INCH = 3.3
 _CURVE_INCH, _ROW_INCH = (2.3, 2.0), 0.5  # of a panel of curves; height of a spectrum

@@ -266,8 +266,6 @@ def axis_label(axis: str, *, quantity: Quantity) -> str:
     >>> [axis_label("deviation", quantity=QUANTITIES[name]) for name in ("z", "feh")]
     ['(predicted − true) / (1 + true)', 'predicted − true [Fe/H] (dex)']
     """
-    if axis == "pred":
-        return f"predicted {quantity.axis}"
     if axis != "deviation":
         return column_label(axis, quantity=quantity)
     per_one_plus = "(predicted − true) / (1 + true)"

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
-
 import ipywidgets
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.pyplot import close
 
-from astrolab.exploring.columns import column_label
 from astrolab.exploring.paths import AdapterPath
 from astrolab.metrics import find_metric, find_requirement
 from astrolab.plots.explorers import SAME, plot_adapter_path, scale_spans
-from astrolab.plots.predictions import axis_label, cloud_ranges, reference_lines
 from astrolab.plots.style import survey_looks
 from astrolab.tasks import Task
 from astrolab.widgets import parts
@@ -23,7 +18,6 @@ from astrolab.widgets.cloud import Cloud, CloudContent, side_px
 from astrolab.widgets.explorer import Explorer
 
 N_STEPS = 100
-CURVES_DPI = 110
 GROUPS = ["scored", "outside the scored range"]
 
 
@@ -81,19 +75,10 @@ class AdapterExplorer(Explorer):
         quantity, preds, names = self.path.quantity, self._preds(), []
         for name, cloud in self.clouds.items():
             survey = self.path.surveys[name]
-            both, _ = cloud_ranges(pd.DataFrame({"truth": survey.truth}), quantity=quantity)
-            groups = pd.Categorical(np.where(survey.scored, *GROUPS), categories=GROUPS)
-            content = CloudContent(
-                x=survey.truth,
-                y=preds[name],
-                x_label=column_label("truth", quantity=quantity),
-                y_label=axis_label("pred", quantity=quantity),
-                x_range=both,
-                y_range=both,
-                colour=pd.Series(groups),
-                colours=dict(zip(GROUPS, (self.looks[name].colour, SAME), strict=True)),
-                lines=reference_lines(quantity, x_range=both),
-            )
+            table = pd.DataFrame({"truth": survey.truth, "pred": preds[name]})
+            groups = pd.Series(pd.Categorical(np.where(survey.scored, *GROUPS), categories=GROUPS))
+            colours = dict(zip(GROUPS, (self.looks[name].colour, SAME), strict=True))
+            content = CloudContent.of(table, quantity=quantity, colour=groups, colours=colours)
             cloud.draw(content, side_px=side_px(len(self.clouds)))
             names.append(f"{self.looks[name].label}: {content.in_words}")
         self.page.cloud_names = names
@@ -116,12 +101,9 @@ class AdapterExplorer(Explorer):
 
     def _draw_curves(self, low: float, high: float) -> tuple[str, list[tuple[float, float, float, float]]]:
         """The curves as a picture, drawn once, and where the ends of the path are in it."""
-        figure, file = plot_adapter_path(self.path.scores, title="Along the path"), io.BytesIO()
+        figure = plot_adapter_path(self.path.scores, title="Along the path")
         close(figure)
-        spans = scale_spans(figure, low=low, high=high)
-        figure.set_layout_engine("none")  # or it would be laid out anew, and the marks lie beside their places
-        figure.savefig(file, format="png", dpi=CURVES_DPI, bbox_inches=None)
-        return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode(), spans
+        return parts.as_source(parts.figure_png(figure), kind="png"), scale_spans(figure, low=low, high=high)
 
     def _in_words(self) -> pd.DataFrame:
         """Scores at this scale as text, one row a survey and metric."""
