@@ -329,9 +329,9 @@ def describe_spread(n_seeds: pd.Series) -> str:
     """Say in words what the intervals of :func:`summarise_seeds` are, for rows of any numbers of seeds."""
     fewest, most = int(n_seeds.min()), int(n_seeds.max())
     if most == 1:
-        return "interval over objects"
+        return "bootstrap interval over objects"
     if fewest == 1:
-        return "spread over objects and seeds where there are several, else interval over objects"
+        return "spread over objects and seeds where there are several, else bootstrap interval over objects"
     return f"spread over objects and {most if fewest == most else f'{fewest} to {most}'} seeds"
 
 
