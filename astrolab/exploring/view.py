@@ -33,14 +33,7 @@ _NAMED = ("run", "arm", "fraction", "seed")
 
 
 def with_deviations(objects: pd.DataFrame, *, quantity: Quantity) -> pd.DataFrame:
-    """Add to the objects of one model how wrong each prediction is, and whether it is an outlier.
-
-    >>> from astrolab.tasks import QUANTITIES
-    >>> with_deviations(pd.DataFrame({"truth": [1.0, 1.0], "pred": [1.2, 2.0]}), quantity=QUANTITIES["z"])
-       truth  pred  deviation  is_outlier
-    0    1.0   1.2        0.1       False
-    1    1.0   2.0        0.5        True
-    """
+    """Add to the objects of one model how wrong each prediction is, and whether it is an outlier."""
     truth, pred = objects["truth"].to_numpy(float), objects["pred"].to_numpy(float)
     deviation = quantity.residual(truth=truth, pred=pred)
     centre, cut = 0.0, quantity.outlier

@@ -36,7 +36,10 @@ class AdapterExplorer(Explorer):
         self.adapted = self._way_to(1.0, name="to-adapted", label="Adapted network")
         self.clouds = {name: Cloud() for name in self.path.surveys}
         self.places = parts.places("title", "curves", "scores")
-        self._curves, self._spans = self._draw_curves(low, high)
+        curves = plot_adapter_path(self.path.scores, title="Along the path")  # drawn once: a mark moves over them
+        close(curves)
+        self._curves = parts.as_source(parts.figure_png(curves), kind="png")
+        self._spans = scale_spans(curves, low=low, high=high)
         self.cloud_row = parts.row()
         self.places["title"].value = parts.title_line(self.summary)
         moves = parts.row(self.scale, self.base, self.adapted)
@@ -98,12 +101,6 @@ class AdapterExplorer(Explorer):
         self.places["scores"].value = parts.plain_table(self._in_words(), note=f"at scale {self.scale.value:.2f}")
         alt = "Scores of both surveys against the scale of the adapter"
         self.places["curves"].value = parts.marked_picture(self._curves, alt=alt, spans=self._spans, at=at)
-
-    def _draw_curves(self, low: float, high: float) -> tuple[str, list[tuple[float, float, float, float]]]:
-        """The curves as a picture, drawn once, and where the ends of the path are in it."""
-        figure = plot_adapter_path(self.path.scores, title="Along the path")
-        close(figure)
-        return parts.as_source(parts.figure_png(figure), kind="png"), scale_spans(figure, low=low, high=high)
 
     def _in_words(self) -> pd.DataFrame:
         """Scores at this scale as text, one row a survey and metric."""
