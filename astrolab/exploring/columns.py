@@ -53,21 +53,12 @@ def has_truth(quantity: Quantity) -> bool:
 
 
 def column_unit(name: str) -> str:
-    """Return the unit of a column as astropy writes it, by the house's and the surveys' naming; "" for a pure number.
-
-    >>> column_unit("i_cmodel_mag"), column_unit("ra"), column_unit("pred")
-    ('mag', 'deg', '')
-    """
+    """Return the unit of a column as astropy writes it, by how surveys and we name columns; "" for a pure number."""
     return next((unit for pattern, unit in _UNITS if re.search(pattern, name)), "")
 
 
 def column_label(name: str, *, quantity: Quantity = VALUE) -> str:
-    """Return how an axis or a slider calls a column, with its unit.
-
-    >>> from astrolab.tasks import QUANTITIES
-    >>> column_label("i_half_light_radius"), column_label("truth", quantity=QUANTITIES["z"])
-    ('i half light radius (pix)', 'true redshift')
-    """
+    """Return how an axis or a slider calls a column, with its unit."""
     words = {"truth": "true ", "pred": "predicted "}
     if name in words:
         return (words[name] if has_truth(quantity) else "") + quantity.axis

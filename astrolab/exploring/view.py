@@ -138,12 +138,7 @@ def difference(values: Mapping[str, Any], *, other: Mapping[str, Any]) -> dict[s
 
 
 def short_name(values: Mapping[str, Any], *, other: Mapping[str, Any]) -> str:
-    """Give the name of another model, as seen from a first one.
-
-    >>> first = {"arm": "tl", "seed": 0}
-    >>> short_name(first, other={"arm": "lora", "seed": 0}), short_name(first, other={"arm": "lora", "seed": 1})
-    ('lora', 'arm=lora, seed=1')
-    """
+    """Give the name of another model, as seen from a first one: "lora", or "arm=lora, seed=1"."""
     changed = difference(values, other=other)
     return str(changed["arm"]) if list(changed) == ["arm"] else _listed(changed)
 

@@ -47,11 +47,7 @@ def input_with(survey: Survey, *, axes: tuple[str, ...]) -> str:
 
 
 def band_letter(band: str) -> str:
-    """Return what a band is called within its filter set.
-
-    >>> band_letter("hsc-i"), band_letter("i")
-    ('i', 'i')
-    """
+    """Return what a band is called within its filter set: "i" for "hsc-i"."""
     return band.rsplit("-", 1)[-1]
 
 
@@ -337,12 +333,10 @@ def plot_galaxies(
 
 def choose_objects(survey: Survey, *, by: str, order: str, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Choose objects of a survey by one quantity: their numbers, and its values."""
-    if by in survey.labels:
-        values = survey.labels[by].to_numpy(float)
-    elif _is_band(survey, by):
+    if _is_band(survey, by):
         values = magnitudes_in(survey, band=by)
-    elif by in survey.catalogue:
-        values = np.asarray(survey.catalogue[by][:], dtype=float)
+    elif by in survey.labels or by in survey.catalogue:
+        values = survey.column(by).astype(float)
     else:
         names = [*survey.labels, *_bands(survey), *survey.catalogue]
         raise unknown_name(f"quantity of {survey.name!r}", name=by, names=names)

@@ -26,10 +26,7 @@ STILL = Template(Path(__file__).with_name("still.html").read_text(encoding="utf-
 
 
 def is_watched() -> bool:
-    """Say whether a notebook is open in front of a user.
-
-    A front end offers to ask its user for input; papermill and nbconvert have no user.
-    """
+    """Say whether a front end offers to ask its user for input: papermill and nbconvert have no user."""
     from IPython import get_ipython
 
     kernel = getattr(get_ipython(), "kernel", None)

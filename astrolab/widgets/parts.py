@@ -101,11 +101,7 @@ def close_all(*widgets: ipywidgets.Widget) -> None:
 
 
 def number(value: float, *, digits: int) -> str:
-    """Return a number as text, with a real minus, or a dash where there is none.
-
-    >>> number(-0.12345, digits=3), number(float("nan"), digits=3)
-    ('−0.123', '–')
-    """
+    """Return a number as text, with a real minus, or a dash where there is none."""
     return f"{value:.{digits}f}".replace("-", "−") if np.isfinite(value) else ABSENT
 
 
