@@ -111,24 +111,25 @@ def describe_objects(objects: pd.DataFrame, *, survey: Survey) -> pd.DataFrame:
     if measured and "magnitude" not in has:
         channels = banded[measured[0]].channels
         number = channels.index(preferred if preferred in channels else _preferred(channels))
-        columns[f"{_short(channels[number])}_mag"] = np.asarray(survey.inputs[measured[0]][:])[:, number]
+        columns[f"{band_letter(channels[number])}_mag"] = np.asarray(survey.inputs[measured[0]][:])[:, number]
     sizes = [name for name in survey.catalogue if _kind(name) == "size"]
     if sizes and "size" not in has:
-        start = f"{_short(preferred)}_"
+        start = f"{band_letter(preferred)}_"
         size = min(sizes, key=lambda name: (not name.startswith(start), "half_light" not in name, name))
         columns[size] = np.asarray(survey.catalogue[size][:])
     return objects.assign(**{name: values[place] for name, values in columns.items() if name not in objects})
 
 
+def band_letter(band: str) -> str:
+    """Return what a band is called within its filter set: "i" for "hsc-i"."""
+    return band.rsplit("-", 1)[-1]
+
+
 def _preferred(channels: Sequence[str]) -> str:
     """The channel that galaxies are sorted by: i, or r, or the middle one."""
-    shorts = [_short(channel) for channel in channels]
-    number = next((shorts.index(letter) for letter in "ir" if letter in shorts), len(shorts) // 2)
+    letters = list(map(band_letter, channels))
+    number = next((letters.index(letter) for letter in "ir" if letter in letters), len(letters) // 2)
     return channels[number] if channels else ""
-
-
-def _short(channel: str) -> str:
-    return channel.rsplit("-", 1)[-1]
 
 
 def picture_input(survey: Survey | None) -> tuple[str, str]:

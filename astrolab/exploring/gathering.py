@@ -200,21 +200,13 @@ def selection_file(name: str, *, folder: Path, ending: str) -> Path:
     return with_ending(folder / (name.strip() or DEFAULT_NAME), ending=ending, instead_of=FORMATS)
 
 
-def save_selection(objects: pd.DataFrame, *, path: str | Path, comment: str = "") -> Path:
+def save_selection(objects: pd.DataFrame, *, path: Path, comment: str = "") -> Path:
     """Write objects as CSV, or as ECSV with units (Enhanced Character-Separated Values, APE 6)."""
     from astropy.table import Table
 
-    path = Path(path)
-    if path.suffix not in FORMATS:
-        asked = "A selection of objects was to be saved."
-        remedy = "Let the name end in one of these."
-        raise ConfigError(asked, received=f"a file called {path.name}", available=", ".join(FORMATS), remedy=remedy)
-    columns = {str(name): objects[name] for name in objects}
-    numbers = {name: one.to_numpy() for name, one in columns.items()}
-    text = {
-        name: columns[name].astype(str).to_numpy(dtype=str) for name, v in numbers.items() if v.dtype.kind not in "iufb"
-    }
-    table = Table(numbers | text, units={name: column_unit(name) for name in columns if column_unit(name)})
+    columns = {name: values.to_numpy() for name, values in objects.items()}
+    columns |= {name: values.astype(str) for name, values in columns.items() if values.dtype.kind not in "iufb"}
+    table = Table(columns, units={name: column_unit(name) for name in columns if column_unit(name)})
     if comment:
         table.meta["comments"] = [comment]
     with write_atomically(path) as part:

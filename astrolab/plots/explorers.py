@@ -15,7 +15,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.pyplot import figure as new_figure
 
-from astrolab.exploring.columns import column_label, picture_input
+from astrolab.exploring.columns import band_letter, column_label, picture_input
 from astrolab.exploring.gathering import ABSENT
 from astrolab.exploring.spectra import read_spectra
 from astrolab.metrics import find_metric, summarise_seeds
@@ -23,7 +23,7 @@ from astrolab.plots import style
 from astrolab.plots.predictions import axis_label, cloud_ranges, reference_lines
 from astrolab.plots.scores import band_key, draw_curves
 from astrolab.plots.style import FAINT, INK
-from astrolab.plots.surveys import band_letter, band_pictures, colour_picture, object_picture, read_stamps
+from astrolab.plots.surveys import band_pictures, colour_picture, object_picture, read_stamps
 from astrolab.tasks import Quantity, Range
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from astrolab.datasets.imaging import sky_sigma
 from astrolab.datasets.overlap import rows_of
 from astrolab.errors import ConfigError, unknown_name
+from astrolab.exploring.columns import band_letter
 from astrolab.exploring.spectra import read_spectra
 from astrolab.plots import style
 from astrolab.plots.style import BAND, INK, PAGE_WIDTH_INCH, Look
@@ -46,19 +47,18 @@ def input_with(survey: Survey, *, axes: tuple[str, ...]) -> str:
     raise unknown_name(f"input of {survey.name!r}", name=f"with the axes {', '.join(axes)}", names=there)
 
 
-def band_letter(band: str) -> str:
-    """Return what a band is called within its filter set: "i" for "hsc-i"."""
-    return band.rsplit("-", 1)[-1]
-
-
 def magnitudes_in(survey: Survey, *, band: str) -> np.ndarray:
     """Return the magnitudes of a survey in one band, by its name or letter."""
     name = input_with(survey, axes=MAGNITUDES)
-    bands = survey.specs[name].channels
-    numbers = {key: number for number, one in enumerate(bands) for key in (one, band_letter(one))}
-    if band not in numbers:
-        raise unknown_name(f"band of {survey.name!r}", name=band, names=bands)
+    if band not in (numbers := _bands(survey)):
+        raise unknown_name(f"band of {survey.name!r}", name=band, names=survey.specs[name].channels)
     return np.asarray(survey.inputs[name][:])[:, numbers[band]]
+
+
+def _bands(survey: Survey) -> dict[str, int]:
+    """Numbers of the bands in which there are magnitudes, by their names and by their letters."""
+    bands = next((spec.channels for spec in survey.specs.values() if spec.axes == MAGNITUDES), ())
+    return {key: number for number, one in enumerate(bands) for key in (one, band_letter(one))}
 
 
 def _looks_of(surveys: Sequence[Survey]) -> tuple[dict[str, Look], bool]:
@@ -349,12 +349,8 @@ def choose_objects(survey: Survey, *, by: str, order: str, n: int) -> tuple[np.n
     return numbers[:n], values[numbers[:n]]
 
 
-def _bands(survey: Survey) -> tuple[str, ...]:
-    return next((spec.channels for spec in survey.specs.values() if spec.axes == MAGNITUDES), ())
-
-
 def _is_band(survey: Survey, by: str) -> bool:
-    return by not in survey.labels and by in {*_bands(survey), *map(band_letter, _bands(survey))}
+    return by not in survey.labels and by in _bands(survey)
 
 
 @style.in_style
