@@ -192,28 +192,25 @@ def results(
 
 def describe_ledger(ledger: Ledger) -> str:
     """Return a ledger as text for the terminal: runs, then scores and costs of each experiment."""
+    from astrolab.metrics import format_scores
+    from astrolab.runs.ledger import COUNTS, summarise_costs
+
     lines = []
     for run in ledger.runs.itertuples():
         words = (run.study, run.preset, f"{run.n_fits} fits", f"experiment {run.experiment}", run.made_under)
         lines += [f"{run.run}  {run.status}", f"  {' · '.join(filter(None, words))}"]
     blocks = [repr(ledger), "\n".join(lines)]
     for experiment in ledger.table["experiment"].unique():
-        blocks.append(_describe_experiment(ledger.where(experiment=experiment)))
+        part = ledger.where(experiment=experiment)
+        scores = format_scores(part.scores.drop(columns=["study", "experiment"]), width=_columns())
+        costs = summarise_costs(part).drop(columns=["study", "experiment", "search_time_s"])
+        costs = costs.assign(**costs[list(COUNTS)].round(0).astype(int)).round({"time_s": 1, "peak_memory_MB": 0})
+        heading = f"{part.table['study'].iloc[0]} · experiment {experiment}"
+        blocks.append(f"{heading}\n{scores}\n\n{costs.to_string(index=False)}")
     if len(ledger.skipped):
         reasons = [f"  {row.folder}: {row.reason}" for row in ledger.skipped.itertuples()]
         blocks.append("\n".join(["skipped, because they cannot be read:", *reasons]))
     return "\n\n".join(blocks)
-
-
-def _describe_experiment(ledger: Ledger) -> str:
-    from astrolab.metrics import format_scores
-    from astrolab.runs.ledger import COUNTS, summarise_costs
-
-    study, experiment = ledger.scores[["study", "experiment"]].iloc[0]
-    scores = format_scores(ledger.scores.drop(columns=["study", "experiment"]), width=_columns())
-    costs = summarise_costs(ledger).drop(columns=["study", "experiment", "search_time_s"])
-    costs = costs.assign(**costs[list(COUNTS)].round(0).astype(int)).round({"time_s": 1, "peak_memory_MB": 0})
-    return f"{study} · experiment {experiment}\n{scores}\n\n{costs.to_string(index=False)}"
 
 
 @data_app.command("list")

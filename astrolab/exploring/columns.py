@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from astrolab.datasets.overlap import rows_of
+from astrolab.datasets.survey import Survey
 from astrolab.predictions import CONDITIONS, FLAGS, KEYS
 from astrolab.tasks import QUANTITIES, Quantity
-
-if TYPE_CHECKING:
-    from astrolab.datasets.survey import Survey
 
 # in the order in which they are tried; units as astropy writes them
 _UNITS = (

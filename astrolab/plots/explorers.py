@@ -15,6 +15,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.pyplot import figure as new_figure
 
+from astrolab.datasets.survey import Survey
 from astrolab.exploring.columns import band_letter, column_label, picture_input
 from astrolab.exploring.gathering import ABSENT
 from astrolab.exploring.spectra import read_spectra
@@ -27,7 +28,6 @@ from astrolab.plots.surveys import band_pictures, colour_picture, object_picture
 from astrolab.tasks import Quantity, Range
 
 if TYPE_CHECKING:
-    from astrolab.datasets.survey import Survey
     from astrolab.datasets.twins.galaxies.one_galaxy import OneGalaxy
 
 GOOD, BAD, SAME = "#0072B2", "#D55E00", "#BDBDBD"  # Okabe & Ito 2008, and a grey

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from matplotlib.lines import Line2D
 
 from astrolab.datasets.imaging import sky_sigma
 from astrolab.datasets.overlap import rows_of
+from astrolab.datasets.survey import Survey
 from astrolab.errors import ConfigError, unknown_name
 from astrolab.exploring.columns import band_letter
 from astrolab.exploring.spectra import read_spectra
@@ -23,9 +23,6 @@ from astrolab.plots import style
 from astrolab.plots.style import BAND, INK, PAGE_WIDTH_INCH, Look
 from astrolab.predictions import labels_of, one_label, quantity_of, task_of
 from astrolab.tasks import Quantity
-
-if TYPE_CHECKING:
-    from astrolab.datasets.survey import Survey
 
 IMAGE, MAGNITUDES = ("band", "y", "x"), ("band",)  # axes of the inputs that can be drawn
 STRETCH_SIGMA = 12.0  # where the colour picture turns from linear to logarithmic, in sky sigmas

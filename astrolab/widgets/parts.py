@@ -226,8 +226,11 @@ def object_cards(
     if kind == "image":
         what, below = "Cut-outs", spec.channels if pictures and len(pictures[0]) > 1 else ()
     note = f"{what}, {order} (outliers framed)" + (f"; below each: {', '.join(below)}" if below else "")
-    rows = zip(pictures, (one for _, one in objects.iterrows()), strict=True)
-    cards = [(p, _caption(one), bool(one["is_outlier"])) for p, one in rows]
+    cards = []
+    for shown, (_, one) in zip(pictures, objects.iterrows(), strict=True):
+        caption = [str(one["object_id"]), answer(one)]
+        caption += [f"other → {number(one['pred_other'], digits=3)}"] if "pred_other" in one else []
+        cards.append((shown, caption, bool(one["is_outlier"])))
     return picture_cards(cards, note=note, numbers=objects.index)
 
 
@@ -241,11 +244,6 @@ def answer(one: pd.Series, *, column: str = "pred") -> str:
     """Return the truth of an object and what a model makes of it."""
     is_error = str(one["label"]).startswith("error.")  # there is no truth beside it
     return ("" if is_error else f"{number(one['truth'], digits=3)} → ") + number(one[column], digits=3)
-
-
-def _caption(one: pd.Series) -> list[str]:
-    lines = [str(one["object_id"]), answer(one)]
-    return lines + ([f"other → {number(one['pred_other'], digits=3)}"] if "pred_other" in one else [])
 
 
 def picture_cards(
