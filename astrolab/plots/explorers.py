@@ -25,6 +25,7 @@ from astrolab.plots.predictions import axis_label, cloud_ranges, reference_lines
 from astrolab.plots.scores import band_key, draw_curves
 from astrolab.plots.style import FAINT, INK
 from astrolab.plots.surveys import band_pictures, colour_picture, object_picture, read_stamps
+from astrolab.predictions import CONDITIONS
 from astrolab.tasks import Quantity, Range
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ NOT_MEASURED = "not measured"
 N_DRAWN = 20_000
 N_PICTURES, N_SPECTRA = 8, 6
 _SHADED = (0.02, 0.98)  # quantiles with shades of their own; beyond, those of the ends
-_NAMED = ("run", "direction", "fraction", "scale", "seed")
+_NAMED = ("run", *CONDITIONS, "seed")
 _CLOUD_INCH = 3.3
 _CURVE_INCH, _ROW_INCH = (2.3, 2.0), 0.5  # of a panel of curves; height of a spectrum
 
