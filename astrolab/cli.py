@@ -83,18 +83,12 @@ def run(
         import pandas as pd
 
         from astrolab.metrics import format_scores
+        from astrolab.runs.record import load_record
 
         typer.echo(format_scores(pd.read_csv(scores), width=_columns()))
-        typer.echo(describe_finding(folder))
+        if finding := load_record(folder)["finding"]:
+            typer.echo("\n".join(["", finding["question"], *finding["sentences"], finding["caution"]]))
     typer.echo(f"\nrun folder  {folder}\nreport      {folder / 'report.html'}")
-
-
-def describe_finding(folder: Path) -> str:
-    """Return what a run found, line by line; empty where its notebook records no finding."""
-    from astrolab.runs.record import load_record
-
-    finding = load_record(folder)["finding"]
-    return "\n".join(["", finding["question"], *finding["sentences"], finding["caution"]]) if finding else ""
 
 
 @app.command()
@@ -198,33 +192,25 @@ def results(
 
 def describe_ledger(ledger: Ledger) -> str:
     """Return a ledger as text for the terminal: runs, then scores and costs of each experiment."""
+    from astrolab.metrics import format_scores
+    from astrolab.runs.ledger import COUNTS, summarise_costs
+
     lines = []
     for run in ledger.runs.itertuples():
         words = (run.study, run.preset, f"{run.n_fits} fits", f"experiment {run.experiment}", run.made_under)
         lines += [f"{run.run}  {run.status}", f"  {' · '.join(filter(None, words))}"]
     blocks = [repr(ledger), "\n".join(lines)]
     for experiment in ledger.table["experiment"].unique():
-        blocks.append(_describe_experiment(ledger.where(experiment=experiment)))
+        part = ledger.where(experiment=experiment)
+        scores = format_scores(part.scores.drop(columns=["study", "experiment"]), width=_columns())
+        costs = summarise_costs(part).drop(columns=["study", "experiment", "search_time_s"])
+        costs = costs.assign(**costs[list(COUNTS)].round(0).astype(int)).round({"time_s": 1, "peak_memory_MB": 0})
+        heading = f"{part.table['study'].iloc[0]} · experiment {experiment}"
+        blocks.append(f"{heading}\n{scores}\n\n{costs.to_string(index=False)}")
     if len(ledger.skipped):
         reasons = [f"  {row.folder}: {row.reason}" for row in ledger.skipped.itertuples()]
         blocks.append("\n".join(["skipped, because they cannot be read:", *reasons]))
     return "\n\n".join(blocks)
-
-
-def _describe_experiment(ledger: Ledger) -> str:
-    from astrolab.metrics import describe_spread, tabulate_scores
-    from astrolab.runs.ledger import COUNTS, summarise_costs
-
-    scores = ledger.scores
-    table = tabulate_scores(scores.drop(columns=["study", "experiment"]))
-    spread = describe_spread(table["n_seeds"], otherwise="bootstrap interval over objects")
-    words = [scores["study"].iloc[0], f"experiment {scores['experiment'].iloc[0]}", f"± {spread}, * best"]
-    words += ["simulated twin surveys"] if scores["simulated"].any() else []
-    table = table if table["n_seeds"].nunique() > 1 else table.drop(columns="n_seeds")
-    costs = summarise_costs(ledger).drop(columns=["study", "experiment", "search_time_s"])
-    costs = costs.assign(**costs[list(COUNTS)].round(0).astype(int)).round({"time_s": 1, "peak_memory_MB": 0})
-    tables = (table.rename_axis(columns=None).to_string(line_width=_columns()), costs.to_string(index=False))
-    return "\n".join([" · ".join(words), tables[0], "", tables[1]])
 
 
 @data_app.command("list")

@@ -209,25 +209,19 @@ def loss_landscape(
     decides = [digest(seat.network), plane.subspace, repr(objects.objective), digests, a.tolist(), b.tolist()]
     file = f"landscape-{sha256(json.dumps(decides).encode()).hexdigest()[:16]}.safetensors"
     surface = _Surface(seat, directions=plane.directions, objects=objects)
-    loss = _filled(a, b, surface=surface, file=Path(directory) / file if directory else None)
+    path = directory and Path(directory) / file
+    loss = load_file(path)["loss"].numpy() if path and not digest_fault(path) else np.full((n, n), np.nan)
+    for row in np.flatnonzero(np.isnan(loss).any(axis=1)):
+        loss[row] = surface.losses(np.stack([a, np.full(n, b[row])], axis=1))
+        if path:
+            with write_atomically(path) as part:
+                save_file({"loss": torch.from_numpy(loss)}, part, metadata={"file_digest": DIGEST_PLACE})
+                write_digest(part)
     ways = {n: [*one.along(), one.adapted] if isinstance(one, FitResult) else [one] for n, one in (marks or {}).items()}
     rows = [{"name": name, **plane.project(one, origin=model)} for name, way in ways.items() for one in way]
     table = pd.DataFrame(rows, columns=["name", "a", "b", "off_frac"])
     about = {"n": objects.n, "objects": survey.objects, "where": where, "simulated": survey.provenance.simulated}
     return Landscape(arm or getattr(model, "strategy", "base"), a, b, loss, table, plane.words, about)
-
-
-def _filled(a: np.ndarray, b: np.ndarray, *, surface: _Surface, file: Path | None) -> np.ndarray:
-    """Measure a grid row by row, but for the rows that are in a file already."""
-    is_there = file and not digest_fault(file)
-    loss = load_file(file)["loss"].numpy() if is_there else np.full((len(b), len(a)), np.nan)
-    for row in np.flatnonzero(np.isnan(loss).any(axis=1)):
-        loss[row] = surface.losses(np.stack([a, np.full(len(a), b[row])], axis=1))
-        if file:
-            with write_atomically(file) as part:
-                save_file({"loss": torch.from_numpy(loss)}, part, metadata={"file_digest": DIGEST_PLACE})
-                write_digest(part)
-    return loss
 
 
 def sharpness(
@@ -364,15 +358,13 @@ class _LayerOnPlane(nn.Module):
 
     def __init__(self, layer: nn.Module, *, stacks: Tensors):
         super().__init__()
-        self.parts, self.products = nn.ModuleList(copy.deepcopy(layer) for _ in range(3)), None
-        for k, part in enumerate(self.parts):
-            for name, parameter in part.named_parameters():
-                parameter.data = stacks[name][k].clone()
+        self.layer, self.stacks, self.products = layer, stacks, None
         self.register_buffer("place", torch.zeros(3))
 
     def forward(self, x: Tensor) -> Tensor:
         if self.products is None:
-            self.products = torch.stack([part(x) for part in self.parts])
+            parts = [{name: stack[k] for name, stack in self.stacks.items()} for k in range(3)]
+            self.products = torch.stack([functional_call(self.layer, part, (x,)) for part in parts])
         return torch.tensordot(self.place, self.products, 1)
 
 

@@ -195,8 +195,8 @@ def test_where_seeds_differ_each_row_says_how_many_it_has(tmp_path):
         arms = {name: ARMS[name] for name in names}
         write_run(tmp_path / names[0], arms=arms, seeds=seeds, parameters={"arms": names})
     text = call(tmp_path, "--metric", "scatter")
-    assert "± spread over objects and seeds where there are several, else bootstrap interval over objects" in text
-    rows = [line.split() for line in text.splitlines() if "±" in line and "·" not in line]
+    assert "±: spread over objects and seeds where there are several, else bootstrap interval over objects" in text
+    rows = [line.split() for line in text.splitlines() if "±" in line and "±:" not in line]
     assert sorted((row[-1], "lora" in row) for row in rows) == [("1", False), ("1", False), ("2", True), ("2", True)]
 
 

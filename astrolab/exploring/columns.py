@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from astrolab.datasets.overlap import rows_of
+from astrolab.datasets.survey import Survey
 from astrolab.predictions import CONDITIONS, FLAGS, KEYS
 from astrolab.tasks import QUANTITIES, Quantity
-
-if TYPE_CHECKING:
-    from astrolab.datasets.survey import Survey
 
 # in the order in which they are tried; units as astropy writes them
 _UNITS = (
@@ -53,21 +50,12 @@ def has_truth(quantity: Quantity) -> bool:
 
 
 def column_unit(name: str) -> str:
-    """Return the unit of a column as astropy writes it, by the house's and the surveys' naming; "" for a pure number.
-
-    >>> column_unit("i_cmodel_mag"), column_unit("ra"), column_unit("pred")
-    ('mag', 'deg', '')
-    """
+    """Return the unit of a column as astropy writes it, by how surveys and we name columns; "" for a pure number."""
     return next((unit for pattern, unit in _UNITS if re.search(pattern, name)), "")
 
 
 def column_label(name: str, *, quantity: Quantity = VALUE) -> str:
-    """Return how an axis or a slider calls a column, with its unit.
-
-    >>> from astrolab.tasks import QUANTITIES
-    >>> column_label("i_half_light_radius"), column_label("truth", quantity=QUANTITIES["z"])
-    ('i half light radius (pix)', 'true redshift')
-    """
+    """Return how an axis or a slider calls a column, with its unit."""
     words = {"truth": "true ", "pred": "predicted "}
     if name in words:
         return (words[name] if has_truth(quantity) else "") + quantity.axis
@@ -120,24 +108,25 @@ def describe_objects(objects: pd.DataFrame, *, survey: Survey) -> pd.DataFrame:
     if measured and "magnitude" not in has:
         channels = banded[measured[0]].channels
         number = channels.index(preferred if preferred in channels else _preferred(channels))
-        columns[f"{_short(channels[number])}_mag"] = np.asarray(survey.inputs[measured[0]][:])[:, number]
+        columns[f"{band_letter(channels[number])}_mag"] = np.asarray(survey.inputs[measured[0]][:])[:, number]
     sizes = [name for name in survey.catalogue if _kind(name) == "size"]
     if sizes and "size" not in has:
-        start = f"{_short(preferred)}_"
+        start = f"{band_letter(preferred)}_"
         size = min(sizes, key=lambda name: (not name.startswith(start), "half_light" not in name, name))
         columns[size] = np.asarray(survey.catalogue[size][:])
     return objects.assign(**{name: values[place] for name, values in columns.items() if name not in objects})
 
 
+def band_letter(band: str) -> str:
+    """Return what a band is called within its filter set: "i" for "hsc-i"."""
+    return band.rsplit("-", 1)[-1]
+
+
 def _preferred(channels: Sequence[str]) -> str:
     """The channel that galaxies are sorted by: i, or r, or the middle one."""
-    shorts = [_short(channel) for channel in channels]
-    number = next((shorts.index(letter) for letter in "ir" if letter in shorts), len(shorts) // 2)
+    letters = list(map(band_letter, channels))
+    number = next((letters.index(letter) for letter in "ir" if letter in letters), len(letters) // 2)
     return channels[number] if channels else ""
-
-
-def _short(channel: str) -> str:
-    return channel.rsplit("-", 1)[-1]
 
 
 def picture_input(survey: Survey | None) -> tuple[str, str]:

@@ -15,7 +15,8 @@ from astrolab.datasets.survey import Survey
 from astrolab.errors import ConfigError, PredictionError, unknown_name
 from astrolab.exploring.columns import column_unit
 from astrolab.files import short_names, with_ending, write_atomically
-from astrolab.predictions import concat_predictions, labels_of, load_predictions, one_label, task_of, truth_and_pred
+from astrolab.metrics.scoring import require_numbers
+from astrolab.predictions import concat_predictions, labels_of, load_predictions, one_label, task_of
 from astrolab.tasks import Task
 
 FILE = "predictions.parquet"
@@ -128,7 +129,7 @@ class Choices:
             available = ", ".join(map(str, table.columns))
             raise PredictionError(EXPLORED, received=received, available=available, remedy=PASS_A_TABLE)
         for label in labels:
-            _require_numbers(table, label=label)
+            require_numbers(table, label=label, asked=EXPLORED)
         factors = {name: pd.factorize(table[name], use_na_sentinel=False) for name in GROUPING if name in table}
         shape = tuple(len(values) for _, values in factors.values())
         number = np.ravel_multi_index([codes for codes, _ in factors.values()], shape)
@@ -176,15 +177,6 @@ class Choices:
         return left[0]
 
 
-def _require_numbers(table: pd.DataFrame, *, label: str) -> None:
-    truth, pred = truth_and_pred(table, label=label)
-    for name, bad in ((f"truth.{label}", np.isinf(truth)), (f"pred.{label}", ~np.isfinite(pred))):
-        if bad.any():
-            received = f"{bad.sum():,} of {len(bad):,} rows where {name} is not a finite number"
-            remedy = "Find out why; an object without a prediction is not left out as if it were not there."
-            raise PredictionError(EXPLORED, received=received, remedy=remedy)
-
-
 def _without_implied(codes: Mapping[str, np.ndarray]) -> list[str]:
     """The columns that tell combinations apart, without those that follow from the others."""
     names = list(codes)
@@ -204,29 +196,17 @@ def selections_folder(source: Any) -> Path:
 
 
 def selection_file(name: str, *, folder: Path, ending: str) -> Path:
-    """Give the file of a selection of some name.
-
-    >>> selection_file("z_0.3", folder=Path("kept"), ending=".csv").as_posix()
-    'kept/z_0.3.csv'
-    """
+    """Give the file of a selection of some name."""
     return with_ending(folder / (name.strip() or DEFAULT_NAME), ending=ending, instead_of=FORMATS)
 
 
-def save_selection(objects: pd.DataFrame, *, path: str | Path, comment: str = "") -> Path:
+def save_selection(objects: pd.DataFrame, *, path: Path, comment: str = "") -> Path:
     """Write objects as CSV, or as ECSV with units (Enhanced Character-Separated Values, APE 6)."""
     from astropy.table import Table
 
-    path = Path(path)
-    if path.suffix not in FORMATS:
-        asked = "A selection of objects was to be saved."
-        remedy = "Let the name end in one of these."
-        raise ConfigError(asked, received=f"a file called {path.name}", available=", ".join(FORMATS), remedy=remedy)
-    columns = {str(name): objects[name] for name in objects}
-    numbers = {name: one.to_numpy() for name, one in columns.items()}
-    text = {
-        name: columns[name].astype(str).to_numpy(dtype=str) for name, v in numbers.items() if v.dtype.kind not in "iufb"
-    }
-    table = Table(numbers | text, units={name: column_unit(name) for name in columns if column_unit(name)})
+    columns = {name: values.to_numpy() for name, values in objects.items()}
+    columns |= {name: values.astype(str) for name, values in columns.items() if values.dtype.kind not in "iufb"}
+    table = Table(columns, units={name: column_unit(name) for name in columns if column_unit(name)})
     if comment:
         table.meta["comments"] = [comment]
     with write_atomically(path) as part:

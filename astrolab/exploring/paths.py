@@ -79,11 +79,6 @@ class AdapterPath:
 
     def predictions_at(self, scale: float, *, survey: str) -> np.ndarray:
         """Give the predictions at a scale, linearly between the two nearest scales that were computed."""
-        if not self.scales[0] <= scale <= self.scales[-1]:
-            asked = "Predictions at a scale of an adapter were asked for."
-            available = f"{self.scales[0]} to {self.scales[-1]}"
-            remedy = "Choose a scale on the path, or predict at more scales."
-            raise ConfigError(asked, received=f"scale {scale}", available=available, remedy=remedy)
         preds = self.surveys[survey].preds
         upper = int(np.clip(np.searchsorted(self.scales, scale), 1, len(self.scales) - 1))
         step = (scale - self.scales[upper - 1]) / (self.scales[upper] - self.scales[upper - 1])
@@ -99,24 +94,20 @@ class AdapterPath:
 
 
 def _arrange(rows: pd.DataFrame, *, scales: np.ndarray, name: str, quantity: Quantity) -> PathOfSurvey:
-    first = rows[rows["scale"] == scales[0]]
-    ids = pd.Index(first["object_id"])
-    preds = np.full((len(scales), len(ids)), np.nan)
-    place = ids.get_indexer(rows["object_id"]) if ids.is_unique else np.full(len(rows), -1)
-    if (place >= 0).all() and len(rows) == preds.size:
-        preds[np.searchsorted(scales, rows["scale"].to_numpy()), place] = rows["pred"].to_numpy(float)
-    truth = first["truth"].to_numpy(float)
+    asked = f"Objects of {name!r} were to be followed along the scale of an adapter, and scored."
+    ids, truths = (rows.loc[rows["scale"] == scales[0], column] for column in ("object_id", "truth"))
+    preds = rows.groupby(["object_id", "scale"])["pred"].agg(["size", "first"]).unstack()
+    if not (preds["size"] == 1).all(axis=None) or not np.isfinite(preds["first"]).all(axis=None):
+        received = "objects that are not there exactly once at every scale"
+        remedy = "Predict the same test set at every scale, with one seed."
+        raise PredictionError(asked, received=received, remedy=remedy)
+    truth = truths.to_numpy(float)
     scored = quantity.is_scored(truth)
-    is_whole = np.isfinite(preds).all()
-    if not is_whole or not scored.any():
+    if not scored.any():
         received = f"no object with truth in {quantity.scored}"
         remedy = f"Widen the range: task=task.with_scored({quantity.name}=None) scores all objects."
-        if not is_whole:
-            received = "objects that are not there exactly once at every scale"
-            remedy = "Predict the same test set at every scale, with one seed."
-        asked = f"Objects of {name!r} were to be followed along the scale of an adapter, and scored."
         raise PredictionError(asked, received=received, remedy=remedy)
-    return PathOfSurvey(first["object_id"].to_numpy(), truth, preds, scored)
+    return PathOfSurvey(ids.to_numpy(), truth, preds["first"].loc[ids].to_numpy().T, scored)
 
 
 def answer(
@@ -127,11 +118,7 @@ def answer(
     inputs: Mapping[str, np.ndarray],
     channels: Mapping[str, Sequence[str]],
 ) -> float:
-    """Give the label that a network predicts for one object, from its raw inputs and the channels of each.
-
-    The network is on the CPU and in evaluation mode, as `load_model`, `adapt` and `fit` return it. One that reads
-    another input, or other channels than its scaling, is refused.
-    """
+    """Give the label that a network on the CPU predicts for one object, from its raw inputs and their channels."""
     import torch
 
     from astrolab.datasets.twins.galaxies.simulation import on_one_thread
@@ -156,11 +143,7 @@ def answer(
 
 
 def stamp_size(models: Mapping[str, tuple[Adapted | nn.Module, Scaling]], *, asked: int | None = None) -> int | None:
-    """Give the side (px) of the stamps that all of some networks can be shown; None where nothing says it.
-
-    Networks that were trained on another size than is asked, or than each other, are refused: their answers would mean
-    nothing.
-    """
+    """Give the side (px) of the stamps that some networks were all trained on; None where nothing says it."""
     records = {name: _network(model).trained_on for name, (model, _) in models.items()}
     shapes = {name: list(record.shapes.values()) for name, record in records.items() if record}
     trained = {name: shape[-1] for name, each in shapes.items() for shape in each if len(shape) == 3}

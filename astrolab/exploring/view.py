@@ -16,7 +16,7 @@ from astrolab.exploring.gathering import AS_READ, Choices
 from astrolab.metrics import Resampling, find_metric, find_requirement, score
 from astrolab.metrics.photoz import MAD_TO_SIGMA
 from astrolab.metrics.scoring import default_metrics
-from astrolab.predictions import quantity_of, task_of
+from astrolab.predictions import CONDITIONS, TEST_KEYS, quantity_of, task_of
 from astrolab.tasks import Quantity, Task
 
 VERDICTS = ("nearer", "about the same", "farther")
@@ -28,19 +28,11 @@ RESAMPLED_UP_TO = 20_000  # objects; beyond, a bootstrap takes longer than a rea
 N_RESAMPLES = 100
 N_UNDONE = 50  # selections that can be gone back to
 NONE = np.zeros(0, dtype=int)
-_OF_THE_TEST_SET = ("survey", "split", "label")
-_NAMED = ("run", "arm", "fraction", "seed")
+_NAMED = ("run", "arm", *CONDITIONS, "seed")
 
 
 def with_deviations(objects: pd.DataFrame, *, quantity: Quantity) -> pd.DataFrame:
-    """Add to the objects of one model how wrong each prediction is, and whether it is an outlier.
-
-    >>> from astrolab.tasks import QUANTITIES
-    >>> with_deviations(pd.DataFrame({"truth": [1.0, 1.0], "pred": [1.2, 2.0]}), quantity=QUANTITIES["z"])
-       truth  pred  deviation  is_outlier
-    0    1.0   1.2        0.1       False
-    1    1.0   2.0        0.5        True
-    """
+    """Add to the objects of one model how wrong each prediction is, and whether it is an outlier."""
     truth, pred = objects["truth"].to_numpy(float), objects["pred"].to_numpy(float)
     deviation = quantity.residual(truth=truth, pred=pred)
     centre, cut = 0.0, quantity.outlier
@@ -145,12 +137,7 @@ def difference(values: Mapping[str, Any], *, other: Mapping[str, Any]) -> dict[s
 
 
 def short_name(values: Mapping[str, Any], *, other: Mapping[str, Any]) -> str:
-    """Give the name of another model, as seen from a first one.
-
-    >>> first = {"arm": "tl", "seed": 0}
-    >>> short_name(first, other={"arm": "lora", "seed": 0}), short_name(first, other={"arm": "lora", "seed": 1})
-    ('lora', 'arm=lora, seed=1')
-    """
+    """Give the name of another model, as seen from a first one: "lora", or "arm=lora, seed=1"."""
     changed = difference(values, other=other)
     return str(changed["arm"]) if list(changed) == ["arm"] else _listed(changed)
 
@@ -199,7 +186,7 @@ class Exploration:
     def others(self) -> dict[str, dict[str, Any]]:
         """The models on the same test set that can be the second one, by short name, the nearest first."""
         values, combinations = self.values, self.choices.combinations
-        same = [name for name in _OF_THE_TEST_SET if name in values]
+        same = [name for name in (*TEST_KEYS, "label") if name in values]
         alike = [model for model in combinations if all(model[name] == values[name] for name in same)]
         changed = {short_name(values, other=one): difference(values, other=one) for one in alike if one != values}
         ranked = sorted(changed.items(), key=lambda one: (len(one[1]), "arm" not in one[1]))

@@ -272,9 +272,5 @@ def as_html(markdown: str) -> str:
 
 
 def as_text(html: str) -> str:
-    """Return what a piece of HTML says, without its tags.
-
-    >>> as_text("<p><em>Figure: a &amp; b.</em></p>")
-    'Figure: a & b.'
-    """
+    """Return what a piece of HTML says, without its tags."""
     return " ".join(unescape(_TAG.sub("", html)).split())

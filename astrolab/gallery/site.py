@@ -168,11 +168,7 @@ def _render(template: str, *, path: Path, **content: Any) -> None:
 
 
 def as_table(frame: pd.DataFrame) -> tuple[list[str], list[tuple[list[str], list[str]]]]:
-    """Lay a table of scores out for the template: its heads, and rows of (row heads, cells).
-
-    >>> as_table(pd.DataFrame({"scatter": ["0.1 *"]}, index=pd.Index(["lora"], name="arm")))
-    (['arm', 'scatter'], [(['lora'], ['0.1 *'])])
-    """
+    """Lay a table of scores out for the template: its heads, and rows of (row heads, cells)."""
     heads = [str(name) for name in (*frame.index.names, *frame.columns)]
     keys = [key if isinstance(key, tuple) else (key,) for key in frame.index]
     cells = frame.astype(object).where(frame.notna(), "–").to_numpy()

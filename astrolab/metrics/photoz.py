@@ -39,20 +39,12 @@ def _catastrophic_rate(sample: Sample) -> np.ndarray:
     return sample.mean(np.abs(sample.pred - sample.truth) > CATASTROPHIC_CUT)
 
 
-def _outlier_rate(sample: Sample) -> np.ndarray:
-    return sample.mean(np.abs(sample.residual) > _cut(sample))
-
-
 def _loss(sample: Sample) -> np.ndarray:
     return sample.mean(1 - 1 / (1 + (sample.residual / _cut(sample)) ** 2))
 
 
-def _scatter(sample: Sample) -> np.ndarray:
-    return MAD_TO_SIGMA * sample.median_distance(sample.median)
-
-
-def _scatter_uncentred(sample: Sample) -> np.ndarray:
-    return MAD_TO_SIGMA * sample.median_distance(0.0)
+def _scatter(sample: Sample, *, about: np.ndarray | float) -> np.ndarray:
+    return MAD_TO_SIGMA * sample.median_distance(about)
 
 
 def _std(sample: Sample) -> np.ndarray:
@@ -96,6 +88,7 @@ _ILBERT = "Ilbert et al. 2009, ApJ 690, 1236"
 _ZHAO = "Zhao et al. 2026, arXiv:2602.15021, with the defaults of astropy.stats.sigma_clip"
 _SEENIVASAN = "Seenivasan et al. 2025, arXiv:2601.00146; of redshifts only, not divided by 1 + z"
 _MAD = r"1.4826\,\mathrm{median}(|\delta - \mathrm{median}(\delta)|)"
+_MAD_ZERO = r"1.4826\,\mathrm{median}(|\delta|)"
 _STD = r"\sqrt{\langle (\delta - \langle \delta \rangle)^2 \rangle}"
 _CLIPPED = r"\mathrm{std}(\delta : |\delta - \mathrm{median}(\delta)| \le 3\,\mathrm{std}(\delta)),\; 5\ \mathrm{times}"
 _RMS = r"\sqrt{\langle \delta^2 \rangle}"
@@ -113,14 +106,12 @@ _RATE = {"unit": "1", "is_fraction": True}
 for _metric in (
     Metric("bias", "bias", r"\mathrm{median}(\delta)", _TANAKA, lambda s: s.median, sign="zero"),
     Metric("bias_mean", "mean bias", r"\langle \delta \rangle", _PASQUET, lambda s: s.mean(s.residual), sign="zero"),
-    Metric("scatter", "scatter", _MAD, _TANAKA, _scatter),
-    Metric(
-        "scatter_uncentred", "scatter about zero", r"1.4826\,\mathrm{median}(|\delta|)", _ILBERT, _scatter_uncentred
-    ),
+    Metric("scatter", "scatter", _MAD, _TANAKA, lambda s: _scatter(s, about=s.median)),
+    Metric("scatter_uncentred", "scatter about zero", _MAD_ZERO, _ILBERT, lambda s: _scatter(s, about=0.0)),
     Metric("scatter_std", "standard deviation", _STD, "standard deviation, 1/n", _std),
     Metric("sigma_clipped", "3σ-clipped deviation", _CLIPPED, _ZHAO, _sigma_clipped),
     Metric("catastrophic_rate", "catastrophic rate", _CATASTROPHIC, _SEENIVASAN, _catastrophic_rate, **_RATE),
-    Metric("outlier_rate", "outlier rate", _OUTLIER, _CUT, _outlier_rate, **_RATE),
+    Metric("outlier_rate", "outlier rate", _OUTLIER, _CUT, lambda s: s.mean(np.abs(s.residual) > _cut(s)), **_RATE),
     Metric("loss", "loss", _LOSS, _CUT, _loss, unit="1"),
     Metric("biweight_bias", "biweight bias", _LOCATION, _BEERS, _biweight_location, sign="zero"),
     Metric("biweight_scatter", "biweight scatter", _SCALE, _BEERS, _biweight_scale),

@@ -19,7 +19,7 @@ from astrolab.tasks import Quantity, Task
 Across = Literal["each", "macro", "pooled"]
 
 _MEASURED = ("value", "low", "high", "n", *FLAGS)
-CUT_SHORT = " †"
+CUT_SHORT, SCORED = " †", "Predictions were to be scored."
 SCORES, SLICES = Resampling(), Resampling(n=200)
 
 
@@ -50,12 +50,7 @@ def choose_quantities(
             remedy="Pass the table that `predict` returned, and group by columns it has.",
         )
     for label in labels:
-        truth, pred = truth_and_pred(predictions, label=label)
-        for name, bad in {f"truth.{label}": np.isinf(truth), f"pred.{label}": ~np.isfinite(pred)}.items():
-            if bad.any():
-                received = f"{bad.sum():,} of {len(bad):,} rows where {name} is not a finite number"
-                remedy = "Find out why; an object without a prediction is not scored as if it were not there."
-                raise _unscorable(received, remedy=remedy)
+        require_numbers(predictions, label=label, asked=SCORED)
     if len(predictions) and all(np.isnan(truth_and_pred(predictions, label=label)[0]).all() for label in labels):
         received = f"{len(predictions):,} rows, all of unknown {' and '.join(labels)}"
         raise _unscorable(received, remedy="Score a survey whose labels are known; predictions are in pred.<label>.")
@@ -69,7 +64,17 @@ def choose_quantities(
 
 
 def _unscorable(received: str, *, remedy: str, available: str = "") -> PredictionError:
-    return PredictionError("Predictions were to be scored.", received=received, available=available, remedy=remedy)
+    return PredictionError(SCORED, received=received, available=available, remedy=remedy)
+
+
+def require_numbers(predictions: pd.DataFrame, *, label: str, asked: str) -> None:
+    """Refuse predictions that are not finite, and truths that are infinite; an unknown truth is NaN."""
+    truth, pred = truth_and_pred(predictions, label=label)
+    for name, bad in {f"truth.{label}": np.isinf(truth), f"pred.{label}": ~np.isfinite(pred)}.items():
+        if bad.any():
+            received = f"{bad.sum():,} of {len(bad):,} rows where {name} is not a finite number"
+            remedy = "Find out why; an object without a prediction is not left out as if it were not there."
+            raise PredictionError(asked, received=received, remedy=remedy)
 
 
 def iterate_groups(predictions: pd.DataFrame, *, by: Sequence[str]) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:
@@ -325,24 +330,22 @@ def summarise_seeds(scores: pd.DataFrame) -> pd.DataFrame:
     return summary.drop(columns=["below", "above"])
 
 
-def describe_spread(n_seeds: pd.Series, *, otherwise: str = "bootstrap interval") -> str:
+def describe_spread(n_seeds: pd.Series) -> str:
     """Say in words what the intervals of :func:`summarise_seeds` are, for rows of any numbers of seeds."""
     fewest, most = int(n_seeds.min()), int(n_seeds.max())
     if most == 1:
-        return otherwise
+        return "bootstrap interval over objects"
     if fewest == 1:
-        return f"spread over objects and seeds where there are several, else {otherwise}"
+        return "spread over objects and seeds where there are several, else bootstrap interval over objects"
     return f"spread over objects and {most if fewest == most else f'{fewest} to {most}'} seeds"
 
 
-def is_best(summary: pd.DataFrame, *, column: str = "arm") -> pd.Series:
-    """Say of each row whether it alone is the best of its group, by the metric's own sign."""
+def is_best(summary: pd.DataFrame) -> pd.Series:
+    """Say of each row whether its arm alone is the best of its group, by the metric's own sign."""
     badness = pd.Series(0.0, index=summary.index)
     for name, rows in summary.groupby("metric"):
         badness[rows.index] = find_metric(name).badness(rows["value"])
-    of_models = [name for name in MODEL_KEYS if name != "arm"]
-    competing = [name for name in summary.columns if name not in (column, *of_models, *_MEASURED, "std", "n_seeds")]
-    groups = [summary[name] for name in competing]
+    groups = [summary[name] for name in summary if name not in (*MODEL_KEYS, *_MEASURED, "std", "n_seeds")]
     first = badness == badness.groupby(groups, dropna=False).transform("min")
     n_first, n = (values.groupby(groups, dropna=False).transform("sum") for values in (first, first | True))
     return first & (n_first == 1) & (n > 1)
@@ -380,7 +383,7 @@ def format_scores(scores: pd.DataFrame, *, width: int | None = None) -> str:
     if "cut_short" in scores and scores["cut_short"].any():
         words += f";  {CUT_SHORT.strip()} cut short: its validation loss still fell at its last step"
     if "simulated" in scores and scores["simulated"].any():
-        words += ";  simulated surveys"
+        words += ";  simulated twin surveys"
     table = table if table["n_seeds"].nunique() > 1 else table.drop(columns="n_seeds")
     lines = table.rename_axis(columns=None).to_string(line_width=width).splitlines()
     return "\n".join([*(line.rstrip() for line in lines), words])

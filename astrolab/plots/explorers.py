@@ -15,18 +15,20 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.pyplot import figure as new_figure
 
-from astrolab.exploring.columns import column_label, picture_input
+from astrolab.datasets.survey import Survey
+from astrolab.exploring.columns import band_letter, column_label, picture_input
+from astrolab.exploring.gathering import ABSENT
 from astrolab.exploring.spectra import read_spectra
 from astrolab.metrics import find_metric, summarise_seeds
 from astrolab.plots import style
 from astrolab.plots.predictions import axis_label, cloud_ranges, reference_lines
 from astrolab.plots.scores import band_key, draw_curves
 from astrolab.plots.style import FAINT, INK
-from astrolab.plots.surveys import band_letter, band_pictures, colour_picture, object_picture, read_stamps
+from astrolab.plots.surveys import band_pictures, colour_picture, object_picture, read_stamps
+from astrolab.predictions import CONDITIONS
 from astrolab.tasks import Quantity, Range
 
 if TYPE_CHECKING:
-    from astrolab.datasets.survey import Survey
     from astrolab.datasets.twins.galaxies.one_galaxy import OneGalaxy
 
 GOOD, BAD, SAME = "#0072B2", "#D55E00", "#BDBDBD"  # Okabe & Ito 2008, and a grey
@@ -35,8 +37,7 @@ NOT_MEASURED = "not measured"
 N_DRAWN = 20_000
 N_PICTURES, N_SPECTRA = 8, 6
 _SHADED = (0.02, 0.98)  # quantiles with shades of their own; beyond, those of the ends
-ABSENT = "–"  # what a model has in a column that only others have, e.g. `fraction` where several studies meet
-_NAMED = ("run", "direction", "fraction", "scale", "seed")
+_NAMED = ("run", *CONDITIONS, "seed")
 _CLOUD_INCH = 3.3
 _CURVE_INCH, _ROW_INCH = (2.3, 2.0), 0.5  # of a panel of curves; height of a spectrum
 
@@ -100,11 +101,7 @@ def _shades(values: np.ndarray, *, quantity: str) -> PointColours:
 
 
 def in_words(column: str, *, value: Any) -> str:
-    """Return how a value of a grouping column is written.
-
-    >>> in_words("arm", value="tl"), in_words("survey", value="twin-galaxiesml"), in_words("fraction", value=1.0)
-    ('transfer learning', 'GalaxiesML twin', '1')
-    """
+    """Return how a value of a grouping column is written, such as "GalaxiesML twin" for "twin-galaxiesml"."""
     if column in ("arm", "survey"):
         looks = style.arm_looks if column == "arm" else style.survey_looks
         return looks([value])[value].label
@@ -112,13 +109,7 @@ def in_words(column: str, *, value: Any) -> str:
 
 
 def name_models(models: Sequence[Mapping[str, Any]], *, options: Mapping[str, Sequence[Any]]) -> tuple[list[str], str]:
-    """Name one or two models so that they are not taken for others of the table.
-
-    >>> options = {"arm": ("tl", "lora"), "fraction": (0.1, 1.0), "seed": (0, 1), "label": ("z",)}
-    >>> tl, lora = ({"arm": arm, "fraction": 0.1, "seed": seed, "label": "z"} for arm, seed in (("tl", 0), ("lora", 1)))
-    >>> name_models([tl, lora], options=options)
-    (['transfer learning · seed 0', 'LoRA · seed 1'], 'fraction 0.1')
-    """
+    """Name one or two models so that they are not taken for others of the table, and say what they share."""
     several = [name for name in _NAMED if len(options.get(name, ())) > 1]
     apart = [name for name in several if any(model[name] != models[0][name] for model in models)]
     arms = [in_words("arm", value=model.get("arm", "")) for model in models]
@@ -128,11 +119,7 @@ def name_models(models: Sequence[Mapping[str, Any]], *, options: Mapping[str, Se
 
 
 def brief_names(names: Sequence[str]) -> list[str]:
-    """Return names that fit over a column of numbers.
-
-    >>> brief_names(["LoRA · run 2026-11-21T10-50-47-f7ba4308", "LoRA · run again"])
-    ['the first', 'the second']
-    """
+    """Return names that fit over a column of numbers: "the first" and "the second" where they are long."""
     return list(names) if max(map(len, names)) <= 34 else ["the first", "the second"][: len(names)]
 
 
@@ -372,10 +359,11 @@ def plot_one_galaxy(galaxy: OneGalaxy, *, answers: Mapping[str, float] | None = 
 def _draw_answers(ax: Axes, *, z: float, answers: Mapping[str, float]) -> None:
     ax.axvline(z, color=INK, lw=1.2)
     looks = style.arm_looks(list(answers))
-    for number, (name, value) in enumerate(answers.items()):
-        ax.plot([z, value], [number, number], color=looks[name].colour, lw=1)
-        ax.plot(value, number, looks[name].marker, color=looks[name].colour, ms=5)
+    for number, (look, value) in enumerate(zip(looks.values(), answers.values(), strict=True)):
+        ax.plot([z, value], [number, number], color=look.colour, lw=1)
+        ax.plot(value, number, look.marker, color=look.colour, ms=5)
     ax.set_yticks(range(len(answers)), [look.label for look in looks.values()])
     ax.set_ylim(len(answers) - 0.4, -0.6)
-    ax.set_xlim(min([z - 0.1, *(v - 0.1 for v in answers.values()), 0.0]), max([z, *answers.values()]) + 0.2)
+    shown = [z, *answers.values()]
+    ax.set_xlim(min(0.0, *(value - 0.1 for value in shown)), max(shown) + 0.2)
     ax.set_xlabel("redshift: true (line), as models answer" if answers else "true redshift (no model was passed)")

@@ -224,12 +224,7 @@ def reference_lines(quantity: Quantity, *, x_range: tuple[float, float], axis: s
 
 
 def _size(residual: float, *, quantity: Quantity) -> str:
-    """A residual in words.
-
-    >>> from astrolab.tasks import QUANTITIES
-    >>> _size(0.15, quantity=QUANTITIES["z"]), _size(0.1, quantity=QUANTITIES["feh"])
-    ('0.15 (1 + z)', '0.1 dex')
-    """
+    """A residual in words, such as "0.15 (1 + z)"."""
     unit = f"(1 + {quantity.name})" if quantity.error == "per_one_plus" else quantity.unit
     return f"{residual:g} {unit}".strip()
 
@@ -260,14 +255,7 @@ def _whole(values: pd.Series) -> Range:
 
 
 def axis_label(axis: str, *, quantity: Quantity) -> str:
-    """Return the label of the vertical axis, with its unit.
-
-    >>> from astrolab.tasks import QUANTITIES
-    >>> [axis_label("deviation", quantity=QUANTITIES[name]) for name in ("z", "feh")]
-    ['(predicted − true) / (1 + true)', 'predicted − true [Fe/H] (dex)']
-    """
-    if axis == "pred":
-        return f"predicted {quantity.axis}"
+    """Return the label of the vertical axis, with its unit."""
     if axis != "deviation":
         return column_label(axis, quantity=quantity)
     per_one_plus = "(predicted − true) / (1 + true)"

@@ -249,8 +249,7 @@ def plot_score_by_slice(
 
 def band_key(rows: pd.DataFrame) -> Line2D:
     """Give the entry of a legend that says what a band about a curve is."""
-    spread = describe_spread(rows["n_seeds"], otherwise="interval over objects")
-    return Line2D([], [], color=FAINT, lw=6, alpha=0.3, label=spread)
+    return Line2D([], [], color=FAINT, lw=6, alpha=0.3, label=describe_spread(rows["n_seeds"]))
 
 
 def draw_curves(ax: Axes, *, rows: pd.DataFrame, x: str, looks: Mapping[str, Look], by: str = "arm") -> None:

@@ -132,11 +132,7 @@ def survey_looks(surveys: Sequence[str]) -> dict[str, Look]:
 
 
 def real_survey(name: str) -> str:
-    """Return the survey that a twin stands for, as its manifest says; any other name is its own.
-
-    >>> real_survey("twin-galaxiesml"), real_survey("mine")
-    ('galaxiesml', 'mine')
-    """
+    """Return the survey that a twin stands for, as its manifest says; any other name is its own."""
     twin = load_manifest(name).twin if name in list_manifests() else None
     return twin.of if twin else name
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,15 +15,14 @@ from matplotlib.lines import Line2D
 
 from astrolab.datasets.imaging import sky_sigma
 from astrolab.datasets.overlap import rows_of
+from astrolab.datasets.survey import Survey
 from astrolab.errors import ConfigError, unknown_name
+from astrolab.exploring.columns import band_letter
 from astrolab.exploring.spectra import read_spectra
 from astrolab.plots import style
 from astrolab.plots.style import BAND, INK, PAGE_WIDTH_INCH, Look
 from astrolab.predictions import labels_of, one_label, quantity_of, task_of
 from astrolab.tasks import Quantity
-
-if TYPE_CHECKING:
-    from astrolab.datasets.survey import Survey
 
 IMAGE, MAGNITUDES = ("band", "y", "x"), ("band",)  # axes of the inputs that can be drawn
 STRETCH_SIGMA = 12.0  # where the colour picture turns from linear to logarithmic, in sky sigmas
@@ -46,23 +44,18 @@ def input_with(survey: Survey, *, axes: tuple[str, ...]) -> str:
     raise unknown_name(f"input of {survey.name!r}", name=f"with the axes {', '.join(axes)}", names=there)
 
 
-def band_letter(band: str) -> str:
-    """Return what a band is called within its filter set.
-
-    >>> band_letter("hsc-i"), band_letter("i")
-    ('i', 'i')
-    """
-    return band.rsplit("-", 1)[-1]
-
-
 def magnitudes_in(survey: Survey, *, band: str) -> np.ndarray:
     """Return the magnitudes of a survey in one band, by its name or letter."""
     name = input_with(survey, axes=MAGNITUDES)
-    bands = survey.specs[name].channels
-    numbers = {key: number for number, one in enumerate(bands) for key in (one, band_letter(one))}
-    if band not in numbers:
-        raise unknown_name(f"band of {survey.name!r}", name=band, names=bands)
+    if band not in (numbers := _bands(survey)):
+        raise unknown_name(f"band of {survey.name!r}", name=band, names=survey.specs[name].channels)
     return np.asarray(survey.inputs[name][:])[:, numbers[band]]
+
+
+def _bands(survey: Survey) -> dict[str, int]:
+    """Numbers of the bands in which there are magnitudes, by their names and by their letters."""
+    bands = next((spec.channels for spec in survey.specs.values() if spec.axes == MAGNITUDES), ())
+    return {key: number for number, one in enumerate(bands) for key in (one, band_letter(one))}
 
 
 def _looks_of(surveys: Sequence[Survey]) -> tuple[dict[str, Look], bool]:
@@ -337,12 +330,10 @@ def plot_galaxies(
 
 def choose_objects(survey: Survey, *, by: str, order: str, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Choose objects of a survey by one quantity: their numbers, and its values."""
-    if by in survey.labels:
-        values = survey.labels[by].to_numpy(float)
-    elif _is_band(survey, by):
+    if _is_band(survey, by):
         values = magnitudes_in(survey, band=by)
-    elif by in survey.catalogue:
-        values = np.asarray(survey.catalogue[by][:], dtype=float)
+    elif by in survey.labels or by in survey.catalogue:
+        values = survey.column(by).astype(float)
     else:
         names = [*survey.labels, *_bands(survey), *survey.catalogue]
         raise unknown_name(f"quantity of {survey.name!r}", name=by, names=names)
@@ -355,12 +346,8 @@ def choose_objects(survey: Survey, *, by: str, order: str, n: int) -> tuple[np.n
     return numbers[:n], values[numbers[:n]]
 
 
-def _bands(survey: Survey) -> tuple[str, ...]:
-    return next((spec.channels for spec in survey.specs.values() if spec.axes == MAGNITUDES), ())
-
-
 def _is_band(survey: Survey, by: str) -> bool:
-    return by not in survey.labels and by in {*_bands(survey), *map(band_letter, _bands(survey))}
+    return by not in survey.labels and by in _bands(survey)
 
 
 @style.in_style

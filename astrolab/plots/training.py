@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -193,7 +192,11 @@ def plot_pareto(
     front = table[pareto_front(table, columns=_PLACE)].sort_values(_PLACE)
     ax.step(front["forgetting"], front["on_finetune"], where="post", color=INK, lw=0.9, alpha=0.55, zorder=2)
     for row in moved.itertuples():
-        _draw_mark(ax, row=row, look=looks[row.family])
+        look, x, y = looks[row.family], row.forgetting, row.on_finetune
+        face = {"fc": "white", "ec": look.colour, "lw": 1.2} if row.hollow else {"color": look.colour, "lw": 0}
+        ax.scatter(x, y, s=row.area, marker=look.marker, alpha=0.9, zorder=3, **face)
+        ax.plot([x, x], [row.on_finetune_low, row.on_finetune_high], color=look.colour, **_BARS)
+        ax.plot([row.forgetting_low, row.forgetting_high], [y, y], color=look.colour, **_BARS)
     _name_axes(ax, table=table, pretrain=pretrain, finetune=finetune, quantity=quantity)
     entries = [*style.keys(looks, ls="none", ms=6), *_pareto_entries(moved[cost], words=_COST_WORDS.get(cost, cost))]
     if hollow:
@@ -217,14 +220,6 @@ def _name_axes(ax: Axes, *, table: pd.DataFrame, pretrain: str, finetune: str, q
 def _areas(costs: pd.Series) -> np.ndarray:
     """Areas proportional to the cost, within what can be seen."""
     return np.maximum(_AREAS[1] * costs.to_numpy(float) / costs.max(), _AREAS[0])
-
-
-def _draw_mark(ax: Axes, *, row: Any, look: Look) -> None:
-    how = {"facecolor": "white", "edgecolor": look.colour, "lw": 1.2} if row.hollow else {"color": look.colour, "lw": 0}
-    x, y = row.forgetting, row.on_finetune
-    ax.scatter(x, y, s=row.area, marker=look.marker, alpha=0.9, zorder=3, **how)
-    ax.plot([x, x], [row.on_finetune_low, row.on_finetune_high], color=look.colour, **_BARS)
-    ax.plot([row.forgetting_low, row.forgetting_high], [y, y], color=look.colour, **_BARS)
 
 
 def _pareto_entries(costs: pd.Series, *, words: str) -> list[Line2D]:

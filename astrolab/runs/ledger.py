@@ -408,7 +408,7 @@ def scores_as_latex(scores: pd.DataFrame) -> str:
         cells = rows.set_index("metric")["cell"]
         lines.append(_line([*shown, *(cells.get(name, "") for name in metrics)]))
         last = names
-    spread = describe_spread(summary["n_seeds"], otherwise="intervals over objects (bootstrap)")
+    spread = describe_spread(summary["n_seeds"])
     note = f"{spread[0].upper()}{spread[1:]}. Bold: best of its group."
     note += f"{CUT_SHORT} Cut short." if summary["cut_short"].any() else ""
     note += " Simulated twin surveys." if summary["simulated"].any() else ""

@@ -136,7 +136,7 @@ def check_claims(
             one = newest.where(experiment=experiment)
             evidence = gather_evidence(one, claims=its_claims, protocol=protocol, resampling=resampling)
             about = {"study": study, "experiment": experiment, "simulated": bool(one.table["simulated"].any())}
-            rows += [about | row | evidence.budget(row["claim"]) for row in _judge(evidence, resampling=resampling)]
+            rows += [about | row | evidence.budget(row["claim"]) for row in _judge(evidence)]
             for name, reason in evidence.missing.items():
                 reasons[name].append(f"{reason} ({study})")
     if any(ONE_SEED in row["evidence"] for row in rows) and not any(row.get("n_seeds", 1) > 1 for row in rows):
@@ -173,6 +173,8 @@ def _by_budget(row: Mapping[str, Any], *, among: Sequence[Mapping[str, Any]]) ->
 class Evidence:
     """What could be measured of claims in one experiment, by claim."""
 
+    protocol: str
+    resampling: Resampling
     ratios: dict[str, Ratio] = field(default_factory=dict)
     curves: dict[str, pd.DataFrame] = field(default_factory=dict)
     times: dict[str, np.ndarray] = field(default_factory=dict)
@@ -180,7 +182,6 @@ class Evidence:
     blocked: dict[str, str] = field(default_factory=dict)
     seeds: dict[str, tuple[int, ...]] = field(default_factory=dict)
     n_trials: dict[str, int] = field(default_factory=dict)
-    protocol: str = "fair"
     cut_short: dict[str, bool] = field(default_factory=dict)
     counts_epochs: bool = False
 
@@ -196,10 +197,60 @@ class Evidence:
             for seeds in dict.fromkeys(self.seeds[name] for name in self.ratios)
         ]
 
+    def collect_ratios(self, predictions: pd.DataFrame, *, claims: list[Claim]) -> None:
+        """Ratios of scores on one test survey: each claim on the seeds that its own models have in common."""
+        # Of arms that are all the same base model, without fine-tuning data, one will do.
+        predictions = predictions.drop_duplicates(["model", "seed", "object_id"])
+        for claim in claims:
+            models = claim.models(self.protocol)
+            of_claim = predictions[predictions["model"].isin(models)]
+            seeds = self.seeds[claim.id] = tuple(sorted(keep_common_seeds(of_claim, column="model")["seed"].unique()))
+            if not seeds:
+                self.blocked[claim.id] = f"{' and '.join(models)} have no seed in common"
+            elif self.resampling.seeds == "sampled" and len(seeds) == 1:
+                self.blocked[claim.id] = ONE_SEED
+        claims = [claim for claim in claims if claim.id not in self.blocked]
+        for seeds in dict.fromkeys(self.seeds[claim.id] for claim in claims):
+            alike = [claim for claim in claims if self.seeds[claim.id] == seeds]
+            self._compare_together(predictions[predictions["seed"].isin(seeds)], alike)
+
+    def _compare_together(self, predictions: pd.DataFrame, claims: list[Claim]) -> None:
+        """Ratios of models with the same seeds on the same resamples; pair by pair if not all have the same objects."""
+        pairs = list(dict.fromkeys(claim.models(self.protocol) for claim in claims))
+        names = list(dict.fromkeys(name for pair in pairs for name in pair))
+        try:
+            (panel,) = iterate_panels(predictions, models=names, column="model", by=[], labels=[claims[0].label])
+        except PredictionError as error:
+            if len(pairs) == 1:
+                self.blocked |= {claim.id: error.received for claim in claims}
+                return
+            for pair in pairs:
+                self._compare_together(predictions, [one for one in claims if one.models(self.protocol) == pair])
+            return
+        metrics = [find_metric(name) for name in dict.fromkeys(claim.metric for claim in claims)]
+        families = {one.metric.id: one for one in resample_models(panel, metrics=metrics, resampling=self.resampling)}
+        for claim in claims:
+            self.ratios[claim.id] = Ratio(families[claim.metric], *claim.models(self.protocol))
+
+    def collect_times(self, fits: pd.DataFrame, *, claim: Claim) -> None:
+        """Seconds an epoch of one model over those of another, seed by seed."""
+        trained = fits[fits["n_seen"] > 0]
+        a_pass = trained["time_s"] * trained["n_train"] / trained["n_seen"]
+        seconds = a_pass.groupby([trained["model"], trained["seed"]]).mean().unstack(0)
+        worse, better = claim.models(self.protocol)
+        if not {worse, better} <= set(seconds):
+            self.missing[claim.id] = f"no fits of {worse} and {better}"
+            return
+        ratios = (seconds[worse] / seconds[better]).dropna().to_numpy(float)
+        if len(ratios):
+            self.times[claim.id] = ratios
+        else:
+            self.blocked[claim.id] = f"{worse} and {better} have no seed in common"
+
 
 def gather_evidence(ledger: Ledger, *, claims: Sequence[Claim], protocol: str, resampling: Resampling) -> Evidence:
     """Collect what each claim of one paper is about, in one experiment."""
-    evidence = Evidence(protocol=protocol)
+    evidence = Evidence(protocol, resampling)
     moved = ledger.fits[["run", "moved_from", "moved_to"]].drop_duplicates("run")
     ways = {run: claims[0].paper.direction((old, new)) for run, old, new in moved.itertuples(index=False)}
     fits, scores = ledger.fits.assign(model=_model_names(ledger.fits, ways=ways)), _name_models(ledger.table, ways=ways)
@@ -207,7 +258,7 @@ def gather_evidence(ledger: Ledger, *, claims: Sequence[Claim], protocol: str, r
     evidence.cut_short = fits.groupby("arm")["cut_short"].any().to_dict()
     evidence.counts_epochs = "p.epochs" in fits and bool((fits["p.epochs"] > 0).any())
     for claim in (claim for claim in claims if claim.kind == "time"):
-        _collect_times(fits, claim, protocol=protocol, evidence=evidence)
+        evidence.collect_times(fits, claim=claim)
     others = [claim for claim in claims if claim.kind != "time"]
     lacking = {claim.id: _lacking(scores, claim, protocol=protocol) for claim in others}
     evidence.missing |= {name: reason for name, reason in lacking.items() if reason}
@@ -227,7 +278,7 @@ def gather_evidence(ledger: Ledger, *, claims: Sequence[Claim], protocol: str, r
         here = [claim for claim in of_ratios if (claim.survey, claim.label, claim.scored) == (survey, label, scored)]
         spoken_of = predictions["real_survey"] == survey
         spoken_of &= predictions[f"truth.{label}"].between(*scored) if scored else True
-        _collect_ratios(predictions[spoken_of], here, protocol=protocol, resampling=resampling, evidence=evidence)
+        evidence.collect_ratios(predictions[spoken_of], claims=here)
     return evidence
 
 
@@ -280,81 +331,23 @@ def _curve(table: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     return of_arm[~of_arm["model"].str.contains("-", regex=False)]
 
 
-def _collect_ratios(
-    predictions: pd.DataFrame, claims: list[Claim], *, protocol: str, resampling: Resampling, evidence: Evidence
-) -> None:
-    """Ratios of scores on one test survey: each claim on the seeds that its own models have in common."""
-    # Of arms that are all the same base model, without fine-tuning data, one will do.
-    predictions = predictions.drop_duplicates(["model", "seed", "object_id"])
-    for claim in claims:
-        models = claim.models(protocol)
-        of_claim = predictions[predictions["model"].isin(models)]
-        seeds = tuple(sorted(keep_common_seeds(of_claim, column="model")["seed"].unique()))
-        evidence.seeds[claim.id] = seeds
-        if not seeds:
-            evidence.blocked[claim.id] = f"{' and '.join(models)} have no seed in common"
-        elif resampling.seeds == "sampled" and len(seeds) == 1:
-            evidence.blocked[claim.id] = ONE_SEED
-    for seeds in dict.fromkeys(evidence.seeds[claim.id] for claim in claims if claim.id not in evidence.blocked):
-        alike = [claim for claim in claims if claim.id not in evidence.blocked and evidence.seeds[claim.id] == seeds]
-        of_seeds = predictions[predictions["seed"].isin(seeds)]
-        _compare_together(of_seeds, alike, protocol=protocol, resampling=resampling, evidence=evidence)
-
-
-def _compare_together(
-    predictions: pd.DataFrame, claims: list[Claim], *, protocol: str, resampling: Resampling, evidence: Evidence
-) -> None:
-    """Ratios of models with the same seeds, on the same resamples; pair by pair if not all have the same objects."""
-    pairs = list(dict.fromkeys(claim.models(protocol) for claim in claims))
-    names = list(dict.fromkeys(name for pair in pairs for name in pair))
-    labels = [claims[0].label]
-    try:
-        (panel,) = iterate_panels(predictions, models=names, column="model", by=[], labels=labels)
-    except PredictionError as error:
-        if len(pairs) == 1:
-            evidence.blocked |= {claim.id: error.received for claim in claims}
-            return
-        for pair in pairs:
-            of_pair = [claim for claim in claims if claim.models(protocol) == pair]
-            _compare_together(predictions, of_pair, protocol=protocol, resampling=resampling, evidence=evidence)
-        return
-    metrics = [find_metric(name) for name in dict.fromkeys(claim.metric for claim in claims)]
-    families = {one.metric.id: one for one in resample_models(panel, metrics=metrics, resampling=resampling)}
-    for claim in claims:
-        evidence.ratios[claim.id] = Ratio(families[claim.metric], *claim.models(protocol))
-
-
-def _collect_times(fits: pd.DataFrame, claim: Claim, *, protocol: str, evidence: Evidence) -> None:
-    """Seconds an epoch of one model over those of another, seed by seed."""
-    trained = fits[fits["n_seen"] > 0]
-    a_pass = trained["time_s"] * trained["n_train"] / trained["n_seen"]
-    seconds = a_pass.groupby([trained["model"], trained["seed"]]).mean().unstack(0)
-    worse, better = claim.models(protocol)
-    if not {worse, better} <= set(seconds):
-        evidence.missing[claim.id] = f"no fits of {worse} and {better}"
-        return
-    ratios = (seconds[worse] / seconds[better]).dropna().to_numpy(float)
-    if len(ratios):
-        evidence.times[claim.id] = ratios
-    else:
-        evidence.blocked[claim.id] = f"{worse} and {better} have no seed in common"
-
-
-def _judge(evidence: Evidence, *, resampling: Resampling) -> list[dict[str, Any]]:
+def _judge(evidence: Evidence) -> list[dict[str, Any]]:
     """A row for each claim whose models are there, all at one joint level."""
-    families = evidence.families()
+    families, resampling = evidence.families(), evidence.resampling
     n_shares = len(families) + len(evidence.curves) + len(evidence.times)
     if resampling.correction == "max_t" and n_shares:
         resampling = replace(resampling, level=1 - (1 - resampling.level) / n_shares)
-    rows = [_judge_curve(name, evidence=evidence, resampling=resampling) for name in list(evidence.curves)]
+    rows = [_judge_curve(name, curve=curve, resampling=resampling) for name, curve in evidence.curves.items()]
     rows += [_judge_times(name, ratios=ratios, level=resampling.level) for name, ratios in evidence.times.items()]
     for ratios in families:
         intervals = ratio_intervals(list(ratios.values()), resampling=resampling)
         for (name, ratio), (low, high) in zip(ratios.items(), intervals, strict=True):
             rows.append(_judge_ratio(name, ratio=ratio, low=low, high=high, n_trials=evidence.n_trials))
-    for name, reason in evidence.blocked.items():
-        rows.append({"claim": name, "verdict": NOT_TESTABLE, "evidence": f"Not testable here: {reason}."})
-    return [row for row in rows if row]
+    return rows + [_untestable(name, reason=reason) for name, reason in evidence.blocked.items()]
+
+
+def _untestable(name: str, *, reason: str) -> dict[str, Any]:
+    return {"claim": name, "verdict": NOT_TESTABLE, "evidence": f"Not testable here: {reason}."}
 
 
 def _at_least(times: float, *, low: float, high: float) -> str:
@@ -406,14 +399,13 @@ def _judge_times(name: str, *, ratios: np.ndarray, level: float) -> dict[str, An
     return {"claim": name, "verdict": verdict, "evidence": words} | measured
 
 
-def _judge_curve(name: str, *, evidence: Evidence, resampling: Resampling) -> dict[str, Any] | None:
+def _judge_curve(name: str, *, curve: pd.DataFrame, resampling: Resampling) -> dict[str, Any]:
     claim = CLAIMS[name]
     settings = {"metric": claim.metric, "labels": [claim.label], "by": [], "resampling": resampling}
     try:
-        (row,) = estimate_plateau(evidence.curves[name], **settings).to_dict("records")
+        (row,) = estimate_plateau(curve, **settings).to_dict("records")
     except PredictionError as error:
-        evidence.blocked[name] = error.received
-        return None
+        return _untestable(name, reason=error.received)
     start, end = claim.between
     low, high = row["low"], row["high"]
     verdict, gain = UNDECIDED, f"flat from {row['plateau']:.2g} of the data ({low:.2g} to {high:.2g})"

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
-
 import ipywidgets
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.pyplot import close
 
-from astrolab.exploring.columns import column_label
 from astrolab.exploring.paths import AdapterPath
 from astrolab.metrics import find_metric, find_requirement
 from astrolab.plots.explorers import SAME, plot_adapter_path, scale_spans
-from astrolab.plots.predictions import axis_label, cloud_ranges, reference_lines
 from astrolab.plots.style import survey_looks
 from astrolab.tasks import Task
 from astrolab.widgets import parts
@@ -23,7 +18,6 @@ from astrolab.widgets.cloud import Cloud, CloudContent, side_px
 from astrolab.widgets.explorer import Explorer
 
 N_STEPS = 100
-CURVES_DPI = 110
 GROUPS = ["scored", "outside the scored range"]
 
 
@@ -42,7 +36,10 @@ class AdapterExplorer(Explorer):
         self.adapted = self._way_to(1.0, name="to-adapted", label="Adapted network")
         self.clouds = {name: Cloud() for name in self.path.surveys}
         self.places = parts.places("title", "curves", "scores")
-        self._curves, self._spans = self._draw_curves(low, high)
+        curves = plot_adapter_path(self.path.scores, title="Along the path")  # drawn once: a mark moves over them
+        close(curves)
+        self._curves = parts.as_source(parts.figure_png(curves), kind="png")
+        self._spans = scale_spans(curves, low=low, high=high)
         self.cloud_row = parts.row()
         self.places["title"].value = parts.title_line(self.summary)
         moves = parts.row(self.scale, self.base, self.adapted)
@@ -81,19 +78,10 @@ class AdapterExplorer(Explorer):
         quantity, preds, names = self.path.quantity, self._preds(), []
         for name, cloud in self.clouds.items():
             survey = self.path.surveys[name]
-            both, _ = cloud_ranges(pd.DataFrame({"truth": survey.truth}), quantity=quantity)
-            groups = pd.Categorical(np.where(survey.scored, *GROUPS), categories=GROUPS)
-            content = CloudContent(
-                x=survey.truth,
-                y=preds[name],
-                x_label=column_label("truth", quantity=quantity),
-                y_label=axis_label("pred", quantity=quantity),
-                x_range=both,
-                y_range=both,
-                colour=pd.Series(groups),
-                colours=dict(zip(GROUPS, (self.looks[name].colour, SAME), strict=True)),
-                lines=reference_lines(quantity, x_range=both),
-            )
+            table = pd.DataFrame({"truth": survey.truth, "pred": preds[name]})
+            groups = pd.Series(pd.Categorical(np.where(survey.scored, *GROUPS), categories=GROUPS))
+            colours = dict(zip(GROUPS, (self.looks[name].colour, SAME), strict=True))
+            content = CloudContent.of(table, quantity=quantity, colour=groups, colours=colours)
             cloud.draw(content, side_px=side_px(len(self.clouds)))
             names.append(f"{self.looks[name].label}: {content.in_words}")
         self.page.cloud_names = names
@@ -113,15 +101,6 @@ class AdapterExplorer(Explorer):
         self.places["scores"].value = parts.plain_table(self._in_words(), note=f"at scale {self.scale.value:.2f}")
         alt = "Scores of both surveys against the scale of the adapter"
         self.places["curves"].value = parts.marked_picture(self._curves, alt=alt, spans=self._spans, at=at)
-
-    def _draw_curves(self, low: float, high: float) -> tuple[str, list[tuple[float, float, float, float]]]:
-        """The curves as a picture, drawn once, and where the ends of the path are in it."""
-        figure, file = plot_adapter_path(self.path.scores, title="Along the path"), io.BytesIO()
-        close(figure)
-        spans = scale_spans(figure, low=low, high=high)
-        figure.set_layout_engine("none")  # or it would be laid out anew, and the marks lie beside their places
-        figure.savefig(file, format="png", dpi=CURVES_DPI, bbox_inches=None)
-        return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode(), spans
 
     def _in_words(self) -> pd.DataFrame:
         """Scores at this scale as text, one row a survey and metric."""

@@ -16,6 +16,7 @@ from astrolab.exploring.columns import column_label
 from astrolab.exploring.view import Exploration
 from astrolab.plots.explorers import PointColours
 from astrolab.plots.predictions import ReferenceLine, axis_label, cloud_ranges, reference_lines
+from astrolab.tasks import Quantity
 
 SMALLEST_PX, LARGEST_PX = 260, 440  # sides of a square of points
 BESIDE_PX, AROUND_PX = 92, 410  # buttons and axes beside it; what should be seen with it, above and below
@@ -49,6 +50,31 @@ class CloudContent:
     column: str = "pred"
     model: int = 0
 
+    @classmethod
+    def of(
+        cls,
+        table: pd.DataFrame,
+        *,
+        quantity: Quantity,
+        axis: str = "pred",
+        column: str = "pred",
+        x: str = "truth",
+        **more,
+    ) -> CloudContent:
+        """Draw a column of a table, on the axis that it shares with others, against another one."""
+        x_range, y_range = cloud_ranges(table, quantity=quantity, axis=axis, x=x)
+        return cls(
+            x=table[x].to_numpy(float),
+            y=table[column].to_numpy(float),
+            x_label=column_label(x, quantity=quantity),
+            y_label=axis_label(axis, quantity=quantity),
+            x_range=x_range,
+            y_range=y_range,
+            lines=reference_lines(quantity, x_range=x_range, axis=axis) if x == "truth" else [],
+            column=column,
+            **more,
+        )
+
     @property
     def in_words(self) -> str:
         """What is drawn, for who does not see it."""
@@ -57,25 +83,14 @@ class CloudContent:
 
 def cloud_contents(view: Exploration, *, axes: Sequence[str], colours: PointColours) -> list[CloudContent]:
     """Give each model its cloud along each vertical axis, in the same colours."""
-    objects, quantity, x = view.objects, view.quantity, view.x
-    contents = []
-    for axis in axes:
-        x_range, y_range = cloud_ranges(objects, quantity=quantity, axis=axis, x=x)
-        about = {
-            "x": objects[x].to_numpy(float),
-            "x_label": column_label(x, quantity=quantity),
-            "y_label": (column_label if axis == "pred" else axis_label)(axis, quantity=quantity),
-            "x_range": x_range,
-            "y_range": y_range,
-            "colour": pd.Series(colours.groups),
-            "colours": colours.colours,
-            "lines": reference_lines(quantity, x_range=x_range, axis=axis) if x == "truth" else [],
-            "objects": view.word,
-        }
-        columns = [column for column in (axis, f"{axis}_other") if column in objects]
-        values = [(one, objects[one].to_numpy(float)) for one in columns]
-        contents += [CloudContent(y=y, column=one, model=k, **about) for k, (one, y) in enumerate(values)]
-    return contents
+    about = {"quantity": view.quantity, "x": view.x, "objects": view.word}
+    about |= {"colour": pd.Series(colours.groups), "colours": colours.colours}
+    return [
+        CloudContent.of(view.objects, axis=axis, column=column, model=model, **about)
+        for axis in axes
+        for model, column in enumerate((axis, f"{axis}_other"))
+        if column in view.objects
+    ]
 
 
 def side_px(n_clouds: int, *, room: Sequence[int] = ROOM) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -23,15 +22,11 @@ from astrolab.runs.record import as_link
 from astrolab.widgets import parts
 from astrolab.widgets.cloud import ROOM
 
-STATIC_DPI = 110
 STILL = Template(Path(__file__).with_name("still.html").read_text(encoding="utf-8"))
 
 
 def is_watched() -> bool:
-    """Say whether a notebook is open in front of a user.
-
-    A front end offers to ask its user for input; papermill and nbconvert have no user.
-    """
+    """Say whether a front end offers to ask its user for input: papermill and nbconvert have no user."""
     from IPython import get_ipython
 
     kernel = getattr(get_ipython(), "kernel", None)
@@ -123,7 +118,7 @@ class Explorer(ipywidgets.VBox):
 
     def _save_figure(self, path: Path) -> None:
         with write_atomically(path) as part:
-            part.write_bytes(self._png(dpi=200))
+            part.write_bytes(parts.figure_png(self.figure(), dpi=200))
 
     def go_live(self) -> None:
         """Put in place what only a browser can draw; happens by itself in an open notebook."""
@@ -147,15 +142,9 @@ class Explorer(ipywidgets.VBox):
             delattr(self, name)
         super().close()
 
-    def _png(self, *, dpi: int = STATIC_DPI) -> bytes:
-        figure, file = self.figure(), io.BytesIO()
-        figure.set_layout_engine("none")  # it was laid out when it was drawn; doing so again takes as long as drawing
-        figure.savefig(file, format="png", dpi=dpi)
-        return file.getvalue()
-
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The figure in a page that is only read; else the widget, after a picture for when its kernel is gone."""
-        image = base64.b64encode(self._png()).decode()
+        image = base64.b64encode(parts.figure_png(self.figure())).decode()
         if not is_watched():
             return {"text/plain": repr(self), "image/png": image}, {"image/png": {"alt": self.summary}}
         if not self.is_live:

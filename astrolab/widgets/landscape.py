@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 
 import ipywidgets
@@ -14,7 +12,7 @@ from astrolab.landscapes import Landscape
 from astrolab.plots.landscapes import plot_landscape
 from astrolab.plots.style import arm_looks
 from astrolab.widgets import parts
-from astrolab.widgets.explorer import STATIC_DPI, Explorer
+from astrolab.widgets.explorer import Explorer
 
 _TURNS = {"elevation": ("Elevation (deg)", 0, 90, 32, 45), "azimuth": ("Azimuth (deg)", -180, 180, -58, 180)}
 
@@ -66,9 +64,8 @@ class LandscapeExplorer(Explorer):
 
     def _picture(self) -> str:
         """The figure, with a cell over each place of the contours, which says its loss under the mouse."""
-        figure, file, one = self.figure(), io.BytesIO(), self.landscapes[self.arm.value]
-        figure.set_layout_engine("none")
-        figure.savefig(file, format="png", dpi=STATIC_DPI, bbox_inches=None)
+        figure, one = self.figure(), self.landscapes[self.arm.value]
+        source = parts.as_source(parts.figure_png(figure), kind="png")
         box = figure.axes[1].bbox.transformed(figure.transFigure.inverted())
         place = f"left:{box.x0:.2%};top:{1 - box.y1:.2%};width:{box.width:.2%};height:{box.height:.2%}"
         cells = [
@@ -77,8 +74,7 @@ class LandscapeExplorer(Explorer):
             for a, loss in zip(one.a, losses, strict=True)
         ]
         grid = f'<div class="astrolab-places" style="{place};--columns:{len(one.a)}">{"".join(cells)}</div>'
-        source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-        width = f"width:{figure.bbox.width * STATIC_DPI / figure.dpi:.0f}px"
+        width = f"width:{figure.bbox.width * parts.STATIC_DPI / figure.dpi:.0f}px"
         return f'<div class="astrolab-under" style="{width}"><img src="{source}" alt="{self.summary}">{grid}</div>'
 
     def table(self) -> pd.DataFrame:

@@ -15,16 +15,18 @@ from typing import Any, TypeVar
 import ipywidgets
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from astrolab.datasets.survey import Survey
 from astrolab.exploring.columns import column_label, column_unit, picture_input
+from astrolab.exploring.gathering import ABSENT
 from astrolab.exploring.spectra import Spectra, read_spectra
 from astrolab.exploring.view import RESAMPLED_FROM
 from astrolab.plots.surveys import band_pictures, colour_picture, read_stamps
 
-DASH = "–"
+STATIC_DPI = 110
 ORDER = ("brightest outliers", "farthest outliers")
 Control = TypeVar("Control", bound=ipywidgets.DOMWidget)
 BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
@@ -99,12 +101,8 @@ def close_all(*widgets: ipywidgets.Widget) -> None:
 
 
 def number(value: float, *, digits: int) -> str:
-    """Return a number as text, with a real minus, or a dash where there is none.
-
-    >>> number(-0.12345, digits=3), number(float("nan"), digits=3)
-    ('−0.123', '–')
-    """
-    return f"{value:.{digits}f}".replace("-", "−") if np.isfinite(value) else DASH
+    """Return a number as text, with a real minus, or a dash where there is none."""
+    return f"{value:.{digits}f}".replace("-", "−") if np.isfinite(value) else ABSENT
 
 
 def text_note(text: str) -> str:
@@ -148,12 +146,12 @@ def _limit(metric: Any) -> str:
 
 def _score_cell(score: pd.Series) -> str:
     text = number(score["value"], digits=4)
-    if text == DASH:
-        return DASH
+    if text == ABSENT:
+        return ABSENT
     if np.isfinite(score["low"]):
         text += f' <small title="68 % interval">± {(score["high"] - score["low"]) / 2:.4f}</small>'
     elif score["n"] < RESAMPLED_FROM:
-        text += f' <small title="too few for an interval">± {DASH}</small>'
+        text += f' <small title="too few for an interval">± {ABSENT}</small>'
     return text
 
 
@@ -224,14 +222,15 @@ def object_cards(
     """Return pictures of objects with their ids, truths and predictions below."""
     kind, name = picture_input(surveys[0])
     pictures, spec = object_pictures(objects, surveys=surveys, stretch=stretch), surveys[0].specs[name]
+    what, below = "Spectra", ["as the model sees it"][: len(surveys) - 1]
     if kind == "image":
-        below = f"; below each: {', '.join(spec.channels)}" if pictures and len(pictures[0]) > 1 else ""
-        note = f"Cut-outs, {order} (outliers framed){below}"
-    else:
-        below = "; below each: as the model sees it" if len(surveys) > 1 else ""
-        note = f"Spectra, {order} (outliers framed){below}"
-    rows = zip(pictures, (one for _, one in objects.iterrows()), strict=True)
-    cards = [(p, _caption(one), bool(one["is_outlier"])) for p, one in rows]
+        what, below = "Cut-outs", spec.channels if pictures and len(pictures[0]) > 1 else ()
+    note = f"{what}, {order} (outliers framed)" + (f"; below each: {', '.join(below)}" if below else "")
+    cards = []
+    for shown, (_, one) in zip(pictures, objects.iterrows(), strict=True):
+        caption = [str(one["object_id"]), answer(one)]
+        caption += [f"other → {number(one['pred_other'], digits=3)}"] if "pred_other" in one else []
+        cards.append((shown, caption, bool(one["is_outlier"])))
     return picture_cards(cards, note=note, numbers=objects.index)
 
 
@@ -245,11 +244,6 @@ def answer(one: pd.Series, *, column: str = "pred") -> str:
     """Return the truth of an object and what a model makes of it."""
     is_error = str(one["label"]).startswith("error.")  # there is no truth beside it
     return ("" if is_error else f"{number(one['truth'], digits=3)} → ") + number(one[column], digits=3)
-
-
-def _caption(one: pd.Series) -> list[str]:
-    lines = [str(one["object_id"]), answer(one)]
-    return lines + ([f"other → {number(one['pred_other'], digits=3)}"] if "pred_other" in one else [])
 
 
 def picture_cards(
@@ -281,14 +275,27 @@ def image_source(pixels: np.ndarray) -> str:
     """Return an image as text that an ``img`` element shows."""
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(file, format="PNG", compress_level=1)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return as_source(file.getvalue(), kind="png")
+
+
+def figure_png(figure: Figure, *, dpi: int = STATIC_DPI) -> bytes:
+    """Return a figure as a PNG of just its size, laid out as it was when it was drawn: once more takes as long."""
+    file = io.BytesIO()
+    figure.set_layout_engine("none")
+    figure.savefig(file, format="png", dpi=dpi, bbox_inches=None)
+    return file.getvalue()
+
+
+def as_source(content: bytes, *, kind: str) -> str:
+    """Return a file as text that an ``img`` element shows."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def spectrum_source(panels: Sequence[Spectra], *, row: int) -> str:
     """Return one object's spectra below each other as text that an ``img`` element shows, with words where large."""
     drawn = "".join(_panel(one, row=row, top=PANEL[1] * number) for number, one in enumerate(panels))
     drawing = SPECTRUM.substitute(width=PANEL[0], height=PANEL[1] * len(panels), panels=drawn)
-    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()
+    return as_source(drawing.encode(), kind="svg+xml")
 
 
 def _panel(spectra: Spectra, *, row: int, top: int) -> str:

@@ -288,7 +288,8 @@ class PredictionsExplorer(Explorer):
             self._mark()
         self.places["title"].value = parts.title_line(self.summary)
         self.places["legend"].value = self._legend()
-        self.places["scores"].value = parts.score_table(self._sides(), note=self._scored())
+        scored = f"Scored: {self._range}; " if self._range else ""
+        self.places["scores"].value = parts.score_table(self._sides(), note=f"{scored}± half the 68 % interval")
         self.places["status"].value = parts.text_note(self._status())
         self._first = 0
         self._list()
@@ -339,9 +340,6 @@ class PredictionsExplorer(Explorer):
         """Scores under the headings of their columns."""
         scores, names = self.view.scores.items(), brief_names(self._names)
         return {what if not self.view.other else f"{names[k]} · {what}": scores for (k, what), scores in scores}
-
-    def _scored(self) -> str:
-        return (f"Scored: {self._range}; " if self._range else "") + "± half the 68 % interval"
 
     @property
     def _range(self) -> str:

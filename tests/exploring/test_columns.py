@@ -39,6 +39,8 @@ def test_units_follow_the_names(name, unit):
 def test_labels_name_the_quantity_and_the_unit():
     assert column_label("pred", quantity=QUANTITIES["feh"]) == "predicted [Fe/H] (dex)"
     assert column_label("i_cmodel_mag") == "i cmodel magnitude (mag)"
+    assert column_label("i_half_light_radius") == "i half light radius (pix)"
+    assert column_label("truth", quantity=QUANTITIES["z"]) == "true redshift"
 
 
 def test_slices_are_truth_magnitude_size_in_this_order(tl, survey):

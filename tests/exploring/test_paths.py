@@ -61,11 +61,6 @@ def test_other_labels_have_the_metrics_of_their_task_and_unknown_truths_are_left
     assert path.quantity.name == "feh" and set(path.scores["metric"]) == {"bias", "sigma_clipped", "rmse"}
 
 
-def test_a_scale_beyond_the_path_is_refused(along):
-    with pytest.raises(ConfigError, match=r"0\.0 to 1\.0"):
-        AdapterPath.of(along).predictions_at(1.2, survey="twin-galaxiesml")
-
-
 def test_tables_that_are_no_path_are_refused(along):
     for table, said in (
         (along.drop(columns="scale"), "without scale"),

@@ -14,6 +14,7 @@ from astrolab.exploring.view import (
     inside_slices,
     match_models,
     score_objects,
+    short_name,
     with_deviations,
 )
 from astrolab.predictions import one_label
@@ -79,6 +80,12 @@ def test_small_changes_do_not_count(predictions):
     shifted = [tl.assign(pred=tl["truth"] + d) for d in (np.array([0.0, 0.4, -0.4]), np.array([0.1, 0.5, -0.9]))]
     plain = match_models(shifted[0], others=shifted[1], quantity=Quantity("feh"))
     assert plain["verdict"].tolist() == [same, same, "farther"], "half a sigma of 0.59 is what counts"
+
+
+def test_another_model_is_called_by_what_it_has_of_its_own():
+    first = {"arm": "tl", "seed": 0}
+    assert short_name(first, other={"arm": "lora", "seed": 0}) == "lora"
+    assert short_name(first, other={"arm": "lora", "seed": 1}) == "arm=lora, seed=1"
 
 
 def test_others_are_all_models_of_the_test_set_the_nearest_first(predictions):

@@ -6,12 +6,13 @@ from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import nbformat
+import pandas as pd
 import pytest
 from small_runs import build_run, scores_of
 
 from astrolab.errors import ConfigError
 from astrolab.gallery import listed_runs, write_gallery
-from astrolab.gallery.site import require_replaceable
+from astrolab.gallery.site import as_table, require_replaceable
 from astrolab.parameters import load_preset
 
 
@@ -243,3 +244,8 @@ def test_nothing_an_empty_folder_and_an_older_gallery_are_fine(tmp_path):
     touch(tmp_path / "old/gallery.json")
     touch(tmp_path / "old/index.html")
     require_replaceable(tmp_path / "old", folders=[])
+
+
+def test_a_table_is_laid_out_as_heads_and_rows():
+    scores = pd.DataFrame({"scatter": ["0.1 *"]}, index=pd.Index(["lora"], name="arm"))
+    assert as_table(scores) == (["arm", "scatter"], [(["lora"], ["0.1 *"])])

@@ -367,7 +367,7 @@ def test_the_terminal_table_says_what_it_shows(scores):
     assert "2 seeds" in lines[-1] and "simulated" in lines[-1]
     unequal = format_scores(scores.query("arm == 'lora' or seed == 0")).splitlines()
     assert "n_seeds" in unequal[0] and [line.split()[-1] for line in unequal[2:4]] == ["2", "1"]
-    assert "spread over objects and seeds where there are several, else bootstrap interval" in unequal[-1]
+    assert "spread over objects and seeds where there are several, else bootstrap interval over objects" in unequal[-1]
     assert "n_seeds" not in format_scores(scores)
 
 
@@ -402,10 +402,10 @@ def test_arms_compete_within_a_fraction_whatever_they_were_trained_on():
 @pytest.mark.parametrize(
     ("n_seeds", "words"),
     [
-        ([1, 1], "bootstrap interval"),
+        ([1, 1], "bootstrap interval over objects"),
         ([3, 3], "spread over objects and 3 seeds"),
         ([2, 3], "spread over objects and 2 to 3 seeds"),
-        ([3, 1], "spread over objects and seeds where there are several, else bootstrap interval"),
+        ([3, 1], "spread over objects and seeds where there are several, else bootstrap interval over objects"),
     ],
 )
 def test_the_spread_is_named_after_all_rows(n_seeds, words):

@@ -101,7 +101,8 @@ FIRST = {"run": "A", "survey": "combo", "arm": "tl", "fraction": 0.1, "seed": 0}
 
 def test_values_are_written_as_in_figures():
     assert in_words("seed", value=0.0) == in_words("seed", value=0) == "0"
-    assert in_words("arm", value="my_arm") == "my_arm"
+    assert in_words("arm", value="my_arm") == "my_arm" and in_words("fraction", value=1.0) == "1"
+    assert in_words("survey", value="twin-galaxiesml") == "GalaxiesML twin"
 
 
 def test_one_model_is_its_arm_with_all_that_could_be_chosen_otherwise():

@@ -8,11 +8,18 @@ from drawn import assert_nothing_is_cut, legend_of, predict
 from astrolab.errors import PredictionError, UnknownNameError
 from astrolab.metrics import Resampling, score
 from astrolab.plots import plot_label_plane, plot_prediction_density
-from astrolab.plots.predictions import cloud_ranges, reference_lines
+from astrolab.plots.predictions import axis_label, cloud_ranges, reference_lines
 from astrolab.predictions import concat_predictions, predictions_table
 from astrolab.tasks import QUANTITIES, Quantity
 
 Z, FEH = QUANTITIES["z"], QUANTITIES["feh"]
+
+
+def test_deviations_are_named_in_the_unit_of_their_quantity():
+    labels = [axis_label("deviation", quantity=quantity) for quantity in (Z, FEH)]
+    assert labels == ["(predicted − true) / (1 + true)", "predicted − true [Fe/H] (dex)"]
+    words = {line.text for quantity in (Z, FEH) for line in reference_lines(quantity, x_range=(0, 1))}
+    assert "outlier, 0.15 (1 + z)" in words
 
 
 def test_one_panel_for_each_arm_and_survey_holds_the_objects_of_one_seed(predictions):

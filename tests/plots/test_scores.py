@@ -20,7 +20,7 @@ from astrolab.studies.beside import load_published
 
 RESAMPLING = Resampling(n=20)
 FRACTIONS = (0.0, 0.5, 1.0)
-SPREAD_OF_SOME = "spread over objects and seeds where there are several, else interval over objects"
+SPREAD_OF_SOME = "spread over objects and seeds where there are several, else bootstrap interval over objects"
 
 
 def points_of(ax):

@@ -350,7 +350,7 @@ def test_one_seed_has_an_interval_that_need_not_be_symmetric(scores):
     one = one.assign(low=one["value"] - 0.001, high=one["value"] + 0.002)
     text = scores_as_latex(one)
     assert text.count("^{+0.0020}_{-0.0010}") == 4
-    assert "bootstrap" in text and "imulated" not in text
+    assert "Bootstrap interval" in text and "imulated" not in text
     bare = scores_as_latex(one.assign(low=np.nan, high=np.nan))
     assert "pm" not in bare and "^" not in bare
 
@@ -379,9 +379,7 @@ def test_arms_of_one_seed_are_not_said_to_be_spread_over_several(scores):
     assert seeds == {"lora": "2", r"tl\_published": "1"}
     assert lines.count(r"\addlinespace") == 1, "test sets are apart, arms are not"
     (note,) = (line for line in lines if "multicolumn" in line)
-    assert (
-        "Spread over objects and seeds where there are several, else intervals over objects (bootstrap). Bold" in note
-    )
+    assert "Spread over objects and seeds where there are several, else bootstrap interval over objects. Bold" in note
 
 
 def test_latex_accepts_it(scores, tmp_path):

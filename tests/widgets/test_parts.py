@@ -205,3 +205,7 @@ def test_what_was_observed_stands_above_what_the_model_sees():
     assert half == pytest.approx(whole / 2, rel=0.02), "the red half of the fourth star is bad"
     alone = parts.object_cards(objects, surveys=[bridged])
     assert "below each" not in alone and "Spectra, " in alone
+
+
+def test_a_number_has_a_real_minus_or_is_a_dash():
+    assert [parts.number(value, digits=3) for value in (-0.12345, np.nan)] == ["−0.123", "–"]
