@@ -176,6 +176,7 @@ DECLARED = [parameter for path in list_studies().values() for parameter in read_
         ("level", 0.95, 1.0),
         ("n_scales", 2, 1),
         ("image_size", 0, -64),
+        ("folds", 5, 1),
     ],
 )
 def test_a_value_without_sense_is_refused_by_name(name, good, bad):
