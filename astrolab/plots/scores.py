@@ -318,8 +318,10 @@ def plot_data_fractions(
     places = np.sort(drawn.rows["fraction"].unique())
     if n_objects:
         axes[-1, 0].set_xscale("symlog", linthresh=places[places > 0].min())
-        axes[-1, 0].set_xticks(places, [f"{place:,.0f}" for place in places], rotation=45)
+        axes[-1, 0].set_xticks(places, [f"{place:,.0f}" for place in places])
         axes[-1, 0].set_xticks([], minor=True)
+        for ax in axes[-1]:
+            ax.tick_params(axis="x", rotation=45)
     else:
         axes[-1, 0].xaxis.set_major_formatter(PercentFormatter(1))
     notes = [drawn.band]
