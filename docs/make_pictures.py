@@ -1,4 +1,4 @@
-"""Make the pictures of the README, those of the explorers, and docs/example/, from one run of the main study.
+"""Make the pictures of the README, of the explorers and the gallery, and docs/example/, from one run of the main study.
 
     make pictures                                      # the run of the notebook's defaults, in the folder `runs`
     python docs/make_pictures.py --preset smoke        # another preset
@@ -152,7 +152,7 @@ def smaller_text(encoded):
 
 
 def photograph(run):
-    """Take pictures of the explorers as they are in JupyterLab."""
+    """Take pictures of the explorers as they are in JupyterLab, and of the gallery's first page."""
     from playwright.sync_api import sync_playwright
 
     named = os.environ.get("ASTROLAB_CHROMIUM")
@@ -183,6 +183,9 @@ def photograph(run):
                 explorer.scroll_into_view_if_needed()
                 page.wait_for_timeout(10_000)  # clouds and cut-outs are drawn one after the other
                 (FIGURES / f"{name}.png").write_bytes(smaller(explorer.screenshot(), n_colours=256))
+            page = browser.new_page(viewport={"width": 1000, "height": 700})
+            page.goto((EXAMPLE / "index.html").as_uri())
+            (FIGURES / "gallery.png").write_bytes(smaller(page.screenshot(), n_colours=256))
         finally:
             browser.close()
             server.terminate()
