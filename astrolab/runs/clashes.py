@@ -68,7 +68,7 @@ def _clashes(given: Mapping[str, Any], outlines: Mapping[str, Outline]) -> Itera
         neither = f"{keeps!r} is neither of {' and '.join(names)}"
         yield "union_keeps", f"{neither}; empty keeps the row of the fine-tuning survey"
     training = given.get("training", {})
-    yield from _clashes_of_training(training)
+    yield from _wrong_settings(given)
     for role, outline in outlines.items():
         specs, inputs = outline.specs, f"{', '.join(outline.specs)} of {outline.name}"
         yield from _clashes_of_model(given, outline=outline)
@@ -101,13 +101,15 @@ def _clashes(given: Mapping[str, Any], outlines: Mapping[str, Outline]) -> Itera
                 yield ROLES[1], f"the {name} have other channels: {both}; if they stand for each other, name them alike"
 
 
-def _clashes_of_training(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _wrong_settings(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    from astrolab.datasets.spectra import Bridge
     from astrolab.trainers.config import TrainConfig
 
-    try:
-        TrainConfig().with_changes(**training)
-    except AstrolabError as error:
-        yield "training", f"{error.received}. {error.remedy}"
+    for name, settings in (("training", TrainConfig), ("bridge", Bridge)):
+        try:
+            settings(**given.get(name) or {})
+        except AstrolabError as error:
+            yield name, f"{error.received}. {error.remedy}"
 
 
 def _clashes_of_model(given: Mapping[str, Any], *, outline: Outline) -> Iterator[tuple[str, str]]:

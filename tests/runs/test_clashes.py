@@ -60,6 +60,8 @@ def test_labels_that_a_survey_does_not_have_are_named(catalogue):
     given = parameters("stellar_spectra", finetune_survey=catalogue("stars", label="feh"))
     with pytest.raises(ParameterError, match="labels: stars has no label 'alpha_fe'; it has feh"):
         require_agreement(given, study="stellar_spectra")
+    with pytest.raises(ParameterError, match="bridge: .*resolution"):
+        require_agreement(parameters("stellar_spectra", bridge={"resolution": -3}), study="stellar_spectra")
 
 
 def test_the_defaults_follow_a_catalogue_of_ones_own(catalogue):
