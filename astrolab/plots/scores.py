@@ -315,13 +315,8 @@ def plot_data_fractions(
         if plateau is not None:
             rows = style.pick_label(plateau, label=drawn.quantity.name)[0]
             _draw_plateaus(column[-1], rows=rows[rows["survey"] == survey], arms=drawn.arms)
-    places = np.sort(drawn.rows["fraction"].unique())
     if n_objects:
-        axes[-1, 0].set_xscale("symlog", linthresh=places[places > 0].min())
-        axes[-1, 0].set_xticks(places, [f"{place:,.0f}" for place in places])
-        axes[-1, 0].set_xticks([], minor=True)
-        for ax in axes[-1]:
-            ax.tick_params(axis="x", rotation=45)
+        _count_objects(axes[-1], places=np.sort(drawn.rows["fraction"].unique()))
     else:
         axes[-1, 0].xaxis.set_major_formatter(PercentFormatter(1))
     notes = [drawn.band]
@@ -332,6 +327,15 @@ def plot_data_fractions(
     hollow = [Line2D([], [], color=INK, **_PRINTED, label="printed, other data")] * (not printed.empty)
     drawn.finish(figure, title=title, entries=style.keys(drawn.arms, **_ON_LINE), notes=[*notes, *hollow])
     return figure
+
+
+def _count_objects(axes: Sequence[Axes], *, places: np.ndarray) -> None:
+    """Let a shared axis count objects, logarithmic beyond the first ones."""
+    axes[0].set_xscale("symlog", linthresh=places[places > 0].min())
+    axes[0].set_xticks(places, [f"{place:,.0f}" for place in places])
+    axes[0].set_xticks([], minor=True)
+    for ax in axes:
+        ax.tick_params(axis="x", rotation=45)
 
 
 def _draw_plateaus(ax: Axes, *, rows: pd.DataFrame, arms: Mapping[str, Look]) -> None:

@@ -60,7 +60,7 @@ def test_labels_that_a_survey_does_not_have_are_named(catalogue):
     given = parameters("stellar_spectra", finetune_survey=catalogue("stars", label="feh"))
     with pytest.raises(ParameterError, match="labels: stars has no label 'alpha_fe'; it has feh"):
         require_agreement(given, study="stellar_spectra")
-    with pytest.raises(ParameterError, match="bridge: .*resolution"):
+    with pytest.raises(ParameterError, match=r"bridge: .*resolution"):
         require_agreement(parameters("stellar_spectra", bridge={"resolution": -3}), study="stellar_spectra")
 
 
