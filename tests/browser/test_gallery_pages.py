@@ -77,7 +77,7 @@ def test_runs_are_filtered_sorted_and_put_side_by_side_without_a_script(index, o
     width, height = SIZES[size]
     page = open_page(width, height)
     page.goto(index.as_uri())
-    first, second = "lora_vs_transfer · quick · seeds 0", "lora_vs_transfer · quick · epochs 3"
+    first, second = "lora_vs_transfer · quick · seeds 0", "lora_vs_transfer · quick · arms zero_shot"
     assert len(shown(page)) == 3
     page.locator("#state").select_option(label="whole")
     assert len(shown(page)) == 2 and all(title.startswith("lora") for title in shown(page))
